@@ -1,0 +1,69 @@
+"""Seeded batch lists like Roboflow's, and what a share of changes makes of them. Shares no code with rfsync."""
+
+import random
+import string
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+ID_CHARACTERS = string.ascii_letters + string.digits
+FIRST_UPLOAD = 1_669_146_024_818  # milliseconds since 1970
+LAST_UPLOAD = 1_767_225_600_000
+
+
+class Batch(NamedTuple):
+    id: str
+    uploaded: int
+    """Milliseconds since 1970, as precise as Roboflow is."""
+    images: int
+    jobs: int
+
+
+class Totals(NamedTuple):
+    """What a database must hold after a poll, whoever wrote it."""
+
+    batches: int
+    images: int
+    jobs: int
+
+
+def first(count: int, seed: int) -> list[Batch]:
+    """A project as it is found, in the order of its ids."""
+    dice = random.Random(seed)
+    return sorted(_new(dice) for _ in range(count))
+
+
+def later(batches: list[Batch], share: float, seed: int) -> list[Batch]:
+    """The project after `share` of its batches changed: for one in ten a new batch, for the rest a job took images."""
+    dice = random.Random(f"later {seed}")  # the same dice as in `first` would throw the same ids again
+    touched = round(len(batches) * share)
+    added = touched // 10
+    after = list(batches)
+    for at in dice.sample(range(len(batches)), touched - added):
+        old = after[at]
+        after[at] = old._replace(images=dice.randint(0, max(old.images - 1, 0)), jobs=old.jobs + 1)
+    return sorted(after + [_new(dice) for _ in range(added)])
+
+
+def totals(projects: list[list[Batch]]) -> Totals:
+    every = [batch for batches in projects for batch in batches]
+    return Totals(len(every), sum(batch.images for batch in every), sum(batch.jobs for batch in every))
+
+
+def body(batches: list[Batch]) -> bytes:
+    return b'{"batches":[%s]}' % ",".join(map(_json, batches)).encode()
+
+
+def _new(dice: random.Random) -> Batch:
+    name = "".join(dice.choices(ID_CHARACTERS, k=20))
+    return Batch(name, dice.randrange(FIRST_UPLOAD, LAST_UPLOAD), dice.randint(1, 500), dice.randint(0, 5))
+
+
+def _json(batch: Batch) -> str:
+    """One record, with the documented fields in the documented order."""
+    seconds, milliseconds = divmod(batch.uploaded, 1000)
+    when = datetime.fromtimestamp(seconds, UTC)
+    name = f"Uploaded on {when:%m/%d/%y} at {when.hour % 12 or 12}:{when:%M} {'pm' if when.hour >= 12 else 'am'}"
+    return (
+        f'{{"name":"{name}","numJobs":{batch.jobs},"images":{batch.images},'
+        f'"uploaded":{{"_seconds":{seconds},"_nanoseconds":{milliseconds * 1_000_000}}},"id":"{batch.id}"}}'
+    )

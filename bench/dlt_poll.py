@@ -1,0 +1,45 @@
+"""The same poll with dlt, as its documentation writes it. `dlt_poll.py API DATABASE STRATEGY`, run in its own folder.
+
+Merge keeps the present state alone, scd2 each version of each row; neither keeps a ledger.
+"""
+
+import importlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+import requests
+
+#: Not imported as usual, since dlt need not be installed where the types are checked.
+dlt: Any = importlib.import_module("dlt")
+
+
+def batches(api: str) -> Iterator[list[dict[str, Any]]]:
+    answer = requests.get(f"{api}/acme/widgets/batches", headers={"Authorization": "Bearer bench"}, timeout=60)
+    answer.raise_for_status()
+    yield answer.json()["batches"]
+
+
+def main() -> None:
+    api, database, strategy = sys.argv[1:]
+    sqlite = database.startswith("sqlite")
+    destination = dlt.destinations.sqlalchemy if sqlite else dlt.destinations.postgres
+    if strategy == "merge":  # upsert is the quicker of dlt's two ways to keep one row per key; not offered on SQLite
+        strategy = "delete-insert" if sqlite else "upsert"
+    resource = dlt.resource(
+        batches(api),
+        name="batches",
+        primary_key=None if strategy == "scd2" else "id",
+        write_disposition={"disposition": "merge", "strategy": strategy},
+    )
+    pipeline = dlt.pipeline(
+        "bench",
+        pipelines_dir="pipelines",
+        destination=destination(database),
+        dataset_name="main" if sqlite else "public",
+    )
+    pipeline.run(resource).raise_on_failed_jobs()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,51 @@
+"""What alembic runs: over a connection that rfsync hands in, or over one of its own by rfsync's configuration."""
+
+from __future__ import annotations
+
+import os
+
+from alembic import context
+from sqlalchemy import Connection, text
+
+from rfsync import config as configuration
+from rfsync.engine import begin_immediate, open_engine, parse_url
+from rfsync.models import metadata
+
+# Any number, as long as nobody else uses it in the same database: the first digits of sha256("rfsync migrations").
+MIGRATION_LOCK = 0x3D1F_52A0
+
+
+def run(connection: Connection) -> None:
+    """All migrations in one transaction: a failed one leaves the schema as it was."""
+    context.configure(
+        connection=connection,
+        target_metadata=metadata,
+        render_as_batch=connection.dialect.name == "sqlite",
+        compare_type=True,
+    )
+    with context.begin_transaction():
+        if connection.dialect.name == "postgresql":
+            # Two upgrades at once: the second waits, and finds the work done. Nobody else's queries wait behind one
+            # that can't get its lock.
+            connection.execute(text("SET LOCAL lock_timeout = '15s'"))
+            connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        context.run_migrations()
+
+
+def main() -> None:
+    """Entry of every alembic command."""
+    if context.is_offline_mode():
+        raise SystemExit("rfsync's migrations need a database to run on: leave out --sql")
+    handed_in = context.config.attributes.get("connection")
+    if handed_in is not None:
+        run(handed_in)
+        return
+    loaded = configuration.load(configuration.find_file(None, os.environ), os.environ)
+    engine = begin_immediate(open_engine(parse_url(loaded.database.url), "write"))
+    with engine.connect() as connection:
+        run(connection)
+        connection.commit()
+    engine.dispose()
+
+
+main()

@@ -1,0 +1,289 @@
+"""What the API answered, from bytes to typed batches: strict where a wrong number could get in, tolerant elsewhere.
+
+The shape is Roboflow's (https://docs.roboflow.com/api-reference, "List batches"): ``{"batches": [{"id", "name",
+"images", "numJobs", "uploaded": {"_seconds", "_nanoseconds"}}]}``. An answer whose records are all in order is
+decoded in one go; only when one is not, each is looked at by itself.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import islice, starmap
+from operator import attrgetter, lt
+from typing import Annotated, Final
+
+import msgspec
+
+from rfsync._lenient import MAX_COUNT, MAX_ID_BYTES, MAX_SECONDS, Broken, read_json, read_name, read_record
+from rfsync.errors import BadResponse
+
+_BOM: Final = b"\xef\xbb\xbf"
+
+
+class Batch(msgspec.Struct, frozen=True, gc=False):
+    """A batch as the API described it or as the database has it; both sides of a diff are of this one type.
+
+    ``gc=False``: it holds no containers, so the collector need not walk a million of them.
+    """
+
+    #: Opaque, not empty, unique within a project.
+    id: str
+    #: None: not reported (observed), or never known (stored).
+    name: str | None
+    #: Microseconds since 1970 UTC; None as for ``name``.
+    uploaded_us: int | None
+    #: Images not yet in a job, 0 to 2^53-1; None: not reported (observed only).
+    images: int | None
+    #: Annotation jobs, 0 to 2^53-1; None: not reported (observed only).
+    num_jobs: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Rejected:
+    """A record that broke the rules, and why."""
+
+    #: Place in the answer's list, from 0.
+    position: int
+    reason: str
+    #: None: it had no usable one.
+    id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A batch list: every batch once, in the order of their ids by code point, and the records left out."""
+
+    batches: Sequence[Batch]
+    rejected: Sequence[Rejected] = field(default=())
+
+    @property
+    def rejected_ids(self) -> frozenset[str]:
+        """Ids of which something was said that can't be believed: such batches are neither changed nor gone."""
+        return frozenset(r.id for r in self.rejected if r.id is not None)
+
+
+_Count = Annotated[int, msgspec.Meta(ge=0, le=MAX_COUNT)]
+
+
+class _Uploaded(msgspec.Struct, gc=False):
+    seconds: Annotated[int, msgspec.Meta(ge=0, le=MAX_SECONDS)] = msgspec.field(name="_seconds")
+    nanoseconds: Annotated[int, msgspec.Meta(ge=0, le=999_999_999)] = msgspec.field(name="_nanoseconds", default=0)
+
+
+class _Record(msgspec.Struct, gc=False):
+    # A character is at most 4 bytes of UTF-8, so that ids within this need no second look.
+    id: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_BYTES // 4)]
+    name: str | None = None
+    images: _Count | None = None
+    num_jobs: _Count | None = msgspec.field(name="numJobs", default=None)
+    uploaded: _Uploaded | None = None
+
+
+class _Envelope(msgspec.Struct):
+    batches: list[_Record]
+
+
+class _RawEnvelope(msgspec.Struct):
+    batches: list[msgspec.Raw]
+
+
+_decode_all = msgspec.json.Decoder(list[_Record] | _Envelope).decode
+_decode_one = msgspec.json.Decoder(_Record).decode
+_decode_raw = msgspec.json.Decoder(list[msgspec.Raw] | _RawEnvelope).decode
+
+
+def parse(body: bytes | bytearray) -> Answer:
+    """The batch list in ``body``.
+
+    Raises:
+        BadResponse: not JSON, no batch list, or more than half of its records rejected.
+    """
+    body = body.removeprefix(_BOM)
+    try:
+        decoded = _decode_all(body)
+        records = decoded if isinstance(decoded, list) else decoded.batches
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return _parse_each(body)
+    if b"\\u0000" in body:
+        return _parse_each(body)
+    return _answer([_batch(r) for r in records], [], len(records))
+
+
+def parse_one(body: bytes | bytearray, batch_id: str) -> Batch:
+    """The one batch in the answer of its own address, bare or under ``batch``.
+
+    Raises:
+        BadResponse: anything but a valid record of the batch ``batch_id``.
+    """
+    decoded = _json(body.removeprefix(_BOM))
+    if isinstance(decoded, dict) and "id" not in decoded and "batch" in decoded:
+        decoded = decoded["batch"]
+    batch = _read(0, decoded)
+    if isinstance(batch, Rejected):
+        raise BadResponse(f"the answer for batch {batch_id!r} breaks the rules: {batch.reason}", rejected=1)
+    if batch.id != batch_id:
+        raise BadResponse(f"asked for batch {batch_id!r}, the answer describes {batch.id!r}")
+    return batch
+
+
+def parse_projects(body: bytes | bytearray) -> tuple[dict[str, str | None], list[str]]:
+    """The projects of a workspace's answer, id -> name, and for each left out the reason.
+
+    Raises:
+        BadResponse: not the description of a workspace.
+    """
+    decoded = _json(body.removeprefix(_BOM))
+    workspace = decoded.get("workspace") if isinstance(decoded, dict) else None
+    listed = workspace.get("projects") if isinstance(workspace, dict) else None
+    if not isinstance(listed, list):
+        raise BadResponse(f"the answer is JSON, but describes no workspace with its projects: {_describe(body)}")
+    projects: dict[str, str | None] = {}
+    skipped: list[str] = []
+    for position, entry in enumerate(listed):
+        # Roboflow's id is "workspace/project"; only the last part is the project's own.
+        path = entry.get("id") if isinstance(entry, dict) else None
+        project = path.rpartition("/")[2] if isinstance(path, str) else ""
+        if not project or not project.isprintable() or project in {".", ".."}:
+            skipped.append(f"number {position} in the answer has no usable id")
+            continue
+        projects[project] = read_name(entry.get("name"))
+    return projects, skipped
+
+
+def _batch(record: _Record) -> Batch:
+    uploaded = record.uploaded
+    return Batch(
+        record.id,
+        record.name,
+        None if uploaded is None else uploaded.seconds * 1_000_000 + uploaded.nanoseconds // 1000,
+        record.images,
+        record.num_jobs,
+    )
+
+
+def _parse_each(body: bytes | bytearray) -> Answer:
+    """As ``parse``, one record at a time, so that a bad one costs no other."""
+    batches: list[Batch] = []
+    rejected: list[Rejected] = []
+    positions: dict[str, list[int]] = {}
+    total = 0
+    for position, read in enumerate(_records(body)):
+        total += 1
+        if isinstance(read, Rejected):
+            rejected.append(read)
+        else:
+            batches.append(read)
+            positions.setdefault(read.id, []).append(position)
+    return _answer(batches, rejected, total, positions)
+
+
+def _records(body: bytes | bytearray) -> Iterator[Batch | Rejected]:
+    try:
+        decoded = _decode_raw(body)
+    except msgspec.ValidationError as error:
+        raise BadResponse(f"the answer is JSON, but no batch list: {_describe(body)}") from error
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        # Not JSON, or a lone surrogate, which this decoder can't step over and the standard one can.
+        yield from starmap(_read, enumerate(_read_list(body)))
+        return
+    for position, raw in enumerate(decoded if isinstance(decoded, list) else decoded.batches):
+        yield _quick(raw) or _read(position, _json(bytes(raw)))
+
+
+def _read_list(body: bytes | bytearray) -> list[object]:
+    decoded = _json(body)
+    if isinstance(decoded, dict):
+        decoded = decoded.get("batches")
+    if not isinstance(decoded, list):
+        raise BadResponse(f"the answer is JSON, but no batch list: {_excerpt(body)}")
+    return decoded
+
+
+def _json(raw: bytes | bytearray) -> object:
+    try:
+        return read_json(raw)
+    except (ValueError, RecursionError) as error:
+        raise BadResponse(f"the answer is not JSON ({error}): {_excerpt(raw)}") from error
+
+
+def _quick(raw: msgspec.Raw) -> Batch | None:
+    """The record by the quick way, if it is in order and contains nothing to be replaced."""
+    try:
+        record = _decode_one(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None  # no error yet: the slow reader accepts more, and says what is wrong with the rest
+    return None if "\0" in record.id or "\0" in (record.name or "") else _batch(record)
+
+
+def _read(position: int, decoded: object) -> Batch | Rejected:
+    read = read_record(decoded)
+    if isinstance(read, Broken):
+        return Rejected(position, read.reason, read.id)
+    return Batch(read.id, read.name, read.uploaded_us, read.images, read.num_jobs)
+
+
+def _answer(
+    batches: list[Batch], rejected: list[Rejected], total: int, positions: dict[str, list[int]] | None = None
+) -> Answer:
+    """Sorts, counts doubles once, rejects contradictions, and refuses an answer that is mostly nonsense."""
+    ids = [b.id for b in batches]
+    # One pass in C over what is nearly always true: strictly rising ids are both sorted and unique.
+    if not all(map(lt, ids, islice(ids, 1, None))):
+        if positions is None:
+            positions = {}
+            for position, batch_id in enumerate(ids):
+                positions.setdefault(batch_id, []).append(position)
+        batches, contradicting = _unique(batches)
+        rejected += _reject(contradicting, positions, "the same id twice, with different content")
+        batches.sort(key=attrgetter("id"))
+    if rejected:
+        spoilt = {r.id for r in rejected if r.id is not None}
+        contradicting = {b.id for b in batches if b.id in spoilt}
+        rejected += _reject(contradicting, positions or {}, "the same id twice, the other record breaks the rules")
+        batches = [b for b in batches if b.id not in contradicting]
+        rejected.sort(key=attrgetter("position"))
+    if 2 * len(rejected) > total:
+        first = rejected[0]
+        raise BadResponse(
+            f"{len(rejected)} of {total} records break the rules, the first at position {first.position}: "
+            f"{first.reason}",
+            rejected=len(rejected),
+        )
+    return Answer(batches, tuple(rejected))
+
+
+def _unique(batches: list[Batch]) -> tuple[list[Batch], set[str]]:
+    """Each batch once, and the ids of which different things were said (these are in no list)."""
+    distinct = dict.fromkeys(batches)
+    counts = Counter(b.id for b in distinct)
+    contradicting = {batch_id for batch_id, count in counts.items() if count > 1}
+    return [b for b in distinct if b.id not in contradicting], contradicting
+
+
+def _reject(ids: Iterable[str], positions: dict[str, list[int]], reason: str) -> list[Rejected]:
+    return [Rejected(position, reason, batch_id) for batch_id in ids for position in positions[batch_id]]
+
+
+def _describe(body: bytes | bytearray) -> str:
+    """What is wrong with JSON that is no batch list, with the API's own words where it has some."""
+    message = error_message(body)
+    return f"the API says {message!r}" if message else _excerpt(body)
+
+
+def error_message(body: bytes | bytearray) -> str | None:
+    """The text of ``{"error": "text"}`` or ``{"error": {"message": "text"}}``, else None."""
+    try:
+        decoded = msgspec.json.decode(body, type=dict[str, object])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return None
+    error = decoded.get("error")
+    if isinstance(error, dict):
+        error = error.get("message")
+    return error[:300] if isinstance(error, str) and error else None
+
+
+def _excerpt(body: bytes | bytearray) -> str:
+    text = bytes(body[:80]).decode("utf-8", "replace")
+    return repr(text) + ("…" if len(body) > 80 else "") if body else "an empty body"

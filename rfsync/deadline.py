@@ -1,0 +1,181 @@
+"""A deadline that holds for a whole request, from its start to the last byte, whatever the other side does.
+
+A socket's timeout starts anew with every byte that arrives, so a server that drips one a second can hold a request for
+ever. Here a watchman shuts the connection of a request that is past its deadline, or of all when the process has to
+stop; whoever was reading gets an error, and is told by ``Watch.expired`` what it means.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import socket
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from requests.adapters import HTTPAdapter
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3.connection import HTTPConnection, HTTPSConnection
+
+
+class Watch:
+    """One request under its deadline. ``expires`` is in the time of ``time.monotonic``."""
+
+    def __init__(self, expires: float) -> None:
+        self.expires = expires
+        self.expired = False
+        self._guard = threading.Lock()
+        self._socket: socket.socket | None = None
+
+    def attach(self, connected: socket.socket | None) -> None:
+        """The connection that the request goes over from now on."""
+        with self._guard:
+            self._socket = connected
+            if self.expired:
+                self._shut()
+
+    def expire(self) -> None:
+        """Ends the request."""
+        with self._guard:
+            self.expired = True
+            self._shut()
+
+    def _shut(self) -> None:
+        if self._socket is not None:
+            # It may be closed or never have been connected; either way nobody waits on it any more.
+            with contextlib.suppress(OSError):
+                self._socket.shutdown(socket.SHUT_RDWR)
+
+
+class Watchman:
+    """Ends requests that are past their deadline, from one thread of its own that starts with the first request."""
+
+    def __init__(self) -> None:
+        self._watches: set[Watch] = set()
+        self._wake = threading.Condition()
+        self._thread: threading.Thread | None = None
+        self._stopped = False
+        self._local = threading.local()
+
+    @contextmanager
+    def watch(self, seconds: float) -> Iterator[Watch]:
+        """Puts the requests of this thread under a deadline of ``seconds`` from now."""
+        watch = Watch(time.monotonic() + seconds)
+        with self._wake:
+            watch.expired = self._stopped
+            self._watches.add(watch)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._run, name="rfsync-deadlines", daemon=True)
+                self._thread.start()
+            self._wake.notify()
+        self._local.watch = watch
+        try:
+            yield watch
+        finally:
+            self._local.watch = None
+            watch.attach(None)
+            with self._wake:
+                self._watches.discard(watch)
+
+    def current(self) -> Watch | None:
+        """The watch of the calling thread's request; None: it has none."""
+        watch: Watch | None = getattr(self._local, "watch", None)
+        return watch
+
+    def stop(self) -> None:
+        """Ends every request now, and every later one at its start."""
+        with self._wake:
+            self._stopped = True
+            for watch in self._watches:
+                watch.expire()
+            self._wake.notify()
+
+    def _run(self) -> None:
+        with self._wake:
+            while not self._stopped:
+                now = time.monotonic()
+                for watch in self._watches:
+                    if watch.expires <= now and not watch.expired:
+                        watch.expire()
+                waiting = [w.expires - now for w in self._watches if not w.expired]
+                self._wake.wait(min(waiting, default=None))
+
+
+class _Watched:
+    """Mixed into urllib3's connections: tells the watch of the calling thread which socket is in use.
+
+    The socket is duplicated, since the original is swallowed by TLS in the middle of the handshake, and the handshake
+    is under the deadline too.
+    """
+
+    _watchman: Watchman
+    _duplicate: socket.socket | None = None
+
+    def __init__(self, *args: Any, watchman: Watchman, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._watchman = watchman
+
+    def _new_conn(self) -> socket.socket:
+        connected: socket.socket = super()._new_conn()  # type: ignore[misc]
+        self._duplicate = connected.dup()
+        self._attach()
+        return connected
+
+    def _attach(self) -> None:
+        watch = self._watchman.current()
+        if watch is not None and self._duplicate is not None:
+            watch.attach(self._duplicate)
+
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """As urllib3's; a connection that was kept open is under the watch from here on."""
+        self._attach()
+        super().request(*args, **kwargs)  # type: ignore[misc]
+
+    def close(self) -> None:
+        """As urllib3's."""
+        super().close()  # type: ignore[misc]
+        if self._duplicate is not None:
+            self._duplicate.close()
+            self._duplicate = None
+
+
+class _WatchedHTTP(_Watched, HTTPConnection):
+    pass
+
+
+class _WatchedHTTPS(_Watched, HTTPSConnection):
+    pass
+
+
+class WatchedAdapter(HTTPAdapter):
+    """requests' adapter, whose connections are under the watch of ``watchman``."""
+
+    def __init__(self, watchman: Watchman, connections: int) -> None:
+        self._watchman = watchman
+        super().__init__(pool_connections=4, pool_maxsize=connections, max_retries=0)
+
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        """As requests'."""
+        super().init_poolmanager(*args, **kwargs)
+        self._put_under_watch(self.poolmanager)
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        """As requests'."""
+        manager = super().proxy_manager_for(*args, **kwargs)
+        self._put_under_watch(manager)
+        return manager
+
+    def _put_under_watch(self, manager: PoolManager) -> None:
+        manager.pool_classes_by_scheme = {
+            "http": functools.partial(_pool, HTTPConnectionPool, _WatchedHTTP, self._watchman),  # type: ignore[dict-item]
+            "https": functools.partial(_pool, HTTPSConnectionPool, _WatchedHTTPS, self._watchman),  # type: ignore[dict-item]
+        }
+
+
+def _pool(kind: Any, connection: Any, watchman: Watchman, *args: Any, **kwargs: Any) -> Any:
+    pool = kind(*args, **kwargs)
+    pool.ConnectionCls = functools.partial(connection, watchman=watchman)
+    return pool

@@ -1,0 +1,161 @@
+"""Which runs are alive: a lock held for as long as a run's process lives, which no crash can leave behind.
+
+A run that says ``running`` and whose lock is free was killed. Time has no part in that, so that a run which takes an
+hour is never taken for dead, and one that was killed a second ago is found at once.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import struct
+import sys
+import threading
+from pathlib import Path
+from typing import Final, Protocol
+
+from sqlalchemy import Connection, Engine, text
+
+from rfsync.engine import translated
+
+
+class Liveness(Protocol):
+    """Locks named by the numbers of runs."""
+
+    def hold(self, run_id: int) -> None:
+        """Declares a run of this process alive. To be called before the run can be seen by others."""
+
+    def release(self, run_id: int) -> None:
+        """Declares it over."""
+
+    def is_dead(self, run_id: int) -> bool:
+        """Whether no process holds the run."""
+
+    def close(self) -> None:
+        """Releases everything."""
+
+
+class NoLiveness:
+    """For a store that only reads: it has no runs and judges none."""
+
+    def hold(self, run_id: int) -> None:
+        """Nothing to hold."""
+
+    def release(self, run_id: int) -> None:
+        """Nothing to release."""
+
+    def is_dead(self, run_id: int) -> bool:
+        """Not known, so not said."""
+        return False
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class FileLiveness:
+    """One byte of a file beside the SQLite database for each run; the file stays empty."""
+
+    def __init__(self, database: Path) -> None:
+        self._path = database.with_name(database.name + "-runs")
+        self._fd: int | None = None
+        self._held: set[int] = set()
+        self._guard = threading.Lock()
+
+    def hold(self, run_id: int) -> None:
+        """Declares a run of this process alive."""
+        with self._guard:
+            self._lock(fcntl.F_WRLCK, run_id)
+            self._held.add(run_id)
+
+    def release(self, run_id: int) -> None:
+        """Declares it over."""
+        with self._guard:
+            self._held.discard(run_id)
+            self._lock(fcntl.F_UNLCK, run_id)
+
+    def is_dead(self, run_id: int) -> bool:
+        """Whether the run's byte can be locked, which its living process would prevent."""
+        with self._guard:
+            if run_id in self._held:
+                return False
+            try:
+                self._lock(fcntl.F_WRLCK, run_id)
+            except (BlockingIOError, PermissionError):
+                return False
+            self._lock(fcntl.F_UNLCK, run_id)
+            return True
+
+    def _lock(self, kind: int, run_id: int) -> None:
+        if self._fd is None:
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        if sys.platform == "linux":
+            # Locks that belong to the open file and not to the process: two stores in one process see each other's,
+            # and closing some other file can't drop them. struct flock: type, whence, start, length, pid (0).
+            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", kind, os.SEEK_SET, run_id, 1, 0))
+        else:
+            operation = fcntl.LOCK_UN if kind == fcntl.F_UNLCK else fcntl.LOCK_EX | fcntl.LOCK_NB
+            fcntl.lockf(self._fd, operation, 1, run_id, os.SEEK_SET)
+
+    def close(self) -> None:
+        """Closes the file, which drops its locks."""
+        with self._guard:
+            if self._fd is not None:
+                os.close(self._fd)
+                self._fd = None
+
+
+# Any number, as long as nobody else uses it in the same database: the first digits of sha256("rfsync runs").
+_NAMESPACE: Final = 0x2B0C_6E41
+
+
+class AdvisoryLiveness:
+    """A session-level advisory lock of PostgreSQL for each run, on one connection of its own.
+
+    If that connection is lost, others may find the run abandoned while it is still going; a run that ends well writes
+    its own outcome over that, and its changes are written once either way.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._connection: Connection | None = None
+        self._held: set[int] = set()
+        self._guard = threading.Lock()
+
+    def hold(self, run_id: int) -> None:
+        """Declares a run of this process alive."""
+        with self._guard:
+            self._call("pg_advisory_lock", run_id)
+            self._held.add(run_id)
+
+    def release(self, run_id: int) -> None:
+        """Declares it over."""
+        with self._guard:
+            if run_id in self._held:
+                self._held.discard(run_id)
+                self._call("pg_advisory_unlock", run_id)
+
+    def is_dead(self, run_id: int) -> bool:
+        """Whether the run's lock can be had, which its living process would prevent."""
+        with self._guard:
+            if run_id in self._held:
+                return False
+            free = bool(self._call("pg_try_advisory_lock", run_id))
+            if free:
+                self._call("pg_advisory_unlock", run_id)
+            return free
+
+    def _call(self, function: str, run_id: int) -> object:
+        with translated("marking a run as alive"):
+            if self._connection is None or self._connection.invalidated or self._connection.closed:
+                self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            # A lock's second key has 32 bits; runs 2 billion apart may share one.
+            keys = {"space": _NAMESPACE, "run": run_id % 2**31}
+            return self._connection.execute(text(f"SELECT {function}(:space, :run)"), keys).scalar()
+
+    def close(self) -> None:
+        """Gives the connection back without its locks."""
+        with self._guard:
+            if self._connection is not None:
+                connection, self._connection = self._connection, None
+                connection.invalidate()
+                connection.close()

@@ -1,0 +1,229 @@
+"""A project's whole list: fetched, compared with what is stored, judged, and applied whole or not at all."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from rfsync.answers import Answer, Batch, Rejected, parse, parse_one
+from rfsync.client import Response
+from rfsync.diff import Change, Diff, diff
+from rfsync.errors import BadResponse, ErrorKind, FetchError
+from rfsync.removals import Accepted, Refused, judge
+from rfsync.runs import (
+    Job,
+    Parts,
+    Result,
+    is_superseded,
+    log,
+    log_fields,
+    log_outcome,
+    observed_at,
+    response_bytes,
+    result_of,
+)
+from rfsync.store import ProjectState, Run, RunRow, Transaction
+
+#: Rejected records that are logged one by one; of the rest the number.
+_LOGGED: Final = 20
+_TRANSIENT: Final = frozenset({ErrorKind.NETWORK, ErrorKind.TIMEOUT, ErrorKind.SERVER, ErrorKind.RATE_LIMITED})
+
+
+@dataclass(frozen=True, slots=True)
+class Confirmed:
+    """What the API said of batches that its list lacked."""
+
+    gone: frozenset[str] = frozenset()
+    answered: tuple[Batch, ...] = ()
+    #: Id -> why it is not known.
+    doubtful: dict[str, str] = field(default_factory=dict)
+
+
+def observe(parts: Parts, run: Run, job: Job) -> Result:
+    """Asks for the list and applies what it shows.
+
+    Raises:
+        FetchError: no valid list was answered.
+        DatabaseError: the database refused or vanished.
+    """
+    response = parts.fetcher.get(job.workspace, job.project, "batches", key=job.key, etag=run.etag)
+    if response.not_modified or response.fingerprint == run.fingerprint:
+        result = _unchanged(parts, run, job, response)
+        if result is not None:
+            return result
+    answer = _parse(run, job, response)
+    response.body.clear()  # a hundred megabytes that nobody reads again
+    observation = _Observation(parts, run, job, response, answer)
+    ask = observation.apply(Confirmed())
+    if ask:
+        observation.apply(_confirm(parts, job, ask), last=True)
+    return observation.result()
+
+
+def _unchanged(parts: Parts, run: Run, job: Job, response: Response) -> Result | None:
+    """Ends a run whose answer is the one applied last; None: it is not, under the lock."""
+    with parts.store.transaction(run) as transaction:
+        state = transaction.state
+        row = RunRow("unchanged", response.attempts, response.status, response_bytes(response), batches=state.listed)
+        if is_superseded(run, state, response.sent_at):
+            row = replace(row, outcome="superseded", batches=None)
+        elif response.not_modified and state.etag != run.etag:
+            # Somebody applied an answer that is older than ours, and ours has no body to put that right.
+            row = replace(row, outcome="superseded", batches=None)
+        elif not response.not_modified and state.fingerprint != response.fingerprint:
+            return None
+        else:
+            at = observed_at(state, response.sent_at)
+            state = replace(
+                state, observed_at=at, written_at=at, etag=response.etag or state.etag, missing_digest=None,
+                missing_streak=0,
+            )  # fmt: skip
+        transaction.finish(state, row, parts.clock())
+    log.debug("%s: %s", job, row.outcome, extra=log_fields(run))
+    return result_of(job, run.id, row)
+
+
+def _parse(run: Run, job: Job, response: Response) -> Answer:
+    try:
+        answer = parse(response.body)
+    except BadResponse as error:
+        error.attempts, error.http_status, error.response_bytes = response.attempts, 200, len(response.body)
+        raise
+    _log_rejected(job, run, answer.rejected)
+    return answer
+
+
+def _confirm(parts: Parts, job: Job, missing: Sequence[Batch]) -> Confirmed:
+    """Asks for each missing batch by its own address."""
+    gone: set[str] = set()
+    answered: list[Batch] = []
+    doubtful: dict[str, str] = {}
+    attempts: int | None = None
+    for batch in missing:
+        try:
+            response = parts.fetcher.get(
+                job.workspace, job.project, "batches", batch.id, key=job.key, attempts=attempts
+            )
+            answered.append(parse_one(response.body, batch.id))
+        except FetchError as error:
+            if error.kind is ErrorKind.NOT_FOUND:
+                gone.add(batch.id)
+                continue
+            doubtful[batch.id] = str(error)
+            if error.kind in _TRANSIENT:
+                attempts = 1  # the API is in trouble: don't spend all attempts again on each of the rest
+    return Confirmed(frozenset(gone), tuple(answered), doubtful)
+
+
+class _Observation:
+    """One answered list on its way into the database."""
+
+    def __init__(self, parts: Parts, run: Run, job: Job, response: Response, answer: Answer) -> None:
+        self._parts = parts
+        self._run = run
+        self._job = job
+        self._response = response
+        self._answer = answer
+        self._row = RunRow(
+            "unchanged", response.attempts, response.status, response_bytes(response),
+            batches=len(answer.batches), rejected=len(answer.rejected),
+        )  # fmt: skip
+        self._changes: list[Change] = []
+
+    def result(self) -> Result:
+        return result_of(self._job, self._run.id, self._row, self._changes if self._parts.keep_changes else ())
+
+    def apply(self, confirmed: Confirmed, *, last: bool = False) -> list[Batch]:
+        """Applies the observation, or says which batches have to be asked for first (then nothing is written).
+
+        Args:
+            confirmed: what is known of missing batches.
+            last: ask no more; what is not known stays in doubt.
+        """
+        run, response = self._run, self._response
+        with self._parts.store.transaction(run) as transaction:
+            state = transaction.state
+            if is_superseded(run, state, response.sent_at):
+                self._finish(transaction, state, replace(self._row, outcome="superseded"))
+                return []
+            difference = self._diff(transaction, confirmed)
+            verdict = self._judge(state, difference.missing, confirmed)
+            if isinstance(verdict, Refused):
+                row = replace(self._row, outcome="refused", error=verdict.reason)
+                state = replace(state, missing_digest=verdict.digest, missing_streak=verdict.streak)
+                self._finish(transaction, state, row)
+                log.warning("%s: refused: %s", self._job, verdict.reason, extra=log_fields(run))
+                return []
+            if difference.missing and not last:
+                if verdict.ask:
+                    return difference.missing
+                confirmed = Confirmed(frozenset(b.id for b in difference.missing))
+                difference = self._diff(transaction, confirmed)
+            self._write(transaction, difference, confirmed)
+        return []
+
+    def _judge(self, state: ProjectState, missing: list[Batch], confirmed: Confirmed) -> Accepted | Refused:
+        if confirmed.gone or confirmed.answered or confirmed.doubtful:
+            return Accepted(ask=False)  # judged before the batches were asked for
+        return judge(
+            missing,
+            nothing_listed=not self._answer.batches and not self._answer.rejected,
+            before=(state.missing_digest, state.missing_streak),
+            settings=self._parts.removals,
+            allow=self._parts.allow_removals,
+        )
+
+    def _diff(self, transaction: Transaction, confirmed: Confirmed) -> Diff:
+        observed = self._answer.batches
+        if confirmed.answered:
+            observed = sorted((*observed, *confirmed.answered), key=lambda batch: batch.id)
+        return diff(transaction.load(), observed, gone=confirmed.gone, kept=self._answer.rejected_ids)
+
+    def _write(self, transaction: Transaction, difference: Diff, confirmed: Confirmed) -> None:
+        at = observed_at(transaction.state, self._response.sent_at)
+        tally = transaction.apply(difference.changes, at)
+        doubtful = {b.id: confirmed.doubtful.get(b.id, "not asked for") for b in difference.missing}
+        whole = not doubtful and not self._answer.rejected
+        state = replace(
+            transaction.state,
+            observed_at=at,
+            written_at=at,
+            etag=self._response.etag if whole else None,
+            fingerprint=self._response.fingerprint if whole else None,
+            listed=len(self._answer.batches) if whole else None,
+            missing_digest=None,
+            missing_streak=0,
+        )
+        row = replace(
+            self._row,
+            outcome="changed" if difference.changes else "unchanged",
+            tally=tally,
+            error=_doubt(doubtful) if doubtful else None,
+        )
+        self._changes = difference.changes
+        self._finish(transaction, state, row)
+        if doubtful:
+            log.warning("%s: %s", self._job, row.error, extra=log_fields(self._run))
+
+    def _finish(self, transaction: Transaction, state: ProjectState, row: RunRow) -> None:
+        transaction.finish(state, row, self._parts.clock())
+        self._row = row
+        if row.outcome != "refused":
+            log_outcome(self._job, self._run, row)
+
+
+def _log_rejected(job: Job, run: Run, rejected: Sequence[Rejected]) -> None:
+    for record in rejected[:_LOGGED]:
+        log.warning("%s: record %d rejected: %s", job, record.position, record.reason, extra=log_fields(run))
+    if len(rejected) > _LOGGED:
+        log.warning("%s: and %d more records rejected", job, len(rejected) - _LOGGED, extra=log_fields(run))
+
+
+def _doubt(doubtful: dict[str, str]) -> str:
+    shown = "; ".join(f"{batch_id}: {why}" for batch_id, why in list(doubtful.items())[:3])
+    more = f"; and {len(doubtful) - 3} more" if len(doubtful) > 3 else ""
+    noun = "batch is" if len(doubtful) == 1 else "batches are"
+    return (
+        f"{len(doubtful)} {noun} no longer listed, and left as before since asking gave no clear answer: {shown}{more}"
+    )

@@ -1,0 +1,141 @@
+"""What a run is made of: the job, the parts it works with, its result, and the rules about time that all runs share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Final, Protocol
+
+from rfsync.client import Response
+from rfsync.config import RemovalsConfig
+from rfsync.diff import Change
+from rfsync.rollup import Tally
+from rfsync.secrets import Secret
+from rfsync.store import ProjectState, Run, RunRow, Store
+
+log = logging.getLogger("rfsync.sync")
+
+_TICK: Final = timedelta(microseconds=1)
+
+
+class Fetcher(Protocol):
+    """What a sync needs of ``client.Client``."""
+
+    def get(self, *segments: str, key: Secret, etag: str | None = None, attempts: int | None = None) -> Response:
+        """See ``client.Client.get``."""
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What a sync works with; all of it is handed in."""
+
+    #: Asks the API.
+    fetcher: Fetcher
+    #: The database.
+    store: Store
+    #: ``[removals]``.
+    removals: RemovalsConfig
+    #: The time of day, aware.
+    clock: Callable[[], datetime]
+    #: The word for ``sync_runs.trigger``.
+    trigger: str = "cli"
+    #: Believe every answer in what it lacks.
+    allow_removals: bool = False
+    #: Hand the changes out with the result.
+    keep_changes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """A project to be synced."""
+
+    workspace: str
+    project: str
+    key: Secret
+    #: For people; None: not known.
+    name: str | None = None
+    #: Only these, by their own address; empty: the whole list.
+    batch_ids: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"{self.workspace}/{self.project}"
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """How a run ended; the fields are those of ``sync_runs``."""
+
+    workspace: str
+    project: str
+    outcome: str
+    run_id: int | None = None
+    batches: int | None = None
+    rejected: int = 0
+    tally: Tally = field(default_factory=Tally)
+    attempts: int = 0
+    error_kind: str | None = None
+    error: str | None = None
+    #: Filled only on demand: what was, or would be, written.
+    changes: Sequence[Change] = ()
+
+    @property
+    def ok(self) -> bool:
+        """Whether the project is in sync, by this run or by a newer one."""
+        return self.outcome in {"changed", "unchanged", "superseded"}
+
+
+def is_superseded(run: Run, state: ProjectState, sent_at: datetime) -> bool:
+    """Whether something newer was written since the run's request was sent.
+
+    Only what was written since the run began can have overtaken it; so a clock that has gone backwards, by which all
+    that is stored is from the future, supersedes nothing.
+    """
+    return state.written_at is not None and state.written_at != run.seen and state.written_at >= sent_at
+
+
+def observed_at(state: ProjectState, sent_at: datetime) -> datetime:
+    """The instant of an observation: when its request was sent, but never before the last one."""
+    return sent_at if state.written_at is None or sent_at > state.written_at else state.written_at + _TICK
+
+
+def response_bytes(response: Response) -> int | None:
+    """For ``sync_runs.response_bytes``; None: the answer has no body of its own."""
+    return None if response.not_modified else response.size
+
+
+def log_fields(run: Run) -> dict[str, object]:
+    """What each line of a run carries."""
+    return {"workspace": run.workspace, "project": run.project, "run_id": run.id}
+
+
+def log_outcome(job: Job, run: Run, row: RunRow) -> None:
+    """A change is news, anything else is not."""
+    tally = row.tally
+    if row.outcome == "changed":
+        log.info(
+            "%s: %d added, %d changed, %d removed, %d restored, images %+d, jobs %+d",
+            *(job, tally.added, tally.changed, tally.removed, tally.restored),
+            *(tally.images_delta, tally.num_jobs_delta),
+            extra=log_fields(run),
+        )
+    else:
+        log.debug("%s: %s", job, row.outcome, extra=log_fields(run))
+
+
+def result_of(job: Job, run_id: int | None, row: RunRow, changes: Sequence[Change] = ()) -> Result:
+    """The result that says what the row says."""
+    return Result(
+        workspace=job.workspace,
+        project=job.project,
+        outcome=row.outcome,
+        run_id=run_id,
+        batches=row.batches,
+        rejected=row.rejected,
+        tally=row.tally,
+        attempts=row.attempts,
+        error_kind=row.error_kind,
+        error=row.error,
+        changes=changes,
+    )

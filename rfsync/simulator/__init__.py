@@ -1,0 +1,51 @@
+"""A local stand-in for Roboflow's REST API: seeded, repeatable, with faults on demand.
+
+    with Simulator(World(start=datetime.now(UTC))) as simulator:
+        requests.get(f"{simulator.url}/acme/widgets/batches", params={"api_key": "any"})
+
+It imports nothing else of this project, so it cannot share a bug with the client or the parser.
+"""
+
+from rfsync.simulator.exchange import Exchange
+from rfsync.simulator.faults import (
+    Body,
+    Cut,
+    Drip,
+    EndlessHeaders,
+    Fault,
+    Faults,
+    Redirect,
+    Reset,
+    Stall,
+    Status,
+    Zeros,
+)
+from rfsync.simulator.fixed import FixedWorld
+from rfsync.simulator.routes import Request
+from rfsync.simulator.server import Simulator
+from rfsync.simulator.source import Record, Source, UnknownObjectError
+from rfsync.simulator.wire import Answer
+from rfsync.simulator.world import World
+
+__all__ = [
+    "Answer",
+    "Body",
+    "Cut",
+    "Drip",
+    "EndlessHeaders",
+    "Exchange",
+    "Fault",
+    "Faults",
+    "FixedWorld",
+    "Record",
+    "Redirect",
+    "Request",
+    "Reset",
+    "Simulator",
+    "Source",
+    "Stall",
+    "Status",
+    "UnknownObjectError",
+    "World",
+    "Zeros",
+]

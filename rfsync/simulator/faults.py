@@ -1,0 +1,233 @@
+"""Faults on demand: how an answer can go wrong, and the queue from which a simulator takes them."""
+
+import fnmatch
+import gzip
+import itertools
+import threading
+import zlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Literal, Protocol
+
+from rfsync.simulator.exchange import Exchange, length_of
+from rfsync.simulator.wire import JSON_TYPE, Answer, Headers, chunk, error_answer
+
+_CHUNKED: Headers = (("Transfer-Encoding", "chunked"),)
+
+
+class Fault(Protocol):
+    """Something that goes wrong with one answer; a test may bring its own."""
+
+    def perform(self, exchange: Exchange) -> None:
+        """Answer the request in the wrong way."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Status:
+    """Another status, with an error in the API's shape unless a body is given."""
+
+    code: int
+    #: Seconds or an HTTP date, sent as it is; None for no such header.
+    retry_after: str | None = None
+    body: bytes | None = None
+    headers: Headers = ()
+
+    def perform(self, exchange: Exchange) -> None:
+        """Send it."""
+        answer = error_answer(self.code, f"simulated status {self.code}")
+        retry: Headers = () if self.retry_after is None else (("Retry-After", self.retry_after),)
+        body = answer.body if self.body is None else self.body
+        exchange.reply(Answer(self.code, body, (*answer.headers, *retry, *self.headers)))
+
+
+@dataclass(frozen=True, slots=True)
+class Redirect:
+    """A redirect to another address, absolute or a path."""
+
+    location: str
+    code: int = 302
+
+    def perform(self, exchange: Exchange) -> None:
+        """Send it."""
+        exchange.reply(Answer(self.code, headers=(("Location", self.location),)))
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """Any bytes as the body, in a complete and well-framed answer."""
+
+    data: bytes
+    content_type: str = JSON_TYPE
+    #: "gzip" compresses ``data``. For a body that only claims to be gzip, name the coding in ``headers``.
+    encoding: Literal["gzip"] | None = None
+    status: int = 200
+    headers: Headers = ()
+
+    def perform(self, exchange: Exchange) -> None:
+        """Send it."""
+        coding: Headers = (("Content-Encoding", self.encoding),) if self.encoding else ()
+        data = gzip.compress(self.data, mtime=0) if self.encoding else self.data
+        exchange.reply(Answer(self.status, data, (("Content-Type", self.content_type), *coding, *self.headers)))
+
+
+@dataclass(frozen=True, slots=True)
+class Cut:
+    """The true answer with its body cut short, then an orderly end of the connection."""
+
+    #: How many bytes of the body are sent.
+    after: int
+    #: Send them as one whole chunk and leave out the last chunk, which marks the end, even if the body is complete;
+    #: otherwise announce a ``Content-Length`` above what is sent.
+    chunked: bool = False
+
+    def perform(self, exchange: Exchange) -> None:
+        """Send what is left of it."""
+        exchange.closing = True
+        body = exchange.answer.body
+        if self.chunked:
+            exchange.start(exchange.answer, _CHUNKED)
+            exchange.send(chunk(body[: self.after]) if self.after else b"")
+        else:
+            exchange.start(exchange.answer, (("Content-Length", str(max(len(body), self.after + 1))),))
+            exchange.send(body[: self.after])
+
+
+@dataclass(frozen=True, slots=True)
+class Drip:
+    """An answer whose body comes ``size`` bytes every ``interval`` seconds."""
+
+    interval: float = 0.05
+    size: int = 1
+    #: Drip blanks for ever, chunked, instead of the true body.
+    endless: bool = False
+
+    def perform(self, exchange: Exchange) -> None:
+        """Send it, slowly."""
+        if self.endless:
+            exchange.start(exchange.answer, _CHUNKED)
+            _drip(exchange, itertools.repeat(chunk(b" " * self.size)), self.interval)
+        exchange.start(exchange.answer, length_of(exchange.answer))
+        _drip(exchange, _pieces(exchange.answer.body, self.size), self.interval)
+
+
+@dataclass(frozen=True, slots=True)
+class EndlessHeaders:
+    """A status line, then headers that never end, ``size`` bytes every ``interval`` seconds."""
+
+    interval: float = 0.05
+    size: int = 1
+
+    def perform(self, exchange: Exchange) -> None:
+        """Send them until the client has enough."""
+        exchange.send(f"HTTP/1.1 {exchange.answer.status} OK\r\n".encode())
+        numbered = (_pieces(f"X-Fill-{number}: more\r\n".encode(), self.size) for number in itertools.count())
+        _drip(exchange, itertools.chain.from_iterable(numbered), self.interval)
+
+
+@dataclass(frozen=True, slots=True)
+class Reset:
+    """A connection reset by the server (TCP RST), before or halfway through the head, or halfway through the body."""
+
+    when: Literal["before_headers", "in_headers", "in_body"] = "before_headers"
+
+    def perform(self, exchange: Exchange) -> None:
+        """Send that much, then reset."""
+        answer = exchange.answer
+        head = exchange.head(answer, length_of(answer))
+        if self.when == "in_headers":
+            exchange.send(head[: len(head) // 2])
+        elif self.when == "in_body":
+            exchange.send(head + answer.body[: len(answer.body) // 2])
+        exchange.reset()
+
+
+@dataclass(frozen=True, slots=True)
+class Stall:
+    """The normal answer, as it was when the request came, held back until a test sets the event."""
+
+    event: threading.Event
+    #: Where it is held: before its first byte, or between head and body.
+    when: Literal["before_headers", "after_headers"] = "before_headers"
+
+    def perform(self, exchange: Exchange) -> None:
+        """Hold it, then send it."""
+        answer = exchange.normal
+        if self.when == "before_headers":
+            exchange.hold(self.event)
+            exchange.reply(answer)
+        else:
+            exchange.start(answer, length_of(answer))
+            exchange.hold(self.event)
+            exchange.send(answer.body)
+
+
+@dataclass(frozen=True, slots=True)
+class Zeros:
+    """A gzip body of that many zero bytes: small on the wire, huge once decompressed."""
+
+    #: In bytes, decompressed.
+    size: int
+
+    def perform(self, exchange: Exchange) -> None:
+        """Send it chunked, made as it goes."""
+        exchange.start(Answer(200, headers=(("Content-Type", JSON_TYPE), ("Content-Encoding", "gzip"))), _CHUNKED)
+        gzipped = zlib.compressobj(level=1, wbits=16 + zlib.MAX_WBITS)
+        block = bytes(1 << 20)
+        for begin in range(0, self.size, len(block)):
+            data = gzipped.compress(block[: self.size - begin])
+            exchange.pause(0)
+            if data:  # an empty chunk would be the end
+                exchange.send(chunk(data))
+        exchange.send(chunk(gzipped.flush()) + chunk(b""))
+
+
+class Faults:
+    """The faults to come, by path; thread-safe, so that a test can add some while the simulator serves."""
+
+    def __init__(self) -> None:
+        """Begin without any."""
+        self._lock = threading.Lock()
+        self._waiting: list[tuple[str, Iterator[Fault]]] = []
+
+    def add(self, path_pattern: str, fault: Fault, times: int | None = 1) -> None:
+        """Let the next requests for a path meet a fault, after the faults that were added for it before.
+
+        Args:
+            path_pattern: as of :mod:`fnmatch`, on the path as it was sent, without the query; ``*`` spans ``/``.
+            fault: what they meet.
+            times: how many of them, None for all.
+
+        Raises:
+            ValueError: ``times`` is below 1.
+        """
+        if times is not None and times < 1:
+            raise ValueError(f"times must be 1 or more, or None for ever: {times}")
+        faults = itertools.repeat(fault) if times is None else itertools.repeat(fault, times)
+        with self._lock:
+            self._waiting.append((path_pattern, faults))
+
+    def clear(self) -> None:
+        """Forget all faults to come."""
+        with self._lock:
+            self._waiting.clear()
+
+    def take(self, path: str) -> Fault | None:
+        """Take the next fault for a path, the one added first; None when all is well."""
+        with self._lock:
+            for pattern, faults in self._waiting:
+                if fnmatch.fnmatchcase(path, pattern):
+                    fault = next(faults, None)
+                    if fault is not None:
+                        return fault
+            return None
+
+
+def _pieces(data: bytes, size: int) -> Iterator[bytes]:
+    return (data[begin : begin + size] for begin in range(0, len(data), size))
+
+
+def _drip(exchange: Exchange, pieces: Iterator[bytes], interval: float) -> None:
+    for piece in pieces:
+        exchange.pause(interval)
+        exchange.send(piece)

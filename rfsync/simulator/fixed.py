@@ -1,0 +1,124 @@
+"""A source for tests: it serves what it is told to, however wrong."""
+
+import threading
+from collections.abc import Mapping
+
+from rfsync.simulator.source import Record, UnknownObjectError, project_answer, project_record, workspace_answer
+from rfsync.simulator.wire import Answer, encode, json_answer
+
+
+class FixedWorld:
+    """Plain state that a test sets and a simulator serves; safe to change while it serves.
+
+    What is set is turned into bytes at once, so a later change of the caller's own objects shows nowhere.
+    """
+
+    def __init__(self, state: Mapping[str, object] | None = None) -> None:
+        """Take what :meth:`set` takes, by target."""
+        self._lock = threading.Lock()
+        self._answers: dict[str, Answer] = {}
+        self._records: dict[str, dict[str, bytes]] = {}
+        self._by_id: dict[tuple[str, str], Answer] = {}
+        for target, value in (state or {}).items():
+            self.set(target, value)
+
+    def set(self, target: str, value: object, *, bare: bool = False) -> None:
+        """Set what a target's address answers with status 200.
+
+        Args:
+            target: ``workspace/project`` for its batch list, ``workspace`` for ``GET /{workspace}``, which is
+                otherwise made up of the projects set.
+            value: for a batch list a list of records, served as ``{"batches": value}``; any other JSON value, or raw
+                bytes, is served as it is.
+            bare: serve a list as it is, too.
+        """
+        records: dict[str, bytes] = {}
+        body = encode(value) if not isinstance(value, list) else b""
+        if isinstance(value, list):
+            parts = [encode(record) for record in value]
+            for record, part in zip(value, parts, strict=True):
+                if isinstance(record, dict) and isinstance(record.get("id"), str):
+                    records[record["id"]] = part
+            body = b"[" + b",".join(parts) + b"]"
+            if "/" in target and not bare:
+                body = b'{"batches":' + body + b"}"
+        answer = Answer(200, body)
+        with self._lock:
+            self._answers[target] = answer
+            self._records[target] = records
+
+    def set_batch(self, target: str, batch_id: str, status: int, body: object = None) -> None:
+        """Set what a batch's own address answers, whatever the list says; the body is a JSON value or raw bytes.
+
+        Unless set here, a batch answers with its record in the list, or with 404.
+        """
+        with self._lock:
+            self._by_id[target, batch_id] = json_answer(body, status)
+
+    def remove(self, target: str) -> None:
+        """Forget a target and all that was set for its batches; its addresses answer 404 from now on."""
+        with self._lock:
+            self._answers.pop(target, None)
+            self._records.pop(target, None)
+            for key in [key for key in self._by_id if key[0] == target]:
+                del self._by_id[key]
+
+    @property
+    def default_workspace(self) -> str:
+        """The workspace of the first target, or ``""`` without any."""
+        with self._lock:
+            return next(iter(self._answers), "").partition("/")[0]
+
+    def workspace(self, workspace: str) -> object:
+        """Give what was set for the workspace, else the list of its projects.
+
+        Raises:
+            UnknownObjectError: neither it nor a project of it was set.
+        """
+        with self._lock:
+            if workspace in self._answers:
+                return self._answers[workspace]
+            targets = [target for target in self._answers if target.startswith(workspace + "/")]
+        if not targets:
+            raise UnknownObjectError(workspace)
+        return workspace_answer(workspace, [_project(target) for target in targets])
+
+    def project(self, workspace: str, project: str) -> object:
+        """Give a project's own description, with counts of 0.
+
+        Raises:
+            UnknownObjectError: it was not set.
+        """
+        self.batches(workspace, project)
+        return project_answer(workspace, _project(f"{workspace}/{project}"))
+
+    def batches(self, workspace: str, project: str) -> Answer:
+        """Give what was set for the project.
+
+        Raises:
+            UnknownObjectError: nothing was.
+        """
+        target = f"{workspace}/{project}"
+        with self._lock:
+            if target not in self._answers:
+                raise UnknownObjectError(target)
+            return self._answers[target]
+
+    def batch(self, workspace: str, project: str, batch_id: str) -> object:
+        """Give what was set for the batch, an :class:`Answer`, else its record in the list.
+
+        Raises:
+            UnknownObjectError: there is neither.
+        """
+        target = f"{workspace}/{project}"
+        with self._lock:
+            if (target, batch_id) in self._by_id:
+                return self._by_id[target, batch_id]
+            record = self._records.get(target, {}).get(batch_id)
+        if record is None:
+            raise UnknownObjectError(f"{target}/batches/{batch_id}")
+        return record
+
+
+def _project(target: str) -> Record:
+    return project_record(target, images=0, unannotated=0, created=0.0, updated=0.0)

@@ -1,0 +1,236 @@
+"""The life of one project, an hour at a time: what people and cameras do to its batches.
+
+What can happen follows Roboflow's own words on managing batches
+(https://docs.roboflow.com/datasets/manage/manage-datasets/manage-batches): images wait in a batch until they are
+assigned; assigning some of them may move the others into a new batch; of merged batches the largest takes all, and
+the emptied ones disappear; a deleted batch is gone for good; images of a job can be moved back to unassigned.
+"""
+
+import random
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+
+from rfsync.simulator.source import Record
+
+#: How much is done in each hour of a working day, UTC, as a share of its busiest hour.
+_DAY = (0, 0, 0, 0, 0, 0, 0.05, 0.2, 0.6, 1, 1, 0.9, 0.4, 0.8, 1, 0.9, 0.7, 0.4, 0.2, 0.1, 0.1, 0.05, 0, 0)
+_WEEKEND = 0.08  # of a working day
+_SATURDAY = 5
+
+_NAMES = (
+    "line 3, night shift",
+    "returns from Kraków",
+    "Größe M, Kamera 2",
+    "検品 ライン4",
+    "blurred, look again",
+    "edge cases",
+    "second supplier",
+    "after the lens change",
+)
+_API_NAME = "Upload via API"
+_ID_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
+
+#: Nothing is deleted or dropped from the list while fewer batches than this would be left.
+_FLOOR = 5
+#: At least so long between two deletions, which makes three or four a week at most.
+_BETWEEN_DELETIONS = timedelta(hours=48)
+#: How many batches that left the list are kept in mind, as ones that may come back.
+_REMEMBERED = 40
+
+
+@dataclass(slots=True)
+class Batch:
+    """A batch as its workspace knows it."""
+
+    #: Opaque, 20 letters and digits, as a document store gives them.
+    id: str
+    name: str
+    uploaded: datetime
+    #: Not yet in a job.
+    images: int
+    #: The images in each of its jobs.
+    jobs: list[int] = field(default_factory=list)
+    #: When it drops out of the list because it is empty; None while it has images.
+    leaves: datetime | None = None
+
+    def record(self) -> Record:
+        """Give it in wire format; times have milliseconds, as in the API's documented example."""
+        return {
+            "name": self.name,
+            "numJobs": len(self.jobs),
+            "images": self.images,
+            "uploaded": {
+                "_seconds": int(self.uploaded.timestamp()),
+                "_nanoseconds": self.uploaded.microsecond // 1000 * 1_000_000,
+            },
+            "id": self.id,
+        }
+
+
+def activity(at: datetime) -> float:
+    """Give how busy people are at a time, from 0 to 1."""
+    return _DAY[at.hour] * (_WEEKEND if at.weekday() >= _SATURDAY else 1)
+
+
+class ProjectLife:
+    """One project's batches; it is the same life for the same random numbers, start and hours lived.
+
+    It draws only on ``random()`` and ``randrange()``, whose numbers stay the same over Python's releases. Not
+    thread-safe: its world guards it.
+    """
+
+    def __init__(self, rng: random.Random, start: datetime) -> None:
+        """Begin with a handful of batches of the weeks before ``start`` (UTC)."""
+        self._rng = rng
+        self._pace = 0.7 + 0.6 * rng.random()
+        self._batches: dict[str, Batch] = {}
+        self._gone: list[Batch] = []
+        self._api_batch = ""
+        self._deleted_at = start
+        #: All images that are in the project, assigned or not.
+        self.images = 0
+        self.created = start - timedelta(days=30)
+        self.updated = start
+        for _ in range(8 + rng.randrange(8)):
+            at = self.created + timedelta(days=30 * rng.random())
+            self._upload(at)
+
+    def records(self) -> list[Record]:
+        """Give the list of batches in wire format, in order of id."""
+        return [self._batches[batch_id].record() for batch_id in sorted(self._batches)]
+
+    def record(self, batch_id: str) -> Record | None:
+        """Give one batch of the list in wire format, or None."""
+        batch = self._batches.get(batch_id)
+        return None if batch is None else batch.record()
+
+    @property
+    def unannotated(self) -> int:
+        """The images not yet in a job."""
+        return sum(batch.images for batch in self._batches.values())
+
+    def live_hour(self, begin: datetime) -> None:
+        """Live the hour that begins at ``begin`` (UTC)."""
+        at = begin + timedelta(milliseconds=self._rng.randrange(3_600_000))
+        busy = activity(begin) * self._pace
+        if self._chance(0.3 * busy):
+            self._upload(at)
+        # Cameras upload at night and at the weekend as well.
+        if self._chance(0.15):
+            self._feed(at)
+        # The longer the queue, the more hands are on it: this is what keeps the list from growing for ever.
+        if self._chance(min(0.95, 0.012 * len(self._open())) * busy):
+            self._assign(at)
+        if self._chance(0.05 * busy):
+            self._cancel(at)
+        if self._chance(0.05 * busy):
+            self._merge(at)
+        if self._chance(0.05 * busy):
+            self._rename(at)
+        if self._chance(0.03 * busy):
+            self._come_back(at)
+        # One batch an hour leaves at most, so that someone who looks every few hours misses only a few.
+        if not (self._chance(0.05 * busy) and self._delete(at)):
+            self._leave(begin + timedelta(hours=1))
+
+    def _chance(self, probability: float) -> bool:
+        return self._rng.random() < probability
+
+    def _open(self) -> list[Batch]:
+        return [batch for batch in self._batches.values() if batch.images > 0]
+
+    def _pick(self, batches: Sequence[Batch]) -> Batch | None:
+        return batches[self._rng.randrange(len(batches))] if batches else None
+
+    def _new(self, at: datetime, name: str, images: int) -> Batch:
+        batch_id = "".join(_ID_LETTERS[self._rng.randrange(len(_ID_LETTERS))] for _ in range(20))
+        batch = Batch(batch_id, name, at, images)
+        self._batches[batch_id] = batch
+        self.updated = at
+        return batch
+
+    def _set_images(self, batch: Batch, images: int, at: datetime) -> None:
+        batch.images = images
+        batch.leaves = None if images else at + timedelta(hours=2 + 94 * self._rng.random())
+        self.updated = at
+
+    def _upload(self, at: datetime) -> None:
+        # Many small uploads and a few large ones.
+        images = 4 + int(700 * self._rng.random() * self._rng.random() * self._rng.random())
+        hour = f"{(at.hour + 11) % 12 + 1}:{at.minute:02} {'am' if at.hour < 12 else 'pm'}"
+        self._new(at, f"Uploaded on {at.month:02}/{at.day:02}/{at.year % 100:02} at {hour}", images)
+        self.images += images
+
+    def _feed(self, at: datetime) -> None:
+        images = 1 + self._rng.randrange(12)
+        batch = self._batches.get(self._api_batch)
+        if batch is None or self._chance(0.05):
+            batch = self._new(at, _API_NAME, 0)
+            self._api_batch = batch.id
+        self._set_images(batch, batch.images + images, at)
+        self.images += images
+
+    def _assign(self, at: datetime) -> None:
+        batch = self._pick(self._open())
+        if batch is None:
+            return
+        kind = self._rng.random()
+        job = batch.images
+        if kind > 0.4 and batch.images > 10:
+            job = int(batch.images * (0.2 + 0.6 * self._rng.random()))
+        rest = batch.images - job
+        batch.jobs.append(job)
+        if rest and kind > 0.85:
+            self._new(at, batch.name, rest)
+            rest = 0
+        self._set_images(batch, rest, at)
+
+    def _cancel(self, at: datetime) -> None:
+        batch = self._pick([batch for batch in self._batches.values() if batch.jobs])
+        if batch is not None:
+            self._set_images(batch, batch.images + batch.jobs.pop(), at)
+
+    def _merge(self, at: datetime) -> None:
+        choice = self._open()
+        if len(choice) < 2:
+            return
+        count = min(len(choice), 2 + self._rng.randrange(2))
+        merged = [choice.pop(self._rng.randrange(len(choice))) for _ in range(count)]
+        target = max(merged, key=lambda batch: batch.images)
+        total = sum(batch.images for batch in merged)
+        for batch in merged:
+            self._set_images(batch, total if batch is target else 0, at)
+
+    def _rename(self, at: datetime) -> None:
+        batch = self._pick(self._open())
+        if batch is not None:
+            batch.name = f"{_NAMES[self._rng.randrange(len(_NAMES))]} #{self._rng.randrange(1, 1000)}"
+            self.updated = at
+
+    def _come_back(self, at: datetime) -> None:
+        # Only a batch whose images sit in a job has something to come back with.
+        batch = self._pick([batch for batch in self._gone if batch.jobs])
+        if batch is not None:
+            self._gone.remove(batch)
+            self._batches[batch.id] = batch
+            self._set_images(batch, batch.jobs.pop(), at)
+
+    def _delete(self, at: datetime) -> bool:
+        choice = self._open()
+        if len(choice) <= _FLOOR or at - self._deleted_at < _BETWEEN_DELETIONS:
+            return False
+        batch = choice[self._rng.randrange(len(choice))]
+        del self._batches[batch.id]
+        self.images -= batch.images
+        self._deleted_at = self.updated = at
+        return True
+
+    def _leave(self, now: datetime) -> None:
+        if len(self._batches) <= _FLOOR:
+            return
+        for batch in self._batches.values():
+            if batch.leaves is not None and batch.leaves <= now:
+                del self._batches[batch.id]
+                self._gone = [*self._gone, batch][-_REMEMBERED:]
+                return

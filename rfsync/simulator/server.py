@@ -1,0 +1,253 @@
+"""The HTTP server: a source behind a real socket, with faults on demand and a record of what was asked."""
+
+import contextlib
+import gzip
+import socket
+import socketserver
+import sys
+import threading
+import time
+from collections.abc import Collection
+from dataclasses import replace
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, Self
+from urllib.parse import parse_qsl
+
+from rfsync.simulator.exchange import Exchange, StoppingError
+from rfsync.simulator.faults import Faults
+from rfsync.simulator.routes import Request, respond
+from rfsync.simulator.source import Source
+from rfsync.simulator.wire import Answer, accepts_gzip, entity_tag, tag_matches
+
+#: How often the accepting thread looks whether to stop: what a stop costs at most.
+_POLL_SECONDS = 0.01
+#: How long a stop waits for each connection; far above what any needs, so exceeding it is a bug.
+_JOIN_SECONDS = 10.0
+
+
+class Simulator:
+    """A stand-in for Roboflow's REST API over HTTP/1.1, listening on the loopback address unless told otherwise.
+
+    A context manager; it serves in daemon threads from :meth:`start` to :meth:`stop`, after which none is left. It can
+    be started again, on the same port.
+    """
+
+    def __init__(
+        self,
+        source: Source,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        keys: Collection[str] | None = None,
+        faults: Faults | None = None,
+        etag: bool = True,
+        wrapped: bool = False,
+        compress: bool = True,
+    ) -> None:
+        """Prepare a server.
+
+        Args:
+            source: what it serves.
+            host: the address to listen on.
+            port: 0 for any that is free.
+            keys: the API keys that are let in; None lets any in that is not empty.
+            faults: what is to go wrong; else :attr:`faults` begins empty.
+            etag: send an ``ETag`` with each 200, and answer 304 to an ``If-None-Match`` that has it.
+            wrapped: give a single batch under ``{"batch": …}``.
+            compress: gzip the body for clients that ask for it.
+        """
+        self.source = source
+        self.keys = keys
+        self.faults = Faults() if faults is None else faults
+        self.etag = etag
+        self.wrapped = wrapped
+        self.compress = compress
+        self._host = host
+        self._port = port
+        self._arrived = threading.Condition()
+        self._requests: list[Request] = []
+        self._server: _Server | None = None
+        self._thread: threading.Thread | None = None
+
+    @property
+    def url(self) -> str:
+        """The base URL, without a slash at its end; stays the same after a stop.
+
+        Raises:
+            RuntimeError: any free port was asked for, and it was never started.
+        """
+        if not self._port:
+            raise RuntimeError("the simulator has no port before it is started")
+        host = f"[{self._host}]" if ":" in self._host else self._host
+        return f"http://{host}:{self._port}"
+
+    @property
+    def requests(self) -> list[Request]:
+        """What was asked so far, in order of arrival; a copy."""
+        with self._arrived:
+            return list(self._requests)
+
+    def await_requests(self, count: int, timeout: float = 10.0) -> list[Request]:
+        """Wait until that many requests have come in all, and give them.
+
+        A request counts as come once it was read, before anything is answered to it.
+
+        Raises:
+            TimeoutError: they have not within ``timeout`` seconds.
+        """
+        with self._arrived:
+            if not self._arrived.wait_for(lambda: len(self._requests) >= count, timeout):
+                raise TimeoutError(f"{len(self._requests)} of {count} requests came")
+            return list(self._requests)
+
+    def record(self, request: Request) -> None:
+        """Add a request to :attr:`requests`; the server does so for each."""
+        with self._arrived:
+            self._requests.append(request)
+            self._arrived.notify_all()
+
+    def start(self) -> None:
+        """Listen and serve.
+
+        Raises:
+            RuntimeError: it is running already.
+            OSError: the address cannot be listened on.
+        """
+        if self._server is not None:
+            raise RuntimeError("the simulator is running already")
+        self._server = _Server(self, (self._host, self._port))
+        self._port = self._server.server_address[1]
+        self._thread = threading.Thread(
+            target=self._server.serve_forever, args=(_POLL_SECONDS,), name="simulator", daemon=True
+        )
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End all connections, also those that stall or drip, and wait for their threads; nothing if not running.
+
+        Raises:
+            RuntimeError: a thread would not end.
+        """
+        if self._server is None or self._thread is None:
+            return
+        server, thread = self._server, self._thread
+        self._server = self._thread = None
+        server.stopping.set()
+        server.shutdown()
+        thread.join()
+        server.server_close()
+        server.end_connections()
+
+    def __enter__(self) -> Self:
+        """Start it."""
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        """Stop it."""
+        self.stop()
+
+
+class _Server(ThreadingHTTPServer):
+    request_queue_size = 128
+
+    def __init__(self, simulator: Simulator, address: tuple[str, int]) -> None:
+        self.simulator = simulator
+        self.stopping = threading.Event()
+        self._lock = threading.Lock()
+        self._connections: dict[threading.Thread, socket.socket] = {}
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
+        super().__init__(address, _Handler)
+
+    def server_bind(self) -> None:
+        # HTTPServer's own asks the resolver for the full name of the host, which can take seconds.
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        # Instead of ThreadingMixIn's, which forgets daemon threads, while others would keep the process alive.
+        thread = threading.Thread(
+            target=self.process_request_thread, args=(request, client_address), name="simulator-connection", daemon=True
+        )
+        with self._lock:
+            self._connections[thread] = request
+        thread.start()
+
+    def process_request_thread(self, request: Any, client_address: Any) -> None:
+        try:
+            super().process_request_thread(request, client_address)
+        finally:
+            with self._lock:
+                del self._connections[threading.current_thread()]
+
+    def end_connections(self) -> None:
+        """Wake every thread that reads or writes, and wait for all."""
+        with self._lock:
+            connections = dict(self._connections)
+        for thread, connection in connections.items():
+            with contextlib.suppress(OSError):
+                connection.shutdown(socket.SHUT_RDWR)
+            thread.join(_JOIN_SECONDS)
+            if thread.is_alive():
+                raise RuntimeError("a connection of the simulator does not end")
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        # A client that goes away is a client's right; anything else is a bug worth its traceback.
+        if not isinstance(sys.exception(), OSError):
+            super().handle_error(request, client_address)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    disable_nagle_algorithm = True
+    server: _Server
+
+    def do_GET(self) -> None:
+        """Answer, well or with the fault whose turn it is."""
+        simulator = self.server.simulator
+        request = self._request()
+        simulator.record(request)
+        fault = simulator.faults.take(request.path)
+        answer = respond(simulator.source, request, keys=simulator.keys, wrapped=simulator.wrapped)
+        exchange = Exchange(self.connection, *self._finished(answer, request), self.server.stopping)
+        try:
+            if fault is None:
+                exchange.reply(exchange.normal)
+            else:
+                fault.perform(exchange)
+        except StoppingError:
+            exchange.closing = True
+        if exchange.closing:
+            self.close_connection = True
+
+    do_POST = do_GET  # noqa: N815
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
+        """Log nothing: the paths may carry an API key."""
+
+    def _request(self) -> Request:
+        path, _, query = self.path.partition("?")
+        headers = {name.lower(): value for name, value in self.headers.items()}
+        length = headers.get("content-length", "0")
+        if length.isdigit():
+            self.rfile.read(int(length))  # else the next request of this connection would begin in it
+        return Request(self.command, path, dict(parse_qsl(query)), headers, time.monotonic())
+
+    def _finished(self, answer: Answer, request: Request) -> tuple[Answer, Answer]:
+        """Give the answer with tag and content coding, whole, and as the client gets it: that, or a 304."""
+        simulator = self.server.simulator
+        not_modified = None
+        if simulator.etag and answer.status == 200:
+            tag = entity_tag(answer.body)
+            answer = replace(answer, headers=(*answer.headers, ("ETag", tag)))
+            if tag_matches(request.headers.get("if-none-match", ""), tag):
+                not_modified = Answer(304, headers=(("ETag", tag),))
+        if simulator.compress and answer.body and accepts_gzip(request.headers.get("accept-encoding", "")):
+            # The fastest level and no time stamp: a stand-in should cost little and repeat itself.
+            body = gzip.compress(answer.body, compresslevel=1, mtime=0)
+            answer = replace(answer, body=body, headers=(*answer.headers, ("Content-Encoding", "gzip")))
+        return answer, not_modified or answer

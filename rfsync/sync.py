@@ -1,0 +1,62 @@
+"""One project from start to finish, and many side by side."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+
+from rfsync.errors import BadResponse, Cancelled, DatabaseError, ErrorKind, FetchError
+from rfsync.observation import observe
+from rfsync.refresh import refresh
+from rfsync.runs import Job, Parts, Result, log, log_fields, result_of
+from rfsync.store import Run, RunRow
+
+
+def sync(parts: Parts, job: Job) -> Result:
+    """One run, which does not raise for what can go wrong outside: the result says what did."""
+    try:
+        run = parts.store.begin_run(job.workspace, job.project, job.name, parts.trigger, parts.clock())
+    except DatabaseError as error:
+        log.warning("%s: %s", job, error)
+        return result_of(job, None, RunRow("failed", error_kind=ErrorKind.DATABASE, error=str(error)))
+    try:
+        return refresh(parts, run, job) if job.batch_ids else observe(parts, run, job)
+    except FetchError as error:
+        row = RunRow(
+            "failed",
+            attempts=error.attempts,
+            http_status=error.http_status,
+            response_bytes=error.response_bytes,
+            rejected=error.rejected if isinstance(error, BadResponse) else 0,
+            error_kind=error.kind,
+            error=str(error),
+        )
+    except DatabaseError as error:
+        row = RunRow("failed", error_kind=ErrorKind.DATABASE, error=str(error))
+    except Cancelled as error:
+        row = RunRow("abandoned", error=str(error))
+    return _fail(parts, run, job, row)
+
+
+def _fail(parts: Parts, run: Run, job: Job, row: RunRow) -> Result:
+    log.warning("%s: %s: %s", job, row.error_kind or row.outcome, row.error, extra=log_fields(run))
+    try:
+        parts.store.fail_run(run, row, parts.clock())
+    except DatabaseError as error:
+        log.warning("%s: the failed run could not be recorded: %s", job, error, extra=log_fields(run))
+    return result_of(job, run.id, row)
+
+
+def sync_all(parts: Parts, jobs: Sequence[Job], concurrency: int) -> Iterator[Result]:
+    """Syncs projects side by side, and gives each result as it comes."""
+    if len(jobs) == 1:
+        yield sync(parts, jobs[0])
+        return
+    with ThreadPoolExecutor(max_workers=max(1, min(concurrency, len(jobs))), thread_name_prefix="rfsync") as pool:
+        futures = [pool.submit(sync, parts, job) for job in jobs]
+        try:
+            for future in as_completed(futures):
+                yield future.result()
+        finally:
+            for future in futures:
+                future.cancel()

@@ -1,0 +1,70 @@
+"""Logs: the library logs through the standard library's ``logging``; here structlog gives the lines their form.
+
+structlog is imported when the first line is written: a sync that has nothing to say does not wait for it.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+from typing import Any, Final
+
+from rfsync.secrets import Redactor
+
+LEVELS: Final = ("debug", "info", "warning", "error")
+FORMATS: Final = ("console", "json")
+
+
+def configure(level: str, form: str, redact: Redactor) -> None:
+    """Sends all logs to standard error, without any secret.
+
+    Args:
+        level: one of ``LEVELS``.
+        form: one of ``FORMATS``.
+        redact: is asked about every finished line, tracebacks and other libraries' lines included.
+    """
+    root = logging.getLogger()
+    for handler in root.handlers[:]:
+        root.removeHandler(handler)
+    root.addHandler(_StderrHandler(form, redact))
+    root.setLevel(level.upper())
+
+
+class _StderrHandler(logging.Handler):
+    def __init__(self, form: str, redact: Redactor) -> None:
+        super().__init__()
+        self._form = form
+        self._redact = redact
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            if self.formatter is None:
+                self.formatter = _formatter(self._form)
+            # sys.stderr at this moment: a progress bar may have put itself in between.
+            sys.stderr.write(self._redact(self.format(record)) + "\n")
+            sys.stderr.flush()
+        except Exception:  # a log line that can't be written must not end the sync that wrote it
+            self.handleError(record)
+
+
+def _formatter(form: str) -> logging.Formatter:
+    import structlog
+
+    shared: list[Any] = [
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.ExtraAdder(allow=("workspace", "project", "run_id")),
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    final: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
+    if form == "json":
+        final.append(structlog.processors.JSONRenderer())
+    else:
+        final.append(_plain)
+    return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=final)
+
+
+def _plain(_: Any, __: str, event: dict[str, Any]) -> str:
+    """One line for a person; the project stands in the text already."""
+    line = f"{event['timestamp'][:19]}Z {event['level']:<7} {event['event']}"
+    return f"{line}\n{event['exception']}" if "exception" in event else line

@@ -1,0 +1,62 @@
+"""The views: the stable face of the database for SQL reports and dashboards. The same SQL serves both databases."""
+
+from __future__ import annotations
+
+from typing import Final
+
+#: Name -> (what a row is, SELECT).
+VIEWS: Final[dict[str, tuple[str, str]]] = {
+    "current_batches": (
+        "A batch that exists now.",
+        """SELECT p.workspace, p.project, b.batch_id, b.name, b.uploaded_at, b.images, b.num_jobs,
+       b.first_seen_at, b.changed_at
+FROM batches b JOIN projects p ON p.id = b.project_id
+WHERE b.removed_at IS NULL""",
+    ),
+    "batch_history": (
+        "One version of one batch, valid from valid_from until before valid_to (NULL: still).",
+        """SELECT p.workspace, p.project, c.batch_id, c.observed_at AS valid_from,
+       (SELECT min(n.observed_at) FROM batch_changes n
+        WHERE n.project_id = c.project_id AND n.batch_id = c.batch_id AND n.observed_at > c.observed_at) AS valid_to,
+       c.name, c.images, c.num_jobs, c.change
+FROM batch_changes c JOIN projects p ON p.id = c.project_id
+WHERE c.change <> 'removed'""",
+    ),
+    "change_log": (
+        "A ledger row.",
+        """SELECT p.workspace, p.project, c.id, c.run_id, c.project_id, c.batch_id, c.observed_after, c.observed_at,
+       c.change, c.images, c.num_jobs, c.images_delta, c.num_jobs_delta, c.name
+FROM batch_changes c JOIN projects p ON p.id = c.project_id""",
+    ),
+    "project_totals_daily": (
+        "A day of a project on which something changed.",
+        """SELECT p.workspace, p.project, d.project_id, d.day, d.changes, d.batches_added, d.batches_removed,
+       d.images_gained, d.images_lost, d.jobs_gained, d.jobs_lost, d.batches, d.images, d.num_jobs
+FROM project_daily d JOIN projects p ON p.id = d.project_id""",
+    ),
+    "sync_health": (
+        "A project, and how its runs have gone; runs still going on are left out.",
+        """SELECT p.workspace, p.project, last.started_at AS last_run_at, last.outcome AS last_outcome,
+       success.started_at AS last_success_at,
+       (SELECT count(*) FROM sync_runs r WHERE r.project_id = p.id AND r.id > coalesce(success.id, 0)
+        AND r.outcome IN ('failed', 'refused', 'abandoned')) AS consecutive_failures,
+       bad.error_kind AS last_error_kind, bad.error AS last_error
+FROM projects p
+LEFT JOIN sync_runs last ON last.id = (SELECT max(r.id) FROM sync_runs r
+    WHERE r.project_id = p.id AND r.outcome <> 'running')
+LEFT JOIN sync_runs success ON success.id = (SELECT max(r.id) FROM sync_runs r
+    WHERE r.project_id = p.id AND r.outcome IN ('changed', 'unchanged', 'superseded'))
+LEFT JOIN sync_runs bad ON bad.id = (SELECT max(r.id) FROM sync_runs r
+    WHERE r.project_id = p.id AND r.outcome IN ('failed', 'refused', 'abandoned'))""",
+    ),
+}
+
+
+def create_view_statements() -> list[str]:
+    """``CREATE VIEW`` for each view."""
+    return [f"CREATE VIEW {name} AS\n{select}" for name, (_, select) in VIEWS.items()]
+
+
+def comment_view_statements() -> list[str]:
+    """``COMMENT ON VIEW`` for each view; PostgreSQL only."""
+    return [f"COMMENT ON VIEW {name} IS '{comment}'" for name, (comment, _) in VIEWS.items()]

@@ -1,0 +1,226 @@
+"""The stand-in's HTTP: its endpoints, keys, entity tags, compression and threads, seen by a raw client."""
+
+import gzip
+import http.client
+import json
+import threading
+from collections.abc import Iterator, Mapping
+from contextlib import closing
+from datetime import UTC, datetime
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from rfsync.simulator import FixedWorld, Simulator, World
+
+LIST = "/acme/widgets/batches"
+KEY = {"Authorization": "Bearer any"}
+RECORDS: list[dict[str, Any]] = [{"id": "b1", "images": 3, "name": "Größe M"}, {"id": "a/b ü?", "images": 1}]
+
+
+class Reply:
+    def __init__(self, response: http.client.HTTPResponse) -> None:
+        self.status = response.status
+        self.body = response.read()
+        self.headers = {name.lower(): value for name, value in response.getheaders()}
+
+    @property
+    def json(self) -> Any:
+        return json.loads(self.body)
+
+
+def connect(simulator: Simulator) -> "closing[http.client.HTTPConnection]":
+    address = urlsplit(simulator.url)
+    assert address.hostname
+    return closing(http.client.HTTPConnection(address.hostname, address.port, timeout=5))
+
+
+def get(simulator: Simulator, path: str = LIST, headers: Mapping[str, str] = KEY, method: str = "GET") -> Reply:
+    with connect(simulator) as client:
+        client.request(method, path, headers=dict(headers))
+        return Reply(client.getresponse())
+
+
+@pytest.fixture
+def fixed() -> FixedWorld:
+    return FixedWorld({"acme/widgets": RECORDS, "acme/gears": []})
+
+
+@pytest.fixture
+def simulator(fixed: FixedWorld) -> Iterator[Simulator]:
+    with Simulator(fixed) as simulator:
+        yield simulator
+
+
+def test_a_list_a_batch_and_a_workspace(simulator: Simulator) -> None:
+    reply = get(simulator)
+    assert (reply.status, reply.json) == (200, {"batches": RECORDS})
+    assert reply.headers["content-length"] == str(len(reply.body))
+    assert "Größe".encode() in reply.body
+    assert get(simulator, LIST + "/b1").json == RECORDS[0]
+    assert get(simulator, LIST + "/a%2Fb%20%C3%BC%3F").json == RECORDS[1]
+    assert get(simulator, "/acme/gears/batches").json == {"batches": []}
+    projects = get(simulator, "/acme").json["workspace"]["projects"]
+    assert [project["id"] for project in projects] == ["acme/widgets", "acme/gears"]
+    assert get(simulator, "/acme/gears").json["project"]["id"] == "acme/gears"
+
+
+def test_a_batch_can_come_wrapped(fixed: FixedWorld) -> None:
+    with Simulator(fixed, wrapped=True) as simulator:
+        assert get(simulator, LIST + "/b1").json == {"batch": RECORDS[0]}
+
+
+def test_what_is_not_there_is_404_with_a_json_error(simulator: Simulator) -> None:
+    for path in ("/nobody", "/acme/nothing", "/acme/nothing/batches", LIST + "/b9", LIST + "/b1/more", "/acme/x/y"):
+        reply = get(simulator, path)
+        assert reply.status == 404
+        assert reply.json["error"]["status"] == 404
+        assert "does not exist" in reply.json["error"]["message"]
+    assert get(simulator, LIST, method="POST").status == 404
+
+
+@pytest.mark.parametrize(
+    ("path", "headers", "status"),
+    [
+        (LIST, {"Authorization": "Bearer s3cret"}, 200),
+        (LIST, {"Authorization": "bearer s3cret"}, 200),
+        (LIST + "?api_key=s3cret", {}, 200),
+        (LIST, {"Authorization": "Bearer wr0ng"}, 401),
+        (LIST + "?api_key=wr0ng", {}, 401),
+        (LIST + "?api_key=s3cret", {"Authorization": "Bearer wr0ng"}, 401),
+        (LIST + "?api_key=", {}, 401),
+        (LIST, {}, 401),
+    ],
+)
+def test_keys(fixed: FixedWorld, path: str, headers: dict[str, str], status: int) -> None:
+    with Simulator(fixed, keys={"s3cret"}) as simulator:
+        reply = get(simulator, path, headers)
+    assert reply.status == status
+    if status == 401:
+        error = reply.json["error"]
+        assert error["message"] == "This API key does not exist (or has been revoked)."
+        assert (error["status"], error["type"]) == (401, "OAuthException")
+        assert b"wr0ng" not in reply.body
+
+
+def test_without_keys_any_key_but_none_will_do(simulator: Simulator) -> None:
+    assert get(simulator, LIST + "?api_key=x", {}).status == 200
+    assert get(simulator, LIST, {}).status == 401
+
+
+def test_an_unchanged_answer_is_304(simulator: Simulator, fixed: FixedWorld) -> None:
+    tag = get(simulator).headers["etag"]
+    for header in (tag, f'"other", {tag}', tag.removeprefix("W/"), "*"):
+        reply = get(simulator, headers={**KEY, "If-None-Match": header})
+        assert (reply.status, reply.body, reply.headers["etag"]) == (304, b"", tag)
+    fixed.set("acme/widgets", RECORDS[:1])
+    reply = get(simulator, headers={**KEY, "If-None-Match": tag})
+    assert reply.status == 200
+    assert reply.headers["etag"] != tag
+    assert "etag" not in get(simulator, "/nobody").headers
+
+
+def test_tags_and_compression_can_be_turned_off(fixed: FixedWorld) -> None:
+    with Simulator(fixed, etag=False, compress=False) as simulator:
+        reply = get(simulator, headers={**KEY, "If-None-Match": "*", "Accept-Encoding": "gzip"})
+    assert (reply.status, reply.json) == (200, {"batches": RECORDS})
+    assert not {"etag", "content-encoding"} & reply.headers.keys()
+
+
+def test_gzip_only_for_those_who_ask(simulator: Simulator) -> None:
+    plain = get(simulator)
+    zipped = get(simulator, headers={**KEY, "Accept-Encoding": "deflate, GZIP;q=0.5"})
+    assert zipped.headers["content-encoding"] == "gzip"
+    assert gzip.decompress(zipped.body) == plain.body
+    assert zipped.headers["etag"] == plain.headers["etag"]
+    for header in ("identity", "gzip;q=0", "gzip; q=0.0", ""):
+        assert "content-encoding" not in get(simulator, headers={**KEY, "Accept-Encoding": header}).headers
+
+
+def test_a_connection_is_kept_and_requests_are_recorded(simulator: Simulator) -> None:
+    with connect(simulator) as client:
+        client.request("POST", "/?api_key=one", body=b"some body")
+        assert Reply(client.getresponse()).json["workspace"] == "acme"
+        socket = client.sock
+        client.request("GET", "/nobody?api_key=two&x=%C3%BC", headers={"X-Test": "yes"})
+        assert Reply(client.getresponse()).status == 404
+        client.request("GET", LIST, headers={**KEY, "If-None-Match": "*"})
+        assert Reply(client.getresponse()).status == 304
+        assert client.sock is socket
+    first, second, third = simulator.await_requests(3)
+    assert (first.method, first.path, first.query) == ("POST", "/", {"api_key": "one"})
+    assert (second.method, second.path, second.query) == ("GET", "/nobody", {"api_key": "two", "x": "ü"})
+    assert second.headers["x-test"] == "yes"
+    assert first.at <= second.at <= third.at
+    assert simulator.requests == [first, second, third]
+    with pytest.raises(TimeoutError, match="3 of 4"):
+        simulator.await_requests(4, timeout=0)
+
+
+def test_a_fixed_world_serves_any_shape(simulator: Simulator, fixed: FixedWorld) -> None:
+    for shape in ({}, {"batches": None}, None, 7, "text", {"error": "no"}):
+        fixed.set("acme/widgets", shape)
+        assert get(simulator).json == shape
+    fixed.set("acme/widgets", [1, "two", {"id": 3}])
+    assert get(simulator).json == {"batches": [1, "two", {"id": 3}]}
+    fixed.set("acme/widgets", RECORDS, bare=True)
+    assert get(simulator).json == RECORDS
+    assert get(simulator, LIST + "/b1").json == RECORDS[0]
+    fixed.set("acme/widgets", b'{"batches": [')
+    assert get(simulator).body == b'{"batches": ['
+    assert get(simulator, LIST + "/b1").status == 404
+    fixed.set("acme/widgets", [{"id": "x", "name": "lone \ud800"}])
+    assert get(simulator).json["batches"][0]["name"] == "lone \ud800"
+    fixed.set("acme", {"workspace": None})
+    assert get(simulator, "/acme").json == {"workspace": None}
+
+
+def test_a_fixed_world_serves_any_answer_for_a_batch(simulator: Simulator, fixed: FixedWorld) -> None:
+    fixed.set_batch("acme/widgets", "b1", 403, {"error": "no"})
+    fixed.set_batch("acme/widgets", "b9", 200, b"raw")
+    reply = get(simulator, LIST + "/b1")
+    assert (reply.status, reply.json) == (403, {"error": "no"})
+    assert get(simulator, LIST + "/b9").body == b"raw"
+    fixed.remove("acme/widgets")
+    assert get(simulator).status == 404
+    assert get(simulator, LIST + "/b1").status == 404
+
+
+def test_a_world_moves_on_between_two_requests() -> None:
+    start = datetime(2026, 1, 5, tzinfo=UTC)
+    times = iter([start, datetime(2026, 2, 5, tzinfo=UTC)])
+    with Simulator(World(start=start, clock=lambda: next(times))) as simulator:
+        first, second = get(simulator), get(simulator)
+    assert first.status == second.status == 200
+    assert first.headers["etag"] != second.headers["etag"]
+
+
+def test_no_thread_is_left_and_it_starts_again_on_its_port(
+    fixed: FixedWorld, capfd: pytest.CaptureFixture[str]
+) -> None:
+    before = set(threading.enumerate())
+    simulator = Simulator(fixed)
+    with pytest.raises(RuntimeError, match="before it is started"):
+        _ = simulator.url
+    simulator.stop()
+    simulator.start()
+    with pytest.raises(RuntimeError, match="already"):
+        simulator.start()
+    url = simulator.url
+    with connect(simulator) as idle:
+        idle.request("GET", LIST, headers=KEY)
+        assert Reply(idle.getresponse()).status == 200
+        simulator.stop()
+        assert set(threading.enumerate()) == before
+    with pytest.raises(ConnectionRefusedError):
+        get(simulator)
+    with simulator:
+        assert simulator.url == url
+        assert get(simulator).status == 200
+    assert set(threading.enumerate()) == before
+    assert capfd.readouterr().err == ""
+
+
+def test_it_listens_on_the_loopback_address_only(simulator: Simulator) -> None:
+    assert simulator.url.startswith("http://127.0.0.1:")
