@@ -15,9 +15,8 @@ import msgspec
 import requests
 
 KEY = {"Authorization": "Bearer bench"}
-COLUMNS = "project, id, uploaded, name, images, jobs"
-BATCHES = """CREATE TABLE IF NOT EXISTS batches (project text NOT NULL, id text NOT NULL{key}, uploaded bigint, name text,
-    images bigint NOT NULL, jobs bigint NOT NULL)"""
+BATCHES = """CREATE TABLE IF NOT EXISTS batches (project text NOT NULL, id text NOT NULL{key}, uploaded bigint,
+    name text, images bigint NOT NULL, jobs bigint NOT NULL)"""
 CHANGES = """CREATE TABLE IF NOT EXISTS changes (id text NOT NULL, at bigint NOT NULL, images bigint NOT NULL,
     jobs bigint NOT NULL, images_delta bigint NOT NULL, jobs_delta bigint NOT NULL)"""
 UPSERT = """INSERT INTO batches VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO UPDATE
@@ -77,9 +76,9 @@ def poll_sqlite(path: str, seen: list[Row]) -> None:
     db.execute(BATCHES.format(key=" PRIMARY KEY"))
     db.execute(CHANGES)
     with db:
-        stored = set(db.execute(f"SELECT {COLUMNS} FROM batches"))
+        stored = set(db.execute("SELECT * FROM batches"))
         changed, changes = compare(stored, seen)
-        db.executemany(f"REPLACE INTO batches ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?)", changed)
+        db.executemany("REPLACE INTO batches VALUES (?, ?, ?, ?, ?, ?)", changed)
         db.executemany("INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?)", changes)
     db.close()
 
@@ -88,14 +87,14 @@ def poll_postgres(url: str, seen: list[Row]) -> None:
     import psycopg
 
     with psycopg.connect(url) as db, db.cursor() as cursor:
-        cursor.execute(BATCHES.format(key="").encode())
+        cursor.execute(BATCHES.format(key=""))
         cursor.execute(CHANGES)
-        stored: set[Row] = set(cursor.execute(f"SELECT {COLUMNS} FROM batches".encode()).fetchall())  # type: ignore[arg-type]
+        stored: set[Row] = set(cursor.execute("SELECT * FROM batches"))
         changed, changes = compare(stored, seen)
         if stored:
             cursor.executemany(UPSERT, changed)
         else:
-            with cursor.copy(f"COPY batches ({COLUMNS}) FROM STDIN".encode()) as copy:
+            with cursor.copy("COPY batches FROM STDIN") as copy:
                 for row in changed:
                     copy.write_row(row)
             cursor.execute("ALTER TABLE batches ADD PRIMARY KEY (id)")

@@ -67,6 +67,17 @@ def ensure_sqlite(engine: Engine) -> None:
     upgrade(engine)
 
 
+def empty() -> Engine:
+    """A database in memory with nothing in it but the schema; one thread at a time may use it."""
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import StaticPool
+
+    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    with engine.begin() as connection:
+        _create(connection)
+    return engine
+
+
 def _create(connection: Connection) -> None:
     metadata.create_all(connection, checkfirst=False)
     for statement in create_view_statements():

@@ -105,8 +105,7 @@ class Store:
     def _begin(self, doing: str) -> Iterator[Connection]:
         with ExitStack() as stack:
             stack.enter_context(translated(doing))
-            if not self._dry:
-                stack.enter_context(self._queue)
+            stack.enter_context(self._queue)
             yield stack.enter_context(self._engine.begin())
 
     def begin_run(self, workspace: str, project: str, name: str | None, trigger: str, at: datetime) -> Run:

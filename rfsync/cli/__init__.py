@@ -1,0 +1,102 @@
+"""The command line: ``rfsync``. Commands are imported when they are called, and what they need when they need it."""
+
+from __future__ import annotations
+
+import sys
+import traceback
+from importlib import import_module
+
+import click
+
+from rfsync import __version__
+from rfsync.cli.options import Options, common_options
+from rfsync.errors import ConfigError, DatabaseError, RfsyncError
+
+_EPILOG = """\b
+Exit codes:
+  0  every project was synced (or a newer observation stands)
+  1  at least one project failed or was refused; the others are written.
+     For verify, check and status --max-age: something is wrong
+  2  the command line or the configuration is wrong; nothing was done
+  3  the database can't be reached or is not at this version's schema;
+     nothing was written
+
+\b
+First steps:
+  rfsync demo                               a tour that needs no key
+  ROBOFLOW_API_KEY=… rfsync sync acme/widgets
+"""
+
+#: Command -> (module with a function ``command``, what it does). In the order of the help.
+_COMMANDS = {
+    "init": ("init", "Writes a commented rfsync.toml."),
+    "check": ("check", "Checks configuration, database, keys and projects."),
+    "sync": ("sync", "One run for each project, then exits."),
+    "status": ("status", "Each project's totals, last run, age and health."),
+    "verify": ("verify", "Proves that the books balance."),
+    "db": ("db", "The schema: upgrade, current, check."),
+    "simulate": ("simulate", "A local stand-in for the API."),
+    "demo": ("demo", "A whole tour against the stand-in."),
+}
+
+
+class _Commands(click.Group):
+    """Knows its commands by name, and imports one when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        command: click.Command = import_module(f"rfsync.cli.{_COMMANDS[cmd_name][0]}").command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
+
+
+@click.group(cls=_Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="rfsync", message="%(prog)s %(version)s")
+@common_options
+def cli() -> None:
+    """Keeps the history of Roboflow's annotation batches.
+
+    Polls the batch list of each project into SQLite or PostgreSQL, and writes every change of image and job count into
+    a ledger whose sums always balance.
+    """
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Runs the command line and returns its exit code. The one place where errors become messages."""
+    options = Options()
+    try:
+        code = cli.main(arguments, prog_name="rfsync", standalone_mode=False, obj=options)
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except (click.Abort, KeyboardInterrupt):
+        _say(options, "stopped")
+        return 130
+    except BrokenPipeError:
+        # Whoever read our output has had enough of it. Python would complain once more when it closes the stream.
+        sys.stdout = None
+        return 0
+    except ConfigError as error:
+        _say(options, f"error: {error}")
+        return 2
+    except DatabaseError as error:
+        _say(options, f"error: {error}")
+        return 3
+    except RfsyncError as error:
+        _say(options, f"error: {error}")
+        return 1
+    except Exception:
+        _say(options, f"this is a bug in rfsync {__version__}, please report it:\n{traceback.format_exc()}")
+        return 70
+    return code if isinstance(code, int) else 0
+
+
+def _say(options: Options, text: str) -> None:
+    sys.stderr.write(options.redact(f"rfsync: {text.rstrip()}\n"))

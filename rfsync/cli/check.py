@@ -1,0 +1,85 @@
+"""``rfsync check``."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from rfsync.cli.options import Options, make_command
+from rfsync.cli.output import printable
+
+if TYPE_CHECKING:
+    from rfsync.config import Config
+    from rfsync.diagnosis import Check
+
+
+@make_command("check", example="rfsync check\nrfsync check --config /etc/rfsync/rfsync.toml --json")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(options: Options, as_json: bool) -> int:
+    """Checks the configuration, the database and its schema, each key and each project.
+
+    Says how to mend what is wrong, and what to type next. Writes nothing.
+    """
+    from rfsync.client import Client
+    from rfsync.diagnosis import diagnose
+    from rfsync.engine import safe_url
+
+    config = options.load()
+    options.start_logging()
+    name = safe_url(options.url(config))
+    client = Client(config.api, options.redact, lambda: datetime.now(UTC))
+    try:
+        checks = diagnose(config, options.file(), client, lambda: _database(options, config), name, os.environ)
+        shown = list(checks) if as_json else list(_shown(checks))
+    finally:
+        client.close()
+    ok = all(check.ok for check in shown)
+    if as_json:
+        text = json.dumps({"ok": ok, "checks": [asdict(check) for check in shown]}, ensure_ascii=False)
+        click.echo(options.redact(text))
+    else:
+        click.echo(f"\n{_next(config, options, ok=ok)}")
+    return 0 if ok else 1
+
+
+def _database(options: Options, config: Config) -> str:
+    from rfsync import schema
+    from rfsync.engine import sqlite_path
+    from rfsync.errors import DatabaseError
+    from rfsync.models import HEAD
+
+    path = sqlite_path(options.url(config))
+    if path is not None and not path.exists():
+        folder = path.absolute().parent
+        if not os.access(folder, os.W_OK):
+            raise DatabaseError(f"{path} can't be made: its folder is missing, or not yours to write")
+        return "not there yet; the first sync makes it"
+    engine = options.engine(config, "read")
+    try:
+        schema.require(engine)
+    finally:
+        engine.dispose()
+    return f"at schema {HEAD}, as needed"
+
+
+def _shown(checks: Iterable[Check]) -> Iterable[Check]:
+    """Prints each as it comes: the slow ones at the end are worth watching."""
+    for check in checks:
+        mark = click.style("ok   ", fg="green") if check.ok else click.style("wrong", fg="red", bold=True)
+        click.echo(f"{mark}  {check.what:<13} {printable(check.subject)}: {printable(check.found)}")
+        if check.remedy:
+            click.echo(f"       {'':<13} → {printable(check.remedy)}")
+        yield check
+
+
+def _next(config: Config, options: Options, *, ok: bool) -> str:
+    flag = f" --config {options.config_file}" if options.config_file else ""
+    if not ok:
+        return f"Mend what is wrong, then again: rfsync check{flag}"
+    return f"Next: rfsync sync{flag}" if config.workspaces else f"Next: rfsync sync{flag} WORKSPACE/PROJECT"

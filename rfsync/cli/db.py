@@ -1,0 +1,67 @@
+"""``rfsync db``: the schema, in alembic's own words."""
+
+from __future__ import annotations
+
+import click
+
+from rfsync.cli.options import Options, common_options, make_command
+
+
+@click.group("db", context_settings={"help_option_names": ["-h", "--help"]}, epilog="Example: rfsync db upgrade")
+@common_options
+def command() -> None:
+    """The schema of the database.
+
+    An SQLite database is made and upgraded by whatever opens it for writing; a PostgreSQL one only by this.
+    """
+
+
+@make_command("upgrade", example="rfsync db upgrade --database postgresql://rfsync@db/labels")
+def upgrade(options: Options) -> None:
+    """Brings the database to this version's schema."""
+    from rfsync import schema
+    from rfsync.engine import open_engine
+    from rfsync.models import HEAD
+
+    url = options.url(options.load())
+    options.start_logging()
+    engine = open_engine(url, "write")
+    schema.upgrade(engine)
+    engine.dispose()
+    click.echo(f"The database is at schema {HEAD}.")
+
+
+@make_command("current", example="rfsync db current")
+def current(options: Options) -> None:
+    """Shows the schema that the database is at, and the one that this version needs."""
+    from rfsync import schema
+    from rfsync.engine import translated
+    from rfsync.models import HEAD
+
+    config = options.load()
+    options.start_logging()
+    engine = options.engine(config, "read")
+    with translated("opening the database"), engine.connect() as connection:
+        revision = schema.current(connection)
+    engine.dispose()
+    click.echo(f"{revision or 'none'} (head)" if revision == HEAD else f"{revision or 'none'}, needed: {HEAD}")
+
+
+@make_command("check", example="rfsync db check")
+def check(options: Options) -> int:
+    """Exits with 3 if the database is not at this version's schema, with 1 if its tables differ from it."""
+    from rfsync import schema
+
+    config = options.load()
+    options.start_logging()
+    engine = options.reader(config)
+    differences = schema.drift(engine)
+    engine.dispose()
+    for difference in differences:
+        click.echo(difference)
+    click.echo("The tables differ from this version's." if differences else "The tables are as they should be.")
+    return 1 if differences else 0
+
+
+for _command in (upgrade, current, check):
+    command.add_command(_command)

@@ -1,0 +1,177 @@
+"""The options that all commands share, accepted before and after the command's name."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from rfsync import __version__
+from rfsync.secrets import Redactor
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Engine
+
+    from rfsync.config import Config
+    from rfsync.engine import Mode
+    from rfsync.store import Store
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+_LEVELS = ("debug", "info", "warning", "error")
+_FORMATS = ("console", "json")
+
+
+@dataclass
+class Options:
+    """What was said on the command line, and what follows from it."""
+
+    config_file: str | None = None
+    database: str | None = None
+    log_level: str | None = None
+    log_format: str | None = None
+    redact: Redactor = field(default_factory=Redactor)
+
+    def start_logging(self, default_level: str = "warning") -> None:
+        """Sends logs to standard error from here on."""
+        from rfsync.telemetry import configure
+
+        configure(self.log_level or default_level, self.log_format or "console", self.redact)
+
+    def file(self) -> Path | None:
+        """The configuration file; None: there is none."""
+        from rfsync.config import find_file
+
+        return find_file(self.config_file, os.environ)
+
+    def load(self) -> Config:
+        """The configuration.
+
+        Raises:
+            ConfigError: it is wrong.
+        """
+        from rfsync.config import load
+
+        return load(self.file(), os.environ, database_url=self.database)
+
+    def url(self, config: Config) -> URL:
+        """The database's URL, whose password is hidden from here on.
+
+        Raises:
+            ConfigError: it is none of the two databases'.
+        """
+        from rfsync.engine import parse_url
+
+        url = parse_url(config.database.url)
+        for secret in (url.password, *(v for k, v in url.query.items() if "pass" in k.lower())):
+            if isinstance(secret, str):
+                self.redact.add(secret)
+        return url
+
+    def reader(self, config: Config) -> Engine:
+        """An engine that can't write, on a database that is at this version's schema.
+
+        Raises:
+            DatabaseError: there is no such database.
+            SchemaError: it is at another schema.
+        """
+        from rfsync import schema
+
+        engine = self.engine(config, "read")
+        schema.require(engine)
+        return engine
+
+    def store(self, config: Config, *, dry: bool = False) -> Store:
+        """The store; an SQLite database is made or upgraded if need be.
+
+        Args:
+            dry: nothing is written, and a missing SQLite file counts as an empty database.
+
+        Raises:
+            DatabaseError: the database can't be opened.
+            SchemaError: it is at another schema, and not ours to upgrade.
+        """
+        from rfsync import schema
+        from rfsync.engine import sqlite_path
+        from rfsync.liveness import AdvisoryLiveness, FileLiveness, NoLiveness
+        from rfsync.store import Store
+
+        path = sqlite_path(self.url(config))
+        if dry:
+            if path is not None and not (path.exists() and path.stat().st_size):
+                return Store(schema.empty(), NoLiveness(), dry=True)
+            return Store(self.reader(config), NoLiveness(), dry=True)
+        engine = self.engine(config, "write")
+        if path is None:
+            schema.require(engine)
+            return Store(engine, AdvisoryLiveness(engine))
+        schema.ensure_sqlite(engine)
+        return Store(engine, FileLiveness(path))
+
+    def engine(self, config: Config, mode: Mode) -> Engine:
+        """An engine, whatever schema the database is at.
+
+        Raises:
+            DatabaseError: there is no such database, and it is not to be made.
+        """
+        from rfsync.engine import open_engine, sqlite_path
+        from rfsync.errors import DatabaseError
+
+        url = self.url(config)
+        path = sqlite_path(url)
+        if path is not None and mode == "read" and not path.exists():
+            raise DatabaseError(f"there is no database {path}: rfsync sync makes it")
+        if path is not None and not path.absolute().parent.is_dir():
+            raise DatabaseError(f"the database {path} can't be made: its folder does not exist")
+        # One for each project that is fetched at once, and one that holds the locks of the runs.
+        return open_engine(url, mode, connections=config.api.concurrency + 1)
+
+
+def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
+    if value is not None and parameter.name is not None:
+        setattr(ctx.ensure_object(Options), parameter.name, value)
+
+
+def common_options(function: _F) -> _F:
+    """Adds the common options to a command; given twice, the later place wins."""
+    for option in (
+        click.option(
+            "--log-format", type=click.Choice(_FORMATS), callback=_keep, expose_value=False, help="Form of the logs."
+        ),
+        click.option(
+            "--log-level", type=click.Choice(_LEVELS), callback=_keep, expose_value=False,
+            help="Least level of the logs on standard error.  [default: warning]",
+        ),
+        click.option(
+            "--database", metavar="URL", callback=_keep, expose_value=False,
+            help="sqlite:///FILE or postgresql://USER@HOST/NAME; beats $RFSYNC_DATABASE_URL and the file.",
+        ),
+        click.option(
+            "--config", "config_file", metavar="FILE", callback=_keep, expose_value=False,
+            help="Configuration; else $RFSYNC_CONFIG, ./rfsync.toml, the user's own.",
+        ),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
+def make_command(name: str, *, example: str) -> Callable[[Callable[..., Any]], click.Command]:
+    """A command with the common options, whose help ends with an example."""
+
+    def decorate(function: Callable[..., Any]) -> click.Command:
+        with_options = common_options(click.pass_obj(function))
+        with_version = click.version_option(__version__, prog_name="rfsync", message="%(prog)s %(version)s")(
+            with_options
+        )
+        made: click.Command = click.command(
+            name,
+            epilog="\b\n" + "\n".join(["Example:", *(f"  {line}" for line in example.splitlines())]),
+            context_settings={"help_option_names": ["-h", "--help"]},
+        )(with_version)
+        return made
+
+    return decorate

@@ -1,0 +1,210 @@
+"""How results look: tables for people, and the formats that programs read."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import os
+import re
+import sys
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import IO, Any, Final, TypeVar
+
+import click
+
+from rfsync.errors import ConfigError
+
+FORMATS: Final = ("table", "json", "jsonl", "csv", "parquet")
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+# C0 and C1 controls, and what turns the direction of writing or hides: a name must not write on somebody's terminal.
+_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
+
+
+def printable(text: str) -> str:
+    """A name from the API as a terminal can show it without being steered by it."""
+    return _UNPRINTABLE.sub("\ufffd", text)
+
+
+def rfc3339(instant: datetime | None) -> str | None:
+    """UTC with microseconds and ``Z``; None stays None."""
+    return (
+        None if instant is None else instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
+    )
+
+
+def plain(value: Any) -> Any:
+    """A value as JSON and csv have it."""
+    if isinstance(value, datetime):
+        return rfc3339(value)
+    return value.isoformat() if isinstance(value, date) else value
+
+
+def count(number: int | None) -> str:
+    """With thousands separators; a dash for None."""
+    return "-" if number is None else f"{number:,}"
+
+
+def signed(number: int) -> str:
+    """With its sign and thousands separators; 0 has no sign."""
+    return f"{number:+,}" if number else "0"
+
+
+def age(since: timedelta) -> str:
+    """About how long, in one unit: ``40s``, ``5m``, ``3h``, ``12d``; from the future it is ``0s``."""
+    seconds = max(int(since.total_seconds()), 0)
+    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
+        if seconds >= 2 * length:
+            return f"{seconds // length}{unit}"
+    return f"{seconds}s"
+
+
+def ago(instant: datetime | None, now: datetime) -> str:
+    """Absolute and relative: ``2026-01-02 03:04:05 (5m ago)``."""
+    return "never" if instant is None else f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} ({age(now - instant)} ago)"
+
+
+def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[str] = ()) -> None:
+    """Prints aligned columns; coloured on a terminal only, and never cut off or wrapped elsewhere.
+
+    Args:
+        right: headers of the columns that are aligned to the right.
+    """
+    from rich import box
+    from rich.console import Console
+    from rich.table import Table
+    from rich.text import Text
+
+    numbers = set(right)
+    table = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False, header_style="bold")
+    for header in headers:
+        table.add_column(header, justify="right" if header in numbers else "left", overflow="fold")
+    for row in rows:
+        table.add_row(*(Text(printable(cell), style=_STYLES.get(cell, "")) for cell in row))
+    # Elsewhere than on a terminal nothing is cut off or wrapped, whatever the width.
+    Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 10_000).print(table)
+
+
+_STYLES: Final = {
+    "changed": "green",
+    "unchanged": "dim",
+    "superseded": "dim",
+    "refused": "bold yellow",
+    "failed": "bold red",
+    "abandoned": "bold red",
+    "never": "yellow",
+    "ok": "green",
+    "wrong": "bold red",
+}
+
+
+def format_options(function: _F) -> _F:
+    """Adds ``--format``, ``--json`` and ``-o``."""
+    for option in (
+        click.option("-o", "output", metavar="FILE", help="Write there instead of to standard output."),
+        click.option("--json", "as_json", is_flag=True, help="Short for --format json."),
+        click.option("--format", "form", type=click.Choice(FORMATS), help="[default: table]"),
+    ):
+        function = option(function)
+    return function
+
+
+def write_rows(rows: Iterable[Mapping[str, Any]], fields: Sequence[str], form: str, output: str | None) -> None:
+    """Writes rows as json, jsonl, csv or parquet.
+
+    Args:
+        fields: the columns, in order.
+        output: a file, which appears whole or not at all; None: standard output.
+
+    Raises:
+        ConfigError: parquet without pyarrow or without a file, or the file can't be written.
+    """
+    if form == "parquet":
+        if output is None:
+            raise ConfigError("--format parquet needs a file: -o FILE.parquet")
+        _write_parquet(rows, fields, output)
+        return
+    writers = {"json": _json_lines, "jsonl": _jsonl_lines, "csv": _csv_lines}
+    lines = writers[form](rows, fields)
+    with _sink(output) as file:
+        for line in lines:
+            file.write(line)
+
+
+def _json_lines(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> Iterator[str]:
+    separator = "[\n "
+    for row in rows:
+        yield separator + json.dumps({f: plain(row[f]) for f in fields}, ensure_ascii=False)
+        separator = ",\n "
+    yield "[]\n" if separator.startswith("[") else "\n]\n"
+
+
+def _jsonl_lines(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> Iterator[str]:
+    for row in rows:
+        yield json.dumps({f: plain(row[f]) for f in fields}, ensure_ascii=False) + "\n"
+
+
+def _csv_lines(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> Iterator[str]:
+    buffer = io.StringIO()
+    writer = csv.writer(buffer, lineterminator="\n")
+    writer.writerow(fields)
+    for row in rows:
+        yield buffer.getvalue()
+        buffer.seek(0)
+        buffer.truncate()
+        writer.writerow([plain(row[f]) for f in fields])
+    yield buffer.getvalue()
+
+
+def _write_parquet(rows: Iterable[Mapping[str, Any]], fields: Sequence[str], output: str) -> None:
+    try:
+        import pyarrow as pa
+        from pyarrow import parquet
+    except ImportError:
+        raise ConfigError("--format parquet needs pyarrow: pip install 'rfsync[parquet]'") from None
+    table = pa.Table.from_pylist([{f: row[f] for f in fields} for row in rows])
+    with replacing(Path(output)) as temporary:
+        parquet.write_table(table, temporary)
+
+
+@contextmanager
+def _sink(output: str | None) -> Iterator[IO[str]]:
+    if output is None:
+        yield sys.stdout
+        sys.stdout.flush()
+        return
+    with replacing(Path(output)) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        yield file
+
+
+@contextmanager
+def replacing(path: Path) -> Iterator[Path]:
+    """A temporary file beside ``path`` that takes its place when all went well.
+
+    Raises:
+        ConfigError: it can't be written there.
+    """
+    try:
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.absolute().parent)
+        os.close(handle)
+    except OSError as error:
+        raise ConfigError(f"{path} can't be written: {error.strerror}") from error
+    temporary = Path(name)
+    try:
+        yield temporary
+        temporary.chmod(0o666 & ~_umask())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask

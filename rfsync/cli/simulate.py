@@ -1,0 +1,53 @@
+"""``rfsync simulate``."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, datetime, timedelta
+
+import click
+
+from rfsync.cli.options import Options, make_command
+
+_LIVED = timedelta(days=60)
+#: So fast the stand-in lives: an hour of its life a minute, so that somebody who watches sees something happen.
+_SPEED = 60
+
+
+def _listen(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int]:
+    from rfsync.config import is_loopback, parse_listen
+
+    try:
+        host, port = parse_listen(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+    if not is_loopback(host):
+        raise click.BadParameter(f"{host} is not a loopback address; the stand-in is for this machine alone")
+    return host, port
+
+
+@make_command("simulate", example="rfsync simulate --listen 127.0.0.1:8787 --seed 7")
+@click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:8787", callback=_listen, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed lives the same life.")
+def command(options: Options, listen: tuple[str, int], seed: int) -> None:
+    """A local stand-in for the API: one workspace, acme, whose batches come, change and go.
+
+    Starts with 60 days of history behind it, and lives an hour a minute. Any key will do. Ends with Ctrl-C.
+    """
+    from rfsync.simulator import Simulator, World
+
+    options.start_logging()
+    began = datetime.now(UTC)
+
+    def clock() -> datetime:
+        return began + (datetime.now(UTC) - began) * _SPEED
+
+    world = World(seed, start=began - _LIVED, clock=clock)
+    with Simulator(world, host=listen[0], port=listen[1]) as simulator:
+        click.echo(f"Roboflow's stand-in listens at {simulator.url} with the workspace acme. To sync it, put")
+        click.echo(f'  [api]\n  base_url = "{simulator.url}"')
+        click.echo("into rfsync.toml and run: ROBOFLOW_API_KEY=any rfsync sync acme. Ctrl-C ends it.")
+        try:
+            threading.Event().wait()
+        except KeyboardInterrupt:
+            click.echo("stopped", err=True)

@@ -1,0 +1,94 @@
+"""``rfsync status``."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, fields
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import click
+
+from rfsync.cli.options import Options, make_command
+from rfsync.cli.output import age, ago, count, format_options, print_table, write_rows
+
+if TYPE_CHECKING:
+    from rfsync.history import ProjectStatus
+
+
+def _age(_: click.Context, __: click.Parameter, value: str | None) -> timedelta | None:
+    from rfsync.config import parse_duration
+
+    try:
+        return None if value is None else parse_duration(value)
+    except ValueError as error:
+        raise click.BadParameter(str(error)) from error
+
+
+@make_command(
+    "status",
+    example="""rfsync status
+rfsync status --max-age 15m || mail -s "rfsync is late" ops@example.com </dev/null
+rfsync status --json""",
+)
+@click.option("--max-age", callback=_age, metavar="AGE", help="Exit with 1 if any project's last observation is older.")
+@format_options
+def command(options: Options, max_age: timedelta | None, form: str | None, as_json: bool, output: str | None) -> int:
+    """Each project's totals, last run, age and health."""
+    from rfsync.history import ProjectStatus, status
+
+    config = options.load()
+    options.start_logging()
+    engine = options.reader(config)
+    rows = status(engine)
+    engine.dispose()
+    now = datetime.now(UTC)
+    form = form or ("json" if as_json else "table")
+    if form == "table" and output is None:
+        print_status(rows, now)
+    else:
+        names = [f.name for f in fields(ProjectStatus)]
+        write_rows(map(asdict, rows), names, "json" if form == "table" else form, output)
+    return _late(rows, max_age, now)
+
+
+def _late(rows: list[ProjectStatus], max_age: timedelta | None, now: datetime) -> int:
+    if max_age is None:
+        return 0
+    if not rows:
+        click.echo("rfsync: no project was ever synced", err=True)
+        return 1
+    late = [r for r in rows if r.observed_at is None or now - r.observed_at > max_age]
+    for row in late:
+        how = "was never observed" if row.observed_at is None else f"was last observed {age(now - row.observed_at)} ago"
+        click.echo(f"rfsync: {row.workspace}/{row.project} {how}", err=True)
+    return 1 if late else 0
+
+
+def print_status(rows: list[ProjectStatus], now: datetime) -> None:
+    """The table that people see."""
+    if not rows:
+        click.echo("No project yet. Next: rfsync sync WORKSPACE/PROJECT")
+        return
+    numbers = ("BATCHES", "IMAGES", "JOBS", "FAILED")
+    print_table(
+        ("PROJECT", *numbers[:3], "OBSERVED", "LAST RUN", "OUTCOME", "FAILED", "ERROR"),
+        [
+            (
+                f"{r.workspace}/{r.project}",
+                count(r.batches),
+                count(r.images),
+                count(r.num_jobs),
+                ago(r.observed_at, now),
+                ago(r.last_run_at, now),
+                r.last_outcome or "never",
+                count(r.consecutive_failures),
+                # An error that a success has followed is history.
+                (r.last_error or "") if r.consecutive_failures else "",
+            )
+            for r in rows
+        ],
+        right=numbers,
+    )
+    if len(rows) > 1:
+        totals = (sum(r.batches for r in rows), sum(r.images for r in rows), sum(r.num_jobs for r in rows))
+        click.echo(f"\n{len(rows)} projects: {totals[0]:,} batches, {totals[1]:,} images, {totals[2]:,} jobs")

@@ -1,0 +1,211 @@
+"""``rfsync sync``."""
+
+from __future__ import annotations
+
+import os
+import sys
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from rfsync.cli.options import Options, make_command
+
+if TYPE_CHECKING:
+    from rfsync.config import Config
+    from rfsync.runs import Job, Parts, Result
+
+_SHOWN_CHANGES = 20
+
+
+@make_command(
+    "sync",
+    example="""ROBOFLOW_API_KEY=… rfsync sync acme/widgets
+rfsync sync                                   all that is configured
+rfsync sync acme/widgets --batch dJ3kx8aq     one batch alone
+*/5 * * * *  cd /srv/rfsync && rfsync sync    in a crontab""",
+)
+@click.argument("targets", metavar="[TARGET]...", nargs=-1)
+@click.option("--batch", "batch_ids", metavar="ID", multiple=True, help="Refresh only this batch; may be repeated.")
+@click.option("--dry-run", is_flag=True, help="Write nothing, show what would be written.")
+@click.option("--allow-removals", is_flag=True, help="Believe the answer, however many batches it lacks.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
+def command(
+    options: Options,
+    targets: tuple[str, ...],
+    batch_ids: tuple[str, ...],
+    dry_run: bool,
+    allow_removals: bool,
+    as_json: bool,
+) -> int:
+    """One run for each project, then exits.
+
+    TARGET is a workspace or workspace/project; none: all that is configured.
+    """
+    from rfsync import targets as resolving
+    from rfsync.client import Client
+    from rfsync.config import parse_target
+    from rfsync.runs import Parts
+
+    config = options.load()
+    options.start_logging()
+    # What is wrong with the configuration is found before anything is opened or asked.
+    wanted = resolving.wanted(config, [parse_target(t) for t in targets], os.environ)
+    if batch_ids and (len(wanted) != 1 or wanted[0].projects is None or len(wanted[0].projects) != 1):
+        resolving.single((), batch_ids)
+    started_at = _now()
+    store = options.store(config, dry=dry_run)
+    client = Client(config.api, options.redact, _now)
+    try:
+        if not dry_run:
+            store.abandon_dead_runs(_now())
+        jobs, failures = resolving.resolve(wanted, client)
+        if batch_ids:
+            jobs = resolving.single(jobs, batch_ids)
+        parts = Parts(
+            client, store, config.removals, _now, allow_removals=allow_removals, keep_changes=dry_run and not as_json
+        )
+        results = failures + _run(parts, jobs, config, quiet=as_json)
+    finally:
+        client.close()
+        store.close()
+    if as_json:
+        click.echo(options.redact(_json(results, started_at, _now())))
+    else:
+        _print(results, dry_run=dry_run)
+    return 0 if all(r.ok for r in results) else 1
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+def _run(parts: Parts, jobs: Sequence[Job], config: Config, *, quiet: bool) -> list[Result]:
+    """The results in the order of the jobs."""
+    from rfsync.sync import sync_all
+
+    order = {(job.workspace, job.project): number for number, job in enumerate(jobs)}
+    results: list[Result] = []
+    with _progress(len(jobs), shown=not quiet and sys.stderr.isatty()) as advance:
+        for result in sync_all(parts, jobs, config.api.concurrency):
+            results.append(result)
+            advance(f"{result.workspace}/{result.project}")
+    return sorted(results, key=lambda r: order[r.workspace, r.project])
+
+
+@contextmanager
+def _progress(total: int, *, shown: bool) -> Iterator[Any]:
+    """A bar on the terminal, at once where there is more than one project, else when 2 s have gone by."""
+    if not shown:
+        yield lambda _: None
+        return
+    from rich.console import Console
+    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+    from rfsync.cli.output import printable
+
+    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bar = Progress(*columns, console=Console(stderr=True), transient=True)
+    task = bar.add_task("syncing", total=total)
+    timer = threading.Timer(0 if total > 1 else 2, bar.start)
+    timer.daemon = True
+    timer.start()
+    try:
+        yield lambda text: bar.update(task, advance=1, description=printable(text))
+    finally:
+        timer.cancel()
+        timer.join()
+        bar.stop()
+
+
+def _json(results: Sequence[Result], started_at: datetime, finished_at: datetime) -> str:
+    import json
+
+    from rfsync.cli.output import rfc3339
+
+    return json.dumps(
+        {
+            "started_at": rfc3339(started_at),
+            "finished_at": rfc3339(finished_at),
+            "ok": all(r.ok for r in results),
+            "projects": [
+                {
+                    "workspace": r.workspace,
+                    "project": r.project,
+                    "outcome": r.outcome,
+                    "run_id": r.run_id,
+                    "batches": r.batches,
+                    "added": r.tally.added,
+                    "changed": r.tally.changed,
+                    "removed": r.tally.removed,
+                    "restored": r.tally.restored,
+                    "rejected": r.rejected,
+                    "images_delta": r.tally.images_delta,
+                    "num_jobs_delta": r.tally.num_jobs_delta,
+                    "attempts": r.attempts,
+                    "error_kind": r.error_kind,
+                    "error": r.error,
+                }
+                for r in results
+            ],
+        },
+        ensure_ascii=False,
+    )
+
+
+_NUMBERS = ("BATCHES", "ADDED", "CHANGED", "REMOVED", "RESTORED", "REJECTED", "IMAGES", "JOBS")
+
+
+def _print(results: Sequence[Result], *, dry_run: bool) -> None:
+    from rfsync.cli.output import count, print_table, signed
+
+    rows = [
+        (
+            f"{r.workspace}/{r.project}",
+            r.outcome,
+            count(r.batches),
+            count(r.tally.added),
+            count(r.tally.changed),
+            count(r.tally.removed),
+            count(r.tally.restored),
+            count(r.rejected),
+            signed(r.tally.images_delta),
+            signed(r.tally.num_jobs_delta),
+            r.error_kind or "",
+        )
+        for r in results
+    ]
+    print_table(("PROJECT", "OUTCOME", *_NUMBERS, "ERROR"), rows, right=_NUMBERS)
+    if dry_run:
+        _print_changes(results)
+
+
+def _print_changes(results: Sequence[Result]) -> None:
+    from rfsync.cli.output import count, print_table, signed
+
+    changes = [(r, c) for r in results for c in r.changes]
+    click.echo()
+    if not changes:
+        click.echo("Dry run: there is nothing to write.")
+        return
+    click.echo(f"Dry run: {len(changes):,} change{'s' if len(changes) > 1 else ''} would be written.")
+    rows = [
+        (
+            f"{r.workspace}/{r.project}",
+            c.kind.value,
+            c.batch_id,
+            c.name or "-",
+            count(0 if c.kind.value == "removed" else c.images),
+            signed(c.images_delta),
+            count(0 if c.kind.value == "removed" else c.num_jobs),
+            signed(c.num_jobs_delta),
+        )
+        for r, c in changes[:_SHOWN_CHANGES]
+    ]
+    headers = ("PROJECT", "CHANGE", "BATCH", "NAME", "IMAGES", "±", "JOBS", "± ")
+    print_table(headers, rows, right=headers[4:])
+    if len(changes) > _SHOWN_CHANGES:
+        click.echo(f"… and {len(changes) - _SHOWN_CHANGES:,} more.")

@@ -1,0 +1,41 @@
+"""``rfsync verify``."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+
+import click
+
+from rfsync.cli.options import Options, make_command
+from rfsync.cli.output import printable
+
+
+@make_command("verify", example="rfsync verify\nrfsync verify --database postgresql://rfsync@db/labels --json")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
+def command(options: Options, as_json: bool) -> int:
+    """Proves that the books balance; names what does not.
+
+    Recomputes every sum from the ledger: batches, projects, days and runs. Reads only; exits with 1 if anything is
+    wrong.
+    """
+    from rfsync.verify import verify
+
+    config = options.load()
+    options.start_logging()
+    engine = options.reader(config)
+    verdict = verify(engine)
+    engine.dispose()
+    if as_json:
+        click.echo(json.dumps({"ok": verdict.ok, **asdict(verdict)}, ensure_ascii=False))
+        return 0 if verdict.ok else 1
+    looked_at = f"{verdict.changes:,} changes of {verdict.batches:,} batches in {verdict.projects:,} projects"
+    if verdict.ok:
+        click.echo(f"The books balance: {looked_at}.")
+        return 0
+    for finding in verdict.findings:
+        click.echo(printable(str(finding)))
+    if verdict.total > len(verdict.findings):
+        click.echo(f"… and {verdict.total - len(verdict.findings):,} more.")
+    click.echo(f"The books do not balance: {verdict.total:,} findings in {looked_at}.")
+    return 1

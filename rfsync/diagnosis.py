@@ -1,0 +1,110 @@
+"""What ``rfsync check`` looks at: configuration, database, keys and projects, each with how to mend what is wrong."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rfsync.answers import parse
+from rfsync.config import Config, WorkspaceConfig
+from rfsync.errors import ConfigError, ErrorKind, FetchError, RfsyncError
+from rfsync.keys import FoundKey, find_key, readable_by_others
+from rfsync.runs import Fetcher, Job
+from rfsync.targets import discover
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    #: ``configuration``, ``database``, ``key``, ``workspace`` or ``project``.
+    what: str
+    #: Which one.
+    subject: str
+    ok: bool
+    #: What was found.
+    found: str
+    #: What to do about it; None: nothing.
+    remedy: str | None = None
+
+
+_REMEDIES = {
+    ErrorKind.AUTH: "look at the key and its scopes in the workspace's settings at app.roboflow.com",
+    ErrorKind.NOT_FOUND: "compare the id with the address app.roboflow.com/WORKSPACE/PROJECT",
+    ErrorKind.RATE_LIMITED: "lower [api] requests_per_second, and try again later",
+    ErrorKind.NETWORK: "look at the network, the proxy and [api] base_url",
+    ErrorKind.TIMEOUT: "raise [api] deadline_seconds, or try again later",
+    ErrorKind.SERVER: "Roboflow has a problem: try again later",
+    ErrorKind.BAD_RESPONSE: "look at [api] base_url: what answers there is not Roboflow's API",
+    ErrorKind.REQUEST: "look at [api] base_url",
+}
+
+
+def diagnose(
+    config: Config,
+    file: Path | None,
+    fetcher: Fetcher,
+    database: Callable[[], str],
+    database_name: str,
+    env: Mapping[str, str],
+) -> Iterator[Check]:
+    """Looks at one thing after the other, and goes on after what is wrong.
+
+    Args:
+        file: where the configuration is from; None: there is no file.
+        database: looks at the database and says what it found, or raises.
+        database_name: its URL for people.
+    """
+    where = str(file) if file is not None else "no file"
+    found = f"{len(config.workspaces)} workspaces" if config.workspaces else "no [[workspaces]]: name TARGETs"
+    yield Check("configuration", where, True, "all defaults" if file is None else found)
+    try:
+        yield Check("database", database_name, True, database())
+    except RfsyncError as error:
+        message, _, remedy = str(error).partition(": ")
+        yield Check("database", database_name, False, str(error), remedy or message)
+    for workspace in config.workspaces:
+        yield from _workspace(workspace, fetcher, env)
+
+
+def _workspace(workspace: WorkspaceConfig, fetcher: Fetcher, env: Mapping[str, str]) -> Iterator[Check]:
+    try:
+        key = find_key(workspace, env)
+    except ConfigError as error:
+        yield Check("key", workspace.id, False, str(error), "set the variable, or name a file")
+        return
+    yield _key(workspace, key)
+    try:
+        jobs = discover(workspace, key.key, fetcher)
+    except FetchError as error:
+        yield Check("workspace", workspace.id, False, f"{error.kind}: {error}", _REMEDIES.get(error.kind))
+        if workspace.discovers:
+            return
+        jobs = []
+    else:
+        yield Check("workspace", workspace.id, True, f"{len(jobs)} projects in it")
+    if not workspace.discovers:
+        jobs = [Job(workspace.id, p, key.key) for p in workspace.projects if not workspace.excludes(p)]
+    for job in jobs:
+        yield _project(job, fetcher)
+
+
+def _key(workspace: WorkspaceConfig, key: FoundKey) -> Check:
+    path = Path(workspace.api_key_file).expanduser() if workspace.api_key_file else None
+    if path is not None and key.source == str(path) and readable_by_others(path):
+        return Check("key", workspace.id, True, f"from {key.source}, which every user can read", f"chmod o-r {path}")
+    return Check("key", workspace.id, True, f"from {key.source}")
+
+
+def _project(job: Job, fetcher: Fetcher) -> Check:
+    try:
+        answer = parse(fetcher.get(job.workspace, job.project, "batches", key=job.key).body)
+    except FetchError as error:
+        return Check("project", str(job), False, f"{error.kind}: {error}", _REMEDIES.get(error.kind))
+    images = sum(batch.images or 0 for batch in answer.batches)
+    found = f"{len(answer.batches):,} batches, {images:,} images"
+    if answer.rejected:
+        first = answer.rejected[0]
+        found += f"; {len(answer.rejected)} records break the rules, the first at {first.position}: {first.reason}"
+    return Check("project", str(job), True, found)

