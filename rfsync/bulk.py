@@ -8,11 +8,10 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import starmap
-from typing import Any, Final, NamedTuple, Protocol
-
-from sqlalchemy import Connection
+from typing import Final, NamedTuple, Protocol
 
 from rfsync.answers import Batch
+from rfsync.database import Connection, sqlite_text
 from rfsync.diff import Change, ChangeKind
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -49,11 +48,6 @@ def bulk_for(dialect: str) -> Bulk:
     return SqliteBulk() if dialect == "sqlite" else PostgresBulk()
 
 
-def _text(instant: datetime) -> str:
-    """As SQLite has instants: UTC, always with microseconds, so that text order is time order."""
-    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
-
-
 def _text_of(microseconds: int | None) -> str | None:
     return (
         None
@@ -72,20 +66,20 @@ FROM batches WHERE project_id = ? AND removed_at IS NULL ORDER BY batch_id"""
 
     def current(self, connection: Connection, project_id: int) -> Iterator[Batch]:
         """Streams the rows: only one of them is in memory at a time."""
-        return starmap(Batch, _driver(connection).execute(self._CURRENT, (project_id,)))
+        return starmap(Batch, connection.driver.execute(self._CURRENT, (project_id,)))
 
     def add(self, connection: Connection, mark: Mark, changes: Sequence[Change]) -> None:
         """One prepared statement, executed by the driver's own loop."""
-        project, at = mark.project_id, _text(mark.observed_at)
-        _driver(connection).executemany(
+        project, at = mark.project_id, sqlite_text(mark.observed_at)
+        connection.driver.executemany(
             "INSERT INTO batches VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
             ((project, c.batch_id, c.name, _text_of(c.uploaded_us), c.images, c.num_jobs, at, at) for c in changes),
         )
 
     def update(self, connection: Connection, mark: Mark, changes: Sequence[Change]) -> None:
         """One prepared statement, executed by the driver's own loop."""
-        project, at = mark.project_id, _text(mark.observed_at)
-        _driver(connection).executemany(
+        project, at = mark.project_id, sqlite_text(mark.observed_at)
+        connection.driver.executemany(
             "UPDATE batches SET name = ?, uploaded_at = ?, images = ?, num_jobs = ?, changed_at = ?, removed_at = ? "
             "WHERE project_id = ? AND batch_id = ?",
             (
@@ -100,9 +94,9 @@ FROM batches WHERE project_id = ? AND removed_at IS NULL ORDER BY batch_id"""
     def append(self, connection: Connection, mark: Mark, changes: Iterable[Change]) -> None:
         """One prepared statement, executed by the driver's own loop."""
         shared = (mark.run_id, mark.project_id)
-        after = None if mark.observed_after is None else _text(mark.observed_after)
-        at = _text(mark.observed_at)
-        _driver(connection).executemany(
+        after = None if mark.observed_after is None else sqlite_text(mark.observed_after)
+        at = sqlite_text(mark.observed_at)
+        connection.driver.executemany(
             "INSERT INTO batch_changes VALUES (NULL, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
             (
                 (
@@ -139,7 +133,7 @@ class PostgresBulk:
             "COPY (SELECT batch_id, name, uploaded_at, images, num_jobs FROM batches "
             "WHERE project_id = %s AND removed_at IS NULL ORDER BY batch_id) TO STDOUT (FORMAT binary)"
         )
-        with _driver(connection).cursor() as cursor, cursor.copy(query, (project_id,)) as copy:
+        with connection.driver.cursor() as cursor, cursor.copy(query, (project_id,)) as copy:
             copy.set_types(["text", "text", "int8", "int8", "int8"])
             for batch_id, name, us, images, num_jobs in copy.rows():
                 yield Batch(batch_id, name, None if us is None else us + _POSTGRES_EPOCH_US, images, num_jobs)
@@ -156,7 +150,7 @@ class PostgresBulk:
 
     def update(self, connection: Connection, mark: Mark, changes: Sequence[Change]) -> None:
         """One statement, whose arrays hold a column each."""
-        with _driver(connection).cursor() as cursor:
+        with connection.driver.cursor() as cursor:
             cursor.execute(
                 """UPDATE batches SET name = n.name, uploaded_at = n.uploaded_at, images = n.images,
                 num_jobs = n.num_jobs, changed_at = %(at)s, removed_at = CASE WHEN n.removed THEN %(at)s END
@@ -193,7 +187,7 @@ class PostgresBulk:
         )
 
     def _copy(self, connection: Connection, statement: str, rows: Iterable[tuple[object, ...]]) -> None:
-        with _driver(connection).cursor() as cursor, cursor.copy(statement) as copy:
+        with connection.driver.cursor() as cursor, cursor.copy(statement) as copy:
             write = copy.write_row
             for row in rows:
                 write(row)
@@ -202,7 +196,3 @@ class PostgresBulk:
 def _offset_text(microseconds: int | None) -> str | None:
     text = _text_of(microseconds)
     return None if text is None else text + "+00"
-
-
-def _driver(connection: Connection) -> Any:
-    return connection.connection.driver_connection

@@ -32,7 +32,7 @@ class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
 
 class DatabaseConfig(_Table, frozen=True):
-    """``[database]``. The URL may hold a password: show ``rfsync.engine.safe_url`` of it, never the URL."""
+    """``[database]``. The URL may hold a password: show ``str()`` of ``database.parse_url`` of it, never the URL."""
 
     url: str = "sqlite:///rfsync.db"
 

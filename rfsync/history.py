@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import Engine, text
 
 from rfsync.columns import UTCDateTime
-from rfsync.engine import translated
+from rfsync.database import translated
 
 
 @dataclass(frozen=True, slots=True)

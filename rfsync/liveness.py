@@ -12,11 +12,9 @@ import struct
 import sys
 import threading
 from pathlib import Path
-from typing import Final, Protocol
+from typing import Any, Final, Protocol
 
-from sqlalchemy import Connection, Engine, text
-
-from rfsync.engine import translated
+from rfsync.database import PostgresDatabase, translated
 
 
 class Liveness(Protocol):
@@ -115,9 +113,9 @@ class AdvisoryLiveness:
     its own outcome over that, and its changes are written once either way.
     """
 
-    def __init__(self, engine: Engine) -> None:
-        self._engine = engine
-        self._connection: Connection | None = None
+    def __init__(self, database: PostgresDatabase) -> None:
+        self._database = database
+        self._driver: Any = None
         self._held: set[int] = set()
         self._guard = threading.Lock()
 
@@ -146,16 +144,15 @@ class AdvisoryLiveness:
 
     def _call(self, function: str, run_id: int) -> object:
         with translated("marking a run as alive"):
-            if self._connection is None or self._connection.invalidated or self._connection.closed:
-                self._connection = self._engine.connect().execution_options(isolation_level="AUTOCOMMIT")
+            if self._driver is None or self._driver.closed:
+                self._driver = self._database.connect()
             # A lock's second key has 32 bits; runs 2 billion apart may share one.
-            keys = {"space": _NAMESPACE, "run": run_id % 2**31}
-            return self._connection.execute(text(f"SELECT {function}(:space, :run)"), keys).scalar()
+            statement = f"SELECT {function}(%s, %s)"
+            return self._driver.execute(statement, (_NAMESPACE, run_id % 2**31)).fetchone()[0]
 
     def close(self) -> None:
-        """Gives the connection back without its locks."""
+        """Closes the connection, which drops its locks."""
         with self._guard:
-            if self._connection is not None:
-                connection, self._connection = self._connection, None
-                connection.invalidate()
-                connection.close()
+            if self._driver is not None:
+                self._driver.close()
+                self._driver = None

@@ -26,9 +26,6 @@ from sqlalchemy import (
 
 from rfsync.columns import UTCDateTime
 
-#: The revision in ``migrations/`` that creates what this module and ``views`` describe (a test compares the two).
-HEAD: Final = "0001"
-
 MAX_COUNT: Final = 2**53 - 1
 
 

@@ -7,8 +7,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import Final, Self
 
-from sqlalchemy import Connection, Date, bindparam, text
-
+from rfsync.database import Connection
 from rfsync.diff import Change, ChangeKind
 
 
@@ -58,9 +57,8 @@ class Tally:
         return self.added + self.changed + self.removed + self.restored
 
 
-_ROLL_UP: Final = text(
-    """INSERT INTO project_daily (project_id, day, changes, batches_added, batches_removed, images_gained, images_lost,
-    jobs_gained, jobs_lost, batches, images, num_jobs)
+_ROLL_UP: Final = """INSERT INTO project_daily (project_id, day, changes, batches_added, batches_removed,
+    images_gained, images_lost, jobs_gained, jobs_lost, batches, images, num_jobs)
 VALUES (:project_id, :day, :changes, :batches_added, :batches_removed, :images_gained, :images_lost,
     :jobs_gained, :jobs_lost, :batches, :images, :num_jobs)
 ON CONFLICT (project_id, day) DO UPDATE SET
@@ -72,7 +70,6 @@ ON CONFLICT (project_id, day) DO UPDATE SET
     jobs_gained = project_daily.jobs_gained + excluded.jobs_gained,
     jobs_lost = project_daily.jobs_lost + excluded.jobs_lost,
     batches = excluded.batches, images = excluded.images, num_jobs = excluded.num_jobs"""
-).bindparams(bindparam("day", type_=Date))
 
 
 def roll_up(connection: Connection, project_id: int, day: date, tally: Tally, totals: tuple[int, int, int]) -> None:
@@ -85,7 +82,7 @@ def roll_up(connection: Connection, project_id: int, day: date, tally: Tally, to
         _ROLL_UP,
         {
             "project_id": project_id,
-            "day": day,
+            "day": day.isoformat(),
             "changes": tally.total,
             "batches_added": tally.added + tally.restored,
             "batches_removed": tally.removed,

@@ -2,26 +2,18 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Collection, Iterator
-from contextlib import ExitStack, contextmanager, nullcontext
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
-from typing import Any, Final
-
-from sqlalchemy import Connection, Engine, bindparam, insert, select, update
-from sqlalchemy.sql.base import Executable
+from typing import Final
 
 from rfsync.answers import Batch
 from rfsync.bulk import Bulk, Mark, bulk_for
+from rfsync.database import Connection, Database, instant
 from rfsync.diff import Change, ChangeKind, Stored
-from rfsync.engine import begin_immediate, translated
 from rfsync.liveness import Liveness
-from rfsync.models import batches, projects, sync_runs
 from rfsync.rollup import Tally, roll_up
-
-#: Ids in one IN list; SQLite takes at most 999 parameters where it is old.
-_CHUNK: Final = 500
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,40 +65,39 @@ class RunRow:
     error: str | None = None
 
 
-_STATE: Final = select(*(projects.c[name] for name in ProjectState.__slots__))
-_KNOWN: Final = select(
-    projects.c.id, projects.c.written_at, projects.c.etag, projects.c.fingerprint, projects.c.name
-).where(projects.c.workspace == bindparam("workspace"), projects.c.project == bindparam("project"))
+_STATE: Final = f"SELECT {', '.join(ProjectState.__slots__)} FROM projects WHERE id = :id"  # noqa: S608 our own names
+_KNOWN: Final = """SELECT id, name, written_at, etag, fingerprint FROM projects
+WHERE workspace = :workspace AND project = :project"""
+_SAVE: Final = f"""UPDATE projects SET {", ".join(f"{n} = :{n}" for n in ProjectState.__slots__ if n != "id")}
+WHERE id = :id"""  # noqa: S608 our own names
+_FINISH: Final = """UPDATE sync_runs SET finished_at = :finished_at, outcome = :outcome, attempts = :attempts,
+    http_status = :http_status, response_bytes = :response_bytes, batches = :batches, added = :added,
+    changed = :changed, removed = :removed, restored = :restored, rejected = :rejected, images_delta = :images_delta,
+    num_jobs_delta = :num_jobs_delta, error_kind = :error_kind, error = :error
+WHERE id = :id"""
+_BATCHES: Final = """SELECT batch_id, name, uploaded_at, images, num_jobs, removed_at IS NOT NULL FROM batches
+WHERE project_id = :project_id AND """
 
 
 class Store:
     """One database, for as long as a process works with it. Safe to use from many threads.
 
     Args:
-        engine: of ``engine.open_engine``, its schema checked.
+        database: at this version's schema.
         liveness: says which runs are alive.
         dry: nothing is written; what would be is thrown away.
     """
 
-    def __init__(self, engine: Engine, liveness: Liveness, *, dry: bool = False) -> None:
-        self._engine = begin_immediate(engine) if not dry else engine
+    def __init__(self, database: Database, liveness: Liveness, *, dry: bool = False) -> None:
+        self._database = database
         self._liveness = liveness
-        self._bulk = bulk_for(engine.dialect.name)
+        self._bulk = bulk_for(database.dialect)
         self._dry = dry
-        # SQLite has one writer. Threads that queue up here wait in order and wake at once; SQLite's own waiting polls.
-        self._queue = threading.Lock() if engine.dialect.name == "sqlite" else nullcontext()
 
     def close(self) -> None:
         """Gives all connections back."""
         self._liveness.close()
-        self._engine.dispose()
-
-    @contextmanager
-    def _begin(self, doing: str) -> Iterator[Connection]:
-        with ExitStack() as stack:
-            stack.enter_context(translated(doing))
-            stack.enter_context(self._queue)
-            yield stack.enter_context(self._engine.begin())
+        self._database.close()
 
     def begin_run(self, workspace: str, project: str, name: str | None, trigger: str, at: datetime) -> Run:
         """Writes the run down as ``running``, with its project if that is new, and marks dead ones as abandoned.
@@ -118,48 +109,30 @@ class Store:
         Raises:
             DatabaseError: the database refused or vanished.
         """
-        with self._begin("beginning a run") as connection:
-            known = connection.execute(_KNOWN, {"workspace": workspace, "project": project}).one_or_none()
+        names = {"workspace": workspace, "project": project}
+        with self._database.begin("beginning a run") as connection:
+            rows = connection.execute(_KNOWN, names)
+            project_id, old_name, seen, etag, fingerprint = rows[0] if rows else (None, None, None, None, None)
             if self._dry:
-                state = (None, None, None, None) if known is None else tuple(known[:4])
-                return Run(None, state[0], workspace, project, *state[1:])
-            project_id = self._project(connection, known, workspace, project, name)
-            self._abandon(connection, project_id, at)
-            values = {"project_id": project_id, "trigger": trigger, "started_at": at, "outcome": "running"}
-            run_id = connection.execute(insert(sync_runs).returning(sync_runs.c.id), values).scalar_one()
+                return Run(None, project_id, workspace, project, instant(seen), etag, fingerprint)
+            if project_id is None:
+                project_id = _add_project(connection, names, name)
+            elif name is not None and name != old_name:
+                connection.execute("UPDATE projects SET name = :name WHERE id = :id", {"name": name, "id": project_id})
+            _mark_dead(connection, self._liveness, at, project_id)
+            run_id = connection.insert(
+                "INSERT INTO sync_runs (project_id, trigger, started_at, outcome) "
+                "VALUES (:project_id, :trigger, :started_at, 'running')",
+                {"project_id": project_id, "trigger": trigger, "started_at": at},
+            )
             # Before the commit that lets others see the run.
             self._liveness.hold(run_id)
-        state = (None, None, None) if known is None else tuple(known[1:4])
-        return Run(run_id, project_id, workspace, project, *state)
-
-    def _project(self, connection: Connection, known: Any, workspace: str, project: str, name: str | None) -> int:
-        if known is not None:
-            if name is not None and name != known.name:
-                connection.execute(update(projects).where(projects.c.id == known.id).values(name=name))
-            return int(known.id)
-        # Two processes may meet a new project at once: the second finds the first one's row.
-        connection.execute(_insert_or_ignore(connection), {"workspace": workspace, "project": project, "name": name})
-        row = connection.execute(_KNOWN, {"workspace": workspace, "project": project}).one()
-        return int(row.id)
-
-    def _abandon(self, connection: Connection, project_id: int, at: datetime) -> None:
-        running = select(sync_runs.c.id).where(sync_runs.c.outcome == "running", sync_runs.c.project_id == project_id)
-        self._mark_dead(connection, running, at)
+        return Run(run_id, project_id, workspace, project, instant(seen), etag, fingerprint)
 
     def abandon_dead_runs(self, at: datetime) -> int:
         """Marks the runs of killed processes, whatever their project; returns how many there were."""
-        with self._begin("looking for killed runs") as connection:
-            return self._mark_dead(connection, select(sync_runs.c.id).where(sync_runs.c.outcome == "running"), at)
-
-    def _mark_dead(self, connection: Connection, running: Any, at: datetime) -> int:
-        dead = [run_id for run_id in connection.execute(running).scalars() if self._liveness.is_dead(run_id)]
-        for run_id in dead:
-            connection.execute(
-                update(sync_runs)
-                .where(sync_runs.c.id == run_id, sync_runs.c.outcome == "running")
-                .values(outcome="abandoned", finished_at=at, error="the process that ran it was killed")
-            )
-        return len(dead)
+        with self._database.begin("looking for killed runs") as connection:
+            return _mark_dead(connection, self._liveness, at)
 
     @contextmanager
     def transaction(self, run: Run) -> Iterator[Transaction]:
@@ -170,8 +143,9 @@ class Store:
         Raises:
             DatabaseError: the database refused or vanished; the state is what it was.
         """
-        with self._begin(f"writing {run.workspace}/{run.project}") as connection:
-            transaction = Transaction(connection, self._bulk, run, self._state(connection, run), dry=self._dry)
+        with self._database.begin(f"writing {run.workspace}/{run.project}") as connection:
+            state = self._state(connection, run)
+            transaction = Transaction(connection, self._bulk, run, state, dry=self._dry)
             yield transaction
         if run.id is not None and transaction.finished:
             self._liveness.release(run.id)
@@ -179,12 +153,14 @@ class Store:
     def _state(self, connection: Connection, run: Run) -> ProjectState:
         if run.project_id is None:
             return ProjectState()
-        locked = _STATE.where(projects.c.id == run.project_id)
-        if not self._dry:
-            # NO KEY: other runs of the project may begin meanwhile. SQLite has no such clause and leaves it out: there
-            # the whole database is locked already.
-            locked = locked.with_for_update(key_share=True)
-        return ProjectState(**connection.execute(locked).mappings().one())
+        query = _STATE
+        if connection.dialect == "postgresql" and not self._dry:
+            # NO KEY: other runs of the project may begin meanwhile. On SQLite the whole database is locked already.
+            query += " FOR NO KEY UPDATE"
+        values = dict(zip(ProjectState.__slots__, connection.execute(query, {"id": run.project_id})[0], strict=True))
+        for column in ("observed_at", "written_at"):
+            values[column] = instant(values[column])
+        return ProjectState(**values)
 
     def fail_run(self, run: Run, row: RunRow, at: datetime) -> None:
         """Ends a run of which nothing is kept but that it was, and why.
@@ -192,12 +168,11 @@ class Store:
         Raises:
             DatabaseError: not even that could be written.
         """
-        if self._dry:
+        if self._dry or run.id is None:
             return
-        with self._begin("recording a failed run") as connection:
+        with self._database.begin("recording a failed run") as connection:
             _finish(connection, run, row, at)
-        if run.id is not None:
-            self._liveness.release(run.id)
+        self._liveness.release(run.id)
 
 
 class Transaction:
@@ -220,30 +195,23 @@ class Transaction:
         """All batches; the current ones are streamed, and have to be read to their end."""
         if self.state.id is None:
             return Stored(())
-        of_project = batches.c.project_id == self.state.id
-        removed = self._select(of_project, batches.c.removed_at.is_not(None))
+        removed = self._select("removed_at IS NOT NULL", {})
         return Stored(self._bulk.current(self._connection, self.state.id), {b.id: b for b, _ in removed})
 
-    def load_some(self, ids: Collection[str]) -> Stored:
+    def load_some(self, ids: Iterable[str]) -> Stored:
         """Only the batches of these ids."""
         if self.state.id is None:
             return Stored(())
-        wanted = sorted(ids)
-        rows = [
-            row
-            for start in range(0, len(wanted), _CHUNK)
-            for row in self._select(
-                batches.c.project_id == self.state.id, batches.c.batch_id.in_(wanted[start : start + _CHUNK])
-            )
-        ]
+        rows = [row for i in ids for row in self._select("batch_id = :batch_id", {"batch_id": i})]
         current = sorted((b for b, removed in rows if not removed), key=lambda b: b.id)
         return Stored(current, {b.id: b for b, removed in rows if removed})
 
-    def _select(self, *conditions: Any) -> Iterator[tuple[Batch, bool]]:
-        columns = (batches.c.batch_id, batches.c.name, batches.c.uploaded_at, batches.c.images, batches.c.num_jobs)
-        for row in self._connection.execute(select(*columns, batches.c.removed_at).where(*conditions)):
-            uploaded_us = None if row.uploaded_at is None else _microseconds(row.uploaded_at)
-            yield Batch(row.batch_id, row.name, uploaded_us, row.images, row.num_jobs), row.removed_at is not None
+    def _select(self, condition: str, values: dict[str, object]) -> list[tuple[Batch, bool]]:
+        rows = self._connection.execute(_BATCHES + condition, {"project_id": self.state.id, **values})
+        return [
+            (Batch(id_, name, microseconds(instant(uploaded)), images, num_jobs), bool(removed))
+            for id_, name, uploaded, images, num_jobs, removed in rows
+        ]
 
     def apply(self, changes: list[Change], observed_at: datetime) -> Tally:
         """Writes what changed: batches, ledger and the day's roll-up; ``state`` then has the new totals."""
@@ -268,50 +236,70 @@ class Transaction:
         return tally
 
     def finish(self, state: ProjectState, row: RunRow, at: datetime) -> None:
-        """Writes the project's row, where it differs, and the end of the run."""
+        """Writes the project's row and the end of the run."""
         if self._dry or state.id is None:
             return
-        values = {name: getattr(state, name) for name in ProjectState.__slots__ if name != "id"}
-        self._connection.execute(update(projects).where(projects.c.id == bindparam("key")), {"key": state.id, **values})
+        self._connection.execute(_SAVE, {name: getattr(state, name) for name in ProjectState.__slots__})
         _finish(self._connection, self._run, row, at)
         self.finished = True
 
 
+def _add_project(connection: Connection, names: dict[str, str], name: str | None) -> int:
+    # Two processes may meet a new project at once: the second finds the first one's row.
+    connection.execute(
+        "INSERT INTO projects (workspace, project, name) VALUES (:workspace, :project, :name) "
+        "ON CONFLICT (workspace, project) DO NOTHING",
+        {**names, "name": name},
+    )
+    return int(connection.execute(_KNOWN, names)[0][0])
+
+
+def _mark_dead(connection: Connection, liveness: Liveness, at: datetime, project_id: int | None = None) -> int:
+    """Marks killed runs as abandoned, of one project or (None) of all; returns how many there were."""
+    query = "SELECT id FROM sync_runs WHERE outcome = 'running'"
+    if project_id is not None:
+        query += " AND project_id = :project_id"
+    dead = [row[0] for row in connection.execute(query, {"project_id": project_id}) if liveness.is_dead(row[0])]
+    for run_id in dead:
+        connection.execute(
+            "UPDATE sync_runs SET outcome = 'abandoned', finished_at = :at, "
+            "error = 'the process that ran it was killed' WHERE id = :id AND outcome = 'running'",
+            {"at": at, "id": run_id},
+        )
+    return len(dead)
+
+
 def _finish(connection: Connection, run: Run, row: RunRow, at: datetime) -> None:
     tally = row.tally
-    values = {
-        "finished_at": at,
-        "outcome": row.outcome,
-        "attempts": row.attempts,
-        "http_status": row.http_status,
-        "response_bytes": row.response_bytes,
-        "batches": row.batches,
-        "added": tally.added,
-        "changed": tally.changed,
-        "removed": tally.removed,
-        "restored": tally.restored,
-        "rejected": row.rejected,
-        "images_delta": tally.images_delta,
-        "num_jobs_delta": tally.num_jobs_delta,
-        "error_kind": row.error_kind,
-        "error": row.error,
-    }
-    connection.execute(update(sync_runs).where(sync_runs.c.id == bindparam("key")), {"key": run.id, **values})
-
-
-def _insert_or_ignore(connection: Connection) -> Executable:
-    if connection.dialect.name == "sqlite":
-        from sqlalchemy.dialects.sqlite import insert as sqlite_insert
-
-        return sqlite_insert(projects).on_conflict_do_nothing()
-    from sqlalchemy.dialects.postgresql import insert as postgres_insert
-
-    return postgres_insert(projects).on_conflict_do_nothing()
+    connection.execute(
+        _FINISH,
+        {
+            "id": run.id,
+            "finished_at": at,
+            "outcome": row.outcome,
+            "attempts": row.attempts,
+            "http_status": row.http_status,
+            "response_bytes": row.response_bytes,
+            "batches": row.batches,
+            "added": tally.added,
+            "changed": tally.changed,
+            "removed": tally.removed,
+            "restored": tally.restored,
+            "rejected": row.rejected,
+            "images_delta": tally.images_delta,
+            "num_jobs_delta": tally.num_jobs_delta,
+            "error_kind": row.error_kind,
+            "error": row.error,
+        },
+    )
 
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-def _microseconds(instant: datetime) -> int:
-    since = instant - _EPOCH
+def microseconds(at: datetime | None) -> int | None:
+    """Since 1970 UTC, exactly; None stays None."""
+    if at is None:
+        return None
+    since = at - _EPOCH
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, text
 
-from rfsync.engine import translated
+from rfsync.database import translated
 
 #: Findings of one kind that are named; of the rest the number.
 NAMED: Final = 20

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy import make_url
 
 from rfsync import schema
-from rfsync.engine import open_engine, parse_url
+from rfsync.database import parse_url
+from rfsync.engine import open_engine
 
 settings.register_profile(
     "rfsync",
@@ -58,9 +59,7 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 def postgres_template(postgres: str) -> str:
     """Name of a database that the migrations have made, to be copied."""
     _create(postgres, "rfsync_template", None)
-    engine = open_engine(parse_url(_named(postgres, "rfsync_template")), "write")
-    schema.upgrade(engine)
-    engine.dispose()
+    schema.upgrade(open_engine(parse_url(_named(postgres, "rfsync_template")), read_only=False), None)
     return "rfsync_template"
 
 
@@ -97,7 +96,5 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
         make: Callable[[str | None], str] = request.getfixturevalue("new_postgres")
         return make(request.getfixturevalue("postgres_template"))
     url = f"sqlite:///{tmp_path / 'rfsync.db'}"
-    engine = open_engine(parse_url(url), "write")
-    schema.ensure_sqlite(engine)
-    engine.dispose()
+    schema.ensure_sqlite(tmp_path / "rfsync.db").close()
     return url

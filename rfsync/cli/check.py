@@ -28,11 +28,10 @@ def command(options: Options, as_json: bool) -> int:
     """
     from rfsync.client import Client
     from rfsync.diagnosis import diagnose
-    from rfsync.engine import safe_url
 
     config = options.load()
     options.start_logging()
-    name = safe_url(options.url(config))
+    name = str(options.url(config))
     client = Client(config.api, options.redact, lambda: datetime.now(UTC))
     try:
         checks = diagnose(config, options.file(), client, lambda: _database(options, config), name, os.environ)
@@ -50,22 +49,15 @@ def command(options: Options, as_json: bool) -> int:
 
 def _database(options: Options, config: Config) -> str:
     from rfsync import schema
-    from rfsync.engine import sqlite_path
     from rfsync.errors import DatabaseError
-    from rfsync.models import HEAD
 
-    path = sqlite_path(options.url(config))
+    path = options.url(config).path
     if path is not None and not path.exists():
-        folder = path.absolute().parent
-        if not os.access(folder, os.W_OK):
+        if not os.access(path.absolute().parent, os.W_OK):
             raise DatabaseError(f"{path} can't be made: its folder is missing, or not yours to write")
         return "not there yet; the first sync makes it"
-    engine = options.engine(config, "read")
-    try:
-        schema.require(engine)
-    finally:
-        engine.dispose()
-    return f"at schema {HEAD}, as needed"
+    options.reader(config)
+    return f"at schema {schema.HEAD}, as needed"
 
 
 def _shown(checks: Iterable[Check]) -> Iterable[Check]:

@@ -21,29 +21,23 @@ def upgrade(options: Options) -> None:
     """Brings the database to this version's schema."""
     from rfsync import schema
     from rfsync.engine import open_engine
-    from rfsync.models import HEAD
 
-    url = options.url(options.load())
+    config = options.load()
     options.start_logging()
-    engine = open_engine(url, "write")
-    schema.upgrade(engine)
-    engine.dispose()
-    click.echo(f"The database is at schema {HEAD}.")
+    url = options.url(config)
+    missing = url.path is not None and not url.path.exists()
+    schema.upgrade(open_engine(url, read_only=False), None if missing else options.revision(config))
+    click.echo(f"The database is at schema {schema.HEAD}.")
 
 
 @make_command("current", example="rfsync db current")
 def current(options: Options) -> None:
     """Shows the schema that the database is at, and the one that this version needs."""
-    from rfsync import schema
-    from rfsync.engine import translated
-    from rfsync.models import HEAD
+    from rfsync.schema import HEAD
 
     config = options.load()
     options.start_logging()
-    engine = options.engine(config, "read")
-    with translated("opening the database"), engine.connect() as connection:
-        revision = schema.current(connection)
-    engine.dispose()
+    revision = options.revision(config)
     click.echo(f"{revision or 'none'} (head)" if revision == HEAD else f"{revision or 'none'}, needed: {HEAD}")
 
 
@@ -54,9 +48,7 @@ def check(options: Options) -> int:
 
     config = options.load()
     options.start_logging()
-    engine = options.reader(config)
-    differences = schema.drift(engine)
-    engine.dispose()
+    differences = schema.drift(options.reader(config))
     for difference in differences:
         click.echo(difference)
     click.echo("The tables differ from this version's." if differences else "The tables are as they should be.")

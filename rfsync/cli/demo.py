@@ -101,7 +101,6 @@ def _show(options: Options) -> None:
     engine = options.reader(_config())
     print_status(status(engine), datetime.now(UTC))
     verdict = verify(engine)
-    engine.dispose()
     click.echo("The books balance." if verdict.ok else f"The books do not balance: {verdict.total} findings.")
 
 

@@ -14,10 +14,10 @@ from rfsync import __version__
 from rfsync.secrets import Redactor
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Engine
+    from sqlalchemy import Engine
 
     from rfsync.config import Config
-    from rfsync.engine import Mode
+    from rfsync.database import Database, DatabaseUrl
     from rfsync.store import Store
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -58,31 +58,51 @@ class Options:
 
         return load(self.file(), os.environ, database_url=self.database)
 
-    def url(self, config: Config) -> URL:
+    def url(self, config: Config) -> DatabaseUrl:
         """The database's URL, whose password is hidden from here on.
 
         Raises:
             ConfigError: it is none of the two databases'.
         """
-        from rfsync.engine import parse_url
+        from rfsync.database import parse_url
 
         url = parse_url(config.database.url)
-        for secret in (url.password, *(v for k, v in url.query.items() if "pass" in k.lower())):
-            if isinstance(secret, str):
-                self.redact.add(secret)
+        for secret in url.secrets():
+            self.redact.add(secret)
         return url
 
+    def revision(self, config: Config) -> str | None:
+        """The schema that the database is at; None: none yet.
+
+        Raises:
+            DatabaseError: there is no such database, or it can't be reached.
+        """
+        from rfsync import schema
+
+        database = self._existing(self.url(config))
+        try:
+            with database.begin("opening the database") as connection:
+                return schema.current(connection)
+        finally:
+            database.close()
+
     def reader(self, config: Config) -> Engine:
-        """An engine that can't write, on a database that is at this version's schema.
+        """For questions to a database that is at this version's schema; it can't write.
 
         Raises:
             DatabaseError: there is no such database.
             SchemaError: it is at another schema.
         """
         from rfsync import schema
+        from rfsync.engine import open_engine
 
-        engine = self.engine(config, "read")
-        schema.require(engine)
+        url = self.url(config)
+        engine = open_engine(url, read_only=True)
+        database = self._existing(url)
+        try:
+            schema.require(database)
+        finally:
+            database.close()
         return engine
 
     def store(self, config: Config, *, dry: bool = False) -> Store:
@@ -96,39 +116,31 @@ class Options:
             SchemaError: it is at another schema, and not ours to upgrade.
         """
         from rfsync import schema
-        from rfsync.engine import sqlite_path
+        from rfsync.database import PostgresDatabase
         from rfsync.liveness import AdvisoryLiveness, FileLiveness, NoLiveness
         from rfsync.store import Store
 
-        path = sqlite_path(self.url(config))
+        url = self.url(config)
         if dry:
-            if path is not None and not (path.exists() and path.stat().st_size):
-                return Store(schema.empty(), NoLiveness(), dry=True)
-            return Store(self.reader(config), NoLiveness(), dry=True)
-        engine = self.engine(config, "write")
-        if path is None:
-            schema.require(engine)
-            return Store(engine, AdvisoryLiveness(engine))
-        schema.ensure_sqlite(engine)
-        return Store(engine, FileLiveness(path))
+            if url.path is not None and not (url.path.exists() and url.path.stat().st_size):
+                return Store(schema.empty_sqlite(), NoLiveness(), dry=True)
+            database = self._existing(url)
+            schema.require(database)
+            return Store(database, NoLiveness(), dry=True)
+        if url.path is not None:
+            return Store(schema.ensure_sqlite(url.path), FileLiveness(url.path))
+        server = PostgresDatabase(url)
+        schema.require(server)
+        return Store(server, AdvisoryLiveness(server))
 
-    def engine(self, config: Config, mode: Mode) -> Engine:
-        """An engine, whatever schema the database is at.
-
-        Raises:
-            DatabaseError: there is no such database, and it is not to be made.
-        """
-        from rfsync.engine import open_engine, sqlite_path
+    @staticmethod
+    def _existing(url: DatabaseUrl) -> Database:
+        from rfsync.database import open_database
         from rfsync.errors import DatabaseError
 
-        url = self.url(config)
-        path = sqlite_path(url)
-        if path is not None and mode == "read" and not path.exists():
-            raise DatabaseError(f"there is no database {path}: rfsync sync makes it")
-        if path is not None and not path.absolute().parent.is_dir():
-            raise DatabaseError(f"the database {path} can't be made: its folder does not exist")
-        # One for each project that is fetched at once, and one that holds the locks of the runs.
-        return open_engine(url, mode, connections=config.api.concurrency + 1)
+        if url.path is not None and not url.path.exists():
+            raise DatabaseError(f"there is no database {url.path}: rfsync sync makes it")
+        return open_database(url, read_only=True)
 
 
 def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:

@@ -40,7 +40,6 @@ def command(options: Options, max_age: timedelta | None, form: str | None, as_js
     options.start_logging()
     engine = options.reader(config)
     rows = status(engine)
-    engine.dispose()
     now = datetime.now(UTC)
     form = form or ("json" if as_json else "table")
     if form == "table" and output is None:

@@ -25,7 +25,6 @@ def command(options: Options, as_json: bool) -> int:
     options.start_logging()
     engine = options.reader(config)
     verdict = verify(engine)
-    engine.dispose()
     if as_json:
         click.echo(json.dumps({"ok": verdict.ok, **asdict(verdict)}, ensure_ascii=False))
         return 0 if verdict.ok else 1

@@ -1,0 +1,7 @@
+"""``python -m rfsync``."""
+
+import sys
+
+from rfsync.cli import main
+
+sys.exit(main())

@@ -1,0 +1,365 @@
+"""The database as the sync uses it: the two drivers themselves, behind one small face.
+
+Not SQLAlchemy, which the models, the migrations and the questions to the history are written in: importing it takes
+longer than most polls do (``docs/performance.md`` has the numbers). What a driver raises is translated here.
+"""
+
+from __future__ import annotations
+
+import re
+import sqlite3
+import sys
+import threading
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Final, Literal, Protocol
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from rfsync.errors import ConfigError, DatabaseError, TransientDatabaseError
+
+#: How long a writer waits for another one's transaction on SQLite, in seconds.
+BUSY_SECONDS: Final = 60.0
+#: PostgreSQL: how long a connection may take, in seconds.
+CONNECT_SECONDS: Final = 10
+
+Dialect = Literal["sqlite", "postgresql"]
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseUrl:
+    """Where a database is. ``str()`` and ``repr()`` hide its password."""
+
+    dialect: Dialect
+    #: As libpq and SQLAlchemy take it, password included.
+    text: str
+    #: The file of an SQLite database; None: it is a PostgreSQL one.
+    path: Path | None = None
+
+    def secrets(self) -> list[str]:
+        """What must not be seen of it."""
+        if self.path is not None:
+            return []
+        parts = urlsplit(self.text)
+        found = [value for key, value in parse_qsl(parts.query) if "pass" in key.lower()]
+        if parts.password:
+            found += [parts.password, unquote(parts.password)]
+        return found
+
+    def __str__(self) -> str:
+        text = self.text
+        for secret in self.secrets():
+            text = text.replace(secret, "***").replace(quote(secret, safe=""), "***")
+        return text
+
+    def __repr__(self) -> str:
+        return f"DatabaseUrl({str(self)!r})"
+
+
+def parse_url(text: str) -> DatabaseUrl:
+    """The URL of one of the two databases.
+
+    Raises:
+        ConfigError: another database, or none at all; the URL itself is not repeated, since it may hold a password.
+    """
+    scheme, separator, rest = text.partition("://")
+    if not separator:
+        raise ConfigError("[database] url can't be read: write sqlite:///FILE or postgresql://USER@HOST/NAME")
+    if scheme in {"sqlite", "sqlite+pysqlite"}:
+        name = rest.removeprefix("/").partition("?")[0]
+        if not rest.startswith("/") or name in {"", ":memory:"}:
+            raise ConfigError("[database] url names no file: a history in memory is lost at exit; write sqlite:///FILE")
+        return DatabaseUrl("sqlite", text, Path(name))
+    if scheme in {"postgresql", "postgres", "postgresql+psycopg"}:
+        try:
+            urlsplit(f"postgresql://{rest}").port  # noqa: B018 asked for what it raises
+        except ValueError:
+            raise ConfigError("[database] url can't be read: its host or port is wrong") from None
+        return DatabaseUrl("postgresql", f"postgresql://{rest}")
+    raise ConfigError(
+        f"[database] url: {scheme!r} is not supported; write sqlite:///FILE or postgresql://USER@HOST/NAME"
+    )
+
+
+class Connection(Protocol):
+    """One transaction's view of the database."""
+
+    dialect: Dialect
+    #: The driver's own connection, for what has to be fast.
+    driver: Any
+
+    def execute(self, sql: str, values: Mapping[str, object] = ...) -> list[tuple[Any, ...]]:
+        """Executes one statement with ``:name`` placeholders and gives all its rows, if it has any."""
+
+    def insert(self, sql: str, values: Mapping[str, object]) -> int:
+        """Executes an INSERT of one row and gives the number in its column ``id``."""
+
+
+class Database(Protocol):
+    """A database that can be written to from many threads."""
+
+    dialect: Dialect
+
+    def begin(self, doing: str) -> Any:
+        """A context manager for one transaction: committed at its end, undone if anything is raised.
+
+        Args:
+            doing: for the error's message, such as "beginning a run".
+
+        Raises:
+            DatabaseError: the database refused or vanished.
+        """
+
+    def close(self) -> None:
+        """Gives all connections back."""
+
+
+class _SqliteConnection:
+    dialect: Dialect = "sqlite"
+
+    def __init__(self, driver: sqlite3.Connection) -> None:
+        self.driver: Any = driver
+
+    def execute(self, sql: str, values: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        adapted = {k: sqlite_text(v) if isinstance(v, datetime) else v for k, v in (values or {}).items()}
+        rows: list[tuple[Any, ...]] = self.driver.execute(sql, adapted).fetchall()
+        return rows
+
+    def insert(self, sql: str, values: Mapping[str, object]) -> int:
+        self.execute(sql, values)
+        # Not RETURNING, which SQLite has only since 3.35.
+        return int(self.execute("SELECT last_insert_rowid()")[0][0])
+
+
+class SqliteDatabase:
+    """An SQLite file, or a database in memory.
+
+    SQLite has one writer, and everything the sync does is writing: so there is one connection, and threads take turns.
+    They wake in order and at once, where SQLite's own way of waiting for a lock is to try again every now and then.
+
+    Args:
+        path: the file, made if it is missing; None: in memory, for a dry run of a database that is not there.
+        read_only: nothing is written, and a missing file is an error.
+    """
+
+    dialect: Dialect = "sqlite"
+
+    def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
+        self._turn = threading.Lock()
+        self._begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
+        with translated(f"opening {path}"):
+            self._driver = open_sqlite(path, read_only=read_only)
+
+    @contextmanager
+    def begin(self, doing: str) -> Iterator[Connection]:
+        """See ``Database.begin``."""
+        with self._turn, translated(doing):
+            # IMMEDIATE: a transaction that reads first and then wants to write could only fail, not wait.
+            self._driver.execute(self._begin)
+            try:
+                yield _SqliteConnection(self._driver)
+                self._driver.execute("COMMIT")
+            except BaseException:
+                if self._driver.in_transaction:
+                    self._driver.execute("ROLLBACK")
+                raise
+
+    def close(self) -> None:
+        """See ``Database.close``."""
+        with self._turn, translated("closing the database"):
+            self._driver.close()
+
+
+def open_sqlite(path: Path | None, *, read_only: bool) -> sqlite3.Connection:
+    """A connection of the standard library's driver, set up so that readers and the sync don't block each other."""
+    # Not mode=ro for readers: in WAL mode even they have to make the shared-memory file, and to take it away again.
+    uri = ":memory:" if path is None else f"file:{quote(str(path.absolute()))}?mode={'rw' if read_only else 'rwc'}"
+    # isolation_level=None: the driver begins no transaction of its own accord.
+    driver = sqlite3.connect(
+        uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+    )
+    try:
+        driver.execute("PRAGMA foreign_keys = ON")
+        if read_only:
+            driver.execute("PRAGMA query_only = ON")
+        else:
+            if driver.execute("PRAGMA journal_mode").fetchone() != ("wal",):
+                driver.execute("PRAGMA journal_mode = WAL")
+            # FULL: what was reported as done is on the disk, also after a power cut. NORMAL could lose the last runs.
+            driver.execute("PRAGMA synchronous = FULL")
+    except BaseException:
+        driver.close()
+        raise
+    return driver
+
+
+class _PostgresConnection:
+    dialect: Dialect = "postgresql"
+
+    def __init__(self, driver: Any) -> None:
+        self.driver = driver
+
+    def execute(self, sql: str, values: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
+        cursor = self.driver.execute(_percent(sql), values or {})
+        return cursor.fetchall() if cursor.description is not None else []
+
+    def insert(self, sql: str, values: Mapping[str, object]) -> int:
+        return int(self.execute(f"{sql} RETURNING id", values)[0][0])
+
+
+@lru_cache(maxsize=256)
+def _percent(sql: str) -> str:
+    """``:name`` as psycopg writes it; a cast's two colons are left alone."""
+    return re.sub(r"(?<!:):(\w+)", r"%(\1)s", sql.replace("%", "%%"))
+
+
+class PostgresDatabase:
+    """A PostgreSQL database, with a connection for each thread that uses it.
+
+    Args:
+        url: of a PostgreSQL database.
+        read_only: transactions that can't write.
+
+    Raises:
+        ConfigError: the driver is not installed.
+    """
+
+    dialect: Dialect = "postgresql"
+    #: A connection that was idle for longer is asked whether it still lives before it is relied on, in seconds.
+    _TRUSTED: Final = 30.0
+
+    def __init__(self, url: DatabaseUrl, *, read_only: bool = False) -> None:
+        try:
+            import psycopg
+        except ImportError:
+            raise ConfigError("PostgreSQL needs its driver: pip install 'rfsync[postgres]'") from None
+        self._psycopg: Any = psycopg
+        self._url = url
+        self._read_only = read_only
+        self._local = threading.local()
+        self._guard = threading.Lock()
+        self._open: list[Any] = []
+
+    def connect(self) -> Any:
+        """A new connection of the driver, which ``close`` closes too."""
+        driver = self._psycopg.connect(
+            self._url.text, connect_timeout=CONNECT_SECONDS, application_name="rfsync", autocommit=True
+        )
+        with self._guard:
+            self._open.append(driver)
+        return driver
+
+    @contextmanager
+    def begin(self, doing: str) -> Iterator[Connection]:
+        """See ``Database.begin``."""
+        with translated(doing):
+            driver = self._usable()
+            with driver.transaction():
+                if self._read_only:
+                    driver.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                yield _PostgresConnection(driver)
+            self._local.used = time.monotonic()
+
+    def _usable(self) -> Any:
+        driver = getattr(self._local, "driver", None)
+        if driver is not None and not driver.closed:
+            if time.monotonic() - self._local.used < self._TRUSTED:
+                return driver
+            try:
+                driver.execute("SELECT 1")
+            except self._psycopg.OperationalError:
+                driver.close()  # the server closed it in the meantime
+            else:
+                return driver
+        self._local.driver = self.connect()
+        self._local.used = time.monotonic()
+        return self._local.driver
+
+    def close(self) -> None:
+        """See ``Database.close``."""
+        with self._guard:
+            for driver in self._open:
+                driver.close()
+            self._open.clear()
+
+
+def open_database(url: DatabaseUrl, *, read_only: bool = False) -> Database:
+    """The database at ``url``.
+
+    Raises:
+        ConfigError: its driver is not installed.
+        DatabaseError: the file can't be opened.
+    """
+    if url.path is not None:
+        return SqliteDatabase(url.path, read_only=read_only)
+    return PostgresDatabase(url, read_only=read_only)
+
+
+def sqlite_text(instant: datetime) -> str:
+    """An instant as SQLite has it: UTC, always with microseconds, so that the order of texts is that of time."""
+    return instant.astimezone(UTC).replace(tzinfo=None).isoformat(" ", "microseconds")
+
+
+def instant(value: str | datetime | None) -> datetime | None:
+    """What a driver gave for a timestamp column, aware and in UTC; NULL is None."""
+    if value is None:
+        return None
+    if isinstance(value, str):
+        return datetime.fromisoformat(value).replace(tzinfo=UTC)
+    return value.astimezone(UTC)
+
+
+@contextmanager
+def translated(doing: str) -> Iterator[None]:
+    """Turns what the drivers and SQLAlchemy raise into a ``DatabaseError`` that says what was being done.
+
+    Raises:
+        TransientDatabaseError: the same may work when tried again.
+        DatabaseError: it won't.
+    """
+    failure: DatabaseError
+    try:
+        yield
+    except _driver_errors() as error:
+        cause = getattr(error, "orig", None) or error  # SQLAlchemy's hold the driver's
+        kind = TransientDatabaseError if _is_transient(cause) else DatabaseError
+        failure = kind(f"{doing}: {_first_line(cause)}")
+    except OverflowError:
+        failure = DatabaseError(f"{doing}: a sum is beyond what the database can store")
+    else:
+        return
+    # Raised here, not above: the driver's error, which may show the connection's password, is not kept as context.
+    raise failure
+
+
+def _driver_errors() -> tuple[type[Exception], ...]:
+    """Of the drivers that are in use; the other's errors can't come."""
+    errors: list[type[Exception]] = [sqlite3.Error]
+    psycopg, sqlalchemy = sys.modules.get("psycopg"), sys.modules.get("sqlalchemy.exc")
+    if psycopg is not None:
+        errors.append(psycopg.Error)
+    if sqlalchemy is not None:
+        errors.append(sqlalchemy.SQLAlchemyError)
+    return tuple(errors)
+
+
+def _first_line(error: object) -> str:
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]
+
+
+# SQLSTATE classes 08 (connection) and 40 (rollback), and single ones: too many connections, shutdown, lock timeout.
+_TRANSIENT_STATES: Final = ("08", "40", "53300", "57P01", "57P02", "57P03", "55P03")
+
+
+def _is_transient(error: BaseException) -> bool:
+    if isinstance(error, sqlite3.OperationalError):
+        return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
+    state = getattr(error, "sqlstate", None)
+    if state is None:  # psycopg's word for a connection that was lost, or never came about
+        return type(error).__name__ == "OperationalError"
+    return isinstance(state, str) and state.startswith(_TRANSIENT_STATES)
