@@ -10,7 +10,7 @@ from typing import Any
 
 import requests
 
-#: Not imported as usual, since dlt need not be installed where the types are checked.
+#: Loaded by name: whether dlt's own types are there to check against depends on where the types are checked.
 dlt: Any = importlib.import_module("dlt")
 
 

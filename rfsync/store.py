@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from rfsync.answers import Batch
-from rfsync.bulk import Bulk, Mark, bulk_for
+from rfsync.bulk import Bulk, Mark, append_all, bulk_for
 from rfsync.database import Connection, Database, instant
 from rfsync.diff import Change, ChangeKind, Stored
 from rfsync.liveness import Liveness
@@ -216,6 +216,7 @@ class Transaction:
     def apply(self, changes: list[Change], observed_at: datetime) -> Tally:
         """Writes what changed: batches, ledger and the day's roll-up; ``state`` then has the new totals."""
         tally = Tally.of(changes)
+        before = self.state
         self.state = replace(
             self.state,
             batches=self.state.batches + tally.added + tally.restored - tally.removed,
@@ -223,17 +224,22 @@ class Transaction:
             num_jobs=self.state.num_jobs + tally.num_jobs_delta,
         )
         if changes and not self._dry and self._run.id is not None and self.state.id is not None:
-            mark = Mark(self._run.id, self.state.id, self.state.observed_at, observed_at)
-            new = [c for c in changes if c.kind is ChangeKind.ADDED]
-            if new:
-                self._bulk.add(self._connection, mark, new)
-            if len(new) < len(changes):
-                known = [c for c in changes if c.kind is not ChangeKind.ADDED]
-                self._bulk.update(self._connection, mark, known)
-            self._bulk.append(self._connection, mark, changes)
+            self._write(Mark(self._run.id, self.state.id, before.observed_at, observed_at), changes, before)
             totals = (self.state.batches, self.state.images, self.state.num_jobs)
             roll_up(self._connection, self.state.id, observed_at.astimezone(UTC).date(), tally, totals)
         return tally
+
+    def _write(self, mark: Mark, changes: list[Change], before: ProjectState) -> None:
+        new = [c for c in changes if c.kind is ChangeKind.ADDED]
+        if new:
+            self._bulk.add(self._connection, mark, new)
+        if len(new) < len(changes):
+            self._bulk.update(self._connection, mark, [c for c in changes if c.kind is not ChangeKind.ADDED])
+        # Nothing was ever written: then there are no removed batches either.
+        if before.written_at is None and len(new) == len(changes):
+            append_all(self._connection, mark)
+        else:
+            self._bulk.append(self._connection, mark, changes)
 
     def finish(self, state: ProjectState, row: RunRow, at: datetime) -> None:
         """Writes the project's row and the end of the run."""

@@ -1,0 +1,68 @@
+# Everything happens in .venv, which is made on the way. Needs Python 3.11 or newer, and make.
+PYTHON ?= python3
+BIN := .venv/bin
+
+.PHONY: demo test lint types imports docs-check check wheel-check docs schema bench clean
+
+demo: .venv/core
+	$(BIN)/rfsync demo
+
+test: .venv/dev
+	$(BIN)/python -m pytest
+
+# Each of these is one of the checks of .ci/run.
+check: lint types imports docs-check
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/dev
+	$(BIN)/mypy
+	$(BIN)/mypy bench
+
+imports: .venv/dev
+	$(BIN)/lint-imports
+
+# What is written from the code is as the code would write it now.
+docs-check: .venv/dev
+	$(BIN)/python docs/generate.py --check
+
+# The built wheel, in an environment of its own and far from the sources: it carries migrations and example.
+wheel-check: .venv/dev
+	rm -rf build/wheel && mkdir -p build/wheel
+	$(BIN)/python -m pip wheel -q --no-deps -w build/wheel .
+	$(PYTHON) -m venv build/wheel/venv
+	build/wheel/venv/bin/python -m pip install -q build/wheel/rfsync-*.whl
+	cd build/wheel && venv/bin/rfsync demo && venv/bin/rfsync init --force
+	cd build/wheel && rm -f up.db && venv/bin/rfsync db upgrade --database sqlite:///up.db && venv/bin/rfsync db check --database sqlite:///up.db
+
+# Writes what is written from the code: docs/database.md, docs/commands.md, rfsync/sqlite.sql.
+docs schema: .venv/dev
+	$(BIN)/python docs/generate.py
+
+# Minutes to an hour; see docs/performance.md. `make bench ARGS="--quick"` tries whether it works.
+bench: .venv/bench
+	$(BIN)/python -m bench $(ARGS)
+
+clean:
+	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+	  || { echo "rfsync needs Python 3.11 or newer; name one: make PYTHON=/path/to/python3.12"; exit 1; }
+	$(PYTHON) -m venv .venv
+	# --group, used below, came with pip 25.1.
+	$(BIN)/python -m pip install -q -U "pip>=25.1"
+
+.venv/core: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install -q -e .
+	touch $@
+
+.venv/dev: .venv/bin/python pyproject.toml
+	$(BIN)/python -m pip install -q -e ".[all]" --group dev
+	touch $@ .venv/core
+
+.venv/bench: .venv/dev
+	$(BIN)/python -m pip install -q --group bench
+	touch $@

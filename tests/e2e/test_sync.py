@@ -1,0 +1,279 @@
+"""``rfsync sync`` when all is well: what it writes, and what it says."""
+
+from __future__ import annotations
+
+import sqlite3
+from contextlib import closing
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import NOTHING, RFC3339, STORED_TIME, Cli, batch
+
+# The columns of section 4 of the contract, in its order; ``projects`` has more, which the sync keeps for itself.
+COLUMNS = {
+    "projects": ["id", "workspace", "project", "name", "batches", "images", "num_jobs", "observed_at"],
+    "batches": [
+        *["project_id", "batch_id", "name", "uploaded_at", "images", "num_jobs"],
+        *["first_seen_at", "changed_at", "removed_at"],
+    ],
+    "batch_changes": [
+        *["id", "run_id", "project_id", "batch_id", "observed_after", "observed_at", "change"],
+        *["images", "num_jobs", "images_delta", "num_jobs_delta", "name"],
+    ],
+    "project_daily": [
+        *["project_id", "day", "changes", "batches_added", "batches_removed", "images_gained", "images_lost"],
+        *["jobs_gained", "jobs_lost", "batches", "images", "num_jobs"],
+    ],
+    "sync_runs": [
+        *["id", "project_id", "trigger", "started_at", "finished_at", "outcome", "attempts", "http_status"],
+        *["response_bytes", "batches", "added", "changed", "removed", "restored", "rejected"],
+        *["images_delta", "num_jobs_delta", "error_kind", "error"],
+    ],
+}
+_NAMED = {"workspace", "project"}
+VIEWS = {
+    "current_batches": {*_NAMED, *COLUMNS["batches"]} - {"project_id", "removed_at"},
+    "batch_history": {*_NAMED, "batch_id", "valid_from", "valid_to", "name", "images", "num_jobs", "change"},
+    "change_log": {*_NAMED, *COLUMNS["batch_changes"]},
+    "project_totals_daily": {*_NAMED, *COLUMNS["project_daily"]} - {"project_id"},
+    "sync_health": {
+        *_NAMED,
+        *["last_run_at", "last_outcome", "last_success_at", "consecutive_failures", "last_error_kind", "last_error"],
+    },
+}
+UPLOADED = "2022-11-22 19:40:24.818000"
+
+
+def test_the_first_sync_writes_every_table_and_view(cli: Cli) -> None:
+    cli.world.set("acme/widgets", {"batches": [batch("b2", 11, name="Upload via API"), batch("b1", 115, 2)]})
+    done = cli.run("sync", "acme/widgets", "--json")
+    assert done.err == ""
+    printed = done.json
+    (run_id,) = cli.database.column("SELECT id FROM sync_runs")
+    assert list(printed) == ["started_at", "finished_at", "ok", "projects"]
+    assert all(RFC3339.fullmatch(printed[key]) for key in ("started_at", "finished_at"))
+    assert printed["started_at"] <= printed["finished_at"]
+    assert printed["ok"] is True
+    project = {"workspace": "acme", "project": "widgets", "outcome": "changed", "run_id": run_id, **NOTHING}
+    project |= {"batches": 2, "added": 2, "images_delta": 126, "num_jobs_delta": 2}
+    assert printed["projects"] == [project]
+    assert list(printed["projects"][0]) == list(project)
+
+    database = cli.database
+    (stored,) = database.dicts("SELECT * FROM projects")
+    at, key = stored["observed_at"], stored["id"]
+    assert STORED_TIME.fullmatch(at)
+    assert printed["started_at"] <= at.replace(" ", "T") + "Z" <= printed["finished_at"]
+    wanted = {"workspace": "acme", "project": "widgets", "name": None, "batches": 2, "images": 126, "num_jobs": 2}
+    assert {name: stored[name] for name in wanted} == wanted
+    assert database.rows("SELECT * FROM batches ORDER BY batch_id") == [
+        (key, "b1", "name of b1", UPLOADED, 115, 2, at, at, None),
+        (key, "b2", "Upload via API", UPLOADED, 11, 0, at, at, None),
+    ]
+    ledger = database.rows("SELECT * FROM batch_changes ORDER BY batch_id")
+    assert [row[1:] for row in ledger] == [
+        (run_id, key, "b1", None, at, "added", 115, 2, 115, 2, "name of b1"),
+        (run_id, key, "b2", None, at, "added", 11, 0, 11, 0, "Upload via API"),
+    ]
+    assert database.rows("SELECT * FROM project_daily") == [(key, at[:10], 2, 2, 0, 126, 0, 2, 0, 2, 126, 2)]
+    (run,) = database.dicts("SELECT * FROM sync_runs")
+    assert STORED_TIME.fullmatch(run["started_at"])
+    assert run["started_at"] <= run["finished_at"]
+    body = len(cli.world.batches("acme", "widgets").body)
+    wanted = {"project_id": key, "trigger": "cli", "outcome": "changed", "http_status": 200, "response_bytes": body}
+    wanted |= {name: project[name] for name in NOTHING}
+    assert {name: run[name] for name in wanted} == wanted
+
+    columns = "workspace, project, batch_id, name, uploaded_at, images, num_jobs, first_seen_at, changed_at"
+    assert database.rows(f"SELECT {columns} FROM current_batches WHERE batch_id = 'b1'") == [
+        ("acme", "widgets", "b1", "name of b1", UPLOADED, 115, 2, at, at)
+    ]
+    history = "SELECT workspace, project, batch_id, valid_from, valid_to, name, images, num_jobs, change"
+    assert database.rows(f"{history} FROM batch_history WHERE batch_id = 'b1'") == [
+        ("acme", "widgets", "b1", at, None, "name of b1", 115, 2, "added")
+    ]
+    assert database.column("SELECT change FROM change_log WHERE workspace = 'acme'") == ["added", "added"]
+    assert database.rows("SELECT workspace, project, day, images FROM project_totals_daily") == [
+        ("acme", "widgets", at[:10], 126)
+    ]
+    (health,) = database.dicts("SELECT * FROM sync_health")
+    assert (health["last_run_at"], health["last_success_at"]) == (run["started_at"], run["started_at"])
+    assert (health["last_outcome"], health["consecutive_failures"], health["last_error"]) == ("changed", 0, None)
+    cli.verify()
+
+
+def test_the_schema_is_the_one_of_the_contract(cli: Cli) -> None:
+    database = cli.database
+    for table, columns in COLUMNS.items():
+        found = database.columns(table)
+        assert found[: len(columns)] == columns if table == "projects" else found == columns
+    assert {view: set(columns) - set(database.columns(view)) for view, columns in VIEWS.items()} == {
+        view: set() for view in VIEWS
+    }
+    if not database.is_sqlite:
+        uncommented = """SELECT c.relname, a.attname FROM pg_class c
+            JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+            WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname <> 'alembic_version'
+            AND (obj_description(c.oid, 'pg_class') IS NULL OR col_description(c.oid, a.attnum) IS NULL)"""
+        assert database.rows(uncommented) == []
+        types = """SELECT DISTINCT data_type FROM information_schema.columns
+            WHERE table_schema = 'public' AND column_name LIKE '%\\_at'"""
+        assert database.column(types) == ["timestamp with time zone"]
+        assert database.one("SELECT count(*) FROM pg_constraint WHERE contype = 'f'") >= 4
+        return
+    with closing(sqlite3.connect(database.path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        referred = {
+            table: {row[2] for row in connection.execute(f"PRAGMA foreign_key_list({table})")} for table in COLUMNS
+        }
+    assert referred == {
+        "projects": set(),
+        "batches": {"projects"},
+        "batch_changes": {"batches", "sync_runs"},
+        "project_daily": {"projects"},
+        "sync_runs": {"projects"},
+    }
+
+
+def test_a_missing_sqlite_database_is_made_and_people_see_a_table(fresh: Cli) -> None:
+    fresh.list(batch("b1", 1_234, 2), batch("b2", 5))
+    done = fresh.run("sync", "acme/widgets")
+    assert done.err == ""
+    header, row = done.out.splitlines()
+    assert row.split() == ["acme/widgets", "changed", "2", "2", "0", "0", "0", "0", "+1,239", "+2"]
+    assert header.split()[:2] == ["PROJECT", "OUTCOME"]
+    assert fresh.database.rows("SELECT batches, images, num_jobs FROM projects") == [(2, 1_239, 2)]
+    with closing(sqlite3.connect(fresh.database.path)) as connection:
+        assert connection.execute("PRAGMA journal_mode").fetchone() == ("wal",)
+
+
+def test_what_is_unchanged_costs_no_write(cli: Cli) -> None:
+    cli.list(batch("b1", 1), batch("b2", 2))
+    cli.sync()
+    before = cli.database.dump()
+    for table in ("batches", "batch_changes", "project_daily"):
+        for operation in ("INSERT", "UPDATE", "DELETE"):
+            cli.database.forbid(operation, table)
+    for etag, status in ((True, 304), (False, 200)):
+        cli.simulator.etag = etag
+        project = cli.sync()
+        assert (project["outcome"], project["error"], project["images_delta"]) == ("unchanged", None, 0)
+        (run,) = cli.database.dicts(f"SELECT * FROM sync_runs WHERE id = {project['run_id']}")
+        assert (run["outcome"], run["http_status"], run["added"]) == ("unchanged", status, 0)
+        assert "if-none-match" in cli.simulator.requests[-1].headers
+    after = cli.database.dump()
+    assert [len(after[table]) - len(before[table]) for table in ("projects", "sync_runs")] == [0, 2]
+    observed = "SELECT observed_at FROM projects"
+    assert cli.database.one(observed) > cli.database.one("SELECT max(observed_at) FROM batch_changes")
+    cli.verify()
+
+
+def test_the_same_batches_in_another_order_are_no_change(cli: Cli) -> None:
+    # Ids that two databases could sort in two ways, if not by code point.
+    ids = ["a", "B", "_", "é", "z", "\uffff", "😀", "a b", "ab", "A-1", "a'b", "ı", "日本", "100%", "a/b?c#d"]
+    cli.list(*(batch(one, number) for number, one in enumerate(ids, 1)))
+    cli.sync()
+    for table in ("batches", "batch_changes"):
+        cli.database.forbid("UPDATE", table)
+    cli.list(*(batch(one, number) for number, one in reversed([*enumerate(ids, 1)])))
+    project = cli.sync()
+    assert (project["outcome"], project["batches"]) == ("unchanged", len(ids))
+    cli.database.allow("UPDATE", "batches")
+    cli.list(*(batch(one, number) for number, one in enumerate(ids, 1) if number % 2))
+    assert cli.sync()["removed"] == len(ids) // 2
+    asked = {request.path.rpartition("/")[2] for request in cli.simulator.requests[3:]}
+    assert {"%C3%A9", "B", "a%20b"} <= asked
+    assert set(cli.database.column("SELECT batch_id FROM current_batches")) == set(ids[::2])
+    cli.verify()
+
+
+def test_each_kind_of_change_is_written_and_said(cli: Cli) -> None:
+    cli.list(*(batch(one, 10, 1) for one in ("counts", "moment", "renamed", "silent", "still")))
+    first = cli.sync()
+    cli.list(
+        batch("counts", 4, 3),
+        batch("moment", 10, 1, uploaded={"_seconds": 1_700_000_000}),
+        batch("new", 7),
+        batch("renamed", 10, 1, name="a new name"),
+        {"id": "silent", "images": None, "name": None},
+        batch("still", 10, 1),
+    )
+    second = cli.sync()
+    expected = {**NOTHING, "batches": 6, "added": 1, "changed": 3, "images_delta": 1, "num_jobs_delta": 2}
+    assert {name: second[name] for name in NOTHING} == expected
+
+    database = cli.database
+    before, at = database.column("SELECT DISTINCT observed_at FROM batch_changes ORDER BY 1")
+    ledger = """SELECT batch_id, run_id, observed_after, observed_at, change, images, num_jobs, images_delta,
+        num_jobs_delta, name FROM batch_changes WHERE run_id <> {} ORDER BY batch_id"""
+    run_id = second["run_id"]
+    assert database.rows(ledger.format(first["run_id"])) == [
+        ("counts", run_id, before, at, "changed", 4, 3, -6, 2, "name of counts"),
+        ("moment", run_id, before, at, "changed", 10, 1, 0, 0, "name of moment"),
+        ("new", run_id, before, at, "added", 7, 0, 7, 0, "name of new"),
+        ("renamed", run_id, before, at, "changed", 10, 1, 0, 0, "a new name"),
+    ]
+    assert database.rows("SELECT batch_id, name, uploaded_at, images, changed_at FROM batches ORDER BY batch_id") == [
+        ("counts", "name of counts", UPLOADED, 4, at),
+        ("moment", "name of moment", "2023-11-14 22:13:20.000000", 10, at),
+        ("new", "name of new", UPLOADED, 7, at),
+        ("renamed", "a new name", UPLOADED, 10, at),
+        ("silent", "name of silent", UPLOADED, 10, before),
+        ("still", "name of still", UPLOADED, 10, before),
+    ]
+    history = "SELECT valid_from, valid_to, images FROM batch_history WHERE batch_id = 'counts' ORDER BY 1"
+    assert database.rows(history) == [(before, at, 10), (at, None, 4)]
+    sums = """SELECT sum(changes), sum(batches_added), sum(batches_removed), sum(images_gained), sum(images_lost),
+        sum(jobs_gained), sum(jobs_lost) FROM project_daily"""
+    assert [tuple(map(int, row)) for row in database.rows(sums)] == [(9, 6, 0, 57, 6, 7, 0)]
+    last_day = "SELECT batches, images, num_jobs FROM project_daily ORDER BY day DESC LIMIT 1"
+    assert database.rows(last_day) == [(6, 51, 7)]
+    cli.verify()
+
+
+def test_an_empty_project_is_fine(cli: Cli) -> None:
+    cli.list()
+    cli.list(project="gears")
+    done = cli.run("sync", "acme/widgets", "acme/gears", "--json")
+    found: list[Any] = [(one["project"], one["batches"], one["error"]) for one in done.json["projects"]]
+    assert sorted(found) == [("gears", 0, None), ("widgets", 0, None)]
+    assert cli.database.column("SELECT batches FROM projects") == [0, 0]
+    assert None not in cli.database.column("SELECT observed_at FROM projects")
+
+
+@pytest.mark.parametrize("wrapped", [False, True])
+def test_a_batch_alone_is_refreshed(cli: Cli, wrapped: bool) -> None:
+    cli.simulator.wrapped = wrapped
+    cli.list(batch("b1", 10), batch("b2", 20), batch("gone", 1))
+    cli.sync()
+    observed = cli.database.one("SELECT observed_at FROM projects")
+    cli.world.set_batch("acme/widgets", "b1", 200, batch("b1", 7, 1) if not wrapped else {"batch": batch("b1", 7, 1)})
+    project = cli.sync("--batch", "b1")
+    expected = {"outcome": "changed", "batches": 1, "changed": 1, "images_delta": -3, "num_jobs_delta": 1}
+    assert {name: project[name] for name in expected} == expected
+    assert [request.path for request in cli.simulator.requests[1:]] == ["/acme/widgets/batches/b1"]
+    assert cli.database.rows("SELECT batch_id, images FROM current_batches ORDER BY 1")[:2] == [("b1", 7), ("b2", 20)]
+    # No observation of the project: the next change did not happen after this one, but after the list.
+    assert cli.database.one("SELECT observed_at FROM projects") == observed
+    # The list still says what it said before; it is not taken for unchanged.
+    assert cli.sync()["images_delta"] == 3
+    assert cli.database.one("SELECT images FROM current_batches WHERE batch_id = 'b1'") == 10
+    cli.verify()
+
+
+def test_a_batch_alone_that_is_not_found_removes_nothing(cli: Cli) -> None:
+    cli.list(batch("b1", 10), batch("b2", 20))
+    cli.sync()
+    cli.world.set_batch("acme/widgets", "b1", 200, batch("b1", 7))
+    before = cli.database.dump()
+    for ids in (("b3",), ("b1", "b3")):
+        project = cli.sync(*(word for one in ids for word in ("--batch", one)), code=1)
+        assert (project["outcome"], project["error_kind"]) == ("failed", "not_found")
+    after = cli.database.dump()
+    assert {table for table in before if before[table] != after[table]} == {"sync_runs"}
+    # One that the list has not shown yet is new.
+    cli.world.set_batch("acme/widgets", "b3", 200, batch("b3", 5))
+    assert cli.sync("--batch", "b3")["added"] == 1
+    cli.verify()
