@@ -332,8 +332,11 @@ def translated(doing: str) -> Iterator[None]:
         failure = DatabaseError(f"{doing}: a sum is beyond what the database can store")
     else:
         return
-    # Raised here, not above: the driver's error, which may show the connection's password, is not kept as context.
-    raise failure
+    try:
+        raise failure
+    finally:
+        # The driver's own error, which may show the whole URL with its password, is not to come along.
+        failure.__context__ = None
 
 
 def _driver_errors() -> tuple[type[Exception], ...]:

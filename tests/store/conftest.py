@@ -1,0 +1,97 @@
+"""A sync without HTTP: the API is a dictionary, the clock a number, the database is real."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
+
+import msgspec
+import pytest
+
+from rfsync.client import Response
+from rfsync.config import RemovalsConfig
+from rfsync.database import Database, PostgresDatabase, open_database, parse_url
+from rfsync.errors import ErrorKind, FetchError
+from rfsync.liveness import AdvisoryLiveness, FileLiveness, Liveness
+from rfsync.runs import Job, Parts, Result
+from rfsync.secrets import Secret
+from rfsync.store import Store
+from rfsync.sync import sync
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def record(batch_id: str, images: int | None = 0, jobs: int | None = 0, name: str | None = None) -> dict[str, object]:
+    """A batch as the API writes it."""
+    return {"id": batch_id, "images": images, "numJobs": jobs, "name": name}
+
+
+class Rig:
+    """One project of a fake API, a clock that is set by hand, and a real database."""
+
+    def __init__(self, url: str) -> None:
+        self.url = parse_url(url)
+        self.database = open_database(self.url)
+        self.store = Store(self.database, liveness(self.database, url))
+        self.now = START
+        #: What the list answers: records, bytes, or an error.
+        self.listed: list[dict[str, object]] | bytes | FetchError = []
+        #: What a batch's own address answers, where that is not what the list has.
+        self.by_id: dict[str, dict[str, object] | FetchError] = {}
+        self.asked: list[str] = []
+        self.removals = RemovalsConfig()
+
+    def get(self, *segments: str, key: Secret, etag: str | None = None, attempts: int | None = None) -> Response:
+        """As ``client.Client.get``."""
+        answer: object = self.listed
+        if len(segments) == 4:
+            self.asked.append(segments[3])
+            records = self.listed if isinstance(self.listed, list) else []
+            missing = FetchError(ErrorKind.NOT_FOUND, "no such batch", http_status=404, attempts=1)
+            answer = self.by_id.get(segments[3], next((r for r in records if r["id"] == segments[3]), missing))
+        elif isinstance(answer, list):
+            answer = {"batches": answer}
+        if isinstance(answer, FetchError):
+            raise answer
+        body = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
+        digest = hashlib.sha256(body).hexdigest()
+        return Response(200, bytearray(body), None, digest, self.now, 1, len(body))
+
+    def sync(self, *, allow_removals: bool = False, batch_ids: tuple[str, ...] = (), minutes: float = 5) -> Result:
+        """Lets time go by, and runs once."""
+        self.now += timedelta(minutes=minutes)
+        parts = Parts(
+            self, self.store, self.removals, lambda: self.now, allow_removals=allow_removals, keep_changes=True
+        )
+        return sync(parts, Job("acme", "widgets", Secret("key"), batch_ids=batch_ids))
+
+    def rows(self, sql: str) -> list[tuple[object, ...]]:
+        """What the database has."""
+        with self.database.begin("testing") as connection:
+            return connection.execute(sql)
+
+    def state(self) -> dict[str, tuple[object, ...]]:
+        """The batches that exist: id -> images, jobs."""
+        return {str(i): (n, j) for i, n, j in self.rows("SELECT batch_id, images, num_jobs FROM current_batches")}
+
+    def close(self) -> None:
+        """Gives everything back."""
+        self.store.close()
+
+
+def liveness(database: Database, url: str) -> Liveness:
+    """The one that the database needs."""
+    path = parse_url(url).path
+    if path is not None:
+        return FileLiveness(path)
+    assert isinstance(database, PostgresDatabase)
+    return AdvisoryLiveness(database)
+
+
+@pytest.fixture
+def rig(database_url: str) -> Iterator[Rig]:
+    """An empty database with a fake API."""
+    made = Rig(database_url)
+    yield made
+    made.close()

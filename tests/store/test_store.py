@@ -1,0 +1,173 @@
+"""What a sync leaves in a real database."""
+
+from __future__ import annotations
+
+import pytest
+from conftest import START, Rig, record
+
+from rfsync.database import translated
+from rfsync.engine import open_engine
+from rfsync.errors import DatabaseError, ErrorKind, FetchError
+from rfsync.runs import Job
+from rfsync.secrets import Secret
+from rfsync.store import RunRow
+from rfsync.verify import verify
+
+ODD_NAMES = ["tab\there", "new\nline", "back\\slash", "\\N", "'quote\"", "ünï 🐙", "", "\\.", "a\r\nb", "\ufffd", " "]
+ODD_IDS = [
+    "B",
+    "a",
+    "Z9",
+    "é",
+    "z",
+    "🐙",
+    "\uffee",
+    "-1",
+    "a b",
+    "\\N",
+    "%s",
+    ":x",
+    "a/b",
+    "?",
+    "'; DROP TABLE batches",
+]
+
+
+def test_odd_names_and_ids_come_back_as_they_were(rig: Rig) -> None:
+    rig.listed = [record(i, 1, 1, n) for i, n in zip(ODD_IDS, [*ODD_NAMES, *ODD_NAMES], strict=False)]
+    assert rig.sync().outcome == "changed"
+    # As a second answer, in another order and with a byte more, so that it has to be compared.
+    rig.listed = [*reversed(rig.listed)]
+    second = rig.sync()
+    assert (second.outcome, second.changes) == ("unchanged", [])
+    stored = rig.rows("SELECT batch_id, name FROM batches")
+    assert sorted(stored) == sorted((r["id"], r["name"]) for r in rig.listed)
+
+
+@pytest.mark.parametrize("known", [0, 3], ids=["first load", "into a known project"])
+def test_the_largest_count_fits_everywhere(rig: Rig, known: int) -> None:
+    rig.listed = [record(f"known {i}", 1, 1) for i in range(known)]
+    rig.sync()
+    most = 2**53 - 1
+    rig.listed = [*rig.listed, record("big", most, most)]
+    assert rig.sync().tally.images_delta == most
+    assert rig.state()["big"] == (most, most)
+    assert verify(open_engine(rig.url, read_only=True)).ok
+
+
+def test_a_sum_too_large_for_the_database_fails_cleanly(rig: Rig) -> None:
+    rig.listed = [record(f"{i:04d}", 2**53 - 1, 0) for i in range(1025)]
+    result = rig.sync()
+    assert (result.outcome, result.error_kind) == ("failed", ErrorKind.DATABASE)
+    assert rig.state() == {}
+    assert rig.rows("SELECT outcome, error_kind FROM sync_runs") == [("failed", "database")]
+
+
+def test_an_unchanged_run_writes_its_own_row_and_the_projects(rig: Rig) -> None:
+    rig.listed = [record(f"b{i}", i, 1) for i in range(50)]
+    rig.sync()
+    tables = ("batches", "batch_changes", "project_daily")
+    before = [rig.rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables]
+    written = _row_versions(rig)
+    assert rig.sync().outcome == "unchanged"
+    assert [rig.rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables] == before
+    assert _row_versions(rig) == written
+    assert rig.rows("SELECT count(*) FROM sync_runs") == [(2,)]
+
+
+def _row_versions(rig: Rig) -> object:
+    """Changes whenever a row of these tables is written, also with the same values."""
+    if rig.url.path is None:
+        return rig.rows("SELECT xmin::text, ctid::text FROM batches ORDER BY 2")
+    return rig.rows("SELECT count(*) FROM batches")
+
+
+def test_a_failed_run_leaves_one_row_and_the_state_as_it_was(rig: Rig) -> None:
+    rig.listed = [record("a", 5, 1)]
+    rig.sync()
+    before = rig.rows("SELECT * FROM projects")
+    rig.listed = FetchError(ErrorKind.SERVER, "HTTP 503", http_status=503, attempts=5, response_bytes=7)
+    assert rig.sync().error_kind == ErrorKind.SERVER
+    assert rig.rows("SELECT * FROM projects") == before
+    last = rig.rows(
+        "SELECT outcome, attempts, http_status, response_bytes, batches, error_kind, error "
+        "FROM sync_runs ORDER BY id DESC"
+    )[0]
+    assert last == ("failed", 5, 503, 7, None, "server", "HTTP 503")
+
+
+def test_what_raises_inside_a_transaction_undoes_all_of_it(rig: Rig) -> None:
+    rig.listed = [record("a", 5, 1)]
+    rig.sync()
+    run = rig.store.begin_run("acme", "widgets", None, "cli", rig.now)
+    before = rig.rows("SELECT * FROM projects")
+
+    def write_and_fail() -> None:
+        with rig.store.transaction(run) as transaction:
+            transaction.finish(transaction.state, RunRow("unchanged"), rig.now)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        write_and_fail()
+    assert rig.rows("SELECT * FROM projects") == before
+    assert rig.rows(f"SELECT outcome FROM sync_runs WHERE id = {run.id}") == [("running",)]
+
+
+def test_a_name_learnt_by_discovery_stays(rig: Rig) -> None:
+    rig.sync()
+    rig.store.begin_run("acme", "widgets", "Widgets", "cli", rig.now)
+    rig.store.begin_run("acme", "widgets", None, "cli", rig.now)
+    assert rig.rows("SELECT name FROM projects") == [("Widgets",)]
+
+
+def test_a_run_without_its_process_is_found_abandoned_and_a_living_one_is_not(rig: Rig, database_url: str) -> None:
+    other = Rig(database_url)
+    killed = other.store.begin_run("acme", "widgets", None, "cli", START)
+    living = rig.store.begin_run("acme", "widgets", None, "cli", START)
+    assert rig.store.abandon_dead_runs(START) == 0
+    other.close()  # what the system does for a process that is killed: its locks are gone
+    assert rig.store.abandon_dead_runs(START) == 1
+    outcomes = dict(rig.rows("SELECT id, outcome FROM sync_runs"))
+    assert outcomes == {killed.id: "abandoned", living.id: "running"}
+    rig.store.fail_run(living, RunRow("failed", error_kind="server"), START)
+    assert rig.store.abandon_dead_runs(START) == 0
+
+
+def test_a_dry_store_writes_nothing_at_all(rig: Rig) -> None:
+    from rfsync.liveness import NoLiveness
+    from rfsync.runs import Parts
+    from rfsync.store import Store
+    from rfsync.sync import sync
+
+    rig.listed = [record("a", 5, 1)]
+    rig.sync()
+    rig.listed = [record("a", 6, 1), record("b", 1, 0)]
+    tables = ("projects", "batches", "batch_changes", "project_daily", "sync_runs")
+    before = [rig.rows(f"SELECT * FROM {table}") for table in tables]
+    parts = Parts(rig, Store(rig.database, NoLiveness(), dry=True), rig.removals, lambda: rig.now, keep_changes=True)
+    result = sync(parts, Job("acme", "widgets", Secret("key")))
+    assert (result.outcome, result.run_id, result.tally.images_delta) == ("changed", None, 2)
+    assert [c.batch_id for c in result.changes] == ["a", "b"]
+    assert [rig.rows(f"SELECT * FROM {table}") for table in tables] == before
+
+
+def test_times_are_written_in_the_documented_form(rig: Rig) -> None:
+    rig.listed = [{"id": "a", "uploaded": {"_seconds": 253402300799, "_nanoseconds": 999_999_999}}]
+    rig.sync()
+    uploaded, seen = rig.rows("SELECT uploaded_at, first_seen_at FROM batches")[0]
+    if rig.url.path is not None:
+        assert (uploaded, seen) == ("9999-12-31 23:59:59.999999", "2026-01-01 00:05:00.000000")
+    else:
+        assert (uploaded.isoformat(), seen) == ("9999-12-31T23:59:59.999999+00:00", rig.now)  # type: ignore[attr-defined]
+    rig.listed = [{"id": "a", "uploaded": {"_seconds": 0}}]
+    assert rig.sync().tally.changed == 1
+    rig.listed = [{"id": "a", "uploaded": {"_seconds": 0, "_nanoseconds": 999}}]
+    assert rig.sync().outcome == "unchanged"
+
+
+def test_driver_errors_are_translated_without_their_context(rig: Rig) -> None:
+    with pytest.raises(DatabaseError) as caught, translated("asking"):
+        rig.rows("SELECT nonsense FROM nowhere")
+    assert caught.value.__context__ is None
+    assert "asking" not in str(caught.value)
+    assert str(caught.value).startswith("testing: ")
