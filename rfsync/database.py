@@ -214,7 +214,7 @@ class _PostgresConnection:
 @lru_cache(maxsize=256)
 def _percent(sql: str) -> str:
     """``:name`` as psycopg writes it; a cast's two colons are left alone."""
-    return re.sub(r"(?<!:):(\w+)", r"%(\1)s", sql.replace("%", "%%"))
+    return re.sub(r"(?<!:):([a-z]\w*)", r"%(\1)s", sql.replace("%", "%%"))
 
 
 class PostgresDatabase:

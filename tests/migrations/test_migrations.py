@@ -29,7 +29,7 @@ def described(connection: sqlite3.Connection) -> dict[str, list[str]]:
     """Name -> definition without its layout; constraints sorted, since alembic writes them in an order of its own."""
     rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     connection.close()
-    return {name: sorted(part.strip() for part in re.split(r",?\s*\n", sql)) for name, sql in rows}
+    return {name: sorted(p.strip() for p in re.split(r",?\s*\n", sql) if p.strip()) for name, sql in rows}
 
 
 def test_the_newest_migration_is_the_one_that_the_code_needs() -> None:

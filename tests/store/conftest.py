@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
+from typing import Any
 
 import msgspec
 import pytest
@@ -31,10 +32,12 @@ class Rig:
     """One project of a fake API, a clock that is set by hand, and a real database."""
 
     def __init__(self, url: str) -> None:
+        self.text = url
         self.url = parse_url(url)
         self.database = open_database(self.url)
         self.store = Store(self.database, liveness(self.database, url))
         self.now = START
+        self.project = "widgets"
         #: What the list answers: records, bytes, or an error.
         self.listed: list[dict[str, object]] | bytes | FetchError = []
         #: What a batch's own address answers, where that is not what the list has.
@@ -64,12 +67,28 @@ class Rig:
         parts = Parts(
             self, self.store, self.removals, lambda: self.now, allow_removals=allow_removals, keep_changes=True
         )
-        return sync(parts, Job("acme", "widgets", Secret("key"), batch_ids=batch_ids))
+        return sync(parts, Job("acme", self.project, Secret("key"), batch_ids=batch_ids))
 
     def rows(self, sql: str) -> list[tuple[object, ...]]:
         """What the database has."""
         with self.database.begin("testing") as connection:
             return connection.execute(sql)
+
+    def value(self, sql: str) -> Any:
+        """One value of the project; None: there is no row."""
+        with self.database.begin("testing") as connection:
+            rows = connection.execute(sql, {"project": self.project})
+        return rows[0][0] if rows else None
+
+    def jump(self, minutes: int) -> None:
+        """Sets the clock forward or back, within the years that it can show."""
+        self.now = min(max(self.now + timedelta(minutes=minutes), START), START.replace(year=2500))
+
+    def restart(self) -> None:
+        """Ends the process, as far as the database can tell, and begins another."""
+        self.store.close()
+        self.database = open_database(self.url)
+        self.store = Store(self.database, liveness(self.database, self.text))
 
     def state(self) -> dict[str, tuple[object, ...]]:
         """The batches that exist: id -> images, jobs."""
