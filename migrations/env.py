@@ -11,6 +11,7 @@ from rfsync import config as configuration
 from rfsync.database import parse_url
 from rfsync.engine import open_engine
 from rfsync.models import metadata
+from rfsync.schema import compared
 
 # Any number, as long as nobody else uses it in the same database: the first digits of sha256("rfsync migrations").
 MIGRATION_LOCK = 0x3D1F_52A0
@@ -23,6 +24,7 @@ def run(connection: Connection) -> None:
         target_metadata=metadata,
         render_as_batch=connection.dialect.name == "sqlite",
         compare_type=True,
+        include_object=compared(connection.dialect.name),
     )
     with context.begin_transaction():
         if connection.dialect.name == "postgresql":

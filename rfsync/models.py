@@ -6,7 +6,7 @@ set of words, and a unique key that makes writing a change twice impossible.
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import (
     BigInteger,
@@ -62,6 +62,11 @@ def _counts(*columns: str, most: int | None = MAX_COUNT) -> list[CheckConstraint
     return checks
 
 
+def _sqlite_reference(columns: list[str], parent: list[Column[Any]]) -> ForeignKeyConstraint:
+    """A foreign key on SQLite, and what ``references`` makes of it on PostgreSQL."""
+    return ForeignKeyConstraint(columns, parent).ddl_if(dialect="sqlite")
+
+
 projects = Table(
     "projects",
     metadata,
@@ -101,7 +106,7 @@ projects = Table(
 batches = Table(
     "batches",
     metadata,
-    Column("project_id", BigInteger, ForeignKey(projects.c.id), nullable=False, comment="The project."),
+    Column("project_id", BigInteger, nullable=False, comment="The project."),
     Column("batch_id", Key, nullable=False, comment="Roboflow's id of the batch, opaque."),
     Column("name", Text, comment="Name for people; NULL: never reported."),
     Column("uploaded_at", UTCDateTime, comment="When it was uploaded, by the API's word; NULL: never reported."),
@@ -111,6 +116,7 @@ batches = Table(
     Column("changed_at", UTCDateTime, nullable=False, comment="Observation of its last change, removal included."),
     Column("removed_at", UTCDateTime, comment="Observation that lacked it; NULL: it exists."),
     PrimaryKeyConstraint("project_id", "batch_id"),
+    _sqlite_reference(["project_id"], [projects.c.id]),
     *_counts("images", "num_jobs"),
     CheckConstraint("batch_id <> ''", name="batch_id"),
     CheckConstraint("changed_at >= first_seen_at", name="changed_at"),
@@ -190,7 +196,7 @@ batch_changes = Table(
     "batch_changes",
     metadata,
     Column("id", _Id, primary_key=True, comment="Number of the change, rising."),
-    Column("run_id", BigInteger, ForeignKey(sync_runs.c.id), nullable=False, comment="The run that saw it."),
+    Column("run_id", BigInteger, nullable=False, comment="The run that saw it."),
     Column("project_id", BigInteger, nullable=False, comment="The project."),
     Column("batch_id", Key, nullable=False, comment="The batch."),
     Column(
@@ -210,7 +216,8 @@ batch_changes = Table(
     ),
     Column("name", Text, comment="The batch's name after the change; NULL: never reported."),
     UniqueConstraint("project_id", "batch_id", "observed_at"),
-    ForeignKeyConstraint(["project_id", "batch_id"], [batches.c.project_id, batches.c.batch_id]),
+    _sqlite_reference(["run_id"], [sync_runs.c.id]),
+    _sqlite_reference(["project_id", "batch_id"], [batches.c.project_id, batches.c.batch_id]),
     _words("change", "added", "changed", "removed", "restored"),
     *_counts("images", "num_jobs"),
     CheckConstraint("images >= images_delta AND num_jobs >= num_jobs_delta", name="before"),

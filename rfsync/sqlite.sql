@@ -36,14 +36,14 @@ CREATE TABLE batches (
 	changed_at DATETIME NOT NULL,
 	removed_at DATETIME,
 	CONSTRAINT pk_batches PRIMARY KEY (project_id, batch_id),
+	CONSTRAINT fk_batches_project_id_projects FOREIGN KEY(project_id) REFERENCES projects (id),
 	CONSTRAINT ck_batches_images CHECK (images >= 0 AND images <= 9007199254740991),
 	CONSTRAINT ck_batches_images_whole CHECK (typeof(images) = 'integer'),
 	CONSTRAINT ck_batches_num_jobs CHECK (num_jobs >= 0 AND num_jobs <= 9007199254740991),
 	CONSTRAINT ck_batches_num_jobs_whole CHECK (typeof(num_jobs) = 'integer'),
 	CONSTRAINT ck_batches_batch_id CHECK (batch_id <> ''),
 	CONSTRAINT ck_batches_changed_at CHECK (changed_at >= first_seen_at),
-	CONSTRAINT ck_batches_removed_at CHECK (removed_at IS NULL OR removed_at = changed_at),
-	CONSTRAINT fk_batches_project_id_projects FOREIGN KEY(project_id) REFERENCES projects (id)
+	CONSTRAINT ck_batches_removed_at CHECK (removed_at IS NULL OR removed_at = changed_at)
 )
  WITHOUT ROWID;
 CREATE INDEX ix_batches_removed ON batches (project_id, batch_id) WHERE removed_at IS NOT NULL;
@@ -138,6 +138,7 @@ CREATE TABLE batch_changes (
 	name TEXT,
 	CONSTRAINT pk_batch_changes PRIMARY KEY (id),
 	CONSTRAINT uq_batch_changes_project_id_batch_id_observed_at UNIQUE (project_id, batch_id, observed_at),
+	CONSTRAINT fk_batch_changes_run_id_sync_runs FOREIGN KEY(run_id) REFERENCES sync_runs (id),
 	CONSTRAINT fk_batch_changes_project_id_batch_id_batches FOREIGN KEY(project_id, batch_id) REFERENCES batches (project_id, batch_id),
 	CONSTRAINT ck_batch_changes_change CHECK ("change" IN ('added', 'changed', 'removed', 'restored')),
 	CONSTRAINT ck_batch_changes_images CHECK (images >= 0 AND images <= 9007199254740991),
@@ -147,8 +148,7 @@ CREATE TABLE batch_changes (
 	CONSTRAINT ck_batch_changes_before CHECK (images >= images_delta AND num_jobs >= num_jobs_delta),
 	CONSTRAINT ck_batch_changes_removed CHECK (change <> 'removed' OR (images = 0 AND num_jobs = 0)),
 	CONSTRAINT ck_batch_changes_appeared CHECK (change NOT IN ('added', 'restored') OR (images = images_delta AND num_jobs = num_jobs_delta)),
-	CONSTRAINT ck_batch_changes_observed_after CHECK (observed_after < observed_at),
-	CONSTRAINT fk_batch_changes_run_id_sync_runs FOREIGN KEY(run_id) REFERENCES sync_runs (id)
+	CONSTRAINT ck_batch_changes_observed_after CHECK (observed_after < observed_at)
 );
 CREATE INDEX ix_batch_changes_project_id_observed_at ON batch_changes (project_id, observed_at);
 CREATE INDEX ix_batch_changes_run_id ON batch_changes (run_id);

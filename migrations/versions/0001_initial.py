@@ -66,6 +66,75 @@ LEFT JOIN sync_runs bad ON bad.id = (SELECT max(r.id) FROM sync_runs r
     ),
 }
 
+# What PostgreSQL has for the foreign keys of its two large tables.
+POSTGRESQL_REFERENCES = (
+    """CREATE FUNCTION batches_require_projects() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+BEGIN
+    PERFORM 1 FROM projects WHERE id IN (SELECT DISTINCT project_id FROM new_rows) FOR KEY SHARE;
+    IF EXISTS (SELECT FROM new_rows n WHERE NOT EXISTS (SELECT FROM projects p WHERE p.id = n.project_id)) THEN
+        RAISE foreign_key_violation USING TABLE = 'batches', CONSTRAINT = 'batches_require_projects',
+            MESSAGE = 'a row of batches has no row of projects: constraint batches_require_projects';
+    END IF;
+    RETURN NULL;
+END $$""",
+    """CREATE TRIGGER batches_require_projects_insert AFTER insert ON batches REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION batches_require_projects()""",
+    """CREATE TRIGGER batches_require_projects_update AFTER update ON batches REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION batches_require_projects()""",
+    """CREATE FUNCTION batch_changes_require_sync_runs() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+BEGIN
+    PERFORM 1 FROM sync_runs WHERE id IN (SELECT DISTINCT run_id FROM new_rows) FOR KEY SHARE;
+    IF EXISTS (SELECT FROM new_rows n WHERE NOT EXISTS (SELECT FROM sync_runs p WHERE p.id = n.run_id)) THEN
+        RAISE foreign_key_violation USING TABLE = 'batch_changes', CONSTRAINT = 'batch_changes_require_sync_runs',
+            MESSAGE = 'a row of batch_changes has no row of sync_runs: constraint batch_changes_require_sync_runs';
+    END IF;
+    RETURN NULL;
+END $$""",
+    """CREATE TRIGGER batch_changes_require_sync_runs_insert AFTER insert ON batch_changes REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION batch_changes_require_sync_runs()""",
+    """CREATE TRIGGER batch_changes_require_sync_runs_update AFTER update ON batch_changes REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION batch_changes_require_sync_runs()""",
+    """CREATE FUNCTION batch_changes_require_batches() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+BEGIN
+    IF EXISTS (SELECT FROM new_rows n WHERE NOT EXISTS (SELECT FROM batches p WHERE p.project_id = n.project_id AND p.batch_id = n.batch_id)) THEN
+        RAISE foreign_key_violation USING TABLE = 'batch_changes', CONSTRAINT = 'batch_changes_require_batches',
+            MESSAGE = 'a row of batch_changes has no row of batches: constraint batch_changes_require_batches';
+    END IF;
+    RETURN NULL;
+END $$""",
+    """CREATE TRIGGER batch_changes_require_batches_insert AFTER insert ON batch_changes REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION batch_changes_require_batches()""",
+    """CREATE TRIGGER batch_changes_require_batches_update AFTER update ON batch_changes REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION batch_changes_require_batches()""",
+    """CREATE FUNCTION projects_keep_for_batches() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM batches n WHERE n.project_id = OLD.id) THEN
+        RAISE foreign_key_violation USING TABLE = 'projects', CONSTRAINT = 'projects_keep_for_batches',
+            MESSAGE = 'a row of projects is needed by rows of batches: constraint projects_keep_for_batches';
+    END IF;
+    RETURN NULL;
+END $$""",
+    """CREATE TRIGGER projects_keep_for_batches_delete AFTER DELETE ON projects FOR EACH ROW EXECUTE FUNCTION projects_keep_for_batches()""",
+    """CREATE TRIGGER projects_keep_for_batches_update AFTER UPDATE OF id ON projects FOR EACH ROW WHEN (OLD.id <> NEW.id)
+EXECUTE FUNCTION projects_keep_for_batches()""",
+    """CREATE FUNCTION sync_runs_keep_for_batch_changes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM batch_changes n WHERE n.run_id = OLD.id) THEN
+        RAISE foreign_key_violation USING TABLE = 'sync_runs', CONSTRAINT = 'sync_runs_keep_for_batch_changes',
+            MESSAGE = 'a row of sync_runs is needed by rows of batch_changes: constraint sync_runs_keep_for_batch_changes';
+    END IF;
+    RETURN NULL;
+END $$""",
+    """CREATE TRIGGER sync_runs_keep_for_batch_changes_delete AFTER DELETE ON sync_runs FOR EACH ROW EXECUTE FUNCTION sync_runs_keep_for_batch_changes()""",
+    """CREATE TRIGGER sync_runs_keep_for_batch_changes_update AFTER UPDATE OF id ON sync_runs FOR EACH ROW WHEN (OLD.id <> NEW.id)
+EXECUTE FUNCTION sync_runs_keep_for_batch_changes()""",
+    """CREATE FUNCTION batches_keep_for_batch_changes() RETURNS trigger LANGUAGE plpgsql AS $$
+BEGIN
+    IF EXISTS (SELECT FROM batch_changes n WHERE n.project_id = OLD.project_id AND n.batch_id = OLD.batch_id) THEN
+        RAISE foreign_key_violation USING TABLE = 'batches', CONSTRAINT = 'batches_keep_for_batch_changes',
+            MESSAGE = 'a row of batches is needed by rows of batch_changes: constraint batches_keep_for_batch_changes';
+    END IF;
+    RETURN NULL;
+END $$""",
+    """CREATE TRIGGER batches_keep_for_batch_changes_delete AFTER DELETE ON batches FOR EACH ROW EXECUTE FUNCTION batches_keep_for_batch_changes()""",
+    """CREATE TRIGGER batches_keep_for_batch_changes_update AFTER UPDATE OF project_id, batch_id ON batches FOR EACH ROW WHEN (OLD.project_id <> NEW.project_id OR OLD.batch_id <> NEW.batch_id)
+EXECUTE FUNCTION batches_keep_for_batch_changes()""",
+)
+
 
 def upgrade() -> None:
     op.create_table(
@@ -174,7 +243,9 @@ def upgrade() -> None:
         sa.CheckConstraint("images >= 0 AND images <= 9007199254740991", name=op.f("ck_batches_images")),
         sa.CheckConstraint("num_jobs >= 0 AND num_jobs <= 9007199254740991", name=op.f("ck_batches_num_jobs")),
         sa.CheckConstraint("removed_at IS NULL OR removed_at = changed_at", name=op.f("ck_batches_removed_at")),
-        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name=op.f("fk_batches_project_id_projects")),
+        sa.ForeignKeyConstraint(["project_id"], ["projects.id"], name=op.f("fk_batches_project_id_projects")).ddl_if(
+            dialect="sqlite"
+        ),
         sa.PrimaryKeyConstraint("project_id", "batch_id", name=op.f("pk_batches")),
         comment="The last known state of every batch ever seen.",
         sqlite_with_rowid=False,
@@ -408,8 +479,10 @@ def upgrade() -> None:
             ["project_id", "batch_id"],
             ["batches.project_id", "batches.batch_id"],
             name=op.f("fk_batch_changes_project_id_batch_id_batches"),
+        ).ddl_if(dialect="sqlite"),
+        sa.ForeignKeyConstraint(["run_id"], ["sync_runs.id"], name=op.f("fk_batch_changes_run_id_sync_runs")).ddl_if(
+            dialect="sqlite"
         ),
-        sa.ForeignKeyConstraint(["run_id"], ["sync_runs.id"], name=op.f("fk_batch_changes_run_id_sync_runs")),
         sa.PrimaryKeyConstraint("id", name=op.f("pk_batch_changes")),
         sa.UniqueConstraint(
             "project_id", "batch_id", "observed_at", name=op.f("uq_batch_changes_project_id_batch_id_observed_at")
@@ -424,3 +497,6 @@ def upgrade() -> None:
         op.execute(f"CREATE VIEW {name} AS\n{select}")
         if op.get_bind().dialect.name == "postgresql":
             op.execute(f"COMMENT ON VIEW {name} IS '{comment}'")
+    if op.get_bind().dialect.name == "postgresql":
+        for statement in POSTGRESQL_REFERENCES:
+            op.execute(statement)

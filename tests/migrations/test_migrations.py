@@ -17,6 +17,7 @@ from rfsync.database import DatabaseUrl, parse_url
 from rfsync.engine import open_engine
 from rfsync.errors import SchemaError
 from rfsync.models import metadata
+from rfsync.references import create_reference_statements
 from rfsync.views import comment_view_statements, create_view_statements
 
 
@@ -54,6 +55,9 @@ PARTS = {
     "indexes": """SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
         AND tablename <> 'alembic_version' ORDER BY 1""",
     "views": "SELECT viewname, definition FROM pg_views WHERE schemaname = 'public' ORDER BY 1",
+    "functions": """SELECT proname, prosrc, proconfig FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace ORDER BY 1""",
+    "triggers": "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1",
     "comments": """SELECT c.relname, d.objsubid, d.description FROM pg_description d JOIN pg_class c ON c.oid = d.objoid
         WHERE c.relnamespace = 'public'::regnamespace ORDER BY 1, 2""",
 }
@@ -67,7 +71,7 @@ def test_migrations_from_nothing_give_what_the_models_say_on_postgresql(
     engine = create_engine(from_models.replace("postgresql://", "postgresql+psycopg://"))
     with engine.begin() as connection:
         metadata.create_all(connection)
-        for statement in [*create_view_statements(), *comment_view_statements()]:
+        for statement in [*create_view_statements(), *comment_view_statements(), *create_reference_statements()]:
             connection.exec_driver_sql(statement)
     engine.dispose()
     found = []
