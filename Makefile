@@ -41,9 +41,9 @@ wheel-check: .venv/dev
 docs schema: .venv/dev
 	$(BIN)/python docs/generate.py
 
-# Minutes to an hour; see docs/performance.md. `make bench ARGS="--quick"` tries whether it works.
+# Minutes to an hour; see docs/performance.md. `.venv/bin/python -m bench --quick` tries whether it works.
 bench: .venv/bench
-	$(BIN)/python -m bench $(ARGS)
+	$(BIN)/python -m bench --markdown docs/performance.md $(ARGS)
 
 clean:
 	rm -rf .venv build dist .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -31,9 +31,14 @@ def measure(command: list[str], environment: dict[str, str], folder: Path) -> Us
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=errors)
         timer = Timer(TIMEOUT_SECONDS, process.kill)
         timer.start()
-        _, status, used = os.wait4(process.pid, 0)
-        seconds = time.perf_counter() - start
-        timer.cancel()
+        try:
+            _, status, used = os.wait4(process.pid, 0)
+            seconds = time.perf_counter() - start
+        except BaseException:
+            process.kill()
+            raise
+        finally:
+            timer.cancel()
     process.returncode = os.waitstatus_to_exitcode(status)
     if process.returncode:
         said = "\n".join((folder / name).read_text(errors="replace") for name in ("output.txt", "errors.txt"))

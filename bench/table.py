@@ -22,8 +22,9 @@ def report(results: list[Result], runs: int, databases: list[str]) -> str:
     system = [f"Python {platform.python_version()}", *databases, *versions, f"{cpu_count()} cores"]
     command = shlex.join(["python", "-m", "bench", *sys.argv[1:]])
     how = (
-        f"Whole processes from start to exit; medians of {runs} rounds, in each of which every contender runs once. "
-        "× floor is the median of the rounds' own ratios. CPU is the process's own, without the PostgreSQL server's."
+        f"Whole processes from start to exit; medians over {runs} round{'s' * (runs > 1)}, in each of which every "
+        "contender runs once. × floor is the median of the rounds' own ratios. CPU is the process's own, without the "
+        "PostgreSQL server's."
     )
     parts = [f"Made by `{command}` with {', '.join(system)}.", how, _against_floor(results)]
     if any(result.case.dlt for result in results):

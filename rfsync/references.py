@@ -13,24 +13,29 @@ from typing import Final
 #: The tables whose foreign keys PostgreSQL does not have.
 CHECKED_BY_TRIGGER: Final = frozenset({"batches", "batch_changes"})
 
-# Without these settings, the plan that a large load was given would be kept for small ones, and read whole tables.
-_SETTINGS: Final = "SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off"
-
-#: Child table -> (parent table, condition for a row "n" of the child, what is locked as a foreign key would lock it).
+#: Child table, parent table, the child's columns, the parent's, and whether the parent's row is locked as a foreign key
+#: would lock it. Batches need no lock: nothing ever deletes one.
 _PARENTS: Final = (
-    ("batches", "projects", "p.id = n.project_id", "id IN (SELECT DISTINCT project_id FROM new_rows)"),
-    ("batch_changes", "sync_runs", "p.id = n.run_id", "id IN (SELECT DISTINCT run_id FROM new_rows)"),
-    ("batch_changes", "batches", "p.project_id = n.project_id AND p.batch_id = n.batch_id", None),
+    ("batches", "projects", "project_id", "id", True),
+    ("batch_changes", "sync_runs", "run_id", "id", True),
+    ("batch_changes", "batches", "project_id, batch_id", "project_id, batch_id", False),
 )
 
 
-def _require(child: str, parent: str, condition: str, locked: str | None) -> list[str]:
+def _require(child: str, parent: str, columns: str, key: str, lock: bool) -> list[str]:
     """No row of ``child`` without its row of ``parent``."""
     name = f"{child}_require_{parent}"
-    lock = f"\n    PERFORM 1 FROM {parent} WHERE {locked} FOR KEY SHARE;" if locked else ""
-    function = f"""CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql {_SETTINGS} AS $$
-BEGIN{lock}
-    IF EXISTS (SELECT FROM new_rows n WHERE NOT EXISTS (SELECT FROM {parent} p WHERE {condition})) THEN
+    locking = f"\n    PERFORM 1 FROM {parent} WHERE {key} IN (SELECT DISTINCT {columns} FROM new_rows) FOR KEY SHARE;"
+    # One of many rows has few projects and runs, but batches of its own.
+    rows = f"(SELECT DISTINCT {columns} FROM new_rows)" if lock else "new_rows"
+    # EXECUTE, since the plan has to suit the number of rows: one that is kept would suit the first statement's.
+    function = f"""CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE missing boolean;
+BEGIN{locking if lock else ""}
+    EXECUTE 'SELECT EXISTS (SELECT FROM {rows} n
+        WHERE NOT EXISTS (SELECT FROM {parent} p WHERE ({_qualified("p", key)}) = ({_qualified("n", columns)})))'
+        INTO missing;
+    IF missing THEN
         RAISE foreign_key_violation USING TABLE = '{child}', CONSTRAINT = '{name}',
             MESSAGE = 'a row of {child} has no row of {parent}: constraint {name}';
     END IF;
@@ -42,6 +47,10 @@ END $$"""
         for event in ("insert", "update")
     ]
     return [function, *triggers]
+
+
+def _qualified(table: str, columns: str) -> str:
+    return ", ".join(f"{table}.{column}" for column in columns.split(", "))
 
 
 def _keep(parent: str, child: str, key: str, condition: str) -> list[str]:

@@ -68,10 +68,14 @@ LEFT JOIN sync_runs bad ON bad.id = (SELECT max(r.id) FROM sync_runs r
 
 # What PostgreSQL has for the foreign keys of its two large tables.
 POSTGRESQL_REFERENCES = (
-    """CREATE FUNCTION batches_require_projects() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+    """CREATE FUNCTION batches_require_projects() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE missing boolean;
 BEGIN
     PERFORM 1 FROM projects WHERE id IN (SELECT DISTINCT project_id FROM new_rows) FOR KEY SHARE;
-    IF EXISTS (SELECT FROM new_rows n WHERE NOT EXISTS (SELECT FROM projects p WHERE p.id = n.project_id)) THEN
+    EXECUTE 'SELECT EXISTS (SELECT FROM (SELECT DISTINCT project_id FROM new_rows) n
+        WHERE NOT EXISTS (SELECT FROM projects p WHERE (p.id) = (n.project_id)))'
+        INTO missing;
+    IF missing THEN
         RAISE foreign_key_violation USING TABLE = 'batches', CONSTRAINT = 'batches_require_projects',
             MESSAGE = 'a row of batches has no row of projects: constraint batches_require_projects';
     END IF;
@@ -79,10 +83,14 @@ BEGIN
 END $$""",
     """CREATE TRIGGER batches_require_projects_insert AFTER insert ON batches REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION batches_require_projects()""",
     """CREATE TRIGGER batches_require_projects_update AFTER update ON batches REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION batches_require_projects()""",
-    """CREATE FUNCTION batch_changes_require_sync_runs() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+    """CREATE FUNCTION batch_changes_require_sync_runs() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE missing boolean;
 BEGIN
     PERFORM 1 FROM sync_runs WHERE id IN (SELECT DISTINCT run_id FROM new_rows) FOR KEY SHARE;
-    IF EXISTS (SELECT FROM new_rows n WHERE NOT EXISTS (SELECT FROM sync_runs p WHERE p.id = n.run_id)) THEN
+    EXECUTE 'SELECT EXISTS (SELECT FROM (SELECT DISTINCT run_id FROM new_rows) n
+        WHERE NOT EXISTS (SELECT FROM sync_runs p WHERE (p.id) = (n.run_id)))'
+        INTO missing;
+    IF missing THEN
         RAISE foreign_key_violation USING TABLE = 'batch_changes', CONSTRAINT = 'batch_changes_require_sync_runs',
             MESSAGE = 'a row of batch_changes has no row of sync_runs: constraint batch_changes_require_sync_runs';
     END IF;
@@ -90,9 +98,13 @@ BEGIN
 END $$""",
     """CREATE TRIGGER batch_changes_require_sync_runs_insert AFTER insert ON batch_changes REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION batch_changes_require_sync_runs()""",
     """CREATE TRIGGER batch_changes_require_sync_runs_update AFTER update ON batch_changes REFERENCING NEW TABLE AS new_rows FOR EACH STATEMENT EXECUTE FUNCTION batch_changes_require_sync_runs()""",
-    """CREATE FUNCTION batch_changes_require_batches() RETURNS trigger LANGUAGE plpgsql SET enable_seqscan = off SET enable_hashjoin = off SET enable_mergejoin = off AS $$
+    """CREATE FUNCTION batch_changes_require_batches() RETURNS trigger LANGUAGE plpgsql AS $$
+DECLARE missing boolean;
 BEGIN
-    IF EXISTS (SELECT FROM new_rows n WHERE NOT EXISTS (SELECT FROM batches p WHERE p.project_id = n.project_id AND p.batch_id = n.batch_id)) THEN
+    EXECUTE 'SELECT EXISTS (SELECT FROM new_rows n
+        WHERE NOT EXISTS (SELECT FROM batches p WHERE (p.project_id, p.batch_id) = (n.project_id, n.batch_id)))'
+        INTO missing;
+    IF missing THEN
         RAISE foreign_key_violation USING TABLE = 'batch_changes', CONSTRAINT = 'batch_changes_require_batches',
             MESSAGE = 'a row of batch_changes has no row of batches: constraint batch_changes_require_batches';
     END IF;
