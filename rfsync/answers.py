@@ -7,8 +7,9 @@ decoded in one go; only when one is not, each is looked at by itself.
 
 from __future__ import annotations
 
+import codecs
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, starmap
 from operator import attrgetter, lt
@@ -18,8 +19,12 @@ import msgspec
 
 from rfsync._lenient import MAX_COUNT, MAX_ID_BYTES, MAX_SECONDS, Broken, read_json, read_name, read_record
 from rfsync.errors import BadResponse
+from rfsync.printable import printable
 
 _BOM: Final = b"\xef\xbb\xbf"
+_STEP: Final = 1 << 20
+#: Bytes that are kept of an answer that can't be read.
+_KEPT: Final = 4096
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
@@ -101,6 +106,7 @@ def parse(body: bytes | bytearray) -> Answer:
         BadResponse: not JSON, no batch list, or more than half of its records rejected.
     """
     body = body.removeprefix(_BOM)
+    _check_utf8(body)
     try:
         decoded = _decode_all(body)
         records = decoded if isinstance(decoded, list) else decoded.batches
@@ -109,6 +115,19 @@ def parse(body: bytes | bytearray) -> Answer:
     if b"\\u0000" in body:
         return _parse_each(body)
     return _answer([_batch(r) for r in records], [], len(records))
+
+
+def _check_utf8(body: bytes | bytearray) -> None:
+    """The quick decoder steps over fields that it does not know without looking into them."""
+    if body.isascii():
+        return
+    decode = codecs.getincrementaldecoder("utf-8")().decode
+    try:
+        for start in range(0, len(body), _STEP):
+            decode(body[start : start + _STEP])
+        decode(b"", final=True)
+    except UnicodeDecodeError as error:
+        raise _not_json(body) from error
 
 
 def parse_one(body: bytes | bytearray, batch_id: str) -> Batch:
@@ -138,7 +157,7 @@ def parse_projects(body: bytes | bytearray) -> tuple[dict[str, str | None], list
     workspace = decoded.get("workspace") if isinstance(decoded, dict) else None
     listed = workspace.get("projects") if isinstance(workspace, dict) else None
     if not isinstance(listed, list):
-        raise BadResponse(f"the answer is JSON, but describes no workspace with its projects: {_describe(body)}")
+        raise _no_list(body, "no workspace with its projects")
     projects: dict[str, str | None] = {}
     skipped: list[str] = []
     for position, entry in enumerate(listed):
@@ -183,7 +202,7 @@ def _records(body: bytes | bytearray) -> Iterator[Batch | Rejected]:
     try:
         decoded = _decode_raw(body)
     except msgspec.ValidationError as error:
-        raise BadResponse(f"the answer is JSON, but no batch list: {_describe(body)}") from error
+        raise _no_list(body, "no batch list") from error
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         # Not JSON, or a lone surrogate, which this decoder can't step over and the standard one can.
         yield from starmap(_read, enumerate(_read_list(body)))
@@ -197,7 +216,7 @@ def _read_list(body: bytes | bytearray) -> list[object]:
     if isinstance(decoded, dict):
         decoded = decoded.get("batches")
     if not isinstance(decoded, list):
-        raise BadResponse(f"the answer is JSON, but no batch list: {_excerpt(body)}")
+        raise _no_list(body, "no batch list")
     return decoded
 
 
@@ -205,7 +224,7 @@ def _json(raw: bytes | bytearray) -> object:
     try:
         return read_json(raw)
     except (ValueError, RecursionError) as error:
-        raise BadResponse(f"the answer is not JSON ({error}): {_excerpt(raw)}") from error
+        raise _not_json(raw) from error
 
 
 def _quick(raw: msgspec.Raw) -> Batch | None:
@@ -266,14 +285,34 @@ def _reject(ids: Iterable[str], positions: dict[str, list[int]], reason: str) ->
     return [Rejected(position, reason, batch_id) for batch_id in ids for position in positions[batch_id]]
 
 
-def _describe(body: bytes | bytearray) -> str:
-    """What is wrong with JSON that is no batch list, with the API's own words where it has some."""
-    message = error_message(body)
-    return f"the API says {message!r}" if message else _excerpt(body)
+def _not_json(body: bytes | bytearray) -> BadResponse:
+    return BadResponse("the answer is not JSON", body=bytes(body[:_KEPT]))
+
+
+def _no_list(body: bytes | bytearray, what: str) -> BadResponse:
+    return BadResponse(f"the answer is JSON, but {what}", body=bytes(body[:_KEPT]))
+
+
+def excerpt(body: bytes, redact: Callable[[str], str]) -> str:
+    """How an answer begins, or the API's own words in it, in a line for people.
+
+    Args:
+        body: ``BadResponse.body``.
+        redact: takes secrets out. Before anything is cut off: half of a key is still half a key.
+    """
+    said = error_message(body)
+    if said:
+        return f"the API says {shortened(redact(said), 300)!r}"
+    return repr(shortened(redact(body.decode("utf-8", "replace")), 80)) if body else "an empty body"
+
+
+def shortened(text: str, most: int) -> str:
+    """At most so many characters of a text, and whether there were more."""
+    return text if len(text) <= most else text[:most] + "…"
 
 
 def error_message(body: bytes | bytearray) -> str | None:
-    """The text of ``{"error": "text"}`` or ``{"error": {"message": "text"}}``, else None."""
+    """The text of ``{"error": "text"}`` or ``{"error": {"message": "text"}}``, fit to be shown; else None."""
     try:
         decoded = msgspec.json.decode(body, type=dict[str, object])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
@@ -281,9 +320,4 @@ def error_message(body: bytes | bytearray) -> str | None:
     error = decoded.get("error")
     if isinstance(error, dict):
         error = error.get("message")
-    return error[:300] if isinstance(error, str) and error else None
-
-
-def _excerpt(body: bytes | bytearray) -> str:
-    text = bytes(body[:80]).decode("utf-8", "replace")
-    return repr(text) + ("…" if len(body) > 80 else "") if body else "an empty body"
+    return printable(error) if isinstance(error, str) and error else None

@@ -1,4 +1,4 @@
-"""One HTTP session with Roboflow: deadline, retries, a bound on the body, conditional requests. It gives bytes.
+"""HTTP with Roboflow: deadline, retries, a bound on the body, conditional requests. It gives bytes.
 
 The key travels in the header ``Authorization: Bearer``, or as ``?api_key=`` where the configuration says so
 (https://docs.roboflow.com/api-reference/authentication), and is taken out of everything that leaves this module.
@@ -14,14 +14,14 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 
 import requests
 import tenacity
 import urllib3
 
 from rfsync import __version__
-from rfsync.answers import error_message
+from rfsync.answers import error_message, shortened
 from rfsync.config import ApiConfig
 from rfsync.deadline import Watch, WatchedAdapter, Watchman
 from rfsync.errors import BadResponse, Cancelled, ErrorKind, FetchError
@@ -120,17 +120,15 @@ class Client:
         self._cancelled = threading.Event()
         self._rate = RateLimit(settings.requests_per_second, time.monotonic, self._pause)
         self._watchman = Watchman()
-        self._session = requests.Session()
-        adapter = WatchedAdapter(self._watchman, settings.concurrency)
-        for scheme in ("http://", "https://"):
-            self._session.mount(scheme, adapter)
+        self._adapter = WatchedAdapter(self._watchman, settings.concurrency)
         # Proxies and certificates of the environment; read once, since requests would walk all of it at each request.
-        self._environment = self._session.merge_environment_settings(settings.base_url, {}, True, None, None)
+        with requests.Session() as session:
+            self._environment: Any = session.merge_environment_settings(settings.base_url, {}, True, None, None)
 
     def close(self) -> None:
         """Closes all connections."""
         self._watchman.stop()
-        self._session.close()
+        self._adapter.close()
 
     def cancel(self) -> None:
         """Ends all requests and waits, now and from now on; they raise ``Cancelled``."""
@@ -218,18 +216,29 @@ class Client:
                 status = answer.status_code
                 location = answer.headers.get("Location")
                 if status not in {301, 302, 303, 307, 308} or location is None:
-                    return self._read(answer, sent_at, conditional=etag is not None)
-            target = urljoin(url, location)
-            if _origin(target) != _origin(url):
-                where = self._redact(_origin_text(target))
-                raise FetchError(
-                    ErrorKind.REQUEST,
-                    f"redirected to another server ({where}), which must not get the key: "
-                    "set [api] base_url to the right one",
-                    http_status=status,
-                )
-            url = urlsplit(target)._replace(query="", fragment="").geturl()
+                    response = self._read(answer, sent_at, conditional=etag is not None)
+                    if watch.expired:
+                        # Shut by the watch, a body that the connection's end delimits looks as if it were complete.
+                        raise TimeoutError
+                    return response
+            url = self._redirected(url, location, status)
         raise FetchError(ErrorKind.REQUEST, f"redirected more than {_MAX_REDIRECTS} times", http_status=status)
+
+    def _redirected(self, url: str, location: str, status: int) -> str:
+        try:
+            target = urljoin(url, location)
+            same = _origin(target) == _origin(url)
+        except ValueError:
+            raise FetchError(ErrorKind.REQUEST, "redirected to what is no address", http_status=status) from None
+        if not same:
+            where = self._redact(_origin_text(target))
+            raise FetchError(
+                ErrorKind.REQUEST,
+                f"redirected to another server ({where}), which must not get the key: "
+                "set [api] base_url to the right one",
+                http_status=status,
+            )
+        return _without_key(target)
 
     def _send(self, url: str, key: Secret, etag: str | None, watch: Watch) -> requests.Response:
         headers = {
@@ -242,12 +251,13 @@ class Client:
         if self._settings.auth == "bearer":
             headers["Authorization"] = f"Bearer {key.reveal()}"
         else:
-            url = f"{url}?{urlencode({'api_key': key.reveal()})}"
-        # Prepared by hand: a session would add cookies, and a password from ~/.netrc in place of the key.
+            url += ("&" if "?" in url else "?") + urlencode({"api_key": key.reveal()})
+        # Without a session: it would add cookies, and a password from ~/.netrc in place of the key, and it looks at
+        # where a redirect leads to also when it is told not to follow.
         request = requests.Request("GET", self._settings.base_url, headers=headers).prepare()
         request.url = url
         left = max(watch.expires - time.monotonic(), 0.001)
-        return self._session.send(request, allow_redirects=False, timeout=left, **self._environment)
+        return self._adapter.send(request, timeout=left, **self._environment)
 
     def _read(self, answer: requests.Response, sent_at: datetime, *, conditional: bool) -> Response:
         status = answer.status_code
@@ -263,6 +273,9 @@ class Client:
                 error = BadResponse(f"the answer is longer than {limit:,} bytes: raise [api] max_response_bytes")
                 error.http_status, error.response_bytes = status, len(body)
                 raise error
+        if not body and not {"Content-Length", "Transfer-Encoding"} & set(answer.headers):
+            # Nothing says where this body ends, but the end of the connection: most likely the head was cut already.
+            raise urllib3.exceptions.ProtocolError("the answer ended with its head")
         return Response(200, body, answer.headers.get("ETag"), digest.hexdigest(), sent_at, 0, len(body))
 
     def _refusal(self, answer: requests.Response) -> Exception:
@@ -274,7 +287,7 @@ class Client:
         if status in _HINTS:
             text += f", {_HINTS[status]}"
         if said:
-            text += f" (the API says: {said})"
+            text += f" (the API says: {shortened(self._redact(said), 300)})"
         if 200 <= status < 300:
             bad = BadResponse(f"{text}: only 200 is a complete answer")
             bad.http_status, bad.response_bytes = status, len(body)
@@ -316,9 +329,17 @@ class Client:
         return self._redact(text.splitlines()[0])
 
 
+def _without_key(url: str) -> str:
+    """A redirect's target without a key of ours that it repeats; it is added again when it is asked for."""
+    parts = urlsplit(url)
+    query = urlencode([(k, v) for k, v in parse_qsl(parts.query, keep_blank_values=True) if k != "api_key"])
+    return parts._replace(query=query, fragment="").geturl()
+
+
 def _origin(url: str) -> tuple[str, str | None, int | None]:
     parts = urlsplit(url)
-    return parts.scheme, parts.hostname, parts.port or {"http": 80, "https": 443}.get(parts.scheme)
+    default = {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname, default if parts.port is None else parts.port
 
 
 def _origin_text(url: str) -> str:
@@ -335,8 +356,8 @@ def _retry_after(value: str | None, now: datetime) -> float | None:
         return float(value[:12])
     try:
         at = parsedate_to_datetime(value)
-    except ValueError:
+        if at.tzinfo is None:
+            at = at.replace(tzinfo=UTC)
+        return max((at - now).total_seconds(), 0.0)
+    except (ValueError, OverflowError):
         return None
-    if at.tzinfo is None:
-        at = at.replace(tzinfo=UTC)
-    return max((at - now).total_seconds(), 0.0)

@@ -189,8 +189,7 @@ def load(path: Path | None, env: Mapping[str, str], *, database_url: str | None 
     """
     try:
         raw = _read(path) if path is not None else {}
-        url = database_url or env.get("RFSYNC_DATABASE_URL")
-        return _check(raw, url)
+        return _check(raw, database_url or env.get("RFSYNC_DATABASE_URL") or None)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}" if path is not None else str(error)) from error.__cause__
 
@@ -199,10 +198,10 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         with path.open("rb") as file:
             return tomllib.load(file)
-    except tomllib.TOMLDecodeError as error:
+    except OSError as error:
+        raise ConfigError(f"can't be read: {error.strerror}") from error
+    except (ValueError, RecursionError) as error:  # TOMLDecodeError, not UTF-8, a number of 5,000 digits
         raise ConfigError(f"not valid TOML: {error}") from error
-    except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"can't be read: {error}") from error
 
 
 def _check(raw: dict[str, Any], url: str | None) -> Config:
@@ -288,7 +287,7 @@ def _explain(message: str, raw: Mapping[str, Any]) -> str:
     what, path = (match["what"], match["path"] or "") if match else (message, "")
     parts = re.findall(r"\.?([A-Za-z_]\w*)|\[(\d+|\.\.\.)\]", path)
     names = [name or f"[{index}]" for name, index in parts]
-    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", what)
+    unknown = re.fullmatch(r"Object contains unknown field `(.*)`", what, re.DOTALL)
     if unknown:
         where = _table(names) if names else "the top level"
         return f"{where}: unknown key {unknown[1]!r}; rfsync init writes a file with every key"
@@ -310,14 +309,14 @@ def _table(names: list[str]) -> str:
 
 
 def _check_api(api: ApiConfig) -> None:
-    url = urlsplit(api.base_url)
     try:
+        url = urlsplit(api.base_url)
         host, _ = url.hostname, url.port
     except ValueError:
         host = None
-    if url.scheme not in {"http", "https"} or not host:
+    if not host or url.scheme not in {"http", "https"} or not re.fullmatch(r"[!-~]+", api.base_url):
         raise ConfigError("[api] base_url must be an address such as https://api.roboflow.com")
-    if url.username is not None or url.query or url.fragment:
+    if url.username is not None or "?" in api.base_url or "#" in api.base_url:
         raise ConfigError("[api] base_url must hold no key, user, query or fragment: only scheme, host, port and path")
     if url.scheme == "http" and not is_loopback(host):
         raise ConfigError(
@@ -353,10 +352,10 @@ def parse_listen(text: str) -> tuple[str, int]:
     Raises:
         ValueError: anything else.
     """
-    host, colon, port = text.rpartition(":")
-    if not (colon and host and port.isdecimal() and port.isascii() and int(port) <= 65_535):
+    match = re.fullmatch(r"(?:\[([^\[\]]+)\]|([^\[\]:]+)):([0-9]{1,5})", text)
+    if match is None or int(match[3]) > 65_535:
         raise ValueError(f"{text!r} is not HOST:PORT")
-    return host.removeprefix("[").removesuffix("]"), int(port)
+    return match[1] or match[2], int(match[3])
 
 
 def _check_listen(listen: str) -> None:
@@ -391,6 +390,8 @@ def _check_workspace(where: str, workspace: WorkspaceConfig) -> None:
         )
     if workspace.api_key_file is not None and not workspace.api_key_file:
         raise ConfigError(f"{where} api_key_file: is empty; leave it out, or name a file")
+    if not workspace.projects:
+        raise ConfigError(f'{where} projects: is empty; leave it out, or write ["*"], for all of them')
     if "*" in workspace.projects and len(workspace.projects) > 1:
         raise ConfigError(f'{where} projects: ["*"] is all of them and stands alone')
     for project in workspace.projects:

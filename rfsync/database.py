@@ -18,7 +18,7 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol
-from urllib.parse import parse_qsl, quote, unquote, urlsplit
+from urllib.parse import quote, unquote, unquote_plus, urlsplit
 
 from rfsync.errors import ConfigError, DatabaseError, TransientDatabaseError
 
@@ -41,20 +41,27 @@ class DatabaseUrl:
     path: Path | None = None
 
     def secrets(self) -> list[str]:
-        """What must not be seen of it."""
+        """What must not be seen of it, as it is written and as it is meant."""
+        written = [value for _, value, secret in self._parts() if secret and value]
+        return [*written, *map(unquote, written), *map(unquote_plus, written)]
+
+    def _parts(self) -> list[tuple[str, str, bool]]:
+        """Cut into pairs of what comes before and a value, and whether the value is secret."""
         if self.path is not None:
-            return []
-        parts = urlsplit(self.text)
-        found = [value for key, value in parse_qsl(parts.query) if "pass" in key.lower()]
-        if parts.password:
-            found += [parts.password, unquote(parts.password)]
-        return found
+            return [(self.text, "", False)]
+        head, mark, query = self.text.partition("?")
+        user, at, rest = head.rpartition("@")
+        name, colon, password = user.removeprefix("postgresql://").partition(":")
+        parts = [(f"postgresql://{name}{colon}", password, True), (f"{at}{rest}{mark}", "", False)]
+        if not at:
+            parts = [(f"{head}{mark}", "", False)]
+        for number, pair in enumerate(query.split("&")):
+            key, equals, value = pair.partition("=")
+            parts.append((f"{'&' if number else ''}{key}{equals}", value, "pass" in unquote(key).lower()))
+        return parts
 
     def __str__(self) -> str:
-        text = self.text
-        for secret in self.secrets():
-            text = text.replace(secret, "***").replace(quote(secret, safe=""), "***")
-        return text
+        return "".join(before + ("***" if secret and value else value) for before, value, secret in self._parts())
 
     def __repr__(self) -> str:
         return f"DatabaseUrl({str(self)!r})"
@@ -251,6 +258,8 @@ class PostgresDatabase:
         )
         with self._guard:
             self._open.append(driver)
+        # In another zone the last hours of the year 9999 would be in a year that Python does not have.
+        driver.execute("SET TIME ZONE 'UTC'")
         return driver
 
     @contextmanager

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import http.client
 import socket
 import threading
 import time
@@ -31,9 +32,15 @@ class Watch:
         self._socket: socket.socket | None = None
 
     def attach(self, connected: socket.socket | None) -> None:
-        """The connection that the request goes over from now on."""
+        """The connection that the request goes over from now on; None: the request is over.
+
+        The watch keeps a duplicate of its own: where the server says that it will close the connection, the standard
+        library closes its socket as soon as the head is read, and reads the body through another.
+        """
         with self._guard:
-            self._socket = connected
+            if self._socket is not None:
+                self._socket.close()
+            self._socket = connected.dup() if connected is not None else None
             if self.expired:
                 self._shut()
 
@@ -104,6 +111,15 @@ class Watchman:
                 self._wake.wait(min(waiting, default=None))
 
 
+class _WholeHead(http.client.HTTPResponse):
+    """An answer whose head came whole; the standard library takes one that was cut off for one that ended."""
+
+    def begin(self) -> None:
+        super().begin()
+        if self.msg is not None and self.msg.defects:
+            raise http.client.RemoteDisconnected("the connection was lost in the head of the answer")
+
+
 class _Watched:
     """Mixed into urllib3's connections: tells the watch of the calling thread which socket is in use.
 
@@ -111,6 +127,7 @@ class _Watched:
     is under the deadline too.
     """
 
+    response_class: type[http.client.HTTPResponse] = _WholeHead
     _watchman: Watchman
     _duplicate: socket.socket | None = None
 

@@ -91,8 +91,8 @@ def _workspace(workspace: WorkspaceConfig, fetcher: Fetcher, env: Mapping[str, s
 
 
 def _key(workspace: WorkspaceConfig, key: FoundKey) -> Check:
-    path = Path(workspace.api_key_file).expanduser() if workspace.api_key_file else None
-    if path is not None and key.source == str(path) and readable_by_others(path):
+    path = Path(key.source)
+    if workspace.api_key_file and readable_by_others(path):
         return Check("key", workspace.id, True, f"from {key.source}, which every user can read", f"chmod o-r {path}")
     return Check("key", workspace.id, True, f"from {key.source}")
 

@@ -34,11 +34,12 @@ def open_engine(url: DatabaseUrl, *, read_only: bool) -> Engine:
         )
     except ImportError:
         raise ConfigError("PostgreSQL needs its driver: pip install 'rfsync[postgres]'") from None
-    if read_only:
 
-        @event.listens_for(engine, "connect")
-        def _set_up(connection: Any, _: ConnectionPoolEntry) -> None:
-            connection.read_only = True
+    @event.listens_for(engine, "connect")
+    def _set_up(connection: Any, _: ConnectionPoolEntry) -> None:
+        connection.execute("SET TIME ZONE 'UTC'")  # as database.PostgresDatabase.connect
+        connection.commit()
+        connection.read_only = read_only
 
     return engine
 

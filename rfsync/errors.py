@@ -89,9 +89,13 @@ class FetchError(RfsyncError):
 class BadResponse(FetchError):
     """An answer that is no batch list, or one of which too little can be believed.
 
-    ``rejected`` is the number of records that broke the rules, where it came to that.
+    Attributes:
+        rejected: the number of records that broke the rules, where it came to that.
+        body: how the answer begins, as it came; None: that says nothing. It may show anything, a key too, so that
+            ``answers.excerpt`` has to be asked for what of it can be shown.
     """
 
-    def __init__(self, message: str, *, rejected: int = 0) -> None:
+    def __init__(self, message: str, *, rejected: int = 0, body: bytes | None = None) -> None:
         super().__init__(ErrorKind.BAD_RESPONSE, message)
         self.rejected = rejected
+        self.body = body

@@ -37,11 +37,14 @@ def find_key(workspace: WorkspaceConfig, env: Mapping[str, str]) -> FoundKey:
             return _checked(env[variable], f"${variable}")
         tried.append(f"${variable} is not set")
     if workspace.api_key_file:
-        path = Path(workspace.api_key_file).expanduser()
+        path = Path(workspace.api_key_file)
         try:
+            path = path.expanduser()
             text = path.read_text()
-        except (OSError, UnicodeDecodeError) as error:
-            tried.append(f"{path} can't be read ({getattr(error, 'strerror', None) or 'not text'})")
+        except UnicodeDecodeError:
+            tried.append(f"{path} can't be read (not text)")
+        except (OSError, ValueError, RuntimeError) as error:  # no file, no file's name, no such home
+            tried.append(f"{path} can't be read ({getattr(error, 'strerror', None) or error})")
         else:
             if text.strip():
                 return _checked(text, str(path))
@@ -75,7 +78,7 @@ def _official_key(path: Path, workspace: str) -> str | None:
     """The key in ``{"workspaces": {…: {"url": workspace, "apiKey": key}}}``; None: no such file, or nothing in it."""
     try:
         content: Any = json.loads(path.read_text())
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return None
     workspaces = content.get("workspaces") if isinstance(content, dict) else None
     for name, entry in workspaces.items() if isinstance(workspaces, dict) else ():

@@ -10,6 +10,7 @@ from rfsync.answers import Answer, Batch, Rejected, parse, parse_one
 from rfsync.client import Response
 from rfsync.diff import Change, Diff, diff
 from rfsync.errors import BadResponse, ErrorKind, FetchError
+from rfsync.printable import printable
 from rfsync.removals import Accepted, Refused, judge
 from rfsync.runs import (
     Job,
@@ -199,7 +200,7 @@ class _Observation:
             self._row,
             outcome="changed" if difference.changes else "unchanged",
             tally=tally,
-            error=_doubt(doubtful) if doubtful else None,
+            error=self._parts.redact(_doubt(doubtful)) if doubtful else None,
         )
         self._changes = difference.changes
         self._finish(transaction, state, row)
@@ -221,7 +222,7 @@ def _log_rejected(job: Job, run: Run, rejected: Sequence[Rejected]) -> None:
 
 
 def _doubt(doubtful: dict[str, str]) -> str:
-    shown = "; ".join(f"{batch_id}: {why}" for batch_id, why in list(doubtful.items())[:3])
+    shown = "; ".join(f"{printable(batch_id)}: {why}" for batch_id, why in list(doubtful.items())[:3])
     more = f"; and {len(doubtful) - 3} more" if len(doubtful) > 3 else ""
     noun = "batch is" if len(doubtful) == 1 else "batches are"
     return (

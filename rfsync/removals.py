@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from rfsync.answers import Batch
 from rfsync.config import RemovalsConfig
+from rfsync.printable import printable
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +62,7 @@ def judge(
 
 
 def _reason(missing: Sequence[Batch], streak: int, *, nothing_listed: bool, settings: RemovalsConfig) -> str:
-    ids = ", ".join(b.id for b in missing[:3]) + (", …" if len(missing) > 3 else "")
+    ids = ", ".join(printable(b.id) for b in missing[:3]) + (", …" if len(missing) > 3 else "")
     what = "the list is suddenly empty" if nothing_listed else f"more than confirm_limit = {settings.confirm_limit}"
     more = settings.repeat - streak
     return (

@@ -26,6 +26,9 @@ class Fetcher(Protocol):
     def get(self, *segments: str, key: Secret, etag: str | None = None, attempts: int | None = None) -> Response:
         """See ``client.Client.get``."""
 
+    def cancel(self) -> None:
+        """See ``client.Client.cancel``."""
+
 
 @dataclass(frozen=True, slots=True)
 class Parts:
@@ -39,6 +42,8 @@ class Parts:
     removals: RemovalsConfig
     #: The time of day, aware.
     clock: Callable[[], datetime]
+    #: Takes secrets out of what is stored and shown.
+    redact: Callable[[str], str]
     #: The word for ``sync_runs.trigger``.
     trigger: str = "cli"
     #: Believe every answer in what it lacks.

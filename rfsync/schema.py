@@ -6,6 +6,7 @@ second. That script is written from the models (``make schema``); tests hold mod
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -64,8 +65,7 @@ def ensure_sqlite(path: Path) -> SqliteDatabase:
         SchemaError: it was made by a newer version.
         DatabaseError: it can't be opened or written.
     """
-    if not path.absolute().parent.is_dir():
-        raise DatabaseError(f"the database {path} can't be made: its folder does not exist")
+    require_folder(path)
     database = SqliteDatabase(path)
     try:
         with database.begin(f"opening {path}") as connection:
@@ -81,6 +81,19 @@ def ensure_sqlite(path: Path) -> SqliteDatabase:
         database.close()
         raise
     return database
+
+
+def require_folder(path: Path) -> None:
+    """Passes if an SQLite database can be made at ``path``, as far as its folder goes.
+
+    Raises:
+        DatabaseError: it can't.
+    """
+    folder = path.absolute().parent
+    if not folder.is_dir():
+        raise DatabaseError(f"the database {path} can't be made: its folder does not exist")
+    if not path.exists() and not os.access(folder, os.W_OK):
+        raise DatabaseError(f"the database {path} can't be made: its folder is not yours to write")
 
 
 def empty_sqlite() -> SqliteDatabase:

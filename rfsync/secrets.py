@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import threading
 from typing import Final
 from urllib.parse import quote, quote_plus
@@ -34,7 +35,7 @@ class Secret:
 
 
 class Redactor:
-    """Replaces every secret it was told of, also as it looks inside a URL."""
+    """Replaces every secret it was told of, also as it looks inside a URL or JSON."""
 
     def __init__(self) -> None:
         self._guard = threading.Lock()
@@ -45,7 +46,15 @@ class Redactor:
         if len(secret) < 4:
             return
         with self._guard:
-            forms = {secret, quote(secret), quote(secret, safe=""), quote_plus(secret), *self._known}
+            forms = {
+                secret,
+                quote(secret),
+                quote(secret, safe=""),
+                quote_plus(secret),
+                repr(secret)[1:-1],
+                *self._known,
+            }
+            forms |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
             # The longest first: a short secret may be a part of a long one.
             self._known = tuple(sorted(forms, key=len, reverse=True))
 

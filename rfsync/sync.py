@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
+from rfsync.answers import excerpt
 from rfsync.errors import BadResponse, Cancelled, DatabaseError, ErrorKind, FetchError
 from rfsync.observation import observe
 from rfsync.refresh import refresh
@@ -29,13 +30,23 @@ def sync(parts: Parts, job: Job) -> Result:
             response_bytes=error.response_bytes,
             rejected=error.rejected if isinstance(error, BadResponse) else 0,
             error_kind=error.kind,
-            error=str(error),
+            error=_explained(parts, error),
         )
     except DatabaseError as error:
         row = RunRow("failed", error_kind=ErrorKind.DATABASE, error=str(error))
     except Cancelled as error:
         row = RunRow("abandoned", error=str(error))
+    except KeyboardInterrupt:
+        _fail(parts, run, job, RunRow("abandoned", error="asked to stop"))
+        raise
     return _fail(parts, run, job, row)
+
+
+def _explained(parts: Parts, error: FetchError) -> str:
+    text = str(error)
+    if isinstance(error, BadResponse) and error.body is not None:
+        text += f": {excerpt(error.body, parts.redact)}"
+    return parts.redact(text)
 
 
 def _fail(parts: Parts, run: Run, job: Job, row: RunRow) -> Result:
@@ -48,7 +59,10 @@ def _fail(parts: Parts, run: Run, job: Job, row: RunRow) -> Result:
 
 
 def sync_all(parts: Parts, jobs: Sequence[Job], concurrency: int) -> Iterator[Result]:
-    """Syncs projects side by side, and gives each result as it comes."""
+    """Syncs projects side by side, and gives each result as it comes.
+
+    Where it is stopped in the middle, runs that have not begun never do, and the others end soon.
+    """
     if len(jobs) == 1:
         yield sync(parts, jobs[0])
         return
@@ -57,6 +71,9 @@ def sync_all(parts: Parts, jobs: Sequence[Job], concurrency: int) -> Iterator[Re
         try:
             for future in as_completed(futures):
                 yield future.result()
-        finally:
+        except BaseException:
+            # The pool waits for what has begun: writing is quick, and fetching is told to end.
             for future in futures:
                 future.cancel()
+            parts.fetcher.cancel()
+            raise

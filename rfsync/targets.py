@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rfsync.answers import parse_projects
@@ -48,13 +48,18 @@ def wanted(config: Config, targets: Sequence[Target], env: Mapping[str, str]) ->
         before = projects.get(target.workspace, {})
         # All of a workspace covers each of its projects.
         projects[target.workspace] = None if names is None or before is None else {**before, **dict.fromkeys(names)}
+    for workspace_id, chosen in projects.items():
+        if chosen is not None and not chosen:
+            raise ConfigError(
+                f"workspace {workspace_id!r} has no project to sync: its exclude leaves none of its projects"
+            )
     return [
         Wanted(config.workspace(w), find_key(config.workspace(w), env).key, None if p is None else tuple(p))
         for w, p in projects.items()
     ]
 
 
-def resolve(wanted: Iterable[Wanted], fetcher: Fetcher) -> tuple[list[Job], list[Result]]:
+def resolve(wanted: Iterable[Wanted], fetcher: Fetcher, redact: Callable[[str], str]) -> tuple[list[Job], list[Result]]:
     """The projects to sync, and the workspaces whose projects could not be found out (as failed results)."""
     jobs: list[Job] = []
     failures: list[Result] = []
@@ -66,11 +71,12 @@ def resolve(wanted: Iterable[Wanted], fetcher: Fetcher) -> tuple[list[Job], list
         try:
             jobs += discover(want.workspace, want.key, fetcher)
         except FetchError as error:
-            log.warning("%s: its projects can't be listed: %s: %s", workspace, error.kind, error)
+            text = redact(f"its projects can't be listed: {error}")
+            log.warning("%s: %s: %s", workspace, error.kind, text)
             failures.append(
                 Result(
                     workspace, "*", "failed",
-                    attempts=error.attempts, error_kind=error.kind, error=f"its projects can't be listed: {error}",
+                    attempts=error.attempts, error_kind=error.kind, error=text,
                 )
             )  # fmt: skip
     return jobs, failures

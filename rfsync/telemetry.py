@@ -9,6 +9,7 @@ import logging
 import sys
 from typing import Any, Final
 
+from rfsync.printable import printable
 from rfsync.secrets import Redactor
 
 LEVELS: Final = ("debug", "info", "warning", "error")
@@ -43,8 +44,10 @@ class _StderrHandler(logging.Handler):
             # sys.stderr at this moment: a progress bar may have put itself in between.
             sys.stderr.write(self._redact(self.format(record)) + "\n")
             sys.stderr.flush()
-        except Exception:  # a log line that can't be written must not end the sync that wrote it
-            self.handleError(record)
+        except Exception:
+            # A line that can't be written must not end the sync that wrote it. The standard library's way of saying so
+            # would show the arguments, secrets and all.
+            sys.stderr.write(f"rfsync: a log line of {record.pathname}:{record.lineno} could not be written\n")
 
 
 def _formatter(form: str) -> logging.Formatter:
@@ -66,5 +69,5 @@ def _formatter(form: str) -> logging.Formatter:
 
 def _plain(_: Any, __: str, event: dict[str, Any]) -> str:
     """One line for a person; the project stands in the text already."""
-    line = f"{event['timestamp'][:19]}Z {event['level']:<7} {event['event']}"
+    line = f"{event['timestamp'][:19]}Z {event['level']:<7} {printable(event['event'])}"
     return f"{line}\n{event['exception']}" if "exception" in event else line

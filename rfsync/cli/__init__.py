@@ -11,6 +11,7 @@ import click
 from rfsync import __version__
 from rfsync.cli.options import Options, common_options
 from rfsync.errors import ConfigError, DatabaseError, RfsyncError
+from rfsync.printable import printable
 
 _EPILOG = """\b
 Exit codes:
@@ -84,13 +85,13 @@ def main(arguments: list[str] | None = None) -> int:
         sys.stdout = None
         return 0
     except ConfigError as error:
-        _say(options, f"error: {error}")
+        _say(options, printable(f"error: {error}"))
         return 2
     except DatabaseError as error:
-        _say(options, f"error: {error}")
+        _say(options, printable(f"error: {error}"))
         return 3
     except RfsyncError as error:
-        _say(options, f"error: {error}")
+        _say(options, printable(f"error: {error}"))
         return 1
     except Exception:
         _say(options, f"this is a bug in rfsync {__version__}, please report it:\n{traceback.format_exc()}")

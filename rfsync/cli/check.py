@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rfsync.cli.options import Options, make_command
-from rfsync.cli.output import printable
+from rfsync.printable import printable
 
 if TYPE_CHECKING:
     from rfsync.config import Config
@@ -49,12 +49,10 @@ def command(options: Options, as_json: bool) -> int:
 
 def _database(options: Options, config: Config) -> str:
     from rfsync import schema
-    from rfsync.errors import DatabaseError
 
     path = options.url(config).path
     if path is not None and not path.exists():
-        if not os.access(path.absolute().parent, os.W_OK):
-            raise DatabaseError(f"{path} can't be made: its folder is missing, or not yours to write")
+        schema.require_folder(path)
         return "not there yet; the first sync makes it"
     options.reader(config)
     return f"at schema {schema.HEAD}, as needed"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -81,7 +82,7 @@ def _live(world: World, simulator: Simulator, options: Options, end: datetime) -
 
     client = Client(ApiConfig(base_url=simulator.url, requests_per_second=100_000), options.redact, clock)
     store = options.store(_config())
-    parts = Parts(client, store, RemovalsConfig(), clock)
+    parts = Parts(client, store, RemovalsConfig(), clock, options.redact)
     jobs = [Job("acme", project, Secret("demo-key")) for project in _PROJECTS]
     runs = changes = failed = 0
     try:
@@ -103,7 +104,7 @@ def _show(options: Options) -> None:
     from rfsync.verify import verify
 
     engine = options.reader(_config())
-    print_status(status(engine), datetime.now(UTC))
+    print_status(status(engine), datetime.now(UTC), sys.stdout)
     verdict = verify(engine)
     click.echo("The books balance." if verdict.ok else f"The books do not balance: {verdict.total} findings.")
 

@@ -122,16 +122,29 @@ class Options:
 
         url = self.url(config)
         if dry:
-            if url.path is not None and not (url.path.exists() and url.path.stat().st_size):
-                return Store(schema.empty_sqlite(), NoLiveness(), dry=True)
-            database = self._existing(url)
-            schema.require(database)
-            return Store(database, NoLiveness(), dry=True)
+            return Store(self._dry_database(url), NoLiveness(), dry=True)
         if url.path is not None:
             return Store(schema.ensure_sqlite(url.path), FileLiveness(url.path))
         server = PostgresDatabase(url)
         schema.require(server)
         return Store(server, AdvisoryLiveness(server))
+
+    def _dry_database(self, url: DatabaseUrl) -> Database:
+        """What a sync would begin with; where it would make the schema, an empty database in memory."""
+        from rfsync import schema
+
+        if url.path is not None and not url.path.exists():
+            schema.require_folder(url.path)
+            return schema.empty_sqlite()
+        database = self._existing(url)
+        if url.path is not None:
+            with database.begin("opening the database") as connection:
+                revision = schema.current(connection)
+            if revision is None:
+                database.close()
+                return schema.empty_sqlite()
+        schema.require(database)
+        return database
 
     @staticmethod
     def _existing(url: DatabaseUrl) -> Database:

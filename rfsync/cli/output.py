@@ -6,30 +6,23 @@ import csv
 import io
 import json
 import os
-import re
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
+from itertools import chain
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
 
 import click
 
 from rfsync.errors import ConfigError
+from rfsync.printable import printable
 
 FORMATS: Final = ("table", "json", "jsonl", "csv", "parquet")
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-# C0 and C1 controls, and what turns the direction of writing or hides: a name must not write on somebody's terminal.
-_UNPRINTABLE: Final = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff]")
-
-
-def printable(text: str) -> str:
-    """A name from the API as a terminal can show it without being steered by it."""
-    return _UNPRINTABLE.sub("\ufffd", text)
 
 
 def rfc3339(instant: datetime | None) -> str | None:
@@ -70,10 +63,13 @@ def ago(instant: datetime | None, now: datetime) -> str:
     return "never" if instant is None else f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} ({age(now - instant)} ago)"
 
 
-def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[str] = ()) -> None:
+def print_table(
+    headers: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[str] = (), file: IO[str] | None = None
+) -> None:
     """Prints aligned columns; coloured on a terminal only, and never cut off or wrapped elsewhere.
 
     Args:
+        file: where to; None: standard output.
         right: headers of the columns that are aligned to the right.
     """
     from rich import box
@@ -81,14 +77,15 @@ def print_table(headers: Sequence[str], rows: Iterable[Sequence[str]], *, right:
     from rich.table import Table
     from rich.text import Text
 
+    file = file or sys.stdout
     numbers = set(right)
-    table = Table(box=box.SIMPLE_HEAD if sys.stdout.isatty() else None, pad_edge=False, header_style="bold")
+    table = Table(box=box.SIMPLE_HEAD if file.isatty() else None, pad_edge=False, header_style="bold")
     for header in headers:
         table.add_column(header, justify="right" if header in numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(printable(cell), style=_STYLES.get(cell, "")) for cell in row))
     # Elsewhere than on a terminal nothing is cut off or wrapped, whatever the width.
-    Console(file=sys.stdout, highlight=False, width=None if sys.stdout.isatty() else 10_000).print(table)
+    Console(file=file, highlight=False, width=None if file.isatty() else 10_000).print(table)
 
 
 _STYLES: Final = {
@@ -132,7 +129,7 @@ def write_rows(rows: Iterable[Mapping[str, Any]], fields: Sequence[str], form: s
         return
     writers = {"json": _json_lines, "jsonl": _jsonl_lines, "csv": _csv_lines}
     lines = writers[form](rows, fields)
-    with _sink(output) as file:
+    with sink(output) as file:
         for line in lines:
             file.write(line)
 
@@ -152,14 +149,13 @@ def _jsonl_lines(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> It
 
 def _csv_lines(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> Iterator[str]:
     buffer = io.StringIO()
-    writer = csv.writer(buffer, lineterminator="\n")
-    writer.writerow(fields)
-    for row in rows:
-        yield buffer.getvalue()
+    # What ends a line is what gets quoted within one: both characters, though lines end with one of them here.
+    writer = csv.writer(buffer, lineterminator="\r\n")
+    for cells in chain([fields], ([plain(row[f]) for f in fields] for row in rows)):
+        writer.writerow(cells)
+        yield buffer.getvalue().removesuffix("\r\n") + "\n"
         buffer.seek(0)
         buffer.truncate()
-        writer.writerow([plain(row[f]) for f in fields])
-    yield buffer.getvalue()
 
 
 def _write_parquet(rows: Iterable[Mapping[str, Any]], fields: Sequence[str], output: str) -> None:
@@ -173,8 +169,21 @@ def _write_parquet(rows: Iterable[Mapping[str, Any]], fields: Sequence[str], out
         parquet.write_table(table, temporary)
 
 
+def chosen_format(form: str | None, output: str | None, *, as_json: bool) -> str:
+    """The format that is meant: the one that is named, else the one that the file's name ends with, else a table."""
+    if form is None and as_json:
+        return "json"
+    ending = Path(output or "").suffix.removeprefix(".")
+    return form or (ending if ending in FORMATS else "table")
+
+
 @contextmanager
-def _sink(output: str | None) -> Iterator[IO[str]]:
+def sink(output: str | None) -> Iterator[IO[str]]:
+    """Standard output, or a file that appears whole or not at all.
+
+    Raises:
+        ConfigError: the file can't be written.
+    """
     if output is None:
         yield sys.stdout
         sys.stdout.flush()
@@ -199,7 +208,10 @@ def replacing(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o666 & ~_umask())
-        temporary.replace(path)
+        try:
+            temporary.replace(path)
+        except OSError as error:
+            raise ConfigError(f"{path} can't be written: {error.strerror}") from error
     finally:
         temporary.unlink(missing_ok=True)
 

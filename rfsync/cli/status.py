@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 import click
 
 from rfsync.cli.options import Options, make_command
-from rfsync.cli.output import age, ago, count, format_options, print_table, write_rows
+from rfsync.cli.output import age, ago, chosen_format, count, format_options, print_table, sink, write_rows
 
 if TYPE_CHECKING:
     from rfsync.history import ProjectStatus
@@ -41,12 +41,12 @@ def command(options: Options, max_age: timedelta | None, form: str | None, as_js
     engine = options.reader(config)
     rows = status(engine)
     now = datetime.now(UTC)
-    form = form or ("json" if as_json else "table")
-    if form == "table" and output is None:
-        print_status(rows, now)
+    form = chosen_format(form, output, as_json=as_json)
+    if form == "table":
+        with sink(output) as file:
+            print_status(rows, now, file)
     else:
-        names = [f.name for f in fields(ProjectStatus)]
-        write_rows(map(asdict, rows), names, "json" if form == "table" else form, output)
+        write_rows(map(asdict, rows), [f.name for f in fields(ProjectStatus)], form, output)
     return _late(rows, max_age, now)
 
 
@@ -63,10 +63,10 @@ def _late(rows: list[ProjectStatus], max_age: timedelta | None, now: datetime) -
     return 1 if late else 0
 
 
-def print_status(rows: list[ProjectStatus], now: datetime) -> None:
+def print_status(rows: list[ProjectStatus], now: datetime, file: IO[str]) -> None:
     """The table that people see."""
     if not rows:
-        click.echo("No project yet. Next: rfsync sync WORKSPACE/PROJECT")
+        click.echo("No project yet. Next: rfsync sync WORKSPACE/PROJECT", file=file)
         return
     numbers = ("BATCHES", "IMAGES", "JOBS", "FAILED")
     print_table(
@@ -87,7 +87,11 @@ def print_status(rows: list[ProjectStatus], now: datetime) -> None:
             for r in rows
         ],
         right=numbers,
+        file=file,
     )
     if len(rows) > 1:
-        totals = (sum(r.batches for r in rows), sum(r.images for r in rows), sum(r.num_jobs for r in rows))
-        click.echo(f"\n{len(rows)} projects: {totals[0]:,} batches, {totals[1]:,} images, {totals[2]:,} jobs")
+        counts = [(r.batches, r.images, r.num_jobs) for r in rows]
+        totals = [sum(column) for column in zip(*counts, strict=True)]
+        click.echo(
+            f"\n{len(rows)} projects: {totals[0]:,} batches, {totals[1]:,} images, {totals[2]:,} jobs", file=file
+        )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
@@ -50,6 +51,8 @@ def command(
     from rfsync.config import parse_target
     from rfsync.runs import Parts
 
+    # A service manager's way to say Ctrl-C. What is being written is finished, what is being fetched is given up.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     config = options.load()
     options.start_logging()
     # What is wrong with the configuration is found before anything is opened or asked.
@@ -62,11 +65,17 @@ def command(
     try:
         if not dry_run:
             store.abandon_dead_runs(_now())
-        jobs, failures = resolving.resolve(wanted, client)
+        jobs, failures = resolving.resolve(wanted, client, options.redact)
         if batch_ids:
             jobs = resolving.single(jobs, batch_ids)
         parts = Parts(
-            client, store, config.removals, _now, allow_removals=allow_removals, keep_changes=dry_run and not as_json
+            client,
+            store,
+            config.removals,
+            _now,
+            options.redact,
+            allow_removals=allow_removals,
+            keep_changes=dry_run and not as_json,
         )
         results = failures + _run(parts, jobs, config, quiet=as_json)
     finally:
@@ -105,7 +114,7 @@ def _progress(total: int, *, shown: bool) -> Iterator[Any]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from rfsync.cli.output import printable
+    from rfsync.printable import printable
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     bar = Progress(*columns, console=Console(stderr=True), transient=True)

@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from rfsync.cli.options import Options, make_command
-from rfsync.cli.output import printable
+from rfsync.printable import printable
 
 
 @make_command("verify", example="rfsync verify\nrfsync verify --database postgresql://rfsync@db/labels --json")

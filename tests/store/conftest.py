@@ -61,11 +61,14 @@ class Rig:
         digest = hashlib.sha256(body).hexdigest()
         return Response(200, bytearray(body), None, digest, self.now, 1, len(body))
 
+    def cancel(self) -> None:
+        """As ``client.Client.cancel``."""
+
     def sync(self, *, allow_removals: bool = False, batch_ids: tuple[str, ...] = (), minutes: float = 5) -> Result:
         """Lets time go by, and runs once."""
         self.now += timedelta(minutes=minutes)
         parts = Parts(
-            self, self.store, self.removals, lambda: self.now, allow_removals=allow_removals, keep_changes=True
+            self, self.store, self.removals, lambda: self.now, str, allow_removals=allow_removals, keep_changes=True
         )
         return sync(parts, Job("acme", self.project, Secret("key"), batch_ids=batch_ids))
 

@@ -144,7 +144,9 @@ def test_a_dry_store_writes_nothing_at_all(rig: Rig) -> None:
     rig.listed = [record("a", 6, 1), record("b", 1, 0)]
     tables = ("projects", "batches", "batch_changes", "project_daily", "sync_runs")
     before = [rig.rows(f"SELECT * FROM {table}") for table in tables]
-    parts = Parts(rig, Store(rig.database, NoLiveness(), dry=True), rig.removals, lambda: rig.now, keep_changes=True)
+    parts = Parts(
+        rig, Store(rig.database, NoLiveness(), dry=True), rig.removals, lambda: rig.now, str, keep_changes=True
+    )
     result = sync(parts, Job("acme", "widgets", Secret("key")))
     assert (result.outcome, result.run_id, result.tally.images_delta) == ("changed", None, 2)
     assert [c.batch_id for c in result.changes] == ["a", "b"]
