@@ -18,7 +18,7 @@ from typing import Annotated, Final
 import msgspec
 
 from rfsync._lenient import MAX_COUNT, MAX_ID_BYTES, MAX_SECONDS, Broken, read_json, read_name, read_record
-from rfsync.errors import BadResponse
+from rfsync.errors import BadResponse, FetchError
 from rfsync.printable import printable
 
 _BOM: Final = b"\xef\xbb\xbf"
@@ -293,13 +293,21 @@ def _no_list(body: bytes | bytearray, what: str) -> BadResponse:
     return BadResponse(f"the answer is JSON, but {what}", body=bytes(body[:_KEPT]))
 
 
-def excerpt(body: bytes, redact: Callable[[str], str]) -> str:
-    """How an answer begins, or the API's own words in it, in a line for people.
+def explained(error: FetchError, redact: Callable[[str], str]) -> str:
+    """What went wrong in a line for people, with how the answer begins where that says something.
 
     Args:
-        body: ``BadResponse.body``.
-        redact: takes secrets out. Before anything is cut off: half of a key is still half a key.
+        redact: takes secrets out.
     """
+    text = redact(str(error))
+    return (
+        text if not isinstance(error, BadResponse) or error.body is None else f"{text}: {_excerpt(error.body, redact)}"
+    )
+
+
+def _excerpt(body: bytes, redact: Callable[[str], str]) -> str:
+    """How an answer begins, or the API's own words in it."""
+    # Redacted before anything is cut off: half of a key is still half a key.
     said = error_message(body)
     if said:
         return f"the API says {shortened(redact(said), 300)!r}"

@@ -273,7 +273,7 @@ class Client:
                 error = BadResponse(f"the answer is longer than {limit:,} bytes: raise [api] max_response_bytes")
                 error.http_status, error.response_bytes = status, len(body)
                 raise error
-        if not body and not {"Content-Length", "Transfer-Encoding"} & set(answer.headers):
+        if not body and "Content-Length" not in answer.headers and "Transfer-Encoding" not in answer.headers:
             # Nothing says where this body ends, but the end of the connection: most likely the head was cut already.
             raise urllib3.exceptions.ProtocolError("the answer ended with its head")
         return Response(200, body, answer.headers.get("ETag"), digest.hexdigest(), sent_at, 0, len(body))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from rfsync.answers import parse
+from rfsync.answers import explained, parse
 from rfsync.config import Config, WorkspaceConfig
 from rfsync.errors import ConfigError, ErrorKind, FetchError, RfsyncError
 from rfsync.keys import FoundKey, find_key, readable_by_others
@@ -45,6 +45,7 @@ def diagnose(
     config: Config,
     file: Path | None,
     fetcher: Fetcher,
+    redact: Callable[[str], str],
     database: Callable[[], str],
     database_name: str,
     env: Mapping[str, str],
@@ -53,22 +54,26 @@ def diagnose(
 
     Args:
         file: where the configuration is from; None: there is no file.
+        redact: takes secrets out of what is shown.
         database: looks at the database and says what it found, or raises.
         database_name: its URL for people.
     """
     where = str(file) if file is not None else "no file"
-    found = f"{len(config.workspaces)} workspaces" if config.workspaces else "no [[workspaces]]: name TARGETs"
-    yield Check("configuration", where, True, "all defaults" if file is None else found)
+    number = len(config.workspaces)
+    tables = f"{number} workspace{'s' if number > 1 else ''}" if number else "no [[workspaces]]: name TARGETs"
+    yield Check("configuration", where, True, "all defaults" if file is None else tables)
     try:
         yield Check("database", database_name, True, database())
     except RfsyncError as error:
         message, _, remedy = str(error).partition(": ")
         yield Check("database", database_name, False, str(error), remedy or message)
     for workspace in config.workspaces:
-        yield from _workspace(workspace, fetcher, env)
+        yield from _workspace(workspace, fetcher, redact, env)
 
 
-def _workspace(workspace: WorkspaceConfig, fetcher: Fetcher, env: Mapping[str, str]) -> Iterator[Check]:
+def _workspace(
+    workspace: WorkspaceConfig, fetcher: Fetcher, redact: Callable[[str], str], env: Mapping[str, str]
+) -> Iterator[Check]:
     try:
         key = find_key(workspace, env)
     except ConfigError as error:
@@ -78,16 +83,18 @@ def _workspace(workspace: WorkspaceConfig, fetcher: Fetcher, env: Mapping[str, s
     try:
         jobs = discover(workspace, key.key, fetcher)
     except FetchError as error:
-        yield Check("workspace", workspace.id, False, f"{error.kind}: {error}", _REMEDIES.get(error.kind))
+        yield Check(
+            "workspace", workspace.id, False, f"{error.kind}: {explained(error, redact)}", _REMEDIES[error.kind]
+        )
         if workspace.discovers:
             return
         jobs = []
     else:
-        yield Check("workspace", workspace.id, True, f"{len(jobs)} projects in it")
+        yield Check("workspace", workspace.id, True, f"{len(jobs)} project{'' if len(jobs) == 1 else 's'} in it")
     if not workspace.discovers:
         jobs = [Job(workspace.id, p, key.key) for p in workspace.projects if not workspace.excludes(p)]
     for job in jobs:
-        yield _project(job, fetcher)
+        yield _project(job, fetcher, redact)
 
 
 def _key(workspace: WorkspaceConfig, key: FoundKey) -> Check:
@@ -97,11 +104,11 @@ def _key(workspace: WorkspaceConfig, key: FoundKey) -> Check:
     return Check("key", workspace.id, True, f"from {key.source}")
 
 
-def _project(job: Job, fetcher: Fetcher) -> Check:
+def _project(job: Job, fetcher: Fetcher, redact: Callable[[str], str]) -> Check:
     try:
         answer = parse(fetcher.get(job.workspace, job.project, "batches", key=job.key).body)
     except FetchError as error:
-        return Check("project", str(job), False, f"{error.kind}: {error}", _REMEDIES.get(error.kind))
+        return Check("project", str(job), False, f"{error.kind}: {explained(error, redact)}", _REMEDIES[error.kind])
     images = sum(batch.images or 0 for batch in answer.batches)
     found = f"{len(answer.batches):,} batches, {images:,} images"
     if answer.rejected:

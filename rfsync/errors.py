@@ -92,7 +92,7 @@ class BadResponse(FetchError):
     Attributes:
         rejected: the number of records that broke the rules, where it came to that.
         body: how the answer begins, as it came; None: that says nothing. It may show anything, a key too, so that
-            ``answers.excerpt`` has to be asked for what of it can be shown.
+            ``answers.explained`` has to be asked for what of it can be shown.
     """
 
     def __init__(self, message: str, *, rejected: int = 0, body: bytes | None = None) -> None:

@@ -1,9 +1,8 @@
 """PostgreSQL: the references of the two large tables, checked once a statement instead of once a row.
 
 What these triggers refuse is what foreign keys would refuse, with the same error; SQLite has the foreign keys
-themselves. PostgreSQL checks a foreign key row by row, and of the first load of a large project that is more than half
-the time (``docs/performance.md`` has the numbers). The rows of one observation all have the same project and run, so
-asking once is enough.
+themselves. PostgreSQL checks a foreign key row by row, and that would be the larger part of a large project's first
+load. The rows of one observation all have the same project and run, so asking once is enough.
 """
 
 from __future__ import annotations

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 
-from rfsync.answers import excerpt
+from rfsync.answers import explained
 from rfsync.errors import BadResponse, Cancelled, DatabaseError, ErrorKind, FetchError
 from rfsync.observation import observe
 from rfsync.refresh import refresh
@@ -30,7 +30,7 @@ def sync(parts: Parts, job: Job) -> Result:
             response_bytes=error.response_bytes,
             rejected=error.rejected if isinstance(error, BadResponse) else 0,
             error_kind=error.kind,
-            error=_explained(parts, error),
+            error=explained(error, parts.redact),
         )
     except DatabaseError as error:
         row = RunRow("failed", error_kind=ErrorKind.DATABASE, error=str(error))
@@ -40,13 +40,6 @@ def sync(parts: Parts, job: Job) -> Result:
         _fail(parts, run, job, RunRow("abandoned", error="asked to stop"))
         raise
     return _fail(parts, run, job, row)
-
-
-def _explained(parts: Parts, error: FetchError) -> str:
-    text = str(error)
-    if isinstance(error, BadResponse) and error.body is not None:
-        text += f": {excerpt(error.body, parts.redact)}"
-    return parts.redact(text)
 
 
 def _fail(parts: Parts, run: Run, job: Job, row: RunRow) -> Result:

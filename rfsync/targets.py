@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from rfsync.answers import parse_projects
+from rfsync.answers import explained, parse_projects
 from rfsync.config import Config, Target, WorkspaceConfig
 from rfsync.errors import ConfigError, FetchError
 from rfsync.keys import find_key
@@ -22,8 +22,10 @@ class Wanted:
 
     workspace: WorkspaceConfig
     key: Secret
-    #: Project ids; None: all that the workspace has, but for the excluded.
-    projects: tuple[str, ...] | None
+    #: Project ids, excluded ones too where they were named.
+    projects: tuple[str, ...]
+    #: Whether all others that the workspace has are wanted too, but for the excluded.
+    discover: bool
 
 
 def wanted(config: Config, targets: Sequence[Target], env: Mapping[str, str]) -> list[Wanted]:
@@ -38,24 +40,23 @@ def wanted(config: Config, targets: Sequence[Target], env: Mapping[str, str]) ->
                 "nothing to sync: name a TARGET such as acme/widgets, or write [[workspaces]] tables (rfsync init)"
             )
         targets = [Target(workspace.id, None) for workspace in config.workspaces]
-    projects: dict[str, dict[str, None] | None] = {}
+    whole: dict[str, bool] = {}
+    named: dict[str, dict[str, None]] = {}
     for target in targets:
-        if target.project is None:
-            workspace = config.workspace(target.workspace)
-            names = None if workspace.discovers else [p for p in workspace.projects if not workspace.excludes(p)]
+        workspace = config.workspace(target.workspace)
+        names = named.setdefault(workspace.id, {})
+        if target.project is not None:
+            names[target.project] = None
+        elif workspace.discovers:
+            whole[workspace.id] = True
         else:
-            names = [target.project]
-        before = projects.get(target.workspace, {})
-        # All of a workspace covers each of its projects.
-        projects[target.workspace] = None if names is None or before is None else {**before, **dict.fromkeys(names)}
-    for workspace_id, chosen in projects.items():
-        if chosen is not None and not chosen:
-            raise ConfigError(
-                f"workspace {workspace_id!r} has no project to sync: its exclude leaves none of its projects"
-            )
+            listed = [p for p in workspace.projects if not workspace.excludes(p)]
+            if not listed:
+                raise ConfigError(f"workspace {workspace.id!r} has no project to sync: its exclude leaves none")
+            names.update(dict.fromkeys(listed))
     return [
-        Wanted(config.workspace(w), find_key(config.workspace(w), env).key, None if p is None else tuple(p))
-        for w, p in projects.items()
+        Wanted(config.workspace(w), find_key(config.workspace(w), env).key, tuple(names), whole.get(w, False))
+        for w, names in named.items()
     ]
 
 
@@ -65,20 +66,18 @@ def resolve(wanted: Iterable[Wanted], fetcher: Fetcher, redact: Callable[[str], 
     failures: list[Result] = []
     for want in wanted:
         workspace = want.workspace.id
-        if want.projects is not None:
-            jobs += [Job(workspace, project, want.key) for project in want.projects]
-            continue
+        found: list[Job] = []
         try:
-            jobs += discover(want.workspace, want.key, fetcher)
+            if want.discover:
+                found = discover(want.workspace, want.key, fetcher)
         except FetchError as error:
-            text = redact(f"its projects can't be listed: {error}")
-            log.warning("%s: %s: %s", workspace, error.kind, text)
-            failures.append(
-                Result(
-                    workspace, "*", "failed",
-                    attempts=error.attempts, error_kind=error.kind, error=text,
-                )
-            )  # fmt: skip
+            text = f"its projects can't be listed: {explained(error, redact)}"
+            log.warning("%s: %s (%s)", workspace, text, error.kind)
+            failed = Result(workspace, "*", "failed", attempts=error.attempts, error_kind=error.kind, error=text)
+            failures.append(failed)
+        there = {job.project for job in found}
+        jobs += [Job(workspace, project, want.key) for project in want.projects if project not in there]
+        jobs += found
     return jobs, failures
 
 

@@ -5,6 +5,7 @@ structlog is imported when the first line is written: a sync that has nothing to
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 from typing import Any, Final
@@ -46,8 +47,9 @@ class _StderrHandler(logging.Handler):
             sys.stderr.flush()
         except Exception:
             # A line that can't be written must not end the sync that wrote it. The standard library's way of saying so
-            # would show the arguments, secrets and all.
-            sys.stderr.write(f"rfsync: a log line of {record.pathname}:{record.lineno} could not be written\n")
+            # would show the arguments, secrets and all. If not even this can be written, there is nobody to tell.
+            with contextlib.suppress(OSError, ValueError):
+                sys.stderr.write(f"rfsync: a log line of {record.pathname}:{record.lineno} could not be written\n")
 
 
 def _formatter(form: str) -> logging.Formatter:

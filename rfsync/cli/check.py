@@ -34,7 +34,10 @@ def command(options: Options, as_json: bool) -> int:
     name = str(options.url(config))
     client = Client(config.api, options.redact, lambda: datetime.now(UTC))
     try:
-        checks = diagnose(config, options.file(), client, lambda: _database(options, config), name, os.environ)
+        checks = diagnose(
+            *(config, options.file(), client, options.redact),
+            *(lambda: _database(options, config), name, os.environ),
+        )
         shown = list(checks) if as_json else list(_shown(checks))
     finally:
         client.close()

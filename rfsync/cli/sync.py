@@ -57,7 +57,7 @@ def command(
     options.start_logging()
     # What is wrong with the configuration is found before anything is opened or asked.
     wanted = resolving.wanted(config, [parse_target(t) for t in targets], os.environ)
-    if batch_ids and (len(wanted) != 1 or wanted[0].projects is None or len(wanted[0].projects) != 1):
+    if batch_ids and (len(wanted) != 1 or wanted[0].discover or len(wanted[0].projects) != 1):
         resolving.single((), batch_ids)
     started_at = _now()
     store = options.store(config, dry=dry_run)
