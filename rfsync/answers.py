@@ -164,7 +164,7 @@ def parse_projects(body: bytes | bytearray) -> tuple[dict[str, str | None], list
         # Roboflow's id is "workspace/project"; only the last part is the project's own.
         path = entry.get("id") if isinstance(entry, dict) else None
         project = path.rpartition("/")[2] if isinstance(path, str) else ""
-        if not project or not project.isprintable() or project in {".", ".."}:
+        if not project or not project.isprintable() or project in {".", ".."} or set(project) & set(" ?#\\*"):
             skipped.append(f"number {position} in the answer has no usable id")
             continue
         projects[project] = read_name(entry.get("name"))

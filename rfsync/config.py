@@ -241,7 +241,9 @@ def _tables(value: object) -> Iterable[dict[str, Any]]:
 
 
 _DURATION_KEYS: Final = (("schedule", "every"), ("schedule", "jitter"), ("retention", "unchanged_runs"))
-_DURATION: Final = re.compile(r"(\d{1,9})([smhd])")
+_DURATION: Final = re.compile(r"([0-9]{1,9})([smhd])")
+#: A hundred years: what is longer can't be counted back from today.
+_LONGEST: Final = timedelta(days=36_500)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
 
@@ -254,10 +256,10 @@ def parse_duration(text: str) -> timedelta:
     match = _DURATION.fullmatch(text.strip())
     if match is None:
         raise ValueError(f"{text!r} is no duration: write 90s, 5m, 12h or 30d")
-    try:
-        return timedelta(**{_UNITS[match[2]]: int(match[1])})
-    except OverflowError as error:
-        raise ValueError(f"{text!r} is too long a duration") from error
+    duration = timedelta(**{_UNITS[match[2]]: int(match[1])})
+    if duration > _LONGEST:
+        raise ValueError(f"{text!r} is too long a duration: at most {_LONGEST.days}d")
+    return duration
 
 
 def _read_durations(raw: dict[str, Any]) -> None:
@@ -294,6 +296,8 @@ def _explain(message: str, raw: Mapping[str, Any]) -> str:
     missing = re.fullmatch(r"Object missing required field `(.*)`", what)
     if missing:
         return f"{_table(names)}: {missing[1]} is missing"
+    if what.startswith("Invalid enum value"):  # the value may be a key, pasted into the wrong place
+        what = 'must be "bearer" or "query"'
     what = what[:1].lower() + what[1:]
     if len(names) == 1 and not isinstance(raw.get(names[0]), (dict, list)):
         return f"[{names[0]}] must be a table: {what}"

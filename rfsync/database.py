@@ -49,12 +49,12 @@ class DatabaseUrl:
         """Cut into pairs of what comes before and a value, and whether the value is secret."""
         if self.path is not None:
             return [(self.text, "", False)]
-        head, mark, query = self.text.partition("?")
-        user, at, rest = head.rpartition("@")
-        name, colon, password = user.removeprefix("postgresql://").partition(":")
-        parts = [(f"postgresql://{name}{colon}", password, True), (f"{at}{rest}{mark}", "", False)]
-        if not at:
-            parts = [(f"{head}{mark}", "", False)]
+        rest = self.text.removeprefix("postgresql://")
+        # As libpq reads it: the last @ before the first slash ends who it is, whatever stands before it.
+        user, at, _ = rest.partition("/")[0].rpartition("@")
+        name, colon, password = user.partition(":")
+        address, mark, query = rest.removeprefix(f"{user}{at}").partition("?")
+        parts = [(f"postgresql://{name}{colon}", password, True), (f"{at}{address}{mark}", "", False)]
         for number, pair in enumerate(query.split("&")):
             key, equals, value = pair.partition("=")
             parts.append((f"{'&' if number else ''}{key}{equals}", value, "pass" in unquote(key).lower()))
@@ -82,8 +82,10 @@ def parse_url(text: str) -> DatabaseUrl:
             raise ConfigError("[database] url names no file: a history in memory is lost at exit; write sqlite:///FILE")
         return DatabaseUrl("sqlite", text, Path(name))
     if scheme in {"postgresql", "postgres", "postgresql+psycopg"}:
+        hosts = rest.partition("/")[0].rpartition("@")[2].partition("?")[0]
         try:
-            urlsplit(f"postgresql://{rest}").port  # noqa: B018 asked for what it raises
+            for host in hosts.split(","):  # libpq takes more than one
+                urlsplit(f"//{host}").port  # noqa: B018 asked for what it raises
         except ValueError:
             raise ConfigError("[database] url can't be read: its host or port is wrong") from None
         return DatabaseUrl("postgresql", f"postgresql://{rest}")
@@ -224,6 +226,26 @@ def _percent(sql: str) -> str:
     return re.sub(r"(?<!:):([a-z]\w*)", r"%(\1)s", sql.replace("%", "%%"))
 
 
+def _psycopg() -> Any:
+    try:
+        import psycopg
+    except ImportError:
+        raise ConfigError("PostgreSQL needs its driver: pip install 'rfsync[postgres]'") from None
+    return psycopg
+
+
+def connect_postgres(url: DatabaseUrl) -> Any:
+    """A connection of psycopg, in autocommit mode and in UTC.
+
+    Raises:
+        ConfigError: the driver is not installed.
+    """
+    driver = _psycopg().connect(url.text, connect_timeout=CONNECT_SECONDS, application_name="rfsync", autocommit=True)
+    # In another zone the last hours of the year 9999 would be in a year that Python does not have.
+    driver.execute("SET TIME ZONE 'UTC'")
+    return driver
+
+
 class PostgresDatabase:
     """A PostgreSQL database, with a connection for each thread that uses it.
 
@@ -240,11 +262,7 @@ class PostgresDatabase:
     _TRUSTED: Final = 30.0
 
     def __init__(self, url: DatabaseUrl, *, read_only: bool = False) -> None:
-        try:
-            import psycopg
-        except ImportError:
-            raise ConfigError("PostgreSQL needs its driver: pip install 'rfsync[postgres]'") from None
-        self._psycopg: Any = psycopg
+        self._psycopg: Any = _psycopg()
         self._url = url
         self._read_only = read_only
         self._local = threading.local()
@@ -253,13 +271,9 @@ class PostgresDatabase:
 
     def connect(self) -> Any:
         """A new connection of the driver, which ``close`` closes too."""
-        driver = self._psycopg.connect(
-            self._url.text, connect_timeout=CONNECT_SECONDS, application_name="rfsync", autocommit=True
-        )
+        driver = connect_postgres(self._url)
         with self._guard:
             self._open.append(driver)
-        # In another zone the last hours of the year 9999 would be in a year that Python does not have.
-        driver.execute("SET TIME ZONE 'UTC'")
         return driver
 
     @contextmanager

@@ -6,9 +6,9 @@ import sqlite3
 from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.pool import ConnectionPoolEntry, NullPool
+from sqlalchemy.pool import NullPool
 
-from rfsync.database import CONNECT_SECONDS, DatabaseUrl, open_sqlite
+from rfsync.database import DatabaseUrl, connect_postgres, open_sqlite
 from rfsync.errors import ConfigError, DatabaseError
 
 
@@ -25,23 +25,17 @@ def open_engine(url: DatabaseUrl, *, read_only: bool) -> Engine:
     """
     if url.path is not None:
         return _open_sqlite(url, read_only=read_only)
+
+    def connect() -> Any:
+        driver = connect_postgres(url)
+        driver.autocommit = False
+        driver.read_only = read_only
+        return driver
+
     try:
-        engine = create_engine(
-            url.text.replace("postgresql://", "postgresql+psycopg://", 1),
-            poolclass=NullPool,
-            connect_args={"connect_timeout": CONNECT_SECONDS, "application_name": "rfsync"},
-            hide_parameters=True,
-        )
+        return create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool, hide_parameters=True)
     except ImportError:
         raise ConfigError("PostgreSQL needs its driver: pip install 'rfsync[postgres]'") from None
-
-    @event.listens_for(engine, "connect")
-    def _set_up(connection: Any, _: ConnectionPoolEntry) -> None:
-        connection.execute("SET TIME ZONE 'UTC'")  # as database.PostgresDatabase.connect
-        connection.commit()
-        connection.read_only = read_only
-
-    return engine
 
 
 def _open_sqlite(url: DatabaseUrl, *, read_only: bool) -> Engine:

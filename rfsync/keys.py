@@ -38,17 +38,19 @@ def find_key(workspace: WorkspaceConfig, env: Mapping[str, str]) -> FoundKey:
         tried.append(f"${variable} is not set")
     if workspace.api_key_file:
         path = Path(workspace.api_key_file)
+        # What does not look like a path may be the key itself, pasted into the wrong place.
+        shown = str(path) if {"/", "."} & set(workspace.api_key_file) else "the file that api_key_file names"
         try:
             path = path.expanduser()
             text = path.read_text()
         except UnicodeDecodeError:
-            tried.append(f"{path} can't be read (not text)")
+            tried.append(f"{shown} can't be read (not text)")
         except (OSError, ValueError, RuntimeError) as error:  # no file, no file's name, no such home
-            tried.append(f"{path} can't be read ({getattr(error, 'strerror', None) or error})")
+            tried.append(f"{shown} can't be read ({getattr(error, 'strerror', None) or error})")
         else:
             if text.strip():
                 return _checked(text, str(path))
-            tried.append(f"{path} is empty")
+            tried.append(f"{shown} is empty")
     path = _official_file(env)
     key = _official_key(path, workspace.id)
     if key:

@@ -159,10 +159,19 @@ class _Observation:
             if difference.missing and not last:
                 if verdict.ask:
                     return difference.missing
-                confirmed = Confirmed(frozenset(b.id for b in difference.missing))
+                confirmed = self._believed(difference.missing)
                 difference = self._diff(transaction, confirmed)
             self._write(transaction, difference, confirmed)
         return []
+
+    def _believed(self, missing: list[Batch]) -> Confirmed:
+        """What is made of missing batches that are too many to be asked for."""
+        nameless = sum(rejected.id is None for rejected in self._answer.rejected)
+        if nameless and not self._parts.allow_removals:
+            # Each of those records may be one of the missing batches, and nobody can say of which.
+            why = f"{nameless} rejected records have no usable id"
+            return Confirmed(doubtful={batch.id: why for batch in missing})
+        return Confirmed(frozenset(batch.id for batch in missing))
 
     def _judge(self, state: ProjectState, missing: list[Batch], confirmed: Confirmed) -> Accepted | Refused:
         if confirmed.gone or confirmed.answered or confirmed.doubtful:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 from rfsync.answers import explained, parse_projects
 from rfsync.config import Config, Target, WorkspaceConfig
-from rfsync.errors import ConfigError, FetchError
+from rfsync.errors import BadResponse, ConfigError, FetchError
 from rfsync.keys import find_key
 from rfsync.runs import Fetcher, Job, Result
 from rfsync.secrets import Secret
@@ -88,7 +88,11 @@ def discover(workspace: WorkspaceConfig, key: Secret, fetcher: Fetcher) -> list[
         FetchError: the workspace can't be read; a 404 names it.
     """
     response = fetcher.get(workspace.id, key=key)
-    projects, skipped = parse_projects(response.body)
+    try:
+        projects, skipped = parse_projects(response.body)
+    except BadResponse as error:
+        error.attempts, error.http_status = response.attempts, response.status
+        raise
     for reason in skipped:
         log.warning("%s: a project is left out: %s", workspace.id, reason)
     jobs = [Job(workspace.id, id_, key, name) for id_, name in projects.items() if not workspace.excludes(id_)]

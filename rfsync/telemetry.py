@@ -48,7 +48,7 @@ class _StderrHandler(logging.Handler):
         except Exception:
             # A line that can't be written must not end the sync that wrote it. The standard library's way of saying so
             # would show the arguments, secrets and all. If not even this can be written, there is nobody to tell.
-            with contextlib.suppress(OSError, ValueError):
+            with contextlib.suppress(OSError, ValueError, AttributeError):
                 sys.stderr.write(f"rfsync: a log line of {record.pathname}:{record.lineno} could not be written\n")
 
 

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import sys
 import traceback
 from importlib import import_module
+from pathlib import Path
 
 import click
 
@@ -71,6 +73,9 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line and returns its exit code. The one place where errors become messages."""
+    # Started with >&- or 2>&-, Python has no such stream at all, and whatever writes to it would crash.
+    sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 for as long as the process lives
+    sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 for as long as the process lives
     options = Options()
     try:
         code = cli.main(arguments, prog_name="rfsync", standalone_mode=False, obj=options)
@@ -82,7 +87,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 130
     except BrokenPipeError:
         # Whoever read our output has had enough of it. Python would complain once more when it closes the stream.
-        sys.stdout = None
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     except ConfigError as error:
         _say(options, printable(f"error: {error}"))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import io
 import json
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -13,7 +15,7 @@ from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from itertools import chain
 from pathlib import Path
-from typing import IO, Any, Final, TypeVar
+from typing import IO, Any, Final, TypeVar, get_args, get_type_hints
 
 import click
 
@@ -112,23 +114,24 @@ def format_options(function: _F) -> _F:
     return function
 
 
-def write_rows(rows: Iterable[Mapping[str, Any]], fields: Sequence[str], form: str, output: str | None) -> None:
+def write_rows(rows: Iterable[Any], kind: type[Any], form: str, output: str | None) -> None:
     """Writes rows as json, jsonl, csv or parquet.
 
     Args:
-        fields: the columns, in order.
+        rows: of the dataclass ``kind``, whose fields are the columns.
         output: a file, which appears whole or not at all; None: standard output.
 
     Raises:
         ConfigError: parquet without pyarrow or without a file, or the file can't be written.
     """
+    names = [field.name for field in dataclasses.fields(kind)]
+    records = ({name: getattr(row, name) for name in names} for row in rows)
     if form == "parquet":
         if output is None:
             raise ConfigError("--format parquet needs a file: -o FILE.parquet")
-        _write_parquet(rows, fields, output)
+        _write_parquet(records, kind, output)
         return
-    writers = {"json": _json_lines, "jsonl": _jsonl_lines, "csv": _csv_lines}
-    lines = writers[form](rows, fields)
+    lines = {"json": _json_lines, "jsonl": _jsonl_lines, "csv": _csv_lines}[form](records, names)
     with sink(output) as file:
         for line in lines:
             file.write(line)
@@ -158,15 +161,23 @@ def _csv_lines(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> Iter
         buffer.truncate()
 
 
-def _write_parquet(rows: Iterable[Mapping[str, Any]], fields: Sequence[str], output: str) -> None:
+def _write_parquet(records: Iterable[Mapping[str, Any]], kind: type[Any], output: str) -> None:
     try:
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError:
         raise ConfigError("--format parquet needs pyarrow: pip install 'rfsync[parquet]'") from None
-    table = pa.Table.from_pylist([{f: row[f] for f in fields} for row in rows])
+    types = {str: pa.string(), int: pa.int64(), bool: pa.bool_(), datetime: pa.timestamp("us", "UTC")}
+    # Not inferred from the rows: a column in which all is NULL has its type too, and so has one without any row.
+    schema = pa.schema([(name, types[_inner(hint)]) for name, hint in get_type_hints(kind).items()])
+    table = pa.Table.from_pylist(list(records), schema=schema)
     with replacing(Path(output)) as temporary:
         parquet.write_table(table, temporary)
+
+
+def _inner(hint: Any) -> Any:
+    """``str`` for ``str | None``."""
+    return next((part for part in get_args(hint) if part is not type(None)), hint)
 
 
 def chosen_format(form: str | None, output: str | None, *, as_json: bool) -> str:
@@ -199,21 +210,24 @@ def replacing(path: Path) -> Iterator[Path]:
     Raises:
         ConfigError: it can't be written there.
     """
+    path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
+    mode = path.stat().st_mode if path.exists() else None
+    if mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+        yield path  # a device or a pipe: nothing can take its place
+        return
+    temporary: Path | None = None
     try:
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.absolute().parent)
+        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
-    except OSError as error:
-        raise ConfigError(f"{path} can't be written: {error.strerror}") from error
-    temporary = Path(name)
-    try:
+        temporary = Path(name)
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
-        try:
-            temporary.replace(path)
-        except OSError as error:
-            raise ConfigError(f"{path} can't be written: {error.strerror}") from error
+        temporary.chmod(0o666 & ~_umask() if mode is None else stat.S_IMODE(mode))
+        temporary.replace(path)
+    except OSError as error:
+        raise ConfigError(f"{path} can't be written: {error.strerror or error}") from error
     finally:
-        temporary.unlink(missing_ok=True)
+        if temporary is not None:
+            temporary.unlink(missing_ok=True)
 
 
 def _umask() -> int:

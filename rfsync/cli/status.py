@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import asdict, fields
 from datetime import UTC, datetime, timedelta
 from typing import IO, TYPE_CHECKING
 
@@ -46,7 +45,7 @@ def command(options: Options, max_age: timedelta | None, form: str | None, as_js
         with sink(output) as file:
             print_status(rows, now, file)
     else:
-        write_rows(map(asdict, rows), [f.name for f in fields(ProjectStatus)], form, output)
+        write_rows(rows, ProjectStatus, form, output)
     return _late(rows, max_age, now)
 
 

@@ -173,3 +173,18 @@ def test_driver_errors_are_translated_without_their_context(rig: Rig) -> None:
     assert caught.value.__context__ is None
     assert "asking" not in str(caught.value)
     assert str(caught.value).startswith("testing: ")
+
+
+def test_missing_batches_that_a_nameless_record_may_be_are_not_taken_for_removed(rig: Rig) -> None:
+    stored = [record(f"b{i:02d}", 1, 1) for i in range(60)]
+    rig.listed = stored
+    rig.sync()
+    nameless: list[dict[str, object]] = [{"id": 5} for _ in range(30)]
+    rig.listed = [*stored[:30], *nameless]
+    assert rig.sync().outcome == "refused"
+    second = rig.sync()
+    assert (second.outcome, second.tally.removed, len(rig.state())) == ("unchanged", 0, 60)
+    assert second.error is not None
+    assert "30 rejected records have no usable id" in second.error
+    assert rig.rows("SELECT fingerprint FROM projects") == [(None,)]
+    assert rig.sync(allow_removals=True).tally.removed == 30
