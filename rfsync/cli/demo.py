@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import shutil
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -22,8 +24,8 @@ _PROJECTS = ("widgets", "gears", "scratch-tests")
 
 _NEXT = f"""
 Next, look at it:
-  rfsync status --database sqlite:///{_DATABASE}
-  rfsync verify --database sqlite:///{_DATABASE}
+  COMMAND status --database sqlite:///{_DATABASE}
+  COMMAND verify --database sqlite:///{_DATABASE}
   sqlite3 {_DATABASE}, or any other tool that reads SQLite, with for example
 
   -- what happened last, batch by batch
@@ -37,7 +39,7 @@ Next, look at it:
   SELECT project, batch_id, name, images, num_jobs FROM batch_history
   WHERE valid_from <= datetime('now', '-7 days') AND (valid_to > datetime('now', '-7 days') OR valid_to IS NULL);
 
-Then the real thing: ROBOFLOW_API_KEY=… rfsync sync WORKSPACE/PROJECT
+Then the real thing: ROBOFLOW_API_KEY=… COMMAND sync WORKSPACE/PROJECT
 """  # noqa: S608 text to read, executed by nobody here
 
 
@@ -51,7 +53,9 @@ def command(options: Options, seed: int) -> int:
     options.start_logging()
     failed = tour(options, datetime.now(UTC).replace(minute=0, second=0, microsecond=0), seed)
     _show(options)
-    click.echo(_NEXT.rstrip())
+    # As it can be typed: `make demo` has a virtual environment that is not on the path.
+    called = "rfsync" if shutil.which("rfsync") else os.path.relpath(sys.argv[0])
+    click.echo(_NEXT.rstrip().replace("COMMAND", called))
     return 1 if failed else 0
 
 
