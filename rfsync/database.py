@@ -185,8 +185,7 @@ class SqliteDatabase:
 
 def open_sqlite(path: Path | None, *, read_only: bool) -> sqlite3.Connection:
     """A connection of the standard library's driver, set up so that readers and the sync don't block each other."""
-    # Not mode=ro for readers: in WAL mode even they have to make the shared-memory file, and to take it away again.
-    uri = ":memory:" if path is None else f"file:{quote(str(path.absolute()))}?mode={'rw' if read_only else 'rwc'}"
+    uri = ":memory:" if path is None else f"file:{quote(str(path.absolute()))}?mode={_mode(path, read_only=read_only)}"
     # isolation_level=None: the driver begins no transaction of its own accord.
     driver = sqlite3.connect(
         uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
@@ -204,6 +203,14 @@ def open_sqlite(path: Path | None, *, read_only: bool) -> sqlite3.Connection:
         driver.close()
         raise
     return driver
+
+
+def _mode(path: Path, *, read_only: bool) -> str:
+    if not read_only:
+        return "rwc"
+    # A reader that could write would, when it is the last to close, write what a killed process left in the log into
+    # the file. One that can't would leave behind the log that it has to make where there is none.
+    return "ro" if path.with_name(path.name + "-wal").exists() else "rw"
 
 
 class _PostgresConnection:

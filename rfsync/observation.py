@@ -194,7 +194,8 @@ class _Observation:
         at = observed_at(transaction.state, self._response.sent_at)
         tally = transaction.apply(difference.changes, at)
         doubtful = {b.id: confirmed.doubtful.get(b.id, "not asked for") for b in difference.missing}
-        whole = not doubtful and not self._answer.rejected
+        # While a batch that exists is not listed, the list alone does not say all: each poll has to ask for it again.
+        whole = not doubtful and not self._answer.rejected and not confirmed.answered
         state = replace(
             transaction.state,
             observed_at=at,

@@ -72,6 +72,16 @@ FROM (SELECT c.*, coalesce(lag(c.images) OVER w, 0) AS before_images,
 WHERE images <> before_images + images_delta OR num_jobs <> before_jobs + num_jobs_delta
     OR (change = 'added') <> (before_change IS NULL)
     OR (change = 'restored') <> (before_change IS NOT NULL AND before_change = 'removed')""",
+    "a change is of a batch that is there": """
+SELECT c.project_id, 'batch ' || c.batch_id AS what, 'a row' AS expected, 'none' AS found
+FROM batch_changes c LEFT JOIN batches b ON b.project_id = c.project_id AND b.batch_id = c.batch_id
+WHERE b.batch_id IS NULL GROUP BY c.project_id, c.batch_id""",
+    "a batch's name is that of its last change": """
+SELECT b.project_id, 'batch ' || b.batch_id AS what, coalesce(c.name, 'none') AS expected,
+    coalesce(b.name, 'none') AS found
+FROM batches b JOIN batch_changes c
+    ON c.project_id = b.project_id AND c.batch_id = b.batch_id AND c.observed_at = b.changed_at
+WHERE b.name <> c.name OR (b.name IS NULL) <> (c.name IS NULL)""",
     "a batch's times are those of its changes": """
 SELECT b.project_id, 'batch ' || b.batch_id AS what,
     'first ' || l.first_at || ', last ' || l.last_at AS expected,
@@ -123,20 +133,27 @@ WHERE batches <> sum_batches OR images <> sum_images OR num_jobs <> sum_jobs""",
     "a day has changes": """
 SELECT d.project_id, 'day ' || d.day AS what, 'changes on it' AS expected, 'none' AS found
 FROM project_daily d
-WHERE d.changes <> (SELECT count(*) FROM batch_changes c WHERE c.project_id = d.project_id AND {day} = d.day)""",
+WHERE d.changes = 0
+    OR d.changes <> (SELECT count(*) FROM batch_changes c WHERE c.project_id = d.project_id AND {day} = d.day)""",
     "a run's sums are those of its changes": """
 SELECT r.project_id, 'run ' || r.id AS what,
-    coalesce(l.changes, 0) || ' changes, images ' || coalesce(l.images, 0) || ', jobs ' || coalesce(l.jobs, 0)
+    '+' || coalesce(l.added, 0) || ' ~' || coalesce(l.changed, 0) || ' -' || coalesce(l.removed, 0) || ' '
+    || coalesce(l.restored, 0) || ' restored, images ' || coalesce(l.images, 0) || ', jobs ' || coalesce(l.jobs, 0)
     AS expected,
-    (r.added + r.changed + r.removed + r.restored) || ' changes, images ' || r.images_delta || ', jobs '
-    || r.num_jobs_delta AS found
+    '+' || r.added || ' ~' || r.changed || ' -' || r.removed || ' ' || r.restored || ' restored, images '
+    || r.images_delta || ', jobs ' || r.num_jobs_delta || ', ' || r.outcome AS found
 FROM sync_runs r LEFT JOIN (
-    SELECT run_id, count(*) AS changes, sum(images_delta) AS images, sum(num_jobs_delta) AS jobs
+    SELECT run_id, sum(CASE WHEN change = 'added' THEN 1 ELSE 0 END) AS added,
+        sum(CASE WHEN change = 'changed' THEN 1 ELSE 0 END) AS changed,
+        sum(CASE WHEN change = 'removed' THEN 1 ELSE 0 END) AS removed,
+        sum(CASE WHEN change = 'restored' THEN 1 ELSE 0 END) AS restored,
+        sum(images_delta) AS images, sum(num_jobs_delta) AS jobs
     FROM batch_changes GROUP BY run_id
 ) l ON l.run_id = r.id
-WHERE coalesce(l.changes, 0) <> r.added + r.changed + r.removed + r.restored
+WHERE coalesce(l.added, 0) <> r.added OR coalesce(l.changed, 0) <> r.changed
+    OR coalesce(l.removed, 0) <> r.removed OR coalesce(l.restored, 0) <> r.restored
     OR coalesce(l.images, 0) <> r.images_delta OR coalesce(l.jobs, 0) <> r.num_jobs_delta
-    OR (l.changes IS NOT NULL) <> (r.outcome = 'changed')""",
+    OR (l.run_id IS NOT NULL) <> (r.outcome = 'changed')""",
     "time goes forward": """
 SELECT project_id, 'change ' || id AS what, 'not before ' || before AS expected, '' || observed_at AS found
 FROM (SELECT c.project_id, c.id, c.observed_at,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import os
 import sys
 import traceback
@@ -76,6 +77,9 @@ def main(arguments: list[str] | None = None) -> int:
     # Started with >&- or 2>&-, Python has no such stream at all, and whatever writes to it would crash.
     sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 for as long as the process lives
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 for as long as the process lives
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")  # a terminal that can't show a name is no reason to fail
     options = Options()
     try:
         code = cli.main(arguments, prog_name="rfsync", standalone_mode=False, obj=options)

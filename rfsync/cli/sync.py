@@ -51,6 +51,8 @@ def command(
     from rfsync.config import parse_target
     from rfsync.runs import Parts
 
+    if "" in batch_ids:
+        raise click.BadParameter("an ID is empty", param_hint="--batch")
     # A service manager's way to say Ctrl-C. What is being written is finished, what is being fetched is given up.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     config = options.load()

@@ -78,6 +78,11 @@ class Database:
         """The file; SQLite only."""
         return Path(self.url.removeprefix("sqlite:///"))
 
+    @property
+    def name(self) -> str:
+        """As the server knows it; PostgreSQL only."""
+        return self.url.rpartition("/")[2].partition("?")[0]
+
     def rows(self, sql: str) -> list[tuple[Any, ...]]:
         return self._run(sql)[1]
 
@@ -112,6 +117,24 @@ class Database:
             with psycopg.connect(self.url) as connection:
                 for statement in statements:
                     connection.execute(statement.encode())
+
+    def refuses(self, statement: str) -> bool:
+        """Whether the database sees that a statement would leave a row without the one that it refers to."""
+        if self.is_sqlite:
+            with contextlib.closing(sqlite3.connect(self.path)) as connection:
+                connection.execute("PRAGMA foreign_keys = ON")
+                try:
+                    connection.execute(statement)  # undone when the connection is closed
+                except sqlite3.IntegrityError as error:
+                    return "FOREIGN KEY" in str(error)
+                return False
+        with psycopg.connect(self.url, autocommit=True) as connection:
+            try:
+                with connection.transaction(force_rollback=True):
+                    connection.execute(statement.encode())
+            except psycopg.errors.ForeignKeyViolation:
+                return True
+            return False
 
     def forbid(self, operation: str, table: str) -> None:
         """Lets every INSERT, UPDATE or DELETE of a row of the table fail from now on."""
@@ -197,7 +220,7 @@ class Cli:
     def finish(self, process: subprocess.Popen[str], code: int = 0) -> Done:
         """Waits for a command's end, which has to be this one."""
         out, err = process.communicate(timeout=LONG)
-        assert (process.returncode, "Traceback" in err) == (code, False), f"{process.args}\n{out}\n{err}"
+        assert (process.returncode, "Traceback" in err) == (code, False), f"{process.args!r}\n{out}\n{err}"
         return Done(process.returncode, out, err)
 
     def run(self, *arguments: str, code: int = 0, env: Mapping[str, str] | None = None) -> Done:
@@ -218,8 +241,12 @@ class Cli:
         self.world.set(f"acme/{project}", [*records])
 
     def verify(self) -> None:
-        """The books have to balance, by rfsync's own word and by two sums of our own."""
+        """The books have to balance, by rfsync's own word and by ours."""
         self.run("verify")
+        self.balance()
+
+    def balance(self) -> None:
+        """The books have to balance, by two sums of our own: cheaper than to start a command."""
         stored = """SELECT project_id, batch_id, CASE WHEN removed_at IS NULL THEN images ELSE 0 END,
             CASE WHEN removed_at IS NULL THEN num_jobs ELSE 0 END FROM batches ORDER BY 1, 2"""
         ledger = """SELECT project_id, batch_id, CAST(sum(images_delta) AS bigint), CAST(sum(num_jobs_delta) AS bigint)

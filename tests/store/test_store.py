@@ -188,3 +188,16 @@ def test_missing_batches_that_a_nameless_record_may_be_are_not_taken_for_removed
     assert "30 rejected records have no usable id" in second.error
     assert rig.rows("SELECT fingerprint FROM projects") == [(None,)]
     assert rig.sync(allow_removals=True).tally.removed == 30
+
+
+def test_a_batch_that_is_kept_by_its_own_address_is_asked_for_at_each_poll(rig: Rig) -> None:
+    rig.listed = [record("a", 1, 1), record("e", 10, 1)]
+    rig.sync()
+    rig.listed = [record("a", 1, 1)]
+    rig.by_id = {"e": record("e", 10, 1)}
+    assert rig.sync().outcome == "unchanged"
+    rig.by_id = {"e": record("e", 2, 1)}
+    assert rig.sync().tally.images_delta == -8
+    rig.by_id = {}
+    assert rig.sync().tally.removed == 1
+    assert rig.state() == {"a": (1, 1)}

@@ -1,0 +1,65 @@
+"""``rfsync check``: what is wrong, how to mend it, and what to type next."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+from rfsync.simulator import Status
+from tests.e2e.conftest import KEY, Cli, MakeCli, batch
+
+
+def wrong(checks: list[dict[str, Any]]) -> list[str]:
+    """What is wrong; each has to come with its remedy."""
+    assert [one for one in checks if not one["ok"] and not one["remedy"]] == []
+    return [one["what"] for one in checks if not one["ok"]]
+
+
+def test_all_is_well_and_what_comes_next(fresh: Cli) -> None:
+    fresh.list(batch("b1", 1_500), batch("b2", 7))
+    fresh.list(project="gears")
+    fresh.configure(workspaces=[{"projects": ["*"]}])
+    done = fresh.run("check")
+    assert done.err == ""
+    assert "rfsync sync" in done.out.splitlines()[-1]
+    assert [word for word in ("acme/widgets", "acme/gears", "1,507") if word not in done.out] == []
+    assert not fresh.database.path.exists()
+    fresh.run("sync")
+    before = fresh.database.dump()
+    printed = fresh.run("check", "--json").json
+    assert printed["ok"] is True
+    assert wrong(printed["checks"]) == []
+    assert fresh.database.dump() == before
+
+
+def test_each_thing_that_is_wrong_has_a_remedy(
+    make_cli: MakeCli, new_postgres: Callable[[str | None], str], fresh: Cli
+) -> None:
+    fresh.world.set("acme/widgets", [])
+    fresh.world.set("other/widgets", [])
+    fresh.list(project="gears")
+    fresh.simulator.faults.add("/acme/gears/batches", Status(500), times=None)
+    fresh.simulator.keys = [KEY]
+    env = {"WRONG_KEY": "key-that-is-wrong"}
+    table: dict[str, object] = {"projects": ["widgets"]}
+    unmade = make_cli(new_postgres(None))
+    cases: dict[str, tuple[Cli, list[dict[str, object]], str]] = {
+        "wrong key": (fresh, [{**table, "api_key_env": "WRONG_KEY"}], "key-that-is-wrong"),
+        "no key": (fresh, [{**table, "api_key_env": "NO_KEY"}], ""),
+        "unknown project": (fresh, [{"projects": ["widgets", "wodgets"]}], ""),
+        "unknown workspace": (fresh, [{"id": "akme", "projects": ["*"]}], ""),
+        "trouble": (fresh, [{"projects": ["gears"]}], ""),
+        "no schema": (unmade, [table], ""),
+    }
+    for name, (cli, workspaces, secret) in cases.items():
+        cli.configure(workspaces=[*workspaces, {"id": "other", **table}])
+        done = cli.run("check", "--json", env=env, code=1)
+        assert done.json["ok"] is False
+        assert wrong(done.json["checks"]), name
+        # What comes after what is wrong is looked at all the same.
+        assert "other/widgets" in done.out, name
+        assert not secret or secret not in done.out + done.err
+    remedies = [one["remedy"] for one in done.json["checks"] if one["remedy"]]
+    people = unmade.run("check", code=1).out
+    assert [remedy for remedy in remedies if remedy not in people] == []
+    assert unmade.database.rows("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace") == []

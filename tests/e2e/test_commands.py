@@ -1,0 +1,98 @@
+"""The commands that need no account: help, init, simulate, demo; and the official client against the stand-in."""
+
+from __future__ import annotations
+
+import importlib.util
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+from contextlib import closing
+
+import pytest
+
+import rfsync
+from tests.e2e.conftest import LONG, Cli, batch
+
+COMMANDS = ("init", "check", "sync", "status", "verify", "db", "simulate", "demo")
+
+
+def test_every_command_has_help_with_an_example(fresh: Cli) -> None:
+    whole, *each = fresh.run_all([["--help"], *([name, "--help"] for name in COMMANDS)])
+    assert [name for name in COMMANDS if f"  {name} " not in whole.out] == []
+    assert [code for code in "0123" if not re.search(rf"^\s+{code}\s+\w", whole.out, re.MULTILINE)] == []
+    for name, done in zip(COMMANDS, each, strict=True):
+        assert f"rfsync {name}" in done.out.partition("Example")[2], name
+        assert [o for o in ("--config", "--database", "--log-level", "--log-format") if o not in done.out] == [], name
+        assert done.err == ""
+
+
+def test_the_version(fresh: Cli) -> None:
+    before, after = fresh.run_all([["--version"], ["sync", "--version"]])
+    assert before.out.split()[-1] == after.out.split()[-1] == rfsync.__version__
+
+
+def test_init_writes_a_file_that_loads_and_replaces_none(fresh: Cli) -> None:
+    path = fresh.folder / "rfsync.toml"
+    path.unlink()
+    fresh.run("init")
+    written = path.read_text()
+    assert "[api]" in written
+    path.write_text(written + "# mine\n")
+    assert "--force" in fresh.run("init", code=2).err
+    assert path.read_text().endswith("# mine\n")
+    fresh.run("init", "--force")
+    assert path.read_text() == written
+    # Nothing but defaults: a workspace is still to be named, so nobody is asked.
+    fresh.run("check")
+    elsewhere = fresh.folder / "elsewhere.toml"
+    fresh.run("init", "--config", str(elsewhere))
+    assert elsewhere.read_text() == written
+
+
+def test_the_stand_in_is_synced_until_it_is_stopped(fresh: Cli) -> None:
+    process = fresh.start("simulate", "--listen", "127.0.0.1:0", "--seed", "7")
+    assert process.stdout
+    found = re.search(r"http://127\.0\.0\.1:\d+", process.stdout.readline())
+    assert found
+    fresh.configure(api={"base_url": found[0]})
+    done = fresh.run("sync", "acme", "--json")
+    assert {one["outcome"] for one in done.json["projects"]} == {"changed"}
+    fresh.verify()
+    process.send_signal(signal.SIGINT)
+    assert process.wait(LONG) == 0
+    assert fresh.sync(code=1)["error_kind"] == "network"
+
+
+def test_the_demo_leaves_books_that_balance(fresh: Cli) -> None:
+    done = fresh.run("demo")
+    assert done.err == ""
+    path = fresh.folder / "rfsync-demo.db"
+    with closing(sqlite3.connect(path)) as connection:
+        runs, days = connection.execute(
+            "SELECT (SELECT count(*) FROM sync_runs), (SELECT count(*) FROM project_totals_daily)"
+        ).fetchone()
+        last = connection.execute("SELECT observed_at, change FROM change_log ORDER BY id DESC LIMIT 10").fetchall()
+        # The queries that it shows have to be ones that work.
+        for query in re.findall(r"^  (SELECT .*?;)$", done.out, re.MULTILINE | re.DOTALL):
+            assert connection.execute(query).fetchall()
+    assert runs > days > 60
+    assert len(last) == 10
+    assert "balance" in fresh.run("verify", "--database", f"sqlite:///{path}").out
+
+
+_OFFICIAL = """
+from roboflow import Roboflow
+for batch in Roboflow(api_key="abc123").workspace("acme").project("widgets").get_batches()["batches"]:
+    print(batch["id"], batch["images"])
+"""
+
+
+@pytest.mark.skipif(importlib.util.find_spec("roboflow") is None, reason="the official client is not installed")
+def test_the_official_client_takes_the_stand_in_for_the_api(fresh: Cli) -> None:
+    fresh.list(batch("b1", 5), batch("b2", 6))
+    env = {**fresh.env, "API_URL": fresh.simulator.url, "ROBOFLOW_CONFIG_DIR": "/nonexistent"}
+    client = subprocess.run([sys.executable, "-c", _OFFICIAL], env=env, capture_output=True, text=True, timeout=LONG)
+    assert client.returncode == 0, client.stderr
+    assert client.stdout.splitlines()[-2:] == ["b1 5", "b2 6"]

@@ -1,0 +1,138 @@
+"""``rfsync status`` and ``rfsync verify``: what they print, and what they exit with."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+
+from rfsync.simulator import Status
+from tests.e2e.conftest import RFC3339, Cli, batch
+
+FIELDS = [
+    *["workspace", "project", "batches", "images", "num_jobs", "observed_at", "last_run_at", "last_outcome"],
+    *["last_success_at", "consecutive_failures", "last_error_kind", "last_error"],
+]
+TIMES = ("observed_at", "last_run_at", "last_success_at")
+
+
+def prepare(cli: Cli) -> None:
+    """Two projects: ``widgets`` is well, ``gears`` was, and has failed since."""
+    cli.configure(workspaces=[{"projects": ["widgets", "gears"]}])
+    cli.list(batch("b1", 1_000, 2), batch("b2", 5))
+    cli.list(batch("b1", 3), project="gears")
+    cli.run("sync")
+    cli.simulator.faults.add("/acme/gears/batches", Status(403, body=b'{"error": "out of luck"}'))
+    cli.run("sync", "acme/gears", code=1)
+
+
+def test_each_project_is_told_and_what_is_too_old(cli: Cli) -> None:
+    prepare(cli)
+    observed = "'2020-01-02 03:04:05.000006'" if cli.database.is_sqlite else "'2020-01-02 03:04:05.000006+00'"
+    cli.database.execute(f"UPDATE projects SET observed_at = {observed} WHERE project = 'gears'")
+    done = cli.run("status", "--json", "--max-age", "30d", code=1)
+    assert "acme/gears" in done.err
+    assert "acme/widgets" not in done.err
+    rows = done.json
+    assert [list(row) for row in rows] == [FIELDS, FIELDS]
+    gears, widgets = rows
+    assert (gears["project"], widgets["project"]) == ("gears", "widgets")
+    assert all(RFC3339.fullmatch(row[name]) for row in rows for name in TIMES)
+    wanted = {"workspace": "acme", "batches": 2, "images": 1_005, "num_jobs": 2, "last_outcome": "changed"}
+    assert {name: widgets[name] for name in wanted} == wanted
+    assert (widgets["consecutive_failures"], widgets["last_error_kind"], widgets["last_error"]) == (0, None, None)
+    assert (gears["consecutive_failures"], gears["last_error_kind"], gears["last_outcome"]) == (1, "auth", "failed")
+    assert "out of luck" in gears["last_error"]
+    assert gears["last_success_at"] < gears["last_run_at"]
+    assert gears["observed_at"] == "2020-01-02T03:04:05.000006Z"
+
+
+def test_every_format(fresh: Cli) -> None:
+    prepare(fresh)
+    target = fresh.folder / "status.csv"
+    formats = [
+        ["--json"],
+        ["--format", "jsonl"],
+        ["--format", "csv"],
+        ["--max-age", "1d"],
+        ["--format", "csv", "-o", str(target)],
+    ]
+    done = fresh.run_all([["status", *one] for one in formats])
+    assert [one.err for one in done] == [""] * len(formats)
+    whole, lines, table, people, file = (one.out for one in done)
+    rows = json.loads(whole)
+    assert [json.loads(line) for line in lines.splitlines()] == rows
+    (header, *records) = csv.reader(io.StringIO(table))
+    assert header == FIELDS
+    assert records == [["" if row[name] is None else str(row[name]) for name in FIELDS] for row in rows]
+    assert (file, target.read_text()) == ("", table)
+    assert [word for word in ("acme/gears", "acme/widgets", "1,005", "out of luck") if word not in people] == []
+
+
+def test_a_name_does_not_write_on_the_terminal(fresh: Cli) -> None:
+    fresh.list(batch("b\x1b[31m", 1, name="\x1b]0;title\x07 \u202e"))
+    done = fresh.run("sync", "acme/widgets", "--dry-run")
+    assert "title" in done.out
+    assert [char for char in done.out if char in "\x1b\x07\u202e"] == []
+
+
+#: What somebody could do to a database, each to a project of its own; all have a batch b1 that was added with 10 images
+#: and 1 job and is now at 7 and 2, and a batch b2 that was removed.
+TAMPERED = {
+    "batch-images": "UPDATE batches SET images = images + 1 WHERE {of} AND batch_id = 'b1'",
+    "batch-jobs": "UPDATE batches SET num_jobs = 0 WHERE {of} AND batch_id = 'b1'",
+    "batch-back": "UPDATE batches SET removed_at = NULL WHERE {of} AND batch_id = 'b2'",
+    "batch-gone": "UPDATE batches SET removed_at = changed_at WHERE {of} AND batch_id = 'b1'",
+    "total-images": "UPDATE projects SET images = images + 1 WHERE id = {id}",
+    "total-jobs": "UPDATE projects SET num_jobs = num_jobs + 1 WHERE id = {id}",
+    "total-batches": "UPDATE projects SET batches = batches + 1 WHERE id = {id}",
+    "ledger-delta": "UPDATE batch_changes SET images_delta = images_delta - 1 WHERE {of} AND change = 'changed'",
+    "ledger-images": "UPDATE batch_changes SET images = images + 1 WHERE {of} AND change = 'changed'",
+    "ledger-shifted": """UPDATE batch_changes SET images = images + 1,
+        images_delta = images_delta + CASE change WHEN 'added' THEN 1 ELSE 0 END WHERE {of} AND batch_id = 'b1'""",
+    "ledger-missing": "DELETE FROM batch_changes WHERE {of} AND change = 'changed'",
+    "ledger-no-removal": "DELETE FROM batch_changes WHERE {of} AND change = 'removed'",
+    "ledger-empty": "DELETE FROM batch_changes WHERE {of}",
+    "day-gained": "UPDATE project_daily SET images_gained = images_gained + 1 WHERE {of}",
+    "day-balanced": """UPDATE project_daily SET images_gained = images_gained + 1, images_lost = images_lost + 1
+        WHERE {of}""",
+    "day-jobs": "UPDATE project_daily SET jobs_lost = jobs_lost + 1 WHERE {of}",
+    "day-total": "UPDATE project_daily SET images = images + 1 WHERE {of}",
+    "day-changes": "UPDATE project_daily SET changes = changes + 1 WHERE {of}",
+    "day-missing": "DELETE FROM project_daily WHERE {of}",
+    "day-too-many": """INSERT INTO project_daily SELECT project_id, '2020-01-01', 1, 0, 0, 0, 0, 0, 0, 0, 0, 0
+        FROM project_daily WHERE {of}""",
+    "run-images": "UPDATE sync_runs SET images_delta = images_delta + 1 WHERE {of} AND changed = 1",
+    "run-changes": "UPDATE sync_runs SET changed = changed + 1 WHERE {of} AND changed = 1",
+    "run-outcome": "UPDATE sync_runs SET outcome = 'unchanged' WHERE {of} AND changed = 1",
+}
+
+
+def test_the_books_are_proved(cli: Cli) -> None:
+    projects = [*TAMPERED, "sound"]
+    cli.configure(workspaces=[{"projects": projects}])
+    for project in projects:
+        cli.list(batch("b1", 10, 1), batch("b2", 20, 3), project=project)
+    cli.run("sync")
+    for project in projects:
+        cli.list(batch("b1", 7, 2), project=project)
+    cli.run("sync")
+    cli.verify()
+    ids = dict(cli.database.rows("SELECT project, id FROM projects"))
+    statements = [sql.format(id=ids[name], of=f"project_id = {ids[name]}") for name, sql in TAMPERED.items()]
+    cli.database.execute(*statements)
+    done, printed = cli.run_all([["verify"], ["verify", "--json"]], code=1)
+    verdict = printed.json
+    assert verdict["ok"] is False
+    found = {one["project"] for one in verdict["findings"]}
+    assert set(TAMPERED) - found == set()
+    assert "sound" not in found
+    assert [name for name in TAMPERED if f"acme/{name} " not in done.out] == []
+    assert done.err == ""
+
+
+def test_nothing_yet(fresh: Cli) -> None:
+    fresh.run("db", "upgrade")
+    verdict, status = fresh.run_all([["verify"], ["status", "--json"]])
+    assert (verdict.err, status.json) == ("", [])
+    fresh.run("status", "--max-age", "1d", code=1)
