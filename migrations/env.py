@@ -8,7 +8,7 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 from rfsync import config as configuration
-from rfsync.database import parse_url
+from rfsync.database_url import parse_url
 from rfsync.engine import open_engine
 from rfsync.models import metadata
 from rfsync.schema import compared

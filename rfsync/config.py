@@ -11,14 +11,14 @@ import tomllib
 from collections.abc import Iterable, Mapping
 from datetime import timedelta
 from fnmatch import fnmatchcase
-from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, NamedTuple
+from typing import Annotated, Any, Final, Literal
 from urllib.parse import urlsplit
 
 import msgspec
 
 from rfsync.errors import ConfigError
+from rfsync.values import is_loopback, is_url_id, parse_duration, parse_listen
 
 DEFAULT_FILE: Final = "rfsync.toml"
 DEFAULT_KEY_ENV: Final = "ROBOFLOW_API_KEY"
@@ -128,32 +128,6 @@ class Config(_Table, frozen=True):
         return next((w for w in self.workspaces if w.id == workspace), WorkspaceConfig(id=workspace))
 
 
-class Target(NamedTuple):
-    """What a command line names: a workspace, or one project of it."""
-
-    workspace: str
-    #: None: all of the workspace that is configured.
-    project: str | None
-
-    def __str__(self) -> str:
-        return self.workspace if self.project is None else f"{self.workspace}/{self.project}"
-
-
-def parse_target(text: str) -> Target:
-    """Reads ``workspace`` or ``workspace/project``.
-
-    Raises:
-        ConfigError: neither of the two.
-    """
-    workspace, slash, project = text.partition("/")
-    if not _is_url_id(workspace) or (slash and not _is_url_id(project)):
-        raise ConfigError(
-            f"TARGET {text!r} is neither a workspace nor workspace/project: "
-            "use the ids as in the address app.roboflow.com/WORKSPACE/PROJECT"
-        )
-    return Target(workspace, project if slash else None)
-
-
 def find_file(given: str | os.PathLike[str] | None, env: Mapping[str, str]) -> Path | None:
     """The configuration file: the given one, else ``$RFSYNC_CONFIG``, else here, else the user's own; None: none.
 
@@ -241,25 +215,6 @@ def _tables(value: object) -> Iterable[dict[str, Any]]:
 
 
 _DURATION_KEYS: Final = (("schedule", "every"), ("schedule", "jitter"), ("retention", "unchanged_runs"))
-_DURATION: Final = re.compile(r"([0-9]{1,9})([smhd])")
-#: A hundred years: what is longer can't be counted back from today.
-_LONGEST: Final = timedelta(days=36_500)
-_UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
-
-
-def parse_duration(text: str) -> timedelta:
-    """Reads ``90s``, ``5m``, ``12h`` or ``30d``.
-
-    Raises:
-        ValueError: anything else.
-    """
-    match = _DURATION.fullmatch(text.strip())
-    if match is None:
-        raise ValueError(f"{text!r} is no duration: write 90s, 5m, 12h or 30d")
-    duration = timedelta(**{_UNITS[match[2]]: int(match[1])})
-    if duration > _LONGEST:
-        raise ValueError(f"{text!r} is too long a duration: at most {_LONGEST.days}d")
-    return duration
 
 
 def _read_durations(raw: dict[str, Any]) -> None:
@@ -328,16 +283,6 @@ def _check_api(api: ApiConfig) -> None:
         )
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address stays on this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return False
-
-
 def _check_schedule(schedule: ScheduleConfig) -> None:
     if schedule.every is not None and schedule.every <= timedelta(0):
         raise ConfigError("[schedule] every must be longer than 0s")
@@ -350,18 +295,6 @@ def _check_schedule(schedule: ScheduleConfig) -> None:
             raise ConfigError(f"[schedule] cron: {error}; five fields are needed, such as */5 * * * *") from error
 
 
-def parse_listen(text: str) -> tuple[str, int]:
-    """Reads ``HOST:PORT``, an IPv6 address in brackets.
-
-    Raises:
-        ValueError: anything else.
-    """
-    match = re.fullmatch(r"(?:\[([^\[\]]+)\]|([^\[\]:]+)):([0-9]{1,5})", text)
-    if match is None or int(match[3]) > 65_535:
-        raise ValueError(f"{text!r} is not HOST:PORT")
-    return match[1] or match[2], int(match[3])
-
-
 def _check_listen(listen: str) -> None:
     if listen:
         try:
@@ -370,15 +303,11 @@ def _check_listen(listen: str) -> None:
             raise ConfigError(f'[daemon] listen: {error}; "" for none') from None
 
 
-def _is_url_id(text: str) -> bool:
-    return bool(re.fullmatch(r"[^\s/?#\\\x00-\x1f\x7f*\ud800-\udfff]+", text)) and text not in {".", ".."}
-
-
 def _check_workspaces(workspaces: Iterable[WorkspaceConfig]) -> None:
     seen: set[str] = set()
     for number, workspace in enumerate(workspaces, 1):
         where = f"[[workspaces]] number {number}"
-        if not _is_url_id(workspace.id):
+        if not is_url_id(workspace.id):
             raise ConfigError(f"{where} id: must be the id as in app.roboflow.com/ID")
         if workspace.id in seen:
             raise ConfigError(f"{where} id: {workspace.id!r} has a table already; put its projects together in one")
@@ -399,7 +328,7 @@ def _check_workspace(where: str, workspace: WorkspaceConfig) -> None:
     if "*" in workspace.projects and len(workspace.projects) > 1:
         raise ConfigError(f'{where} projects: ["*"] is all of them and stands alone')
     for project in workspace.projects:
-        if project != "*" and not _is_url_id(project):
+        if project != "*" and not is_url_id(project):
             raise ConfigError(
                 f'{where} projects: {project!r} is no project id; for all of them write ["*"], with exclude = [...]'
             )

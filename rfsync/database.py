@@ -1,97 +1,31 @@
 """The database as the sync uses it: the two drivers themselves, behind one small face.
 
 Not SQLAlchemy, which the models, the migrations and the questions to the history are written in: importing it takes
-longer than most polls do (``docs/performance.md`` has the numbers). What a driver raises is translated here.
+longer than a poll of a small project does.
 """
 
 from __future__ import annotations
 
 import re
 import sqlite3
-import sys
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol
-from urllib.parse import quote, unquote, unquote_plus, urlsplit
+from typing import Any, Final, Protocol
+from urllib.parse import quote
 
-from rfsync.errors import ConfigError, DatabaseError, TransientDatabaseError
+from rfsync.database_errors import translated
+from rfsync.database_url import DatabaseUrl, Dialect
+from rfsync.errors import ConfigError
 
 #: How long a writer waits for another one's transaction on SQLite, in seconds.
 BUSY_SECONDS: Final = 60.0
 #: PostgreSQL: how long a connection may take, in seconds.
 CONNECT_SECONDS: Final = 10
-
-Dialect = Literal["sqlite", "postgresql"]
-
-
-@dataclass(frozen=True, slots=True)
-class DatabaseUrl:
-    """Where a database is. ``str()`` and ``repr()`` hide its password."""
-
-    dialect: Dialect
-    #: As libpq and SQLAlchemy take it, password included.
-    text: str
-    #: The file of an SQLite database; None: it is a PostgreSQL one.
-    path: Path | None = None
-
-    def secrets(self) -> list[str]:
-        """What must not be seen of it, as it is written and as it is meant."""
-        written = [value for _, value, secret in self._parts() if secret and value]
-        return [*written, *map(unquote, written), *map(unquote_plus, written)]
-
-    def _parts(self) -> list[tuple[str, str, bool]]:
-        """Cut into pairs of what comes before and a value, and whether the value is secret."""
-        if self.path is not None:
-            return [(self.text, "", False)]
-        rest = self.text.removeprefix("postgresql://")
-        # As libpq reads it: the last @ before the first slash ends who it is, whatever stands before it.
-        user, at, _ = rest.partition("/")[0].rpartition("@")
-        name, colon, password = user.partition(":")
-        address, mark, query = rest.removeprefix(f"{user}{at}").partition("?")
-        parts = [(f"postgresql://{name}{colon}", password, True), (f"{at}{address}{mark}", "", False)]
-        for number, pair in enumerate(query.split("&")):
-            key, equals, value = pair.partition("=")
-            parts.append((f"{'&' if number else ''}{key}{equals}", value, "pass" in unquote(key).lower()))
-        return parts
-
-    def __str__(self) -> str:
-        return "".join(before + ("***" if secret and value else value) for before, value, secret in self._parts())
-
-    def __repr__(self) -> str:
-        return f"DatabaseUrl({str(self)!r})"
-
-
-def parse_url(text: str) -> DatabaseUrl:
-    """The URL of one of the two databases.
-
-    Raises:
-        ConfigError: another database, or none at all; the URL itself is not repeated, since it may hold a password.
-    """
-    scheme, separator, rest = text.partition("://")
-    if not separator:
-        raise ConfigError("[database] url can't be read: write sqlite:///FILE or postgresql://USER@HOST/NAME")
-    if scheme in {"sqlite", "sqlite+pysqlite"}:
-        name = rest.removeprefix("/").partition("?")[0]
-        if not rest.startswith("/") or name in {"", ":memory:"}:
-            raise ConfigError("[database] url names no file: a history in memory is lost at exit; write sqlite:///FILE")
-        return DatabaseUrl("sqlite", text, Path(name))
-    if scheme in {"postgresql", "postgres", "postgresql+psycopg"}:
-        hosts = rest.partition("/")[0].rpartition("@")[2].partition("?")[0]
-        try:
-            for host in hosts.split(","):  # libpq takes more than one
-                urlsplit(f"//{host}").port  # noqa: B018 asked for what it raises
-        except ValueError:
-            raise ConfigError("[database] url can't be read: its host or port is wrong") from None
-        return DatabaseUrl("postgresql", f"postgresql://{rest}")
-    raise ConfigError(
-        f"[database] url: {scheme!r} is not supported; write sqlite:///FILE or postgresql://USER@HOST/NAME"
-    )
 
 
 class Connection(Protocol):
@@ -341,58 +275,3 @@ def instant(value: str | datetime | None) -> datetime | None:
     if isinstance(value, str):
         return datetime.fromisoformat(value).replace(tzinfo=UTC)
     return value.astimezone(UTC)
-
-
-@contextmanager
-def translated(doing: str) -> Iterator[None]:
-    """Turns what the drivers and SQLAlchemy raise into a ``DatabaseError`` that says what was being done.
-
-    Raises:
-        TransientDatabaseError: the same may work when tried again.
-        DatabaseError: it won't.
-    """
-    failure: DatabaseError
-    try:
-        yield
-    except _driver_errors() as error:
-        cause = getattr(error, "orig", None) or error  # SQLAlchemy's hold the driver's
-        kind = TransientDatabaseError if _is_transient(cause) else DatabaseError
-        failure = kind(f"{doing}: {_first_line(cause)}")
-    except OverflowError:
-        failure = DatabaseError(f"{doing}: a sum is beyond what the database can store")
-    else:
-        return
-    try:
-        raise failure
-    finally:
-        # The driver's own error, which may show the whole URL with its password, is not to come along.
-        failure.__context__ = None
-
-
-def _driver_errors() -> tuple[type[Exception], ...]:
-    """Of the drivers that are in use; the other's errors can't come."""
-    errors: list[type[Exception]] = [sqlite3.Error]
-    psycopg, sqlalchemy = sys.modules.get("psycopg"), sys.modules.get("sqlalchemy.exc")
-    if psycopg is not None:
-        errors.append(psycopg.Error)
-    if sqlalchemy is not None:
-        errors.append(sqlalchemy.SQLAlchemyError)
-    return tuple(errors)
-
-
-def _first_line(error: object) -> str:
-    text = str(error).strip() or type(error).__name__
-    return text.splitlines()[0]
-
-
-# SQLSTATE classes 08 (connection) and 40 (rollback), and single ones: too many connections, shutdown, lock timeout.
-_TRANSIENT_STATES: Final = ("08", "40", "53300", "57P01", "57P02", "57P03", "55P03")
-
-
-def _is_transient(error: BaseException) -> bool:
-    if isinstance(error, sqlite3.OperationalError):
-        return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
-    state = getattr(error, "sqlstate", None)
-    if state is None:  # psycopg's word for a connection that was lost, or never came about
-        return type(error).__name__ == "OperationalError"
-    return isinstance(state, str) and state.startswith(_TRANSIENT_STATES)

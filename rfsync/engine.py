@@ -8,7 +8,8 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
-from rfsync.database import DatabaseUrl, connect_postgres, open_sqlite
+from rfsync.database import connect_postgres, open_sqlite
+from rfsync.database_url import DatabaseUrl
 from rfsync.errors import ConfigError, DatabaseError
 
 

@@ -9,7 +9,7 @@ from typing import Final
 from sqlalchemy import Engine, text
 
 from rfsync.columns import UTCDateTime
-from rfsync.database import translated
+from rfsync.database_errors import translated
 
 
 @dataclass(frozen=True, slots=True)

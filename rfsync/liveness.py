@@ -14,7 +14,8 @@ import threading
 from pathlib import Path
 from typing import Any, Final, Protocol
 
-from rfsync.database import PostgresDatabase, translated
+from rfsync.database import PostgresDatabase
+from rfsync.database_errors import translated
 
 
 class Liveness(Protocol):

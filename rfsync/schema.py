@@ -11,7 +11,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from rfsync.database import Connection, Database, SqliteDatabase, translated
+from rfsync.database import Connection, Database, SqliteDatabase
+from rfsync.database_errors import translated
 from rfsync.errors import DatabaseError, SchemaError
 
 if TYPE_CHECKING:
@@ -73,7 +74,7 @@ def ensure_sqlite(path: Path) -> SqliteDatabase:
             if revision is None:
                 _create(connection)
         if revision not in {None, HEAD}:
-            from rfsync.database import DatabaseUrl
+            from rfsync.database_url import DatabaseUrl
             from rfsync.engine import open_engine
 
             upgrade(open_engine(DatabaseUrl("sqlite", "", path), read_only=False), revision)

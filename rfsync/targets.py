@@ -7,11 +7,12 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rfsync.answers import explained, parse_projects
-from rfsync.config import Config, Target, WorkspaceConfig
+from rfsync.config import Config, WorkspaceConfig
 from rfsync.errors import BadResponse, ConfigError, FetchError
 from rfsync.keys import find_key
 from rfsync.runs import Fetcher, Job, Result
 from rfsync.secrets import Secret
+from rfsync.values import Target
 
 log = logging.getLogger("rfsync.sync")
 

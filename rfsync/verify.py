@@ -7,7 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Engine, text
 
-from rfsync.database import translated
+from rfsync.database_errors import translated
 
 #: Findings of one kind that are named; of the rest the number.
 NAMED: Final = 20

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, settings
 from sqlalchemy import make_url
 
 from rfsync import schema
-from rfsync.database import parse_url
+from rfsync.database_url import parse_url
 from rfsync.engine import open_engine
 
 settings.register_profile(

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from rfsync.config import Config
-    from rfsync.database import Database, DatabaseUrl
+    from rfsync.database import Database
+    from rfsync.database_url import DatabaseUrl
     from rfsync.store import Store
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -64,7 +65,7 @@ class Options:
         Raises:
             ConfigError: it is none of the two databases'.
         """
-        from rfsync.database import parse_url
+        from rfsync.database_url import parse_url
 
         url = parse_url(config.database.url)
         for secret in url.secrets():

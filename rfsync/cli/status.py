@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def _age(_: click.Context, __: click.Parameter, value: str | None) -> timedelta | None:
-    from rfsync.config import parse_duration
+    from rfsync.values import parse_duration
 
     try:
         return None if value is None else parse_duration(value)

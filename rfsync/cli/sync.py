@@ -48,8 +48,8 @@ def command(
     """
     from rfsync import targets as resolving
     from rfsync.client import Client
-    from rfsync.config import parse_target
     from rfsync.runs import Parts
+    from rfsync.values import parse_target
 
     if "" in batch_ids:
         raise click.BadParameter("an ID is empty", param_hint="--batch")

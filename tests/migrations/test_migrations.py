@@ -13,7 +13,7 @@ from alembic.script import ScriptDirectory
 from sqlalchemy import create_engine
 
 from rfsync import schema
-from rfsync.database import DatabaseUrl, parse_url
+from rfsync.database_url import DatabaseUrl, parse_url
 from rfsync.engine import open_engine
 from rfsync.errors import SchemaError
 from rfsync.models import metadata

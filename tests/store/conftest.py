@@ -12,7 +12,8 @@ import pytest
 
 from rfsync.client import Response
 from rfsync.config import RemovalsConfig
-from rfsync.database import Database, PostgresDatabase, open_database, parse_url
+from rfsync.database import Database, PostgresDatabase, open_database
+from rfsync.database_url import parse_url
 from rfsync.errors import ErrorKind, FetchError
 from rfsync.liveness import AdvisoryLiveness, FileLiveness, Liveness
 from rfsync.runs import Job, Parts, Result

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from conftest import START, Rig, record
 
-from rfsync.database import translated
+from rfsync.database_errors import translated
 from rfsync.engine import open_engine
 from rfsync.errors import DatabaseError, ErrorKind, FetchError
 from rfsync.runs import Job

@@ -14,19 +14,9 @@ import pytest
 from platformdirs import user_config_path
 
 from rfsync.cli.init import example_path
-from rfsync.config import (
-    Config,
-    ScheduleConfig,
-    Target,
-    WorkspaceConfig,
-    find_file,
-    is_loopback,
-    load,
-    parse_duration,
-    parse_listen,
-    parse_target,
-)
+from rfsync.config import Config, ScheduleConfig, WorkspaceConfig, find_file, load
 from rfsync.errors import ConfigError
+from rfsync.values import Target, is_loopback, parse_duration, parse_listen, parse_target
 
 Load = Callable[[str], Config]
 

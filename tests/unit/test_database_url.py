@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from rfsync.database import parse_url
+from rfsync.database_url import parse_url
 from rfsync.errors import ConfigError
 
 

@@ -9,11 +9,12 @@ from datetime import UTC, datetime
 import pytest
 
 from rfsync.client import Response
-from rfsync.config import Config, WorkspaceConfig, parse_target
+from rfsync.config import Config, WorkspaceConfig
 from rfsync.errors import BadResponse, ConfigError, ErrorKind, FetchError
 from rfsync.runs import Job
 from rfsync.secrets import Secret
 from rfsync.targets import Wanted, discover, resolve, single, wanted
+from rfsync.values import parse_target
 
 ENV = {"ROBOFLOW_API_KEY": "default-key", "ACME_KEY": "acme-key", "HOME": "/nonexistent"}
 KEY = Secret("acme-key")
