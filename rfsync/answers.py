@@ -105,7 +105,8 @@ def parse(body: bytes | bytearray) -> Answer:
     Raises:
         BadResponse: not JSON, no batch list, or more than half of its records rejected.
     """
-    body = body.removeprefix(_BOM)
+    if body.startswith(_BOM):
+        body = body[len(_BOM) :]  # not removeprefix, which would copy a hundred megabytes also where there is no prefix
     _check_utf8(body)
     try:
         decoded = _decode_all(body)

@@ -26,6 +26,7 @@ from rfsync.config import ApiConfig
 from rfsync.deadline import Watch, WatchedAdapter, Watchman
 from rfsync.errors import BadResponse, Cancelled, ErrorKind, FetchError
 from rfsync.secrets import Redactor, Secret
+from rfsync.values import is_loopback
 
 _CHUNK: Final = 1 << 18
 _MAX_REDIRECTS: Final = 3
@@ -124,6 +125,9 @@ class Client:
         # Proxies and certificates of the environment; read once, since requests would walk all of it at each request.
         with requests.Session() as session:
             self._environment: Any = session.merge_environment_settings(settings.base_url, {}, True, None, None)
+        if is_loopback(urlsplit(settings.base_url).hostname or ""):
+            # What may be asked over plain http because it stays on this machine must not leave it by a proxy.
+            self._environment["proxies"] = {}
 
     def close(self) -> None:
         """Closes all connections."""
@@ -157,7 +161,6 @@ class Client:
             wait=self._wait,
             retry=tenacity.retry_if_exception(self._is_worth_waiting),
             sleep=self._pause,
-            retry_error_callback=None,
             reraise=True,
         )
         failure: FetchError

@@ -16,6 +16,7 @@ from typing import Any, Final, Protocol
 
 from rfsync.database import PostgresDatabase
 from rfsync.database_errors import translated
+from rfsync.errors import DatabaseError
 
 
 class Liveness(Protocol):
@@ -63,6 +64,7 @@ class FileLiveness:
     def hold(self, run_id: int) -> None:
         """Declares a run of this process alive."""
         with self._guard:
+            # A byte that somebody else holds belongs to a run whose beginning was not committed; then it tells nothing.
             self._lock(fcntl.F_WRLCK, run_id)
             self._held.add(run_id)
 
@@ -77,14 +79,22 @@ class FileLiveness:
         with self._guard:
             if run_id in self._held:
                 return False
-            try:
-                self._lock(fcntl.F_WRLCK, run_id)
-            except (BlockingIOError, PermissionError):
+            if not self._lock(fcntl.F_WRLCK, run_id):
                 return False
             self._lock(fcntl.F_UNLCK, run_id)
             return True
 
-    def _lock(self, kind: int, run_id: int) -> None:
+    def _lock(self, kind: int, run_id: int) -> bool:
+        """Whether the byte could be locked or unlocked; False: somebody else holds it."""
+        try:
+            self._set(kind, run_id)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise DatabaseError(f"{self._path}, which tells living runs, can't be locked: {error.strerror}") from error
+        return True
+
+    def _set(self, kind: int, run_id: int) -> None:
         if self._fd is None:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
         if sys.platform == "linux":

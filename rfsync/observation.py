@@ -9,7 +9,7 @@ from typing import Final
 from rfsync.answers import Answer, Batch, Rejected, parse, parse_one
 from rfsync.client import Response
 from rfsync.diff import Change, Diff, diff
-from rfsync.errors import BadResponse, ErrorKind, FetchError
+from rfsync.errors import ErrorKind, FetchError
 from rfsync.printable import printable
 from rfsync.removals import Accepted, Refused, judge
 from rfsync.runs import (
@@ -21,6 +21,7 @@ from rfsync.runs import (
     log_fields,
     log_outcome,
     observed_at,
+    read,
     response_bytes,
     result_of,
 )
@@ -53,6 +54,9 @@ def observe(parts: Parts, run: Run, job: Job) -> Result:
         result = _unchanged(parts, run, job, response)
         if result is not None:
             return result
+        if response.not_modified:
+            # Somebody applied an older answer in the meantime, and ours has no body to put that right.
+            response = parts.fetcher.get(job.workspace, job.project, "batches", key=job.key)
     answer = _parse(run, job, response)
     response.body.clear()  # a hundred megabytes that nobody reads again
     observation = _Observation(parts, run, job, response, answer)
@@ -69,10 +73,7 @@ def _unchanged(parts: Parts, run: Run, job: Job, response: Response) -> Result |
         row = RunRow("unchanged", response.attempts, response.status, response_bytes(response), batches=state.listed)
         if is_superseded(run, state, response.sent_at):
             row = replace(row, outcome="superseded", batches=None)
-        elif response.not_modified and state.etag != run.etag:
-            # Somebody applied an answer that is older than ours, and ours has no body to put that right.
-            row = replace(row, outcome="superseded", batches=None)
-        elif not response.not_modified and state.fingerprint != response.fingerprint:
+        elif state.etag != run.etag if response.not_modified else state.fingerprint != response.fingerprint:
             return None
         else:
             at = observed_at(state, response.sent_at)
@@ -86,11 +87,7 @@ def _unchanged(parts: Parts, run: Run, job: Job, response: Response) -> Result |
 
 
 def _parse(run: Run, job: Job, response: Response) -> Answer:
-    try:
-        answer = parse(response.body)
-    except BadResponse as error:
-        error.attempts, error.http_status, error.response_bytes = response.attempts, 200, len(response.body)
-        raise
+    answer = read(response, parse)
     _log_rejected(job, run, answer.rejected)
     return answer
 

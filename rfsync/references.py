@@ -11,6 +11,8 @@ from typing import Final
 
 #: The tables whose foreign keys PostgreSQL does not have.
 CHECKED_BY_TRIGGER: Final = frozenset({"batches", "batch_changes"})
+#: The indexes that only SQLite has.
+ONLY_ON_SQLITE: Final = frozenset({"ix_batch_changes_run_id"})
 
 #: Child table, parent table, the child's columns, the parent's, and whether the parent's row is locked as a foreign key
 #: would lock it. Batches need no lock: nothing ever deletes one.
@@ -24,16 +26,15 @@ _PARENTS: Final = (
 def _require(child: str, parent: str, columns: str, key: str, lock: bool) -> list[str]:
     """No row of ``child`` without its row of ``parent``."""
     name = f"{child}_require_{parent}"
-    locking = f"\n    PERFORM 1 FROM {parent} WHERE {key} IN (SELECT DISTINCT {columns} FROM new_rows) FOR KEY SHARE;"
-    # One of many rows has few projects and runs, but batches of its own.
+    # Many rows have few projects and runs, but batches of their own.
     rows = f"(SELECT DISTINCT {columns} FROM new_rows)" if lock else "new_rows"
+    same = f"({_qualified('p', key)}) = ({_qualified('n', columns)})"
+    found = f"SELECT 1 FROM {parent} p WHERE {same}" + (" FOR KEY SHARE" if lock else "")
     # EXECUTE, since the plan has to suit the number of rows: one that is kept would suit the first statement's.
     function = f"""CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE missing boolean;
-BEGIN{locking if lock else ""}
-    EXECUTE 'SELECT EXISTS (SELECT FROM {rows} n
-        WHERE NOT EXISTS (SELECT FROM {parent} p WHERE ({_qualified("p", key)}) = ({_qualified("n", columns)})))'
-        INTO missing;
+BEGIN
+    EXECUTE 'SELECT EXISTS (SELECT FROM {rows} n WHERE NOT EXISTS ({found}))' INTO missing;
     IF missing THEN
         RAISE foreign_key_violation USING TABLE = '{child}', CONSTRAINT = '{name}',
             MESSAGE = 'a row of {child} has no row of {parent}: constraint {name}';
@@ -52,8 +53,11 @@ def _qualified(table: str, columns: str) -> str:
     return ", ".join(f"{table}.{column}" for column in columns.split(", "))
 
 
-def _keep(parent: str, child: str, key: str, condition: str) -> list[str]:
-    """No row of ``parent`` goes, or changes its key, while a row of ``child`` needs it."""
+def _keep(parent: str, child: str, key: str, condition: str, may_have: str = "true") -> list[str]:
+    """No row of ``parent`` goes, or changes its key, while a row of ``child`` needs it.
+
+    Only rows that satisfy ``may_have`` (of OLD) can be needed, and are looked for.
+    """
     name = f"{parent}_keep_for_{child}"
     function = f"""CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -66,8 +70,10 @@ END $$"""
     changed = " OR ".join(f"OLD.{column} <> NEW.{column}" for column in key.split(", "))
     return [
         function,
-        f"CREATE TRIGGER {name}_delete AFTER DELETE ON {parent} FOR EACH ROW EXECUTE FUNCTION {name}()",
-        f"""CREATE TRIGGER {name}_update AFTER UPDATE OF {key} ON {parent} FOR EACH ROW WHEN ({changed})
+        f"""CREATE TRIGGER {name}_delete AFTER DELETE ON {parent} FOR EACH ROW
+WHEN ({may_have}) EXECUTE FUNCTION {name}()""",
+        f"""CREATE TRIGGER {name}_update AFTER UPDATE OF {key} ON {parent} FOR EACH ROW
+WHEN (({changed}) AND {may_have})
 EXECUTE FUNCTION {name}()""",
     ]
 
@@ -76,7 +82,7 @@ def create_reference_statements() -> list[str]:
     """The functions and triggers; PostgreSQL only."""
     statements = [statement for parent in _PARENTS for statement in _require(*parent)]
     statements += _keep("projects", "batches", "id", "n.project_id = OLD.id")
-    statements += _keep("sync_runs", "batch_changes", "id", "n.run_id = OLD.id")
+    statements += _keep("sync_runs", "batch_changes", "id", "n.run_id = OLD.id", "OLD.outcome = 'changed'")
     return statements + _keep(
         "batches",
         "batch_changes",

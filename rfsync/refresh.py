@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from functools import partial
 
 from rfsync.answers import parse_one
 from rfsync.diff import Change, diff
-from rfsync.runs import Job, Parts, Result, is_superseded, log_outcome, observed_at, response_bytes, result_of
+from rfsync.runs import Job, Parts, Result, is_superseded, log_outcome, observed_at, read, response_bytes, result_of
 from rfsync.store import Run, RunRow
 
 
@@ -19,7 +20,7 @@ def refresh(parts: Parts, run: Run, job: Job) -> Result:
     """
     ids = job.batch_ids
     responses = [parts.fetcher.get(job.workspace, job.project, "batches", i, key=job.key) for i in ids]
-    seen = [parse_one(response.body, batch_id) for response, batch_id in zip(responses, ids, strict=True)]
+    seen = [read(r, partial(parse_one, batch_id=batch_id)) for r, batch_id in zip(responses, ids, strict=True)]
     seen.sort(key=lambda batch: batch.id)
     first, last = responses[0], responses[-1]
     row = RunRow("superseded", last.attempts, last.status, response_bytes(last), batches=len(seen))

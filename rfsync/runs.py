@@ -6,11 +6,12 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, Protocol
+from typing import Final, Protocol, TypeVar
 
 from rfsync.client import Response
 from rfsync.config import RemovalsConfig
 from rfsync.diff import Change
+from rfsync.errors import BadResponse
 from rfsync.rollup import Tally
 from rfsync.secrets import Secret
 from rfsync.store import ProjectState, Run, RunRow, Store
@@ -103,6 +104,22 @@ def is_superseded(run: Run, state: ProjectState, sent_at: datetime) -> bool:
 def observed_at(state: ProjectState, sent_at: datetime) -> datetime:
     """The instant of an observation: when its request was sent, but never before the last one."""
     return sent_at if state.written_at is None or sent_at > state.written_at else state.written_at + _TICK
+
+
+_T = TypeVar("_T")
+
+
+def read(response: Response, parse: Callable[[bytearray], _T]) -> _T:
+    """What ``parse`` makes of an answer's body.
+
+    Raises:
+        BadResponse: it can't be believed; the error says of which answer.
+    """
+    try:
+        return parse(response.body)
+    except BadResponse as error:
+        error.attempts, error.http_status, error.response_bytes = response.attempts, response.status, response.size
+        raise
 
 
 def response_bytes(response: Response) -> int | None:

@@ -159,12 +159,12 @@ def drift(engine: Engine) -> list[str]:
 
 
 def compared(dialect: str) -> Callable[..., bool]:
-    """For alembic's ``include_object``: PostgreSQL has triggers for some of the models' foreign keys."""
-    from rfsync.references import CHECKED_BY_TRIGGER
+    """For alembic's ``include_object``: PostgreSQL has triggers for some foreign keys, and lacks an index."""
+    from rfsync.references import CHECKED_BY_TRIGGER, ONLY_ON_SQLITE
 
-    def compare(thing: Any, _name: object, kind: str, _reflected: bool, _other: object) -> bool:
+    def compare(thing: Any, name: object, kind: str, _reflected: bool, _other: object) -> bool:
         by_trigger = kind == "foreign_key_constraint" and thing.table.name in CHECKED_BY_TRIGGER
-        return not (by_trigger and dialect == "postgresql")
+        return dialect == "sqlite" or not (by_trigger or name in ONLY_ON_SQLITE)
 
     return compare
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -9,11 +10,14 @@ from datetime import UTC, datetime
 from typing import Final
 
 from rfsync.answers import Batch
-from rfsync.bulk import Bulk, Mark, append_all, bulk_for
+from rfsync.bulk import Bulk, Mark, append_all, bulk_for, microseconds
 from rfsync.database import Connection, Database, instant
 from rfsync.diff import Change, ChangeKind, Stored
+from rfsync.errors import DatabaseError
 from rfsync.liveness import Liveness
 from rfsync.rollup import Tally, roll_up
+
+log = logging.getLogger("rfsync.sync")
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +129,8 @@ class Store:
                 "VALUES (:project_id, :trigger, :started_at, 'running')",
                 {"project_id": project_id, "trigger": trigger, "started_at": at},
             )
-            # Before the commit that lets others see the run.
+            # Before the commit that lets others see the run. One that fails leaves a lock on a number that is given
+            # again: as long as this process lives, that run counts as alive, which it may well be.
             self._liveness.hold(run_id)
         return Run(run_id, project_id, workspace, project, instant(seen), etag, fingerprint)
 
@@ -148,7 +153,7 @@ class Store:
             transaction = Transaction(connection, self._bulk, run, state, dry=self._dry)
             yield transaction
         if run.id is not None and transaction.finished:
-            self._liveness.release(run.id)
+            self._release(run.id)
 
     def _state(self, connection: Connection, run: Run) -> ProjectState:
         if run.project_id is None:
@@ -162,17 +167,43 @@ class Store:
             values[column] = instant(values[column])
         return ProjectState(**values)
 
-    def fail_run(self, run: Run, row: RunRow, at: datetime) -> None:
+    def fail_run(self, run: Run, row: RunRow, at: datetime) -> str | None:
         """Ends a run of which nothing is kept but that it was, and why.
+
+        Returns:
+            The outcome of a run that had ended already: what failed, failed after its commit. None: it had not.
 
         Raises:
             DatabaseError: not even that could be written.
         """
         if self._dry or run.id is None:
-            return
+            return None
         with self._database.begin("recording a failed run") as connection:
-            _finish(connection, run, row, at)
-        self._liveness.release(run.id)
+            outcome = str(connection.execute("SELECT outcome FROM sync_runs WHERE id = :id", {"id": run.id})[0][0])
+            ended = outcome not in {"running", "abandoned"}
+            if not ended:
+                _finish(connection, run, row, at)
+        self._release(run.id)
+        return outcome if ended else None
+
+    def known_projects(self, workspace: str) -> list[str]:
+        """The projects of a workspace that the database has, by id.
+
+        Raises:
+            DatabaseError: the database refused or vanished.
+        """
+        with self._database.begin("reading the projects") as connection:
+            rows = connection.execute(
+                "SELECT project FROM projects WHERE workspace = :workspace ORDER BY project", {"workspace": workspace}
+            )
+        return [str(row[0]) for row in rows]
+
+    def _release(self, run_id: int) -> None:
+        try:
+            self._liveness.release(run_id)
+        except DatabaseError as error:
+            # The run is committed, and its lock goes with the connection or the process.
+            log.warning("run %d: %s", run_id, error)
 
 
 class Transaction:
@@ -298,14 +329,3 @@ def _finish(connection: Connection, run: Run, row: RunRow, at: datetime) -> None
             "error": row.error,
         },
     )
-
-
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
-
-
-def microseconds(at: datetime | None) -> int | None:
-    """Since 1970 UTC, exactly; None stays None."""
-    if at is None:
-        return None
-    since = at - _EPOCH
-    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import replace
 
 from rfsync.answers import explained
 from rfsync.errors import BadResponse, Cancelled, DatabaseError, ErrorKind, FetchError
@@ -19,7 +20,8 @@ def sync(parts: Parts, job: Job) -> Result:
         run = parts.store.begin_run(job.workspace, job.project, job.name, parts.trigger, parts.clock())
     except DatabaseError as error:
         log.warning("%s: %s", job, error)
-        return result_of(job, None, RunRow("failed", error_kind=ErrorKind.DATABASE, error=str(error)))
+        row = RunRow("failed", error_kind=ErrorKind.DATABASE, error=parts.redact(str(error)))
+        return result_of(job, None, row)
     try:
         return refresh(parts, run, job) if job.batch_ids else observe(parts, run, job)
     except FetchError as error:
@@ -43,11 +45,16 @@ def sync(parts: Parts, job: Job) -> Result:
 
 
 def _fail(parts: Parts, run: Run, job: Job, row: RunRow) -> Result:
+    row = replace(row, error=parts.redact(row.error or ""))
     log.warning("%s: %s: %s", job, row.error_kind or row.outcome, row.error, extra=log_fields(run))
     try:
-        parts.store.fail_run(run, row, parts.clock())
+        ended = parts.store.fail_run(run, row, parts.clock())
     except DatabaseError as error:
         log.warning("%s: the failed run could not be recorded: %s", job, error, extra=log_fields(run))
+    else:
+        if ended is not None:
+            log.warning("%s: the run had ended before that, as %s", job, ended, extra=log_fields(run))
+            row = replace(row, outcome=ended, error_kind=None)
     return result_of(job, run.id, row)
 
 

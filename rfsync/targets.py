@@ -8,9 +8,9 @@ from dataclasses import dataclass
 
 from rfsync.answers import explained, parse_projects
 from rfsync.config import Config, WorkspaceConfig
-from rfsync.errors import BadResponse, ConfigError, FetchError
+from rfsync.errors import ConfigError, FetchError
 from rfsync.keys import find_key
-from rfsync.runs import Fetcher, Job, Result
+from rfsync.runs import Fetcher, Job, Result, read
 from rfsync.secrets import Secret
 from rfsync.values import Target
 
@@ -61,8 +61,19 @@ def wanted(config: Config, targets: Sequence[Target], env: Mapping[str, str]) ->
     ]
 
 
-def resolve(wanted: Iterable[Wanted], fetcher: Fetcher, redact: Callable[[str], str]) -> tuple[list[Job], list[Result]]:
-    """The projects to sync, and the workspaces whose projects could not be found out (as failed results)."""
+def resolve(
+    wanted: Iterable[Wanted],
+    fetcher: Fetcher,
+    redact: Callable[[str], str],
+    known: Callable[[str], Iterable[str]],
+) -> tuple[list[Job], list[Result]]:
+    """The projects to sync, and the workspaces whose projects could not be found out (as failed results).
+
+    Args:
+        redact: takes secrets out of what is shown.
+        known: the projects of a workspace that were synced before; they stand in where it can't be asked, so that each
+            has its own run that says how it went.
+    """
     jobs: list[Job] = []
     failures: list[Result] = []
     for want in wanted:
@@ -76,6 +87,7 @@ def resolve(wanted: Iterable[Wanted], fetcher: Fetcher, redact: Callable[[str], 
             log.warning("%s: %s (%s)", workspace, text, error.kind)
             failed = Result(workspace, "*", "failed", attempts=error.attempts, error_kind=error.kind, error=text)
             failures.append(failed)
+            found = [Job(workspace, p, want.key) for p in known(workspace) if not want.workspace.excludes(p)]
         there = {job.project for job in found}
         jobs += [Job(workspace, project, want.key) for project in want.projects if project not in there]
         jobs += found
@@ -89,11 +101,7 @@ def discover(workspace: WorkspaceConfig, key: Secret, fetcher: Fetcher) -> list[
         FetchError: the workspace can't be read; a 404 names it.
     """
     response = fetcher.get(workspace.id, key=key)
-    try:
-        projects, skipped = parse_projects(response.body)
-    except BadResponse as error:
-        error.attempts, error.http_status = response.attempts, response.status
-        raise
+    projects, skipped = read(response, parse_projects)
     for reason in skipped:
         log.warning("%s: a project is left out: %s", workspace.id, reason)
     jobs = [Job(workspace.id, id_, key, name) for id_, name in projects.items() if not workspace.excludes(id_)]

@@ -71,10 +71,7 @@ POSTGRESQL_REFERENCES = (
     """CREATE FUNCTION batches_require_projects() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE missing boolean;
 BEGIN
-    PERFORM 1 FROM projects WHERE id IN (SELECT DISTINCT project_id FROM new_rows) FOR KEY SHARE;
-    EXECUTE 'SELECT EXISTS (SELECT FROM (SELECT DISTINCT project_id FROM new_rows) n
-        WHERE NOT EXISTS (SELECT FROM projects p WHERE (p.id) = (n.project_id)))'
-        INTO missing;
+    EXECUTE 'SELECT EXISTS (SELECT FROM (SELECT DISTINCT project_id FROM new_rows) n WHERE NOT EXISTS (SELECT 1 FROM projects p WHERE (p.id) = (n.project_id) FOR KEY SHARE))' INTO missing;
     IF missing THEN
         RAISE foreign_key_violation USING TABLE = 'batches', CONSTRAINT = 'batches_require_projects',
             MESSAGE = 'a row of batches has no row of projects: constraint batches_require_projects';
@@ -86,10 +83,7 @@ END $$""",
     """CREATE FUNCTION batch_changes_require_sync_runs() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE missing boolean;
 BEGIN
-    PERFORM 1 FROM sync_runs WHERE id IN (SELECT DISTINCT run_id FROM new_rows) FOR KEY SHARE;
-    EXECUTE 'SELECT EXISTS (SELECT FROM (SELECT DISTINCT run_id FROM new_rows) n
-        WHERE NOT EXISTS (SELECT FROM sync_runs p WHERE (p.id) = (n.run_id)))'
-        INTO missing;
+    EXECUTE 'SELECT EXISTS (SELECT FROM (SELECT DISTINCT run_id FROM new_rows) n WHERE NOT EXISTS (SELECT 1 FROM sync_runs p WHERE (p.id) = (n.run_id) FOR KEY SHARE))' INTO missing;
     IF missing THEN
         RAISE foreign_key_violation USING TABLE = 'batch_changes', CONSTRAINT = 'batch_changes_require_sync_runs',
             MESSAGE = 'a row of batch_changes has no row of sync_runs: constraint batch_changes_require_sync_runs';
@@ -101,9 +95,7 @@ END $$""",
     """CREATE FUNCTION batch_changes_require_batches() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE missing boolean;
 BEGIN
-    EXECUTE 'SELECT EXISTS (SELECT FROM new_rows n
-        WHERE NOT EXISTS (SELECT FROM batches p WHERE (p.project_id, p.batch_id) = (n.project_id, n.batch_id)))'
-        INTO missing;
+    EXECUTE 'SELECT EXISTS (SELECT FROM new_rows n WHERE NOT EXISTS (SELECT 1 FROM batches p WHERE (p.project_id, p.batch_id) = (n.project_id, n.batch_id)))' INTO missing;
     IF missing THEN
         RAISE foreign_key_violation USING TABLE = 'batch_changes', CONSTRAINT = 'batch_changes_require_batches',
             MESSAGE = 'a row of batch_changes has no row of batches: constraint batch_changes_require_batches';
@@ -120,8 +112,10 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$""",
-    """CREATE TRIGGER projects_keep_for_batches_delete AFTER DELETE ON projects FOR EACH ROW EXECUTE FUNCTION projects_keep_for_batches()""",
-    """CREATE TRIGGER projects_keep_for_batches_update AFTER UPDATE OF id ON projects FOR EACH ROW WHEN (OLD.id <> NEW.id)
+    """CREATE TRIGGER projects_keep_for_batches_delete AFTER DELETE ON projects FOR EACH ROW
+WHEN (true) EXECUTE FUNCTION projects_keep_for_batches()""",
+    """CREATE TRIGGER projects_keep_for_batches_update AFTER UPDATE OF id ON projects FOR EACH ROW
+WHEN ((OLD.id <> NEW.id) AND true)
 EXECUTE FUNCTION projects_keep_for_batches()""",
     """CREATE FUNCTION sync_runs_keep_for_batch_changes() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -131,8 +125,10 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$""",
-    """CREATE TRIGGER sync_runs_keep_for_batch_changes_delete AFTER DELETE ON sync_runs FOR EACH ROW EXECUTE FUNCTION sync_runs_keep_for_batch_changes()""",
-    """CREATE TRIGGER sync_runs_keep_for_batch_changes_update AFTER UPDATE OF id ON sync_runs FOR EACH ROW WHEN (OLD.id <> NEW.id)
+    """CREATE TRIGGER sync_runs_keep_for_batch_changes_delete AFTER DELETE ON sync_runs FOR EACH ROW
+WHEN (OLD.outcome = 'changed') EXECUTE FUNCTION sync_runs_keep_for_batch_changes()""",
+    """CREATE TRIGGER sync_runs_keep_for_batch_changes_update AFTER UPDATE OF id ON sync_runs FOR EACH ROW
+WHEN ((OLD.id <> NEW.id) AND OLD.outcome = 'changed')
 EXECUTE FUNCTION sync_runs_keep_for_batch_changes()""",
     """CREATE FUNCTION batches_keep_for_batch_changes() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
@@ -142,8 +138,10 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$""",
-    """CREATE TRIGGER batches_keep_for_batch_changes_delete AFTER DELETE ON batches FOR EACH ROW EXECUTE FUNCTION batches_keep_for_batch_changes()""",
-    """CREATE TRIGGER batches_keep_for_batch_changes_update AFTER UPDATE OF project_id, batch_id ON batches FOR EACH ROW WHEN (OLD.project_id <> NEW.project_id OR OLD.batch_id <> NEW.batch_id)
+    """CREATE TRIGGER batches_keep_for_batch_changes_delete AFTER DELETE ON batches FOR EACH ROW
+WHEN (true) EXECUTE FUNCTION batches_keep_for_batch_changes()""",
+    """CREATE TRIGGER batches_keep_for_batch_changes_update AFTER UPDATE OF project_id, batch_id ON batches FOR EACH ROW
+WHEN ((OLD.project_id <> NEW.project_id OR OLD.batch_id <> NEW.batch_id) AND true)
 EXECUTE FUNCTION batches_keep_for_batch_changes()""",
 )
 
@@ -504,7 +502,8 @@ def upgrade() -> None:
     op.create_index(
         "ix_batch_changes_project_id_observed_at", "batch_changes", ["project_id", "observed_at"], unique=False
     )
-    op.create_index("ix_batch_changes_run_id", "batch_changes", ["run_id"], unique=False)
+    if op.get_bind().dialect.name == "sqlite":
+        op.create_index("ix_batch_changes_run_id", "batch_changes", ["run_id"], unique=False)
     for name, (comment, select) in VIEWS.items():
         op.execute(f"CREATE VIEW {name} AS\n{select}")
         if op.get_bind().dialect.name == "postgresql":

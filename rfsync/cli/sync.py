@@ -67,7 +67,7 @@ def command(
     try:
         if not dry_run:
             store.abandon_dead_runs(_now())
-        jobs, failures = resolving.resolve(wanted, client, options.redact)
+        jobs, failures = resolving.resolve(wanted, client, options.redact, store.known_projects)
         if batch_ids:
             jobs = resolving.single(jobs, batch_ids)
         parts = Parts(
@@ -84,7 +84,7 @@ def command(
         client.close()
         store.close()
     if as_json:
-        click.echo(options.redact(_json(results, started_at, _now())))
+        click.echo(_json(results, started_at, _now()))
     else:
         _print(results, dry_run=dry_run)
     return 0 if all(r.ok for r in results) else 1
