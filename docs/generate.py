@@ -27,7 +27,8 @@ DATABASE = """# The database
 
 SQLite and PostgreSQL 13 or newer, with the same names on both. Timestamps are UTC: `timestamptz` on PostgreSQL, ISO
 text `YYYY-MM-DD HH:MM:SS.ffffff` on SQLite, so that text order is time order. The views are the stable face for
-reports and dashboards: prefer them to the tables.
+reports and dashboards: prefer them to the tables. On SQLite, compare with all six digits of the fraction:
+`valid_from <= '2026-02-01 12:00:00.000000'`, since that is how the text is stored.
 
 The books balance: for every batch the sum of its `images_delta` in `batch_changes` is its `images` now (0 once
 removed), and the same holds for jobs. So a project's total at any moment is the sum of all deltas observed until then.
@@ -88,7 +89,7 @@ def walk(group: click.Command, path: str) -> list[tuple[str, click.Command]]:
 
 def help_of(command: click.Command, path: str) -> str:
     """As ``--help`` prints it on a terminal of 100 columns."""
-    context = click.Context(command, info_name=path, terminal_width=WIDTH, max_content_width=WIDTH)
+    context = command.make_context(path, [], resilient_parsing=True, terminal_width=WIDTH)
     return "\n".join(line.rstrip() for line in command.get_help(context).splitlines())
 
 

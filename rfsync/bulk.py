@@ -1,6 +1,6 @@
 """Reading and writing a project's batches by the hundred thousand: what has to be fast, in each database's own way.
 
-Everything else speaks SQLAlchemy; here a row more of abstraction costs a second a million rows.
+Here a layer more for each row costs a second a million rows.
 """
 
 from __future__ import annotations

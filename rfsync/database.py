@@ -82,7 +82,7 @@ class SqliteDatabase:
     """An SQLite file, or a database in memory.
 
     SQLite has one writer, and everything the sync does is writing: so there is one connection, and threads take turns.
-    They wake in order and at once, where SQLite's own way of waiting for a lock is to try again every now and then.
+    They wake at once, where SQLite's own way of waiting for a lock is to try again every now and then.
 
     Args:
         path: the file, made if it is missing; None: in memory, for a dry run of a database that is not there.
@@ -167,11 +167,16 @@ def _percent(sql: str) -> str:
     return re.sub(r"(?<!:):([a-z]\w*)", r"%(\1)s", sql.replace("%", "%%"))
 
 
-def _psycopg() -> Any:
+def require_psycopg() -> Any:
+    """The module of PostgreSQL's driver.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
     try:
         import psycopg
     except ImportError:
-        raise ConfigError("PostgreSQL needs its driver: pip install 'rfsync[postgres]'") from None
+        raise ConfigError("PostgreSQL needs its driver: pip install 'psycopg[binary]'") from None
     return psycopg
 
 
@@ -181,14 +186,16 @@ def connect_postgres(url: DatabaseUrl) -> Any:
     Raises:
         ConfigError: the driver is not installed.
     """
-    driver = _psycopg().connect(url.text, connect_timeout=CONNECT_SECONDS, application_name="rfsync", autocommit=True)
+    driver = require_psycopg().connect(
+        url.text, connect_timeout=CONNECT_SECONDS, application_name="rfsync", autocommit=True
+    )
     # In another zone the last hours of the year 9999 would be in a year that Python does not have.
     driver.execute("SET TIME ZONE 'UTC'")
     return driver
 
 
 class PostgresDatabase:
-    """A PostgreSQL database, with a connection for each thread that uses it.
+    """A PostgreSQL database, with as many connections as transactions are under way at once.
 
     Args:
         url: of a PostgreSQL database.
@@ -203,35 +210,37 @@ class PostgresDatabase:
     _TRUSTED: Final = 30.0
 
     def __init__(self, url: DatabaseUrl, *, read_only: bool = False) -> None:
-        self._psycopg: Any = _psycopg()
+        self._psycopg: Any = require_psycopg()
         self._url = url
         self._read_only = read_only
-        self._local = threading.local()
         self._guard = threading.Lock()
-        self._open: list[Any] = []
+        #: Connections that nobody uses, and since when by the monotonic clock; the last used is the first to be used.
+        self._idle: list[tuple[Any, float]] = []
 
     def connect(self) -> Any:
-        """A new connection of the driver, which ``close`` closes too."""
-        driver = connect_postgres(self._url)
-        with self._guard:
-            self._open.append(driver)
-        return driver
+        """A new connection of the driver, which is the caller's to close."""
+        return connect_postgres(self._url)
 
     @contextmanager
     def begin(self, doing: str) -> Iterator[Connection]:
         """See ``Database.begin``."""
         with translated(doing):
-            driver = self._usable()
-            with driver.transaction():
-                if self._read_only:
-                    driver.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                yield _PostgresConnection(driver)
-            self._local.used = time.monotonic()
+            driver = self._take()
+            try:
+                with driver.transaction():
+                    if self._read_only:
+                        driver.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                    yield _PostgresConnection(driver)
+            finally:
+                self._give_back(driver)
 
-    def _usable(self) -> Any:
-        driver = getattr(self._local, "driver", None)
-        if driver is not None and not driver.closed:
-            if time.monotonic() - self._local.used < self._TRUSTED:
+    def _take(self) -> Any:
+        while True:
+            with self._guard:
+                driver, since = self._idle.pop() if self._idle else (None, 0.0)
+            if driver is None:
+                return self.connect()
+            if time.monotonic() - since < self._TRUSTED:
                 return driver
             try:
                 driver.execute("SELECT 1")
@@ -239,16 +248,19 @@ class PostgresDatabase:
                 driver.close()  # the server closed it in the meantime
             else:
                 return driver
-        self._local.driver = self.connect()
-        self._local.used = time.monotonic()
-        return self._local.driver
+
+    def _give_back(self, driver: Any) -> None:
+        if driver.info.transaction_status != self._psycopg.pq.TransactionStatus.IDLE:
+            driver.close()  # lost, or left in a state that nobody knows
+            return
+        with self._guard:
+            self._idle.append((driver, time.monotonic()))
 
     def close(self) -> None:
         """See ``Database.close``."""
         with self._guard:
-            for driver in self._open:
-                driver.close()
-            self._open.clear()
+            while self._idle:
+                self._idle.pop()[0].close()
 
 
 def open_database(url: DatabaseUrl, *, read_only: bool = False) -> Database:

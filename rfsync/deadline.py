@@ -111,12 +111,35 @@ class Watchman:
                 self._wake.wait(min(waiting, default=None))
 
 
+class _Lines:
+    """A file that remembers the last line that was read of it; b"": it had ended."""
+
+    def __init__(self, file: Any) -> None:
+        self.file = file
+        self.last: bytes | None = None
+
+    def readline(self, limit: int = -1) -> bytes:
+        line: bytes = self.file.readline(limit)
+        self.last = line
+        return line
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
 class _WholeHead(http.client.HTTPResponse):
     """An answer whose head came whole; the standard library takes one that was cut off for one that ended."""
 
     def begin(self) -> None:
-        super().begin()
-        if self.msg is not None and self.msg.defects:
+        file: Any = self.fp
+        lines: Any = _Lines(file)
+        self.fp = lines
+        try:
+            super().begin()
+        finally:
+            if self.fp is lines:
+                self.fp = file
+        if lines.last == b"":
             raise http.client.RemoteDisconnected("the connection was lost in the head of the answer")
 
 

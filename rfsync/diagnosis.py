@@ -7,8 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rfsync.answers import explained, parse
-from rfsync.config import Config, WorkspaceConfig
-from rfsync.errors import ConfigError, ErrorKind, FetchError, RfsyncError
+from rfsync.config import DEFAULT_KEY_ENV, Config, WorkspaceConfig
+from rfsync.errors import ConfigError, ErrorKind, FetchError, RfsyncError, SchemaError
 from rfsync.keys import FoundKey, find_key, readable_by_others
 from rfsync.runs import Fetcher, Job
 from rfsync.targets import discover
@@ -65,8 +65,12 @@ def diagnose(
     try:
         yield Check("database", database_name, True, database())
     except RfsyncError as error:
-        message, _, remedy = str(error).partition(": ")
-        yield Check("database", database_name, False, str(error), remedy or message)
+        remedy = "look at [database] url, and whether the server is running"
+        if isinstance(error, SchemaError):
+            remedy = "rfsync db upgrade, or a newer rfsync"
+        yield Check("database", database_name, False, redact(str(error)), remedy)
+    if not config.workspaces and not env.get(DEFAULT_KEY_ENV, "").strip():
+        yield Check("key", "default", True, f"${DEFAULT_KEY_ENV} is not set", f"export {DEFAULT_KEY_ENV}=…")
     for workspace in config.workspaces:
         yield from _workspace(workspace, fetcher, redact, env)
 
@@ -81,17 +85,16 @@ def _workspace(
         return
     yield _key(workspace, key)
     try:
-        jobs = discover(workspace, key.key, fetcher)
+        # Where the projects are named, a key that may not list them is no fault.
+        jobs = discover(workspace, key.key, fetcher) if workspace.discovers else []
     except FetchError as error:
         yield Check(
             "workspace", workspace.id, False, f"{error.kind}: {explained(error, redact)}", _REMEDIES[error.kind]
         )
-        if workspace.discovers:
-            return
-        jobs = []
-    else:
+        return
+    if workspace.discovers:
         yield Check("workspace", workspace.id, True, f"{len(jobs)} project{'' if len(jobs) == 1 else 's'} in it")
-    if not workspace.discovers:
+    else:
         jobs = [Job(workspace.id, p, key.key) for p in workspace.projects if not workspace.excludes(p)]
     for job in jobs:
         yield _project(job, fetcher, redact)

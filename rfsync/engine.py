@@ -8,9 +8,9 @@ from typing import Any
 from sqlalchemy import Connection, Engine, create_engine, event
 from sqlalchemy.pool import NullPool
 
-from rfsync.database import connect_postgres, open_sqlite
+from rfsync.database import connect_postgres, open_sqlite, require_psycopg
 from rfsync.database_url import DatabaseUrl
-from rfsync.errors import ConfigError, DatabaseError
+from rfsync.errors import DatabaseError
 
 
 def open_engine(url: DatabaseUrl, *, read_only: bool) -> Engine:
@@ -33,10 +33,8 @@ def open_engine(url: DatabaseUrl, *, read_only: bool) -> Engine:
         driver.read_only = read_only
         return driver
 
-    try:
-        return create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool, hide_parameters=True)
-    except ImportError:
-        raise ConfigError("PostgreSQL needs its driver: pip install 'rfsync[postgres]'") from None
+    require_psycopg()
+    return create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool, hide_parameters=True)
 
 
 def _open_sqlite(url: DatabaseUrl, *, read_only: bool) -> Engine:

@@ -6,7 +6,7 @@ set of words, and a unique key that makes writing a change twice impossible.
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import Any
 
 from sqlalchemy import (
     BigInteger,
@@ -24,10 +24,8 @@ from sqlalchemy import (
     UniqueConstraint,
 )
 
+from rfsync._lenient import MAX_COUNT
 from rfsync.columns import UTCDateTime
-
-MAX_COUNT: Final = 2**53 - 1
-
 
 metadata = MetaData(
     naming_convention={

@@ -108,15 +108,3 @@ def discover(workspace: WorkspaceConfig, key: Secret, fetcher: Fetcher) -> list[
     if not jobs:
         log.warning("%s: the workspace has no project to sync", workspace.id)
     return jobs
-
-
-def single(jobs: Sequence[Job], batch_ids: tuple[str, ...]) -> list[Job]:
-    """The one project that ``--batch`` is about.
-
-    Raises:
-        ConfigError: there is none, or more than one.
-    """
-    if len(jobs) != 1:
-        raise ConfigError("--batch needs exactly one project: rfsync sync WORKSPACE/PROJECT --batch ID")
-    job = jobs[0]
-    return [Job(job.workspace, job.project, job.key, job.name, tuple(dict.fromkeys(batch_ids)))]

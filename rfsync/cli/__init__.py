@@ -12,7 +12,7 @@ from pathlib import Path
 import click
 
 from rfsync import __version__
-from rfsync.cli.options import Options, common_options
+from rfsync.cli.options import CONTEXT, Options, common_options, drop_output
 from rfsync.errors import ConfigError, DatabaseError, RfsyncError
 from rfsync.printable import printable
 
@@ -24,6 +24,7 @@ Exit codes:
   2  the command line or the configuration is wrong; nothing was done
   3  the database can't be reached or is not at this version's schema;
      nothing was written
+  70 a bug in rfsync, 130 stopped by Ctrl-C or SIGTERM
 
 \b
 First steps:
@@ -61,8 +62,7 @@ class _Commands(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in _COMMANDS.items()])
 
 
-@click.group(cls=_Commands, epilog=_EPILOG, context_settings={"help_option_names": ["-h", "--help"]})
-@click.version_option(__version__, prog_name="rfsync", message="%(prog)s %(version)s")
+@click.group(cls=_Commands, epilog=_EPILOG, context_settings=CONTEXT)
 @common_options
 def cli() -> None:
     """Keeps the history of Roboflow's annotation batches.
@@ -89,10 +89,6 @@ def main(arguments: list[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         _say(options, "stopped")
         return 130
-    except BrokenPipeError:
-        # Whoever read our output has had enough of it. Python would complain once more when it closes the stream.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
     except ConfigError as error:
         _say(options, printable(f"error: {error}"))
         return 2
@@ -105,6 +101,10 @@ def main(arguments: list[str] | None = None) -> int:
     except Exception:
         _say(options, f"this is a bug in rfsync {__version__}, please report it:\n{traceback.format_exc()}")
         return 70
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        drop_output()
     return code if isinstance(code, int) else 0
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rfsync.cli.options import Options, make_command
+from rfsync.cli.output import as_json as to_json
 from rfsync.printable import printable
 
 if TYPE_CHECKING:
@@ -43,8 +43,7 @@ def command(options: Options, as_json: bool) -> int:
         client.close()
     ok = all(check.ok for check in shown)
     if as_json:
-        text = json.dumps({"ok": ok, "checks": [asdict(check) for check in shown]}, ensure_ascii=False)
-        click.echo(options.redact(text))
+        click.echo(to_json({"ok": ok, "checks": [asdict(check) for check in shown]}))
     else:
         click.echo(f"\n{_next(config, options, ok=ok)}")
     return 0 if ok else 1
@@ -57,6 +56,8 @@ def _database(options: Options, config: Config) -> str:
     if path is not None and not path.exists():
         schema.require_folder(path)
         return "not there yet; the first sync makes it"
+    if path is not None and options.revision(config) is None:
+        return "no schema yet; the first sync makes it"
     options.reader(config)
     return f"at schema {schema.HEAD}, as needed"
 

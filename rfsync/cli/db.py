@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import click
 
-from rfsync.cli.options import Options, common_options, make_command
+from rfsync.cli.options import CONTEXT, Options, common_options, make_command
 
 
-@click.group("db", context_settings={"help_option_names": ["-h", "--help"]}, epilog="Example: rfsync db upgrade")
+@click.group("db", context_settings=CONTEXT, epilog="Example: rfsync db upgrade")
 @common_options
 def command() -> None:
     """The schema of the database.

@@ -37,7 +37,8 @@ Next, look at it:
 
   -- the batches as they stood a week ago
   SELECT project, batch_id, name, images, num_jobs FROM batch_history
-  WHERE valid_from <= datetime('now', '-7 days') AND (valid_to > datetime('now', '-7 days') OR valid_to IS NULL);
+  JOIN (SELECT strftime('%Y-%m-%d %H:%M:%f000', 'now', '-7 days') AS t)
+  WHERE valid_from <= t AND (valid_to > t OR valid_to IS NULL);
 
 Then the real thing: ROBOFLOW_API_KEY=… COMMAND sync WORKSPACE/PROJECT
 """  # noqa: S608 text to read, executed by nobody here

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import os
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +14,7 @@ import click
 
 from rfsync import __version__
 from rfsync.secrets import Redactor
+from rfsync.telemetry import FORMATS, LEVELS
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -21,10 +24,10 @@ if TYPE_CHECKING:
     from rfsync.database_url import DatabaseUrl
     from rfsync.store import Store
 
-_F = TypeVar("_F", bound=Callable[..., Any])
+#: Of every command.
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
 
-_LEVELS = ("debug", "info", "warning", "error")
-_FORMATS = ("console", "json")
+_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 @dataclass
@@ -157,6 +160,25 @@ class Options:
         return open_database(url, read_only=True)
 
 
+def _quietly(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Whoever read our output has had enough of it: no error, and not click's to turn into one."""
+
+    @functools.wraps(function)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return function(*args, **kwargs)
+        except BrokenPipeError:
+            drop_output()
+            return 0
+
+    return run
+
+
+def drop_output() -> None:
+    """Sends all further output to nowhere; Python would complain once more when it closes the stream."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
     if value is not None and parameter.name is not None:
         setattr(ctx.ensure_object(Options), parameter.name, value)
@@ -165,11 +187,12 @@ def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
 def common_options(function: _F) -> _F:
     """Adds the common options to a command; given twice, the later place wins."""
     for option in (
+        click.version_option(__version__, prog_name="rfsync", message="%(prog)s %(version)s"),
         click.option(
-            "--log-format", type=click.Choice(_FORMATS), callback=_keep, expose_value=False, help="Form of the logs."
+            "--log-format", type=click.Choice(FORMATS), callback=_keep, expose_value=False, help="Form of the logs."
         ),
         click.option(
-            "--log-level", type=click.Choice(_LEVELS), callback=_keep, expose_value=False,
+            "--log-level", type=click.Choice(LEVELS), callback=_keep, expose_value=False,
             help="Least level of the logs on standard error.  [default: warning]",
         ),
         click.option(
@@ -189,15 +212,12 @@ def make_command(name: str, *, example: str) -> Callable[[Callable[..., Any]], c
     """A command with the common options, whose help ends with an example."""
 
     def decorate(function: Callable[..., Any]) -> click.Command:
-        with_options = common_options(click.pass_obj(function))
-        with_version = click.version_option(__version__, prog_name="rfsync", message="%(prog)s %(version)s")(
-            with_options
-        )
+        with_options = common_options(click.pass_obj(_quietly(function)))
         made: click.Command = click.command(
             name,
             epilog="\b\n" + "\n".join(["Example:", *(f"  {line}" for line in example.splitlines())]),
-            context_settings={"help_option_names": ["-h", "--help"]},
-        )(with_version)
+            context_settings=CONTEXT,
+        )(with_options)
         return made
 
     return decorate

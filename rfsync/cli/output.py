@@ -41,6 +41,12 @@ def plain(value: Any) -> Any:
     return value.isoformat() if isinstance(value, date) else value
 
 
+def as_json(value: object) -> str:
+    """JSON in a line for standard output; escaped where that can't show every character."""
+    utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
+    return json.dumps(value, ensure_ascii=not utf8)
+
+
 def count(number: int | None) -> str:
     """With thousands separators; a dash for None."""
     return "-" if number is None else f"{number:,}"
@@ -68,7 +74,7 @@ def ago(instant: datetime | None, now: datetime) -> str:
 def print_table(
     headers: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[str] = (), file: IO[str] | None = None
 ) -> None:
-    """Prints aligned columns; coloured on a terminal only, and never cut off or wrapped elsewhere.
+    """Prints aligned columns, coloured on a terminal only, and never cut off.
 
     Args:
         file: where to; None: standard output.
@@ -86,8 +92,12 @@ def print_table(
         table.add_column(header, justify="right" if header in numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*(Text(printable(cell), style=_STYLES.get(cell, "")) for cell in row))
-    # Elsewhere than on a terminal nothing is cut off or wrapped, whatever the width.
-    Console(file=file, highlight=False, width=None if file.isatty() else 10_000).print(table)
+    console = Console(file=file, highlight=False, width=10_000)
+    # As wide as it wants to be: a line that the terminal wraps is easier to read than cells that are folded.
+    console.width = max(console.measure(table).maximum, 1)
+    with console.capture() as capture:
+        console.print(table)
+    file.write(capture.get())  # not by rich, which ends the process where nobody reads any more
 
 
 _STYLES: Final = {
@@ -166,7 +176,7 @@ def _write_parquet(records: Iterable[Mapping[str, Any]], kind: type[Any], output
         import pyarrow as pa
         from pyarrow import parquet
     except ImportError:
-        raise ConfigError("--format parquet needs pyarrow: pip install 'rfsync[parquet]'") from None
+        raise ConfigError("--format parquet needs pyarrow: pip install pyarrow") from None
     types = {str: pa.string(), int: pa.int64(), bool: pa.bool_(), datetime: pa.timestamp("us", "UTC")}
     # Not inferred from the rows: a column in which all is NULL has its type too, and so has one without any row.
     schema = pa.schema([(name, types[_inner(hint)]) for name, hint in get_type_hints(kind).items()])

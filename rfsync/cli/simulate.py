@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import threading
 from datetime import UTC, datetime, timedelta
 
 import click
 
 from rfsync.cli.options import Options, make_command
+from rfsync.errors import ConfigError
 
 _LIVED = timedelta(days=60)
 #: So fast the stand-in lives: an hour of its life a minute, so that somebody who watches sees something happen.
@@ -42,11 +44,17 @@ def command(options: Options, listen: tuple[str, int], seed: int) -> None:
     def clock() -> datetime:
         return began + (datetime.now(UTC) - began) * _SPEED
 
-    world = World(seed, start=began - _LIVED, clock=clock)
-    with Simulator(world, host=listen[0], port=listen[1]) as simulator:
-        click.echo(f"Roboflow's stand-in listens at {simulator.url} with the workspace acme. To sync it, put")
-        click.echo(f'  [api]\n  base_url = "{simulator.url}"')
-        click.echo("into rfsync.toml and run: ROBOFLOW_API_KEY=any rfsync sync acme. Ctrl-C ends it.")
+    simulator = Simulator(World(seed, start=began - _LIVED, clock=clock), host=listen[0], port=listen[1])
+    try:
+        simulator.start()
+    except OSError as error:
+        raise ConfigError(f"--listen {listen[0]}:{listen[1]}: {error.strerror}") from error
+    with contextlib.ExitStack() as stack:
+        stack.callback(simulator.stop)
+        click.echo(f"Roboflow's stand-in listens at {simulator.url} with the workspace acme. To sync it, type")
+        click.echo(f"  printf '[api]\\nbase_url = \"{simulator.url}\"\\n' > simulated.toml")
+        click.echo("  ROBOFLOW_API_KEY=any rfsync sync acme --config simulated.toml --database sqlite:///simulated.db")
+        click.echo("Ctrl-C ends it.")
         try:
             threading.Event().wait()
         except KeyboardInterrupt:

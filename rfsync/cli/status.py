@@ -77,7 +77,7 @@ def print_status(rows: list[ProjectStatus], now: datetime, file: IO[str]) -> Non
                 count(r.images),
                 count(r.num_jobs),
                 ago(r.observed_at, now),
-                ago(r.last_run_at, now),
+                "never" if r.last_run_at is None else f"{age(now - r.last_run_at)} ago",
                 r.last_outcome or "never",
                 count(r.consecutive_failures),
                 # An error that a success has followed is history.

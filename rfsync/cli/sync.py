@@ -8,12 +8,14 @@ import sys
 import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rfsync.cli.options import Options, make_command
+from rfsync.cli.options import Options, drop_output, make_command
+from rfsync.errors import ConfigError
 
 if TYPE_CHECKING:
     from rfsync.config import Config
@@ -60,7 +62,7 @@ def command(
     # What is wrong with the configuration is found before anything is opened or asked.
     wanted = resolving.wanted(config, [parse_target(t) for t in targets], os.environ)
     if batch_ids and (len(wanted) != 1 or wanted[0].discover or len(wanted[0].projects) != 1):
-        resolving.single((), batch_ids)
+        raise ConfigError("--batch needs exactly one project: rfsync sync WORKSPACE/PROJECT --batch ID")
     started_at = _now()
     store = options.store(config, dry=dry_run)
     client = Client(config.api, options.redact, _now)
@@ -69,7 +71,7 @@ def command(
             store.abandon_dead_runs(_now())
         jobs, failures = resolving.resolve(wanted, client, options.redact, store.known_projects)
         if batch_ids:
-            jobs = resolving.single(jobs, batch_ids)
+            jobs = [replace(jobs[0], batch_ids=tuple(dict.fromkeys(batch_ids)))]
         parts = Parts(
             client,
             store,
@@ -83,11 +85,15 @@ def command(
     finally:
         client.close()
         store.close()
-    if as_json:
-        click.echo(_json(results, started_at, _now()))
-    else:
-        _print(results, dry_run=dry_run)
-    return 0 if all(r.ok for r in results) else 1
+    code = 0 if all(r.ok for r in results) else 1
+    try:
+        if as_json:
+            click.echo(_json(results, started_at, _now()))
+        else:
+            _print(results, dry_run=dry_run)
+    except BrokenPipeError:
+        drop_output()  # how the sync went does not depend on who reads of it
+    return code
 
 
 def _now() -> datetime:
@@ -133,11 +139,9 @@ def _progress(total: int, *, shown: bool) -> Iterator[Any]:
 
 
 def _json(results: Sequence[Result], started_at: datetime, finished_at: datetime) -> str:
-    import json
+    from rfsync.cli.output import as_json, rfc3339
 
-    from rfsync.cli.output import rfc3339
-
-    return json.dumps(
+    return as_json(
         {
             "started_at": rfc3339(started_at),
             "finished_at": rfc3339(finished_at),
@@ -162,8 +166,7 @@ def _json(results: Sequence[Result], started_at: datetime, finished_at: datetime
                 }
                 for r in results
             ],
-        },
-        ensure_ascii=False,
+        }
     )
 
 
@@ -200,7 +203,8 @@ def _print_changes(results: Sequence[Result]) -> None:
     changes = [(r, c) for r in results for c in r.changes]
     click.echo()
     if not changes:
-        click.echo("Dry run: there is nothing to write.")
+        done = all(r.ok for r in results)
+        click.echo("Dry run: there is nothing to write." if done else "Dry run: nothing would be written.")
         return
     click.echo(f"Dry run: {len(changes):,} change{'s' if len(changes) > 1 else ''} would be written.")
     rows = [

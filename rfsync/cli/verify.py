@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict
 
 import click
 
 from rfsync.cli.options import Options, make_command
+from rfsync.cli.output import as_json as to_json
 from rfsync.printable import printable
 
 
@@ -26,7 +26,7 @@ def command(options: Options, as_json: bool) -> int:
     engine = options.reader(config)
     verdict = verify(engine)
     if as_json:
-        click.echo(json.dumps({"ok": verdict.ok, **asdict(verdict)}, ensure_ascii=False))
+        click.echo(to_json({"ok": verdict.ok, **asdict(verdict)}))
         return 0 if verdict.ok else 1
     looked_at = f"{verdict.changes:,} changes of {verdict.batches:,} batches in {verdict.projects:,} projects"
     if verdict.ok:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from conftest import START, Rig, record
 
@@ -201,3 +203,13 @@ def test_a_batch_that_is_kept_by_its_own_address_is_asked_for_at_each_poll(rig: 
     rig.by_id = {}
     assert rig.sync().tally.removed == 1
     assert rig.state() == {"a": (1, 1)}
+
+
+def test_a_run_that_had_ended_is_not_made_a_failure(rig: Rig) -> None:
+    """Whatever happens after the commit: the ledger has the run's changes, and its row has to say so."""
+    rig.listed = [record("a", 5, 1)]
+    assert rig.sync().outcome == "changed"
+    run = replace(rig.store.begin_run("acme", "widgets", None, "cli", rig.now), id=1)
+    assert rig.store.fail_run(run, RunRow("abandoned", error="asked to stop"), rig.now) == "changed"
+    assert rig.rows("SELECT outcome, added, error FROM sync_runs WHERE id = 1") == [("changed", 1, None)]
+    assert verify(open_engine(rig.url, read_only=True)).ok

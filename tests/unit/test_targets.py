@@ -13,7 +13,7 @@ from rfsync.config import Config, WorkspaceConfig
 from rfsync.errors import BadResponse, ConfigError, ErrorKind, FetchError
 from rfsync.runs import Job
 from rfsync.secrets import Secret
-from rfsync.targets import Wanted, discover, resolve, single, wanted
+from rfsync.targets import Wanted, discover, resolve, wanted
 from rfsync.values import parse_target
 
 ENV = {"ROBOFLOW_API_KEY": "default-key", "ACME_KEY": "acme-key", "HOME": "/nonexistent"}
@@ -93,6 +93,12 @@ def test_what_the_targets_mean(targets: list[str], expected: dict[str, tuple[tup
         assert want.key.reveal() == ("acme-key" if want.workspace.id == "acme" else "default-key")
 
 
+def nobody(workspace: str) -> list[str]:
+    """Nothing of any workspace was synced before."""
+    assert workspace
+    return []
+
+
 def test_nothing_configured_and_nothing_named_is_an_error_that_says_how() -> None:
     with pytest.raises(ConfigError, match="TARGET"):
         wanted(Config(), [], ENV)
@@ -115,14 +121,16 @@ def test_a_workspace_without_a_key_is_an_error_that_names_it() -> None:
 def test_named_projects_are_not_asked_for() -> None:
     fetcher = FakeFetcher()
     want = [Wanted(WorkspaceConfig(id="acme"), KEY, ("b", "a"), discover=False)]
-    assert resolve(want, fetcher, str) == ([Job("acme", "b", KEY), Job("acme", "a", KEY)], [])
+    assert resolve(want, fetcher, str, nobody) == ([Job("acme", "b", KEY), Job("acme", "a", KEY)], [])
     assert fetcher.asked == []
 
 
 def test_a_project_that_is_both_named_and_discovered_is_synced_once() -> None:
     fetcher = FakeFetcher(acme=named("widgets", "scratch-1", "gears"))
     workspace = WorkspaceConfig(id="acme", exclude=("scratch-*",))
-    jobs, failures = resolve([Wanted(workspace, KEY, ("gears", "scratch-1", "gone"), discover=True)], fetcher, str)
+    jobs, failures = resolve(
+        [Wanted(workspace, KEY, ("gears", "scratch-1", "gone"), discover=True)], fetcher, str, nobody
+    )
     assert sorted(job.project for job in jobs) == ["gears", "gone", "scratch-1", "widgets"]
     assert {job.project: job.name for job in jobs}["gears"] == "Gears"
     assert failures == []
@@ -167,7 +175,7 @@ def test_one_workspace_that_can_not_be_listed_fails_alone(
     fetcher = FakeFetcher(acme=answer, b=listing({"id": "b/p"}))
     want = [Wanted(WorkspaceConfig(id=i), KEY, named, discover=True) for i, named in (("acme", ("p",)), ("b", ()))]
     want.append(Wanted(WorkspaceConfig(id="c"), KEY, ("q",), discover=False))
-    jobs, (failure,) = resolve(want, fetcher, lambda text: text.replace("s3cret", "***"))
+    jobs, (failure,) = resolve(want, fetcher, lambda text: text.replace("s3cret", "***"), nobody)
     assert [str(j) for j in jobs] == ["acme/p", "b/p", "c/q"]
     assert (failure.workspace, failure.project, failure.outcome, failure.error_kind) == ("acme", "*", "failed", kind)
     assert failure.error is not None
@@ -187,13 +195,11 @@ def test_a_workspace_that_describes_nothing_can_not_be_discovered() -> None:
         discover(WorkspaceConfig(id="acme"), KEY, FakeFetcher(acme=b"[]"))
 
 
-def test_single_batches_are_of_one_project_each_once_in_the_order_given() -> None:
-    assert single([Job("acme", "widgets", KEY, "Widgets")], ("b", "a", "b")) == [
-        Job("acme", "widgets", KEY, "Widgets", ("b", "a"))
-    ]
-
-
-@pytest.mark.parametrize("number", [0, 2])
-def test_single_batches_of_no_project_or_of_several_are_an_error(number: int) -> None:
-    with pytest.raises(ConfigError, match=r"--batch .*WORKSPACE/PROJECT"):
-        single([Job("acme", f"p{n}", KEY) for n in range(number)], ("a",))
+def test_where_a_workspace_can_not_be_listed_what_was_synced_before_is_synced_still() -> None:
+    workspace = WorkspaceConfig(id="acme", exclude=("old-*",))
+    fetcher = FakeFetcher(acme=FetchError(ErrorKind.AUTH, "no", attempts=1))
+    jobs, failures = resolve(
+        [Wanted(workspace, KEY, (), discover=True)], fetcher, str, {"acme": ["gears", "old-1"]}.__getitem__
+    )
+    assert [str(job) for job in jobs] == ["acme/gears"]
+    assert [failure.error_kind for failure in failures] == ["auth"]
