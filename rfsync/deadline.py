@@ -1,8 +1,10 @@
 """A deadline that holds for a whole request, from its start to the last byte, whatever the other side does.
 
-A socket's timeout starts anew with every byte that arrives, so a server that drips one a second can hold a request for
-ever. Here a watchman shuts the connection of a request that is past its deadline, or of all when the process has to
-stop; whoever was reading gets an error, and is told by ``Watch.expired`` what it means.
+A socket's timeout starts anew with every byte that arrives, and with every address of a host that is tried, so a
+server that drips one byte a second can hold a request for ever. Here a watchman shuts the connection of a request that
+is past its deadline, or of all when the process has to stop; whoever was reading gets an error, and is told by
+``Watch.expired`` what it means. Only looking up a host's addresses can't be interrupted: that takes as long as the
+system's resolver takes.
 """
 
 from __future__ import annotations
@@ -20,6 +22,7 @@ from typing import Any
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
 from urllib3.connection import HTTPConnection, HTTPSConnection
+from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 
 class Watch:
@@ -159,10 +162,38 @@ class _Watched:
         self._watchman = watchman
 
     def _new_conn(self) -> socket.socket:
-        connected: socket.socket = super()._new_conn()  # type: ignore[misc]
-        self._duplicate = connected.dup()
-        self._attach()
-        return connected
+        """As urllib3's, but for the time: it would give all of it to each of a host's addresses anew."""
+        this: Any = self
+        try:
+            addresses = socket.getaddrinfo(this.host, this.port, type=socket.SOCK_STREAM)
+        except OSError as error:
+            raise NameResolutionError(this.host, this, error) from error  # type: ignore[arg-type]
+        failure: OSError = OSError("the host has no address")
+        for family, kind, protocol, _, address in addresses:
+            try:
+                connected = self._connect(socket.socket(family, kind, protocol), address)
+            except OSError as error:
+                failure = error
+                continue
+            self._duplicate = connected.dup()
+            return connected
+        if isinstance(failure, TimeoutError):
+            raise ConnectTimeoutError(this, f"connecting to {this.host} timed out") from failure
+        raise NewConnectionError(this, str(failure)) from failure
+
+    def _connect(self, fresh: socket.socket, address: Any) -> socket.socket:
+        watch = self._watchman.current()
+        try:
+            for option in getattr(self, "socket_options", None) or ():
+                fresh.setsockopt(*option)
+            if watch is not None:
+                watch.attach(fresh)
+                fresh.settimeout(max(watch.expires - time.monotonic(), 0.001))
+            fresh.connect(address)
+        except BaseException:
+            fresh.close()
+            raise
+        return fresh
 
     def _attach(self) -> None:
         watch = self._watchman.current()

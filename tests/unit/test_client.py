@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import socket
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
@@ -21,7 +22,7 @@ from rfsync.client import Client, RateLimit, Response, _origin, _retry_after, _R
 from rfsync.config import ApiConfig
 from rfsync.deadline import Watch
 from rfsync.errors import BadResponse, ErrorKind, FetchError
-from rfsync.secrets import Redactor
+from rfsync.secrets import Redactor, Secret
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)  # a Friday
 KEY = "s3cretKey123"
@@ -348,3 +349,29 @@ def test_each_error_of_the_network_is_of_the_documented_kind_in_one_line_without
 def test_only_a_304_says_that_nothing_was_modified() -> None:
     assert Response(304, bytearray(), None, "", NOON, 1).not_modified
     assert not Response(200, bytearray(), None, "", NOON, 1).not_modified
+
+
+def test_the_deadline_is_for_all_addresses_of_a_host_together(monkeypatch: pytest.MonkeyPatch) -> None:
+    tried: list[float] = []
+
+    def connect(self: socket.socket, address: object) -> None:
+        timeout = self.gettimeout()
+        assert timeout is not None
+        tried.append(timeout)
+        raise TimeoutError
+
+    class Impatient(socket.socket):
+        pass
+
+    Impatient.connect = connect  # type: ignore[assignment,method-assign]
+    address = (socket.AF_INET, socket.SOCK_STREAM, 6, "", ("192.0.2.1", 443))
+    monkeypatch.setattr(socket, "getaddrinfo", lambda *_, **__: [address] * 3)
+    monkeypatch.setattr(socket, "socket", Impatient)
+    client = Client(ApiConfig(deadline_seconds=5, attempts=1), Redactor(), lambda: datetime.now(UTC))
+    with pytest.raises(FetchError) as caught:
+        client.get("acme", key=Secret("a-key"))
+    client.close()
+    assert caught.value.kind == ErrorKind.TIMEOUT
+    assert len(tried) == 3
+    assert tried == sorted(tried, reverse=True)
+    assert all(0 < timeout <= 5 for timeout in tried)
