@@ -41,7 +41,7 @@ wheel-check: .venv/dev
 docs schema: .venv/dev
 	$(BIN)/python docs/generate.py
 
-# Minutes to an hour; see docs/performance.md. `.venv/bin/python -m bench --quick` tries whether it works.
+# A quarter of an hour, on an idle machine; see docs/performance.md. `.venv/bin/python -m bench --quick` tries whether it works.
 bench: .venv/bench
 	$(BIN)/python -m bench --markdown docs/performance.md $(ARGS)
 
