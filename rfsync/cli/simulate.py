@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import signal
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -55,7 +56,9 @@ def command(options: Options, listen: tuple[str, int], seed: int) -> None:
         click.echo(f"  printf '[api]\\nbase_url = \"{simulator.url}\"\\n' > simulated.toml")
         click.echo("  ROBOFLOW_API_KEY=any rfsync sync acme --config simulated.toml --database sqlite:///simulated.db")
         click.echo("Ctrl-C ends it.")
-        try:
-            threading.Event().wait()
-        except KeyboardInterrupt:
-            click.echo("stopped", err=True)
+        stop = threading.Event()
+        # Set here, since a shell that starts a command in the background has it ignore Ctrl-C.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
+        stop.wait()
+        click.echo("stopped", err=True)
