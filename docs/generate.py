@@ -33,6 +33,9 @@ reports and dashboards: prefer them to the tables. On SQLite, compare with all s
 The books balance: for every batch the sum of its `images_delta` in `batch_changes` is its `images` now (0 once
 removed), and the same holds for jobs. So a project's total at any moment is the sum of all deltas observed until then.
 `rfsync verify` proves it.
+
+Arrows are references. On PostgreSQL those of `batches` and `batch_changes` are triggers, which check once a statement
+what a foreign key checks once a row and raise the same error; all others, and all on SQLite, are foreign keys.
 """
 
 
