@@ -70,6 +70,8 @@ class Response:
     attempts: int
     #: Bytes of the body, after decompression.
     size: int = 0
+    #: As ``sent_at``, by the monotonic clock in microseconds: it can't be set, and says which of two was sent first.
+    sent_us: int = 0
 
     @property
     def not_modified(self) -> bool:
@@ -214,7 +216,7 @@ class Client:
 
     def _follow(self, url: str, key: Secret, etag: str | None, watch: Watch) -> Response:
         for _ in range(_MAX_REDIRECTS + 1):
-            sent_at = self._clock()
+            sent_at, sent_us = self._clock(), time.monotonic_ns() // 1000
             with self._send(url, key, etag, watch) as answer:
                 status = answer.status_code
                 location = answer.headers.get("Location")
@@ -223,7 +225,7 @@ class Client:
                     if watch.expired:
                         # Shut by the watch, a body that the connection's end delimits looks as if it were complete.
                         raise TimeoutError
-                    return response
+                    return replace(response, sent_us=sent_us)
             url = self._redirected(url, location, status)
         raise FetchError(ErrorKind.REQUEST, f"redirected more than {_MAX_REDIRECTS} times", http_status=status)
 

@@ -6,6 +6,7 @@ longer than a poll of a small project does.
 
 from __future__ import annotations
 
+import contextlib
 import re
 import sqlite3
 import threading
@@ -18,14 +19,28 @@ from pathlib import Path
 from typing import Any, Final, Protocol
 from urllib.parse import quote
 
-from rfsync.database_errors import translated
+from rfsync.database_errors import is_transient, translated
 from rfsync.database_url import DatabaseUrl, Dialect
 from rfsync.errors import ConfigError
 
-#: How long a writer waits for another one's transaction on SQLite, in seconds.
-BUSY_SECONDS: Final = 60.0
-#: PostgreSQL: how long a connection may take, in seconds.
-CONNECT_SECONDS: Final = 10
+#: How long a transaction waits for another one's lock, in seconds.
+PATIENCE: Final = 30.0
+#: SQLite's own wait for a lock: short, since nothing can end it early, and therefore begun again and again.
+_BUSY_MILLISECONDS: Final = 1000
+# What the URL and the role's own settings leave open. A server that vanished without a word is noticed within two
+# minutes: a sync that waits for it for ever would be a silent failure.
+_POSTGRES_DEFAULTS: Final = {
+    "connect_timeout": 10,
+    "application_name": "rfsync",
+    "keepalives_idle": 30,
+    "keepalives_interval": 10,
+    "keepalives_count": 3,
+    "tcp_user_timeout": 60_000,
+}
+# In another zone the last hours of the year 9999 would be in a year that Python does not have.
+_POSTGRES_SETTINGS: Final = f"""SELECT set_config('TimeZone', 'UTC', false), set_config('lock_timeout',
+    CASE current_setting('lock_timeout') WHEN '0' THEN '{PATIENCE:g}s' ELSE current_setting('lock_timeout') END, false)
+"""
 
 
 class Connection(Protocol):
@@ -47,14 +62,21 @@ class Database(Protocol):
 
     dialect: Dialect
 
-    def begin(self, doing: str) -> Any:
+    def begin(self, doing: str, *, hurry: bool = False) -> Any:
         """A context manager for one transaction: committed at its end, undone if anything is raised.
 
         Args:
             doing: for the error's message, such as "beginning a run".
+            hurry: don't wait for another's lock for long, and don't be interrupted.
 
         Raises:
             DatabaseError: the database refused or vanished.
+        """
+
+    def interrupt(self) -> None:
+        """Makes transactions that are under way fail, but for hurried ones.
+
+        It may come between two statements and have no effect: to be called until they have ended.
         """
 
     def close(self) -> None:
@@ -94,22 +116,46 @@ class SqliteDatabase:
     def __init__(self, path: Path | None, *, read_only: bool = False) -> None:
         self._turn = threading.Lock()
         self._begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
+        self._interruptible = False
+        self._interrupted = threading.Event()
         with translated(f"opening {path}"):
             self._driver = open_sqlite(path, read_only=read_only)
+            self._driver.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
 
     @contextmanager
-    def begin(self, doing: str) -> Iterator[Connection]:
+    def begin(self, doing: str, *, hurry: bool = False) -> Iterator[Connection]:
         """See ``Database.begin``."""
         with self._turn, translated(doing):
-            # IMMEDIATE: a transaction that reads first and then wants to write could only fail, not wait.
-            self._driver.execute(self._begin)
+            self._interruptible = not hurry
             try:
+                self._wait_and_begin(0.0 if hurry else PATIENCE)
                 yield _SqliteConnection(self._driver)
                 self._driver.execute("COMMIT")
             except BaseException:
+                self._interruptible = False
                 if self._driver.in_transaction:
                     self._driver.execute("ROLLBACK")
                 raise
+            finally:
+                self._interruptible = False
+
+    def _wait_and_begin(self, patience: float) -> None:
+        # IMMEDIATE: a transaction that reads first and then wants to write could only fail, not wait.
+        until = time.monotonic() + patience
+        while True:
+            try:
+                self._driver.execute(self._begin)
+            except sqlite3.OperationalError as error:
+                if not is_transient(error) or time.monotonic() >= until or self._interrupted.is_set():
+                    raise
+            else:
+                return
+
+    def interrupt(self) -> None:
+        """See ``Database.interrupt``."""
+        self._interrupted.set()
+        if self._interruptible:
+            self._driver.interrupt()
 
     def close(self) -> None:
         """See ``Database.close``."""
@@ -118,11 +164,14 @@ class SqliteDatabase:
 
 
 def open_sqlite(path: Path | None, *, read_only: bool) -> sqlite3.Connection:
-    """A connection of the standard library's driver, set up so that readers and the sync don't block each other."""
+    """A connection of the standard library's driver, set up so that readers and the sync don't block each other.
+
+    It waits up to ``PATIENCE`` for a lock.
+    """
     uri = ":memory:" if path is None else f"file:{quote(str(path.absolute()))}?mode={_mode(path, read_only=read_only)}"
     # isolation_level=None: the driver begins no transaction of its own accord.
     driver = sqlite3.connect(
-        uri, uri=True, timeout=BUSY_SECONDS, isolation_level=None, check_same_thread=False, cached_statements=256
+        uri, uri=True, timeout=PATIENCE, isolation_level=None, check_same_thread=False, cached_statements=256
     )
     try:
         driver.execute("PRAGMA foreign_keys = ON")
@@ -186,11 +235,10 @@ def connect_postgres(url: DatabaseUrl) -> Any:
     Raises:
         ConfigError: the driver is not installed.
     """
-    driver = require_psycopg().connect(
-        url.text, connect_timeout=CONNECT_SECONDS, application_name="rfsync", autocommit=True
-    )
-    # In another zone the last hours of the year 9999 would be in a year that Python does not have.
-    driver.execute("SET TIME ZONE 'UTC'")
+    psycopg = require_psycopg()
+    settings = _POSTGRES_DEFAULTS | psycopg.conninfo.conninfo_to_dict(url.text)
+    driver = psycopg.connect(**settings, autocommit=True)
+    driver.execute(_POSTGRES_SETTINGS)
     return driver
 
 
@@ -216,23 +264,36 @@ class PostgresDatabase:
         self._guard = threading.Lock()
         #: Connections that nobody uses, and since when by the monotonic clock; the last used is the first to be used.
         self._idle: list[tuple[Any, float]] = []
+        #: Of transactions that may be interrupted.
+        self._busy: set[Any] = set()
 
     def connect(self) -> Any:
         """A new connection of the driver, which is the caller's to close."""
         return connect_postgres(self._url)
 
     @contextmanager
-    def begin(self, doing: str) -> Iterator[Connection]:
+    def begin(self, doing: str, *, hurry: bool = False) -> Iterator[Connection]:
         """See ``Database.begin``."""
         with translated(doing):
             driver = self._take()
+            if not hurry:
+                self._busy.add(driver)
             try:
                 with driver.transaction():
                     if self._read_only:
                         driver.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+                    if hurry:
+                        driver.execute("SET LOCAL lock_timeout = '1s'")
                     yield _PostgresConnection(driver)
             finally:
+                self._busy.discard(driver)
                 self._give_back(driver)
+
+    def interrupt(self) -> None:
+        """See ``Database.interrupt``."""
+        for driver in list(self._busy):
+            with contextlib.suppress(self._psycopg.Error):  # it has ended, or its server has
+                driver.cancel_safe(timeout=1.0)
 
     def _take(self) -> Any:
         while True:
@@ -251,6 +312,8 @@ class PostgresDatabase:
 
     def _give_back(self, driver: Any) -> None:
         if driver.info.transaction_status != self._psycopg.pq.TransactionStatus.IDLE:
+            if driver.broken:
+                self.close()  # the server went away, and with it the others
             driver.close()  # lost, or left in a state that nobody knows
             return
         with self._guard:

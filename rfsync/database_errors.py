@@ -24,7 +24,7 @@ def translated(doing: str) -> Iterator[None]:
         yield
     except _driver_errors() as error:
         cause = getattr(error, "orig", None) or error  # SQLAlchemy's hold the driver's
-        kind = TransientDatabaseError if _is_transient(cause) else DatabaseError
+        kind = TransientDatabaseError if is_transient(cause) else DatabaseError
         failure = kind(f"{doing}: {_first_line(cause)}")
     except OverflowError:
         failure = DatabaseError(f"{doing}: a sum is beyond what the database can store")
@@ -53,11 +53,14 @@ def _first_line(error: object) -> str:
     return text.splitlines()[0]
 
 
-# SQLSTATE classes 08 (connection) and 40 (rollback), and single ones: too many connections, shutdown, lock timeout.
-_TRANSIENT_STATES: Final = ("08", "40", "53300", "57P01", "57P02", "57P03", "55P03")
+# SQLSTATE classes 08 (connection) and 40 (serialisation failure, deadlock), and single ones: too many connections,
+# statement timeout or cancelled, shutdown, crash, starting up, lock timeout
+# (PostgreSQL's documentation, appendix "Error Codes").
+_TRANSIENT_STATES: Final = ("08", "40", "53300", "57014", "57P01", "57P02", "57P03", "55P03")
 
 
-def _is_transient(error: BaseException) -> bool:
+def is_transient(error: BaseException) -> bool:
+    """Whether what a driver raised may be over in a moment."""
     if isinstance(error, sqlite3.OperationalError):
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
     state = getattr(error, "sqlstate", None)

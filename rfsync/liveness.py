@@ -120,8 +120,9 @@ _NAMESPACE: Final = 0x2B0C_6E41
 class AdvisoryLiveness:
     """A session-level advisory lock of PostgreSQL for each run, on one connection of its own.
 
-    If that connection is lost, others may find the run abandoned while it is still going; a run that ends well writes
-    its own outcome over that, and its changes are written once either way.
+    If that connection is lost, the locks of the runs that are going are taken again with the next one. Others may find
+    a run abandoned in between; one that ends well writes its own outcome over that, and its changes are written once
+    either way.
     """
 
     def __init__(self, database: PostgresDatabase) -> None:
@@ -157,9 +158,15 @@ class AdvisoryLiveness:
         with translated("marking a run as alive"):
             if self._driver is None or self._driver.closed:
                 self._driver = self._database.connect()
-            # A lock's second key has 32 bits; runs 2 billion apart may share one.
-            statement = f"SELECT {function}(%s, %s)"
-            return self._driver.execute(statement, (_NAMESPACE, run_id % 2**31)).fetchone()[0]
+                for held in self._held:
+                    # Not waiting for a lock that the server still holds for the lost connection.
+                    self._execute("pg_try_advisory_lock", held)
+            return self._execute(function, run_id)
+
+    def _execute(self, function: str, run_id: int) -> object:
+        # A lock's second key has 32 bits; runs 2 billion apart may share one.
+        row = self._driver.execute(f"SELECT {function}(%s, %s)", (_NAMESPACE, run_id % 2**31)).fetchone()
+        return row[0]
 
     def close(self) -> None:
         """Closes the connection, which drops its locks."""

@@ -94,6 +94,12 @@ projects = Table(
         server_default="0",
         comment="Kept by the sync: how many observations in a row lacked just those.",
     ),
+    Column(
+        "sent_us",
+        BigInteger,
+        comment="Kept by the sync: when the request behind written_at was sent, in microseconds of a clock that "
+        "all who write share; tells which of two overlapping runs is the newer one.",
+    ),
     UniqueConstraint("workspace", "project"),
     *_counts("batches", "images", "num_jobs", most=None),
     CheckConstraint("missing_streak >= 0", name="missing_streak"),

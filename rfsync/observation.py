@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Final
 
 from rfsync.answers import Answer, Batch, Rejected, parse, parse_one
@@ -11,7 +12,8 @@ from rfsync.client import Response
 from rfsync.diff import Change, Diff, diff
 from rfsync.errors import ErrorKind, FetchError
 from rfsync.printable import printable
-from rfsync.removals import Accepted, Refused, judge
+from rfsync.records import ProjectState, Run, RunRow
+from rfsync.removals import Refused, judge
 from rfsync.runs import (
     Job,
     Parts,
@@ -24,12 +26,12 @@ from rfsync.runs import (
     read,
     response_bytes,
     result_of,
+    sent_us,
 )
-from rfsync.store import ProjectState, Run, RunRow, Transaction
+from rfsync.transaction import Transaction
 
 #: Rejected records that are logged one by one; of the rest the number.
 _LOGGED: Final = 20
-_TRANSIENT: Final = frozenset({ErrorKind.NETWORK, ErrorKind.TIMEOUT, ErrorKind.SERVER, ErrorKind.RATE_LIMITED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,34 +58,51 @@ def observe(parts: Parts, run: Run, job: Job) -> Result:
             return result
         if response.not_modified:
             # Somebody applied an older answer in the meantime, and ours has no body to put that right.
-            response = parts.fetcher.get(job.workspace, job.project, "batches", key=job.key)
+            response = parts.fetcher.get(job.workspace, job.project, "batches", key=job.key, attempts=1)
     answer = _parse(run, job, response)
     response.body.clear()  # a hundred megabytes that nobody reads again
     observation = _Observation(parts, run, job, response, answer)
-    ask = observation.apply(Confirmed())
-    if ask:
-        observation.apply(_confirm(parts, job, ask), last=True)
-    return observation.result()
+    written = parts.store.write(run, observation.judge_and_write)
+    if isinstance(written, list):
+        written = parts.store.write(run, partial(observation.write, confirmed=_confirm(parts, job, written)))
+    _log(job, run, written.row)
+    return result_of(job, run.id, written.row, written.changes if parts.keep_changes else ())
 
 
 def _unchanged(parts: Parts, run: Run, job: Job, response: Response) -> Result | None:
     """Ends a run whose answer is the one applied last; None: it is not, under the lock."""
-    with parts.store.transaction(run) as transaction:
+
+    def write(transaction: Transaction) -> RunRow | None:
         state = transaction.state
         row = RunRow("unchanged", response.attempts, response.status, response_bytes(response), batches=state.listed)
-        if is_superseded(run, state, response.sent_at):
+        if is_superseded(run, state, response):
             row = replace(row, outcome="superseded", batches=None)
         elif state.etag != run.etag if response.not_modified else state.fingerprint != response.fingerprint:
             return None
         else:
-            at = observed_at(state, response.sent_at)
+            at = observed_at(run, state, response)
             state = replace(
-                state, observed_at=at, written_at=at, etag=response.etag or state.etag, missing_digest=None,
-                missing_streak=0,
+                state, observed_at=at, written_at=at, sent_us=sent_us(run, response),
+                etag=response.etag or state.etag, missing_digest=None, missing_streak=0,
             )  # fmt: skip
         transaction.finish(state, row, parts.clock())
-    log.debug("%s: %s", job, row.outcome, extra=log_fields(run))
+        return row
+
+    row = parts.store.write(run, write)
+    if row is None:
+        return None
+    _log(job, run, row)
     return result_of(job, run.id, row)
+
+
+def _log(job: Job, run: Run, row: RunRow) -> None:
+    """What is written, once it is."""
+    if row.outcome == "refused":
+        log.warning("%s: refused: %s", job, row.error, extra=log_fields(run))
+        return
+    log_outcome(job, run, row)
+    if row.error is not None:
+        log.warning("%s: %s", job, row.error, extra=log_fields(run))
 
 
 def _parse(run: Run, job: Job, response: Response) -> Answer:
@@ -103,19 +122,29 @@ def _confirm(parts: Parts, job: Job, missing: Sequence[Batch]) -> Confirmed:
             response = parts.fetcher.get(
                 job.workspace, job.project, "batches", batch.id, key=job.key, attempts=attempts
             )
+            tried = response.attempts
             answered.append(parse_one(response.body, batch.id))
         except FetchError as error:
+            tried = error.attempts
             if error.kind is ErrorKind.NOT_FOUND:
                 gone.add(batch.id)
-                continue
-            doubtful[batch.id] = str(error)
-            if error.kind in _TRANSIENT:
-                attempts = 1  # the API is in trouble: don't spend all attempts again on each of the rest
+            else:
+                doubtful[batch.id] = str(error)
+        if tried > 1:
+            attempts = 1  # the API is in trouble: don't spend all attempts again on each of the rest
     return Confirmed(frozenset(gone), tuple(answered), doubtful)
 
 
+@dataclass(frozen=True, slots=True)
+class Written:
+    """The end of a run, as it is in the database once the transaction is committed."""
+
+    row: RunRow
+    changes: Sequence[Change] = ()
+
+
 class _Observation:
-    """One answered list on its way into the database."""
+    """One answered list on its way into the database. It never changes: writing it may be tried more than once."""
 
     def __init__(self, parts: Parts, run: Run, job: Job, response: Response, answer: Answer) -> None:
         self._parts = parts
@@ -127,39 +156,38 @@ class _Observation:
             "unchanged", response.attempts, response.status, response_bytes(response),
             batches=len(answer.batches), rejected=len(answer.rejected),
         )  # fmt: skip
-        self._changes: list[Change] = []
 
-    def result(self) -> Result:
-        return result_of(self._job, self._run.id, self._row, self._changes if self._parts.keep_changes else ())
+    def judge_and_write(self, transaction: Transaction) -> Written | list[Batch]:
+        """Writes the observation, or says which batches have to be asked for first; then nothing is written."""
+        state = transaction.state
+        if is_superseded(self._run, state, self._response):
+            return self._finish(transaction, state, replace(self._row, outcome="superseded"))
+        difference = self._diff(transaction, Confirmed())
+        missing = difference.missing
+        if not missing:
+            return self._apply(transaction, difference, Confirmed())
+        verdict = judge(
+            missing,
+            nothing_listed=not self._answer.batches and not self._answer.rejected,
+            before=(state.missing_digest, state.missing_streak),
+            settings=self._parts.removals,
+            allow=self._parts.allow_removals,
+        )
+        if isinstance(verdict, Refused):
+            reason = f"{verdict.reason}, or at once with: rfsync sync {self._job} --allow-removals"
+            row = replace(self._row, outcome="refused", error=reason)
+            state = replace(state, missing_digest=verdict.digest, missing_streak=verdict.streak)
+            return self._finish(transaction, state, row)
+        if verdict.ask:
+            return missing
+        confirmed = self._believed(missing)
+        return self._apply(transaction, self._diff(transaction, confirmed), confirmed)
 
-    def apply(self, confirmed: Confirmed, *, last: bool = False) -> list[Batch]:
-        """Applies the observation, or says which batches have to be asked for first (then nothing is written).
-
-        Args:
-            confirmed: what is known of missing batches.
-            last: ask no more; what is not known stays in doubt.
-        """
-        run, response = self._run, self._response
-        with self._parts.store.transaction(run) as transaction:
-            state = transaction.state
-            if is_superseded(run, state, response.sent_at):
-                self._finish(transaction, state, replace(self._row, outcome="superseded"))
-                return []
-            difference = self._diff(transaction, confirmed)
-            verdict = self._judge(state, difference.missing, confirmed)
-            if isinstance(verdict, Refused):
-                row = replace(self._row, outcome="refused", error=verdict.reason)
-                state = replace(state, missing_digest=verdict.digest, missing_streak=verdict.streak)
-                self._finish(transaction, state, row)
-                log.warning("%s: refused: %s", self._job, verdict.reason, extra=log_fields(run))
-                return []
-            if difference.missing and not last:
-                if verdict.ask:
-                    return difference.missing
-                confirmed = self._believed(difference.missing)
-                difference = self._diff(transaction, confirmed)
-            self._write(transaction, difference, confirmed)
-        return []
+    def write(self, transaction: Transaction, confirmed: Confirmed) -> Written:
+        """Writes the observation with what the API said of the batches that it lacks."""
+        if is_superseded(self._run, transaction.state, self._response):
+            return self._finish(transaction, transaction.state, replace(self._row, outcome="superseded"))
+        return self._apply(transaction, self._diff(transaction, confirmed), confirmed)
 
     def _believed(self, missing: list[Batch]) -> Confirmed:
         """What is made of missing batches that are too many to be asked for."""
@@ -170,25 +198,14 @@ class _Observation:
             return Confirmed(doubtful={batch.id: why for batch in missing})
         return Confirmed(frozenset(batch.id for batch in missing))
 
-    def _judge(self, state: ProjectState, missing: list[Batch], confirmed: Confirmed) -> Accepted | Refused:
-        if confirmed.gone or confirmed.answered or confirmed.doubtful:
-            return Accepted(ask=False)  # judged before the batches were asked for
-        return judge(
-            missing,
-            nothing_listed=not self._answer.batches and not self._answer.rejected,
-            before=(state.missing_digest, state.missing_streak),
-            settings=self._parts.removals,
-            allow=self._parts.allow_removals,
-        )
-
     def _diff(self, transaction: Transaction, confirmed: Confirmed) -> Diff:
         observed = self._answer.batches
         if confirmed.answered:
             observed = sorted((*observed, *confirmed.answered), key=lambda batch: batch.id)
         return diff(transaction.load(), observed, gone=confirmed.gone, kept=self._answer.rejected_ids)
 
-    def _write(self, transaction: Transaction, difference: Diff, confirmed: Confirmed) -> None:
-        at = observed_at(transaction.state, self._response.sent_at)
+    def _apply(self, transaction: Transaction, difference: Diff, confirmed: Confirmed) -> Written:
+        at = observed_at(self._run, transaction.state, self._response)
         tally = transaction.apply(difference.changes, at)
         doubtful = {b.id: confirmed.doubtful.get(b.id, "not asked for") for b in difference.missing}
         # While a batch that exists is not listed, the list alone does not say all: each poll has to ask for it again.
@@ -197,6 +214,7 @@ class _Observation:
             transaction.state,
             observed_at=at,
             written_at=at,
+            sent_us=sent_us(self._run, self._response),
             etag=self._response.etag if whole else None,
             fingerprint=self._response.fingerprint if whole else None,
             listed=len(self._answer.batches) if whole else None,
@@ -209,16 +227,13 @@ class _Observation:
             tally=tally,
             error=self._parts.redact(_doubt(doubtful)) if doubtful else None,
         )
-        self._changes = difference.changes
-        self._finish(transaction, state, row)
-        if doubtful:
-            log.warning("%s: %s", self._job, row.error, extra=log_fields(self._run))
+        return self._finish(transaction, state, row, difference.changes)
 
-    def _finish(self, transaction: Transaction, state: ProjectState, row: RunRow) -> None:
+    def _finish(
+        self, transaction: Transaction, state: ProjectState, row: RunRow, changes: Sequence[Change] = ()
+    ) -> Written:
         transaction.finish(state, row, self._parts.clock())
-        self._row = row
-        if row.outcome != "refused":
-            log_outcome(self._job, self._run, row)
+        return Written(row, changes)
 
 
 def _log_rejected(job: Job, run: Run, rejected: Sequence[Rejected]) -> None:

@@ -7,8 +7,20 @@ from functools import partial
 
 from rfsync.answers import parse_one
 from rfsync.diff import Change, diff
-from rfsync.runs import Job, Parts, Result, is_superseded, log_outcome, observed_at, read, response_bytes, result_of
-from rfsync.store import Run, RunRow
+from rfsync.records import Run, RunRow
+from rfsync.runs import (
+    Job,
+    Parts,
+    Result,
+    is_superseded,
+    log_outcome,
+    observed_at,
+    read,
+    response_bytes,
+    result_of,
+    sent_us,
+)
+from rfsync.transaction import Transaction
 
 
 def refresh(parts: Parts, run: Run, job: Job) -> Result:
@@ -24,20 +36,25 @@ def refresh(parts: Parts, run: Run, job: Job) -> Result:
     seen.sort(key=lambda batch: batch.id)
     first, last = responses[0], responses[-1]
     row = RunRow("superseded", last.attempts, last.status, response_bytes(last), batches=len(seen))
-    changes: list[Change] = []
-    with parts.store.transaction(run) as transaction:
+
+    def write(transaction: Transaction) -> tuple[RunRow, list[Change]]:
         state = transaction.state
         # By the first request: what was written after it may be newer than its answer.
-        if not is_superseded(run, state, first.sent_at):
-            at = observed_at(state, first.sent_at)
-            changes = diff(transaction.load_some(ids), seen).changes
-            tally = transaction.apply(changes, at)
-            row = replace(row, outcome="changed" if changes else "unchanged", tally=tally)
-            # No observation of the project, so ``observed_at`` stays. But the state is no longer the one that the last
-            # list showed: a list that is the same again would have something to put right.
-            state = replace(transaction.state, written_at=at)
-            if changes:
-                state = replace(state, etag=None, fingerprint=None, listed=None)
-        transaction.finish(state, row, parts.clock())
+        if is_superseded(run, state, first):
+            transaction.finish(state, row, parts.clock())
+            return row, []
+        at = observed_at(run, state, first)
+        changes = diff(transaction.load_some(ids), seen).changes
+        tally = transaction.apply(changes, at)
+        applied = replace(row, outcome="changed" if changes else "unchanged", tally=tally)
+        # No observation of the project, so ``observed_at`` stays. But the state is no longer the one that the last
+        # list showed: a list that is the same again would have something to put right.
+        state = replace(transaction.state, written_at=at, sent_us=sent_us(run, first))
+        if changes:
+            state = replace(state, etag=None, fingerprint=None, listed=None)
+        transaction.finish(state, applied, parts.clock())
+        return applied, changes
+
+    row, changes = parts.store.write(run, write)
     log_outcome(job, run, row)
     return result_of(job, run.id, row, changes if parts.keep_changes else ())

@@ -30,7 +30,7 @@ class Refused:
     digest: str
     #: Observations in a row that lacked just these, this one included.
     streak: int
-    #: For the operator: what vanished, and how to accept it.
+    #: For the operator: what vanished, and when that will be believed.
     reason: str
 
 
@@ -67,5 +67,5 @@ def _reason(missing: Sequence[Batch], streak: int, *, nothing_listed: bool, sett
     more = settings.repeat - streak
     return (
         f"{len(missing):,} stored batches are missing from the answer ({ids}), {what}: nothing is applied until "
-        f"{more} more observation{'s lack' if more > 1 else ' lacks'} the same, or with --allow-removals"
+        f"{more} more observation{'s lack' if more > 1 else ' lacks'} the same"
     )

@@ -12,13 +12,16 @@ from rfsync.client import Response
 from rfsync.config import RemovalsConfig
 from rfsync.diff import Change
 from rfsync.errors import BadResponse
+from rfsync.records import ProjectState, Run, RunRow
 from rfsync.rollup import Tally
 from rfsync.secrets import Secret
-from rfsync.store import ProjectState, Run, RunRow, Store
+from rfsync.store import Store
 
 log = logging.getLogger("rfsync.sync")
 
 _TICK: Final = timedelta(microseconds=1)
+#: Two machines that keep time are closer together than that.
+_WORTH_A_WARNING: Final = timedelta(seconds=10)
 
 
 class Fetcher(Protocol):
@@ -92,18 +95,35 @@ class Result:
         return self.outcome in {"changed", "unchanged", "superseded"}
 
 
-def is_superseded(run: Run, state: ProjectState, sent_at: datetime) -> bool:
+def is_superseded(run: Run, state: ProjectState, response: Response) -> bool:
     """Whether something newer was written since the run's request was sent.
 
-    Only what was written since the run began can have overtaken it; so a clock that has gone backwards, by which all
-    that is stored is from the future, supersedes nothing.
+    Only what was written since the run began can have overtaken it. Which of the two was asked for later is told by a
+    clock that all who write share; the time of day may differ from machine to machine, and may be set meanwhile.
     """
-    return state.written_at is not None and state.written_at != run.seen and state.written_at >= sent_at
+    if state.written_at == run.seen or state.sent_us is None:
+        return False
+    return state.sent_us >= sent_us(run, response)
 
 
-def observed_at(state: ProjectState, sent_at: datetime) -> datetime:
-    """The instant of an observation: when its request was sent, but never before the last one."""
-    return sent_at if state.written_at is None or sent_at > state.written_at else state.written_at + _TICK
+def sent_us(run: Run, response: Response) -> int:
+    """When an answer's request was sent, by the clock that all who write share."""
+    return response.sent_us + run.ahead_us
+
+
+def observed_at(run: Run, state: ProjectState, response: Response) -> datetime:
+    """The instant of an observation: when its request was sent, but always after the last one."""
+    at = response.sent_at
+    if state.written_at is None or at > state.written_at:
+        return at
+    behind = state.written_at - at
+    if behind > _WORTH_A_WARNING:
+        log.warning(
+            "%s/%s: the clock is %s behind the last observation: times go on from that one, %s UTC",
+            *(run.workspace, run.project, behind, state.written_at.strftime("%Y-%m-%d %H:%M:%S")),
+            extra=log_fields(run),
+        )
+    return state.written_at + _TICK
 
 
 _T = TypeVar("_T")

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 #: The revision in ``migrations/`` that creates what ``models`` and ``views`` describe.
-HEAD: Final = "0001"
+HEAD: Final = "0002"
 
 
 def migrations_path() -> Path:
@@ -124,11 +124,12 @@ def is_known(revision: str) -> bool:
     return revision.isalnum() and any(migrations_path().glob(f"versions/{revision}_*.py"))
 
 
-def upgrade(engine: Engine, revision: str | None) -> None:
+def upgrade(engine: Engine, revision: str | None, *, to: str = HEAD) -> None:
     """Runs the migrations up to this version's schema; does nothing if it is there already.
 
     Args:
         revision: where the database is now; None: nowhere.
+        to: an older one, to stop there.
 
     Raises:
         SchemaError: the database was made by a newer version.
@@ -141,7 +142,7 @@ def upgrade(engine: Engine, revision: str | None) -> None:
     with translated("upgrading the schema"), engine.connect() as connection:
         config = _alembic_config()
         config.attributes["connection"] = connection
-        command.upgrade(config, "head")
+        command.upgrade(config, to)
         connection.commit()
 
 

@@ -14,6 +14,7 @@ CREATE TABLE projects (
 	listed BIGINT,
 	missing_digest TEXT,
 	missing_streak INTEGER DEFAULT '0' NOT NULL,
+	sent_us BIGINT,
 	CONSTRAINT pk_projects PRIMARY KEY (id),
 	CONSTRAINT uq_projects_workspace_project UNIQUE (workspace, project),
 	CONSTRAINT ck_projects_batches CHECK (batches >= 0),
@@ -189,4 +190,4 @@ CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0001');
+INSERT INTO alembic_version (version_num) VALUES ('0002');

@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from dataclasses import replace
+from typing import Final
 
 from rfsync.answers import explained
 from rfsync.errors import BadResponse, Cancelled, DatabaseError, ErrorKind, FetchError
 from rfsync.observation import observe
+from rfsync.records import Run, RunEnded, RunRow
 from rfsync.refresh import refresh
-from rfsync.runs import Job, Parts, Result, log, log_fields, result_of
-from rfsync.store import Run, RunRow
+from rfsync.runs import Job, Parts, Result, log, log_fields, log_outcome, result_of
+
+#: When the sync is stopped: seconds in which a transaction may still be committed, and then between two interruptions.
+_GRACE: Final = 2.0
+_AGAIN: Final = 0.05
 
 
 def sync(parts: Parts, job: Job) -> Result:
@@ -22,6 +27,8 @@ def sync(parts: Parts, job: Job) -> Result:
         log.warning("%s: %s", job, error)
         row = RunRow("failed", error_kind=ErrorKind.DATABASE, error=parts.redact(str(error)))
         return result_of(job, None, row)
+    except Cancelled as error:
+        return result_of(job, None, RunRow("abandoned", error=str(error)))
     try:
         return refresh(parts, run, job) if job.batch_ids else observe(parts, run, job)
     except FetchError as error:
@@ -38,9 +45,10 @@ def sync(parts: Parts, job: Job) -> Result:
         row = RunRow("failed", error_kind=ErrorKind.DATABASE, error=str(error))
     except Cancelled as error:
         row = RunRow("abandoned", error=str(error))
-    except KeyboardInterrupt:
-        _fail(parts, run, job, RunRow("abandoned", error="asked to stop"))
-        raise
+    except RunEnded as ended:
+        # Its commit was made, and only the word of it was lost.
+        log_outcome(job, run, ended.row)
+        return result_of(job, run.id, ended.row)
     return _fail(parts, run, job, row)
 
 
@@ -51,29 +59,32 @@ def _fail(parts: Parts, run: Run, job: Job, row: RunRow) -> Result:
         ended = parts.store.fail_run(run, row, parts.clock())
     except DatabaseError as error:
         log.warning("%s: the failed run could not be recorded: %s", job, error, extra=log_fields(run))
-    else:
-        if ended is not None:
-            log.warning("%s: the run had ended before that, as %s", job, ended, extra=log_fields(run))
-            row = replace(row, outcome=ended, error_kind=None)
-    return result_of(job, run.id, row)
+        return result_of(job, run.id, row)
+    if ended is not None:
+        log.warning("%s: the run had ended before that, as %s", job, ended.outcome, extra=log_fields(run))
+    return result_of(job, run.id, ended or row)
 
 
 def sync_all(parts: Parts, jobs: Sequence[Job], concurrency: int) -> Iterator[Result]:
     """Syncs projects side by side, and gives each result as it comes.
 
-    Where it is stopped in the middle, runs that have not begun never do, and the others end soon.
+    Where it is stopped in the middle, runs that have not begun never do, fetching ends at once, and a transaction is
+    given a moment to be committed before it is given up.
     """
-    if len(jobs) == 1:
-        yield sync(parts, jobs[0])
-        return
+    # In threads of their own, also where there is but one: this one has to hear the signal to stop at any time, and
+    # would not while the database works.
     with ThreadPoolExecutor(max_workers=max(1, min(concurrency, len(jobs))), thread_name_prefix="rfsync") as pool:
         futures = [pool.submit(sync, parts, job) for job in jobs]
         try:
             for future in as_completed(futures):
                 yield future.result()
         except BaseException:
-            # The pool waits for what has begun: writing is quick, and fetching is told to end.
             for future in futures:
                 future.cancel()
             parts.fetcher.cancel()
+            parts.store.stop()
+            seconds = _GRACE
+            while wait(futures, seconds).not_done:
+                parts.store.interrupt()
+                seconds = _AGAIN
             raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 import sqlite3
 from collections.abc import Callable
 from pathlib import Path
@@ -18,6 +17,7 @@ from rfsync.engine import open_engine
 from rfsync.errors import SchemaError
 from rfsync.models import metadata
 from rfsync.references import create_reference_statements
+from rfsync.verify import verify
 from rfsync.views import comment_view_statements, create_view_statements
 
 
@@ -27,10 +27,23 @@ def upgraded(path: Path) -> sqlite3.Connection:
 
 
 def described(connection: sqlite3.Connection) -> dict[str, list[str]]:
-    """Name -> definition without its layout; constraints sorted, since alembic writes them in an order of its own."""
+    """Name -> definition without its layout; columns and constraints sorted, since a migration adds them at the end."""
     rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
     connection.close()
-    return {name: sorted(p.strip() for p in re.split(r",?\s*\n", sql) if p.strip()) for name, sql in rows}
+    return {name: sorted(parts(" ".join(sql.split()))) for name, sql in rows}
+
+
+def parts(definition: str) -> list[str]:
+    """Cut at the brackets around all of it and at the commas between them."""
+    cut = [""]
+    depth = 0
+    for character in definition:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if (character, depth) in {("(", 1), (")", 0), (",", 1)}:
+            cut.append("")
+        else:
+            cut[-1] += character
+    return [part.strip() for part in cut]
 
 
 def test_the_newest_migration_is_the_one_that_the_code_needs() -> None:
@@ -134,3 +147,36 @@ def test_another_programs_sqlite_file_keeps_its_tables(tmp_path: Path) -> None:
     assert connection.execute("SELECT * FROM theirs").fetchall() == [(1,)]
     connection.close()
     assert schema.drift(open_engine(DatabaseUrl("sqlite", "", path), read_only=True)) != []
+
+
+FILLED = """INSERT INTO projects (id, workspace, project, batches, images, num_jobs, observed_at, written_at)
+VALUES (1, 'acme', 'widgets', 1, 5, 2, '{at}', '{at}');
+INSERT INTO sync_runs (id, project_id, trigger, started_at, finished_at, outcome, added, images_delta, num_jobs_delta)
+VALUES (1, 1, 'cli', '{at}', '{at}', 'changed', 1, 5, 2);
+INSERT INTO batches (project_id, batch_id, images, num_jobs, first_seen_at, changed_at)
+VALUES (1, 'b', 5, 2, '{at}', '{at}');
+INSERT INTO batch_changes (run_id, project_id, batch_id, observed_at, change, images, num_jobs, images_delta,
+num_jobs_delta) VALUES (1, 1, 'b', '{at}', 'added', 5, 2, 5, 2);
+INSERT INTO project_daily VALUES (1, '2026-01-02', 1, 1, 0, 5, 0, 2, 0, 1, 5, 2)"""
+
+
+def test_an_upgrade_from_each_revision_keeps_what_is_there(
+    tmp_path: Path, new_postgres: Callable[[str | None], str]
+) -> None:
+    """The oldest schema with a bit of everything in it, brought up to this one's."""
+    revisions = [r.revision for r in ScriptDirectory(str(schema.migrations_path())).walk_revisions()]
+    assert revisions[0] == schema.HEAD
+    for number, revision in enumerate(revisions[1:]):
+        for url, at in (
+            (f"sqlite:///{tmp_path / f'{number}.db'}", "2026-01-02 03:04:05.678900"),
+            (new_postgres(None), "2026-01-02 03:04:05.678900+00"),
+        ):
+            engine = open_engine(parse_url(url), read_only=False)
+            schema.upgrade(engine, None, to=revision)
+            with engine.begin() as connection:
+                for statement in FILLED.format(at=at).split(";\n"):
+                    connection.exec_driver_sql(statement)
+            schema.upgrade(engine, revision)
+            assert schema.drift(engine) == []
+            verdict = verify(engine)
+            assert (verdict.ok, verdict.changes, verdict.batches) == (True, 1, 1), verdict.findings

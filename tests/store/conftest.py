@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import time
 from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -60,7 +61,7 @@ class Rig:
             raise answer
         body = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
         digest = hashlib.sha256(body).hexdigest()
-        return Response(200, bytearray(body), None, digest, self.now, 1, len(body))
+        return Response(200, bytearray(body), None, digest, self.now, 1, len(body), time.monotonic_ns() // 1000)
 
     def cancel(self) -> None:
         """As ``client.Client.cancel``."""

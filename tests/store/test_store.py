@@ -10,9 +10,10 @@ from conftest import START, Rig, record
 from rfsync.database_errors import translated
 from rfsync.engine import open_engine
 from rfsync.errors import DatabaseError, ErrorKind, FetchError
+from rfsync.records import RunRow
 from rfsync.runs import Job
 from rfsync.secrets import Secret
-from rfsync.store import RunRow
+from rfsync.transaction import Transaction
 from rfsync.verify import verify
 
 ODD_NAMES = ["tab\there", "new\nline", "back\\slash", "\\N", "'quote\"", "ünï 🐙", "", "\\.", "a\r\nb", "\ufffd", " "]
@@ -104,13 +105,12 @@ def test_what_raises_inside_a_transaction_undoes_all_of_it(rig: Rig) -> None:
     run = rig.store.begin_run("acme", "widgets", None, "cli", rig.now)
     before = rig.rows("SELECT * FROM projects")
 
-    def write_and_fail() -> None:
-        with rig.store.transaction(run) as transaction:
-            transaction.finish(transaction.state, RunRow("unchanged"), rig.now)
-            raise ZeroDivisionError
+    def write_and_fail(transaction: Transaction) -> None:
+        transaction.finish(transaction.state, RunRow("unchanged"), rig.now)
+        raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
-        write_and_fail()
+        rig.store.write(run, write_and_fail)
     assert rig.rows("SELECT * FROM projects") == before
     assert rig.rows(f"SELECT outcome FROM sync_runs WHERE id = {run.id}") == [("running",)]
 
@@ -210,6 +210,8 @@ def test_a_run_that_had_ended_is_not_made_a_failure(rig: Rig) -> None:
     rig.listed = [record("a", 5, 1)]
     assert rig.sync().outcome == "changed"
     run = replace(rig.store.begin_run("acme", "widgets", None, "cli", rig.now), id=1)
-    assert rig.store.fail_run(run, RunRow("abandoned", error="asked to stop"), rig.now) == "changed"
+    ended = rig.store.fail_run(run, RunRow("abandoned", error="asked to stop"), rig.now)
+    assert ended is not None
+    assert (ended.outcome, ended.tally.added, ended.error) == ("changed", 1, None)
     assert rig.rows("SELECT outcome, added, error FROM sync_runs WHERE id = 1") == [("changed", 1, None)]
     assert verify(open_engine(rig.url, read_only=True)).ok

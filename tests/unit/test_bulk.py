@@ -8,10 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rfsync.bulk import SqliteBulk, _counts_after, _offset_text, _text_of, bulk_for
+from rfsync.bulk import SqliteBulk, _counts_after, _offset_text, _text_of, bulk_for, microseconds
 from rfsync.database import instant, sqlite_text
 from rfsync.diff import Change, ChangeKind
-from rfsync.store import microseconds
 
 LAST = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z
 MICROSECONDS = st.integers(0, LAST)

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rfsync.client import Response
+from rfsync.records import ProjectState, Run
 from rfsync.runs import Result, is_superseded, observed_at, response_bytes
-from rfsync.store import ProjectState, Run
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -22,47 +22,55 @@ def at(seconds: float | None) -> datetime | None:
     return None if seconds is None else NOON + timedelta(seconds=seconds)
 
 
-def superseded(seen: float | None, sent: float, written: float | None) -> bool:
-    run = Run(1, 1, "acme", "widgets", at(seen), None, None)
-    return is_superseded(run, ProjectState(id=1, written_at=at(written)), NOON + timedelta(seconds=sent))
+def answered(sent: float, shared_clock: float = 0) -> Response:
+    """An answer to a request that was sent so long after noon, by this machine's clock and by the shared one."""
+    sent_at = NOON + timedelta(seconds=sent)
+    return Response(200, bytearray(), None, "", sent_at, 1, sent_us=int(shared_clock * 1_000_000))
+
+
+def run(seen: float | None = None, ahead: float = 0) -> Run:
+    return Run(1, 1, "acme", "widgets", at(seen), None, None, int(ahead * 1_000_000))
 
 
 @pytest.mark.parametrize(
-    ("seen", "sent", "written", "expected"),
+    ("seen", "written", "stored", "sent", "expected"),
     [
-        pytest.param(None, 10, None, False, id="nothing-was-ever-written"),
-        pytest.param(0, 10, 0, False, id="nothing-was-written-since-the-run-began"),
-        pytest.param(None, 10, 5, False, id="the-first-was-written-but-asked-for-earlier"),
-        pytest.param(0, 10, 5, False, id="another-was-written-but-asked-for-earlier"),
-        pytest.param(0, 10, 10, True, id="another-was-asked-for-at-the-same-instant"),
-        pytest.param(0, 10, 11, True, id="another-was-asked-for-later"),
-        pytest.param(None, 10, 11, True, id="the-first-was-asked-for-later"),
-        pytest.param(100, 10, 100, False, id="the-clock-went-backwards-and-nothing-new-was-written"),
-        pytest.param(100, 10, 100.000001, True, id="the-clock-went-backwards-and-another-was-written"),
-        pytest.param(0, 1000, 5, False, id="the-clock-jumped-ahead-after-another-was-written"),
+        pytest.param(None, None, None, 10, False, id="nothing-was-ever-written"),
+        pytest.param(0, 0, 99, 10, False, id="nothing-was-written-since-the-run-began"),
+        pytest.param(None, 5, 5, 10, False, id="the-first-was-written-but-asked-for-earlier"),
+        pytest.param(0, 5, 5, 10, False, id="another-was-written-but-asked-for-earlier"),
+        pytest.param(0, 10, 10, 10, True, id="another-was-asked-for-at-the-same-instant"),
+        pytest.param(0, 11, 11, 10, True, id="another-was-asked-for-later"),
+        pytest.param(None, 11, 11, 10, True, id="the-first-was-asked-for-later"),
+        pytest.param(0, 900, 5, 10, False, id="by-a-machine-whose-clock-is-ahead-but-asked-for-earlier"),
+        pytest.param(900, 900.000001, 11, 10, True, id="by-a-machine-whose-clock-is-behind-but-asked-for-later"),
+        pytest.param(0, 5, None, 10, False, id="written-before-the-column-was-there"),
     ],
 )
 def test_an_observation_is_superseded_by_what_was_written_and_asked_for_since(
-    seen: float | None, sent: float, written: float | None, expected: bool
+    seen: float | None, written: float | None, stored: float | None, sent: float, expected: bool
 ) -> None:
-    assert superseded(seen, sent, written) is expected
+    state = ProjectState(id=1, written_at=at(written), sent_us=None if stored is None else int(stored * 1_000_000))
+    # The shared clock is two seconds ahead of the one that the answer was stamped by.
+    assert is_superseded(run(seen, ahead=2), state, answered(-300, sent - 2)) is expected
 
 
 @pytest.mark.parametrize(
-    ("written", "sent", "expected"),
+    ("written", "sent", "expected", "warned"),
     [
-        pytest.param(None, 10, 10, id="the-first-one"),
-        pytest.param(0, 10, 10, id="time-goes-on"),
-        pytest.param(0, 0.000001, 0.000001, id="by-the-least-step"),
-        pytest.param(10, 10, 10.000001, id="the-clock-stands-still"),
-        pytest.param(10, 0, 10.000001, id="the-clock-went-backwards"),
-        pytest.param(10, -86_400 * 365, 10.000001, id="the-clock-went-back-by-a-year"),
+        pytest.param(None, 10, 10, False, id="the-first-one"),
+        pytest.param(0, 10, 10, False, id="time-goes-on"),
+        pytest.param(0, 0.000001, 0.000001, False, id="by-the-least-step"),
+        pytest.param(10, 10, 10.000001, False, id="the-clock-stands-still"),
+        pytest.param(10, 1, 10.000001, False, id="the-clock-went-backwards"),
+        pytest.param(10, -86_400 * 365, 10.000001, True, id="the-clock-went-back-by-a-year"),
     ],
 )
 def test_an_observation_is_made_when_its_request_was_sent_but_never_before_the_last_one(
-    written: float | None, sent: float, expected: float
+    written: float | None, sent: float, expected: float, warned: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert observed_at(ProjectState(id=1, written_at=at(written)), NOON + timedelta(seconds=sent)) == at(expected)
+    assert observed_at(run(), ProjectState(id=1, written_at=at(written)), answered(sent)) == at(expected)
+    assert ["the clock is 365 days" in message for message in caplog.messages] == [True] * warned
 
 
 @settings(max_examples=12)
@@ -71,9 +79,8 @@ def test_instants_of_observations_only_ever_rise_whatever_the_clock_does(clock: 
     state = ProjectState(id=1)
     made = []
     for seconds in clock:
-        sent = NOON + timedelta(seconds=seconds)
-        instant = observed_at(state, sent)
-        assert instant >= sent
+        instant = observed_at(run(), state, answered(seconds))
+        assert instant >= NOON + timedelta(seconds=seconds)
         state = ProjectState(id=1, written_at=instant)
         made.append(instant)
     assert all(later - earlier >= MICROSECOND for earlier, later in pairwise(made))

@@ -1,0 +1,90 @@
+"""Trying again what the database refused for a reason that may pass: locked, deadlock, connection lost."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import Final, TypeVar
+
+import tenacity
+
+from rfsync.errors import Cancelled, DatabaseError, TransientDatabaseError
+
+log = logging.getLogger("rfsync.sync")
+
+#: Pauses before a transaction is tried again, in seconds: doubled from the first to the longest, with jitter.
+_FIRST_WAIT: Final = 0.1
+_LONGEST_WAIT: Final = 1.0
+
+_T = TypeVar("_T")
+
+
+class Patience:
+    """Does a piece of work again until it succeeds, or the patience is at its end.
+
+    Once it was all in vain, the next pieces of work are tried once, until one succeeds: many projects don't wait one
+    after the other for a database that is down.
+
+    Args:
+        seconds: for how long one piece of work is tried again.
+    """
+
+    def __init__(self, seconds: float) -> None:
+        self._seconds = seconds
+        self._down = False
+        self._stopped = threading.Event()
+
+    @property
+    def hurry(self) -> bool:
+        """Whether to wait for nobody's lock."""
+        return self._down or self._stopped.is_set()
+
+    def stop(self) -> None:
+        """Lets no work begin any more but what is essential."""
+        self._stopped.set()
+
+    def do(self, work: Callable[[], _T], *, essential: bool = False) -> _T:
+        """What ``work`` gives.
+
+        Args:
+            work: one whole transaction; it leaves nothing behind when it raises.
+            essential: done after ``stop`` too, though not again.
+
+        Raises:
+            DatabaseError: it failed for good.
+            Cancelled: ``stop`` was called.
+        """
+        retrying = tenacity.Retrying(
+            retry=tenacity.retry_if_exception_type(TransientDatabaseError),
+            stop=self._is_over,
+            wait=tenacity.wait_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT)
+            + tenacity.wait_random(0, _FIRST_WAIT),
+            sleep=self._pause,
+            before_sleep=_log_retry,
+            reraise=True,
+        )
+        try:
+            result: _T = retrying(self._attempt, work, essential=essential)
+        except DatabaseError as error:
+            if self._stopped.is_set() and not essential:
+                raise Cancelled("asked to stop in the middle of a transaction") from None
+            self._down = self._down or isinstance(error, TransientDatabaseError)
+            raise
+        self._down = False
+        return result
+
+    def _attempt(self, work: Callable[[], _T], *, essential: bool) -> _T:
+        if self._stopped.is_set() and not essential:
+            raise Cancelled("asked to stop")
+        return work()
+
+    def _is_over(self, state: tenacity.RetryCallState) -> bool:
+        return self.hurry or (state.seconds_since_start or 0.0) >= self._seconds
+
+    def _pause(self, seconds: float) -> None:
+        self._stopped.wait(seconds)
+
+
+def _log_retry(state: tenacity.RetryCallState) -> None:
+    log.info("the database is tried again: %s", state.outcome.exception() if state.outcome is not None else None)
