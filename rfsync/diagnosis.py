@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,7 @@ from rfsync.targets import discover
 class Check:
     """One thing that was looked at."""
 
-    #: ``configuration``, ``database``, ``key``, ``workspace`` or ``project``.
+    #: ``configuration``, ``worst case``, ``database``, ``key``, ``workspace`` or ``project``.
     what: str
     #: Which one.
     subject: str
@@ -62,6 +63,7 @@ def diagnose(
     number = len(config.workspaces)
     tables = f"{number} workspace{'s' if number > 1 else ''}" if number else "no [[workspaces]]: name TARGETs"
     yield Check("configuration", where, True, "all defaults" if file is None else tables)
+    yield Check("worst case", "one project", True, worst_case(config))
     try:
         yield Check("database", database_name, True, database())
     except RfsyncError as error:
@@ -73,6 +75,26 @@ def diagnose(
         yield Check("key", "default", True, f"${DEFAULT_KEY_ENV} is not set", f"export {DEFAULT_KEY_ENV}=…")
     for workspace in config.workspaces:
         yield from _workspace(workspace, fetcher, redact, env)
+
+
+def worst_case(config: Config) -> str:
+    """For how long one project can hold a run up, whatever the API does; looking up its host's name comes on top."""
+    api, limit = config.api, config.removals.confirm_limit
+    retries = (api.attempts - 1) * (api.deadline_seconds + api.max_wait_seconds)
+    its_list = api.deadline_seconds + retries
+    # A list asked for once more since a 304 came too late; then each missing batch, only one of them more than once.
+    whole = its_list + api.deadline_seconds + limit * api.deadline_seconds + (retries if limit else 0.0)
+    tries = f"{api.attempts} attempt{'s' if api.attempts > 1 else ''} of {api.deadline_seconds:g} s"
+    return (
+        f"its list is given up after {_span(its_list)} at the latest ({tries}, up to {api.max_wait_seconds:g} s "
+        f"between them); with {limit} missing batches to ask for, its run after {_span(whole)}"
+    )
+
+
+def _span(seconds: float) -> str:
+    minutes, rest = divmod(math.ceil(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return " ".join(f"{n} {unit}" for n, unit in ((hours, "h"), (minutes, "min"), (rest, "s")) if n) or "0 s"
 
 
 def _workspace(

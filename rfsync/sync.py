@@ -15,7 +15,7 @@ from rfsync.refresh import refresh
 from rfsync.runs import Job, Parts, Result, log, log_fields, log_outcome, result_of
 
 #: When the sync is stopped: seconds in which a transaction may still be committed, and then between two interruptions.
-_GRACE: Final = 2.0
+_GRACE: Final = 1.0
 _AGAIN: Final = 0.05
 
 

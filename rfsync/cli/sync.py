@@ -49,6 +49,7 @@ def command(
     TARGET is a workspace or workspace/project; none: all that is configured.
     """
     from rfsync import targets as resolving
+    from rfsync.circuit import Circuit
     from rfsync.client import Client
     from rfsync.runs import Parts
     from rfsync.values import parse_target
@@ -69,11 +70,12 @@ def command(
     try:
         if not dry_run:
             store.abandon_dead_runs(_now())
-        jobs, failures = resolving.resolve(wanted, client, options.redact, store.known_projects)
+        fetcher = Circuit(client)
+        jobs, failures = resolving.resolve(wanted, fetcher, options.redact, store.known_projects)
         if batch_ids:
             jobs = [replace(jobs[0], batch_ids=tuple(dict.fromkeys(batch_ids)))]
         parts = Parts(
-            client,
+            fetcher,
             store,
             config.removals,
             _now,

@@ -22,6 +22,7 @@ def test_all_is_well_and_what_comes_next(fresh: Cli) -> None:
     done = fresh.run("check")
     assert done.err == ""
     assert "rfsync sync" in done.out.splitlines()[-1]
+    assert "given up after 30 s at the latest (1 attempt of 30 s, up to 0.01 s between them)" in done.out
     assert [word for word in ("acme/widgets", "acme/gears", "1,507") if word not in done.out] == []
     assert not fresh.database.path.exists()
     fresh.run("sync")

@@ -254,6 +254,25 @@ def test_nobody_listens(fresh: Cli) -> None:
     assert project["run_id"] == fresh.database.one("SELECT id FROM sync_runs WHERE http_status IS NULL")
 
 
+def test_an_api_that_is_down_is_not_hammered(fresh: Cli) -> None:
+    names = [f"p{number:02}" for number in range(40)]
+    fresh.configure(api={"attempts": 3, "concurrency": 4}, workspaces=[{"projects": names}])
+    for name in names:
+        fresh.list(batch("b1", 1), project=name)
+    fresh.simulator.faults.add("*", Status(503), times=None)
+    done = fresh.run("sync", "--json", code=1)
+    # Those at work when the fifth has failed go on; of the others the 1st, 3rd, 6th, 11th and 20th are tried once.
+    assert 5 * 3 < len(fresh.simulator.requests) <= (4 + 4) * 3 + 6
+    assert {one["error_kind"] for one in done.projects.values()} == {"server"}
+    spared = [one for one in done.projects.values() if one["attempts"] == 0]
+    assert len(spared) > 20
+    assert all(one["error"].startswith("not asked: the API has failed for each of ") for one in spared)
+    assert done.err.count("asks it only now and then") == 1
+    assert fresh.database.one("SELECT count(*) FROM sync_runs WHERE outcome = 'failed'") == len(names)
+    fresh.simulator.faults.clear()
+    assert {one["outcome"] for one in fresh.run("sync", "--json").projects.values()} == {"changed"}
+
+
 def test_the_database_refuses_one_project(cli: Cli) -> None:
     cli.configure(workspaces=[{"projects": ["widgets", "gears"]}])
     cli.list(batch("b1", 1))

@@ -4,15 +4,20 @@ from __future__ import annotations
 
 from dataclasses import replace
 
+import msgspec
 import pytest
 from conftest import START, Rig, record
 
+from rfsync.client import Response
+from rfsync.config import ApiConfig, Config, RemovalsConfig
 from rfsync.database_errors import translated
+from rfsync.diagnosis import worst_case
 from rfsync.engine import open_engine
 from rfsync.errors import DatabaseError, ErrorKind, FetchError
 from rfsync.records import RunRow
-from rfsync.runs import Job
+from rfsync.runs import Job, Parts
 from rfsync.secrets import Secret
+from rfsync.sync import sync
 from rfsync.transaction import Transaction
 from rfsync.verify import verify
 
@@ -137,9 +142,7 @@ def test_a_run_without_its_process_is_found_abandoned_and_a_living_one_is_not(ri
 
 def test_a_dry_store_writes_nothing_at_all(rig: Rig) -> None:
     from rfsync.liveness import NoLiveness
-    from rfsync.runs import Parts
     from rfsync.store import Store
-    from rfsync.sync import sync
 
     rig.listed = [record("a", 5, 1)]
     rig.sync()
@@ -215,3 +218,38 @@ def test_a_run_that_had_ended_is_not_made_a_failure(rig: Rig) -> None:
     assert (ended.outcome, ended.tally.added, ended.error) == ("changed", 1, None)
     assert rig.rows("SELECT outcome, added, error FROM sync_runs WHERE id = 1") == [("changed", 1, None)]
     assert verify(open_engine(rig.url, read_only=True)).ok
+
+
+@pytest.mark.parametrize(("attempts", "limit"), [(1, 0), (1, 3), (5, 1), (5, 25)])
+def test_no_run_takes_longer_than_the_worst_case_that_check_prints(rig: Rig, attempts: int, limit: int) -> None:
+    """An API at whose every answer the last attempt and the last second are spent."""
+    config = Config(api=ApiConfig(attempts=attempts, deadline_seconds=60.0, max_wait_seconds=7.0))
+    spent: list[float] = []
+
+    class Slow:
+        def get(self, *segments: str, key: Secret, etag: str | None = None, attempts: int | None = None) -> Response:
+            tries = attempts or config.api.attempts
+            spent.append(tries * 60.0 + (tries - 1) * 7.0)
+            return replace(rig.get(*segments, key=key), attempts=tries)
+
+        def cancel(self) -> None:
+            """Never called."""
+
+    rig.removals = RemovalsConfig(confirm_limit=limit)
+    rig.listed = [record(f"b{number:02}", 1, 1) for number in range(limit + 1)]
+    rig.sync()
+    rig.by_id = {f"b{number:02}": record(f"b{number:02}", 2, 1) for number in range(limit)}
+    rig.listed = rig.listed[limit:]
+    parts = Parts(Slow(), rig.store, rig.removals, lambda: rig.now, str)
+    result = sync(parts, Job("acme", "widgets", Secret("key")))
+    assert (result.ok, len(spent)) == (True, 1 + limit)
+    printed = worst_case(msgspec.structs.replace(config, removals=rig.removals))
+    assert seconds(printed.partition("after ")[2].partition(" at the latest")[0]) == spent[0]
+    # The one more is the list, where it is asked for once more.
+    assert seconds(printed.rpartition("after ")[2]) == sum(spent) + 60.0
+
+
+def seconds(span: str) -> float:
+    """Of a span such as "1 h 2 min 3 s"."""
+    words = span.split()
+    return sum(int(n) * {"h": 3600, "min": 60, "s": 1}[unit] for n, unit in zip(words[::2], words[1::2], strict=True))
