@@ -85,8 +85,8 @@ def read_name(value: object) -> str | None:
 def _number(text: str) -> Decimal:
     try:
         return Decimal(text)
-    except InvalidOperation:  # an exponent beyond all reason: out of any range, and not a reason to lose the record
-        return Decimal("Infinity")
+    except InvalidOperation:  # an exponent beyond all reason: of nothing still nothing, else out of any range
+        return Decimal("Infinity" if text.lower().partition("e")[0].strip("-0.") else 0)
 
 
 def _no_constant(text: str) -> NoReturn:

@@ -8,7 +8,6 @@ decoded in one go; only when one is not, each is looked at by itself.
 from __future__ import annotations
 
 import codecs
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import islice, starmap
@@ -202,10 +201,9 @@ def _parse_each(body: bytes | bytearray) -> Answer:
 def _records(body: bytes | bytearray) -> Iterator[Batch | Rejected]:
     try:
         decoded = _decode_raw(body)
-    except msgspec.ValidationError as error:
-        raise _no_list(body, "no batch list") from error
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-        # Not JSON, or a lone surrogate, which this decoder can't step over and the standard one can.
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        # Not JSON, or no list, or a lone surrogate, which this decoder can't step over and the standard one can. Nor
+        # does it look beyond the first wrong field, where the same field may stand again, and count, or no JSON at all.
         yield from starmap(_read, enumerate(_read_list(body)))
         return
     for position, raw in enumerate(decoded if isinstance(decoded, list) else decoded.batches):
@@ -232,7 +230,7 @@ def _quick(raw: msgspec.Raw) -> Batch | None:
     """The record by the quick way, if it is in order and contains nothing to be replaced."""
     try:
         record = _decode_one(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError):
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
         return None  # no error yet: the slow reader accepts more, and says what is wrong with the rest
     return None if "\0" in record.id or "\0" in (record.name or "") else _batch(record)
 
@@ -275,11 +273,14 @@ def _answer(
 
 
 def _unique(batches: list[Batch]) -> tuple[list[Batch], set[str]]:
-    """Each batch once, and the ids of which different things were said (these are in no list)."""
-    distinct = dict.fromkeys(batches)
-    counts = Counter(b.id for b in distinct)
-    contradicting = {batch_id for batch_id, count in counts.items() if count > 1}
-    return [b for b in distinct if b.id not in contradicting], contradicting
+    """Each batch once, and the ids of which different things were said (these are in no list).
+
+    Looked up by id and never by all of the batch: the hash of a text is keyed, but numbers can be chosen so that
+    thousands of batches have one hash, and looking each up would take as long as comparing it with all others.
+    """
+    first: dict[str, Batch] = {}
+    contradicting = {b.id for b in batches if first.setdefault(b.id, b) != b}
+    return [b for b in first.values() if b.id not in contradicting], contradicting
 
 
 def _reject(ids: Iterable[str], positions: dict[str, list[int]], reason: str) -> list[Rejected]:

@@ -312,8 +312,9 @@ class Client:
         seconds = f"{self._settings.deadline_seconds:g} s"
         timeouts = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
         if watch.expired or isinstance(error, timeouts):
-            return ErrorKind.TIMEOUT, f"no complete answer within {seconds} ([api] deadline_seconds)"
-        if isinstance(error, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)):
+            where = "; the TLS handshake was not answered" if watch.in_handshake else ""
+            return ErrorKind.TIMEOUT, f"no complete answer within {seconds} ([api] deadline_seconds){where}"
+        if watch.in_handshake or isinstance(error, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)):
             return ErrorKind.NETWORK, f"TLS failed: {self._reason(error)}"
         if isinstance(error, (urllib3.exceptions.DecodeError, requests.exceptions.ContentDecodingError)):
             return ErrorKind.BAD_RESPONSE, "the answer can't be decompressed"

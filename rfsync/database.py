@@ -62,19 +62,19 @@ class Database(Protocol):
 
     dialect: Dialect
 
-    def begin(self, doing: str, *, hurry: bool = False) -> Any:
+    def begin(self, doing: str, *, patience: float = PATIENCE) -> Any:
         """A context manager for one transaction: committed at its end, undone if anything is raised.
 
         Args:
             doing: for the error's message, such as "beginning a run".
-            hurry: don't wait for another's lock for long, and don't be interrupted.
+            patience: how long to wait for another's lock, in seconds, about; 0: a moment, and not to be interrupted.
 
         Raises:
             DatabaseError: the database refused or vanished.
         """
 
     def interrupt(self) -> None:
-        """Makes transactions that are under way fail, but for hurried ones.
+        """Makes transactions that are under way fail, but for those without patience.
 
         It may come between two statements and have no effect: to be called until they have ended.
         """
@@ -123,12 +123,12 @@ class SqliteDatabase:
             self._driver.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
 
     @contextmanager
-    def begin(self, doing: str, *, hurry: bool = False) -> Iterator[Connection]:
+    def begin(self, doing: str, *, patience: float = PATIENCE) -> Iterator[Connection]:
         """See ``Database.begin``."""
         with self._turn, translated(doing):
-            self._interruptible = not hurry
+            self._interruptible = patience > 0
             try:
-                self._wait_and_begin(0.0 if hurry else PATIENCE)
+                self._wait_and_begin(patience)
                 yield _SqliteConnection(self._driver)
                 self._driver.execute("COMMIT")
             except BaseException:
@@ -272,18 +272,18 @@ class PostgresDatabase:
         return connect_postgres(self._url)
 
     @contextmanager
-    def begin(self, doing: str, *, hurry: bool = False) -> Iterator[Connection]:
+    def begin(self, doing: str, *, patience: float = PATIENCE) -> Iterator[Connection]:
         """See ``Database.begin``."""
         with translated(doing):
             driver = self._take()
-            if not hurry:
+            if patience > 0:
                 self._busy.add(driver)
             try:
                 with driver.transaction():
                     if self._read_only:
                         driver.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
-                    if hurry:
-                        driver.execute("SET LOCAL lock_timeout = '1s'")
+                    if patience < PATIENCE:
+                        driver.execute(f"SET LOCAL lock_timeout = '{max(patience, 1.0):g}s'")
                     yield _PostgresConnection(driver)
             finally:
                 self._busy.discard(driver)

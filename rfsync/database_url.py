@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -64,6 +65,9 @@ def parse_url(text: str) -> DatabaseUrl:
             raise ConfigError("[database] url names no file: a history in memory is lost at exit; write sqlite:///FILE")
         return DatabaseUrl("sqlite", text, Path(name))
     if scheme in {"postgresql", "postgres", "postgresql+psycopg"}:
+        if "@" in rest.partition("/")[2].partition("?")[0]:
+            # For libpq the password ends at the slash, and the rest of it is the name of a database, to be shown.
+            raise ConfigError("[database] url: a slash in the user's name or password has to be written as %2F")
         hosts = rest.partition("/")[0].rpartition("@")[2].partition("?")[0]
         try:
             for host in hosts.split(","):  # libpq takes more than one
@@ -71,6 +75,6 @@ def parse_url(text: str) -> DatabaseUrl:
         except ValueError:
             raise ConfigError("[database] url can't be read: its host or port is wrong") from None
         return DatabaseUrl("postgresql", f"postgresql://{rest}")
-    raise ConfigError(
-        f"[database] url: {scheme!r} is not supported; write sqlite:///FILE or postgresql://USER@HOST/NAME"
-    )
+    # What is no scheme at all may hold anything.
+    named = repr(scheme) if re.fullmatch(r"[A-Za-z0-9+.-]+", scheme) else "this"
+    raise ConfigError(f"[database] url: {named} is not supported; write sqlite:///FILE or postgresql://USER@HOST/NAME")

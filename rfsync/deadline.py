@@ -31,6 +31,8 @@ class Watch:
     def __init__(self, expires: float) -> None:
         self.expires = expires
         self.expired = False
+        #: Whether the connection is there and TLS is not yet: what goes wrong meanwhile is TLS's failure.
+        self.in_handshake = False
         self._guard = threading.Lock()
         self._socket: socket.socket | None = None
 
@@ -218,7 +220,19 @@ class _WatchedHTTP(_Watched, HTTPConnection):
 
 
 class _WatchedHTTPS(_Watched, HTTPSConnection):
-    pass
+    def _new_conn(self) -> socket.socket:
+        connected = super()._new_conn()
+        watch = self._watchman.current()
+        if watch is not None:
+            watch.in_handshake = not self.proxy_is_tunneling  # a proxy is asked for the way first
+        return connected
+
+    def connect(self) -> None:
+        """As urllib3's."""
+        super().connect()
+        watch = self._watchman.current()
+        if watch is not None:
+            watch.in_handshake = False
 
 
 class WatchedAdapter(HTTPAdapter):

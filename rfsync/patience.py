@@ -36,9 +36,9 @@ class Patience:
         self._stopped = threading.Event()
 
     @property
-    def hurry(self) -> bool:
-        """Whether to wait for nobody's lock."""
-        return self._down or self._stopped.is_set()
+    def left(self) -> float:
+        """For how long to wait for somebody's lock, in seconds."""
+        return 0.0 if self._down or self._stopped.is_set() else self._seconds
 
     def stop(self) -> None:
         """Lets no work begin any more but what is essential."""
@@ -80,7 +80,7 @@ class Patience:
         return work()
 
     def _is_over(self, state: tenacity.RetryCallState) -> bool:
-        return self.hurry or (state.seconds_since_start or 0.0) >= self._seconds
+        return (state.seconds_since_start or 0.0) >= self.left
 
     def _pause(self, seconds: float) -> None:
         self._stopped.wait(seconds)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Final
 
@@ -14,3 +15,8 @@ _UNPRINTABLE: Final = re.compile(
 def printable(text: str) -> str:
     """A text from the API as a terminal can show it without being steered by it; it stays on one line."""
     return _UNPRINTABLE.sub("\ufffd", text)
+
+
+def escaped(text: str) -> str:
+    """JSON that means the same and does not steer the terminal that it may be shown on; it stays on its lines."""
+    return _UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], text)

@@ -52,6 +52,7 @@ class Redactor:
                 quote(secret, safe=""),
                 quote_plus(secret),
                 repr(secret)[1:-1],
+                repr(f"'\"{secret}")[4:-1],  # within a text that has both quotes
                 *self._known,
             }
             forms |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}

@@ -81,7 +81,7 @@ class Store:
     def _begin_run(self, workspace: str, project: str, name: str | None, trigger: str, at: datetime) -> Run:
         run_id: int | None = None
         try:
-            with self._database.begin("beginning a run", hurry=self._patience.hurry) as connection:
+            with self._database.begin("beginning a run", patience=self._patience.left) as connection:
                 known = read_known(connection, workspace, project)
                 if self._dry:
                     return known.run(None, workspace, project)
@@ -114,7 +114,7 @@ class Store:
         """
 
         def mark() -> int:
-            with self._database.begin("looking for killed runs", hurry=self._patience.hurry) as connection:
+            with self._database.begin("looking for killed runs", patience=self._patience.left) as connection:
                 return _mark_dead(connection, self._liveness, at)
 
         return self._patience.do(mark)
@@ -139,7 +139,7 @@ class Store:
             nonlocal tries
             tries += 1
             with self._database.begin(
-                f"writing {run.workspace}/{run.project}", hurry=self._patience.hurry
+                f"writing {run.workspace}/{run.project}", patience=self._patience.left
             ) as connection:
                 state = ProjectState()
                 if run.project_id is not None:
@@ -174,7 +174,7 @@ class Store:
             return None
 
         def record() -> RunRow | None:
-            with self._database.begin("recording a failed run", hurry=self._patience.hurry) as connection:
+            with self._database.begin("recording a failed run", patience=self._patience.left) as connection:
                 ended = read_end(connection, run_id)
                 if ended is None:
                     write_end(connection, run_id, row, at)
@@ -193,7 +193,7 @@ class Store:
 
         def read() -> list[str]:
             query = "SELECT project FROM projects WHERE workspace = :workspace ORDER BY project"
-            with self._database.begin("reading the projects", hurry=self._patience.hurry) as connection:
+            with self._database.begin("reading the projects", patience=self._patience.left) as connection:
                 return [str(row[0]) for row in connection.execute(query, {"workspace": workspace})]
 
         return self._patience.do(read)

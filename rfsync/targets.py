@@ -5,11 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 from rfsync.answers import explained, parse_projects
 from rfsync.config import Config, WorkspaceConfig
 from rfsync.errors import ConfigError, FetchError
-from rfsync.keys import find_key
+from rfsync.keys import find_key, readable_by_others
 from rfsync.runs import Fetcher, Job, Result, read
 from rfsync.secrets import Secret
 from rfsync.values import Target
@@ -56,9 +57,17 @@ def wanted(config: Config, targets: Sequence[Target], env: Mapping[str, str]) ->
                 raise ConfigError(f"workspace {workspace.id!r} has no project to sync: its exclude leaves none")
             names.update(dict.fromkeys(listed))
     return [
-        Wanted(config.workspace(w), find_key(config.workspace(w), env).key, tuple(names), whole.get(w, False))
+        Wanted(config.workspace(w), _key(config.workspace(w), env), tuple(names), whole.get(w, False))
         for w, names in named.items()
     ]
+
+
+def _key(workspace: WorkspaceConfig, env: Mapping[str, str]) -> Secret:
+    found = find_key(workspace, env)
+    path = Path(found.source)
+    if workspace.api_key_file and readable_by_others(path):
+        log.warning("%s: every user can read its key in %s: chmod o-r %s", workspace.id, path, path)
+    return found.key
 
 
 def resolve(

@@ -18,7 +18,7 @@ FORMATS: Final = ("console", "json")
 
 
 def configure(level: str, form: str, redact: Redactor) -> None:
-    """Sends all logs to standard error, without any secret.
+    """Sends all logs, and Python's warnings, to standard error, without any secret.
 
     Args:
         level: one of ``LEVELS``.
@@ -30,6 +30,7 @@ def configure(level: str, form: str, redact: Redactor) -> None:
         root.removeHandler(handler)
     root.addHandler(_StderrHandler(form, redact))
     root.setLevel(level.upper())
+    logging.captureWarnings(True)
 
 
 class _StderrHandler(logging.Handler):

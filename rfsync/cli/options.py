@@ -35,7 +35,8 @@ class Options:
     """What was said on the command line, and what follows from it."""
 
     config_file: str | None = None
-    database: str | None = None
+    #: May hold a password.
+    database: str | None = field(default=None, repr=False)
     log_level: str | None = None
     log_format: str | None = None
     redact: Redactor = field(default_factory=Redactor)

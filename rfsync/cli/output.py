@@ -20,7 +20,7 @@ from typing import IO, Any, Final, TypeVar, get_args, get_type_hints
 import click
 
 from rfsync.errors import ConfigError
-from rfsync.printable import printable
+from rfsync.printable import escaped, printable
 
 FORMATS: Final = ("table", "json", "jsonl", "csv", "parquet")
 
@@ -44,7 +44,7 @@ def plain(value: Any) -> Any:
 def as_json(value: object) -> str:
     """JSON in a line for standard output; escaped where that can't show every character."""
     utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
-    return json.dumps(value, ensure_ascii=not utf8)
+    return escaped(json.dumps(value, ensure_ascii=not utf8))
 
 
 def count(number: int | None) -> str:
@@ -150,14 +150,18 @@ def write_rows(rows: Iterable[Any], kind: type[Any], form: str, output: str | No
 def _json_lines(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> Iterator[str]:
     separator = "[\n "
     for row in rows:
-        yield separator + json.dumps({f: plain(row[f]) for f in fields}, ensure_ascii=False)
+        yield separator + _json_row(row, fields)
         separator = ",\n "
     yield "[]\n" if separator.startswith("[") else "\n]\n"
 
 
 def _jsonl_lines(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> Iterator[str]:
     for row in rows:
-        yield json.dumps({f: plain(row[f]) for f in fields}, ensure_ascii=False) + "\n"
+        yield _json_row(row, fields) + "\n"
+
+
+def _json_row(row: Mapping[str, Any], fields: Sequence[str]) -> str:
+    return escaped(json.dumps({f: plain(row[f]) for f in fields}, ensure_ascii=False))
 
 
 def _csv_lines(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> Iterator[str]:

@@ -4,6 +4,7 @@ import contextlib
 import gzip
 import socket
 import socketserver
+import ssl
 import sys
 import threading
 import time
@@ -44,6 +45,7 @@ class Simulator:
         etag: bool = True,
         wrapped: bool = False,
         compress: bool = True,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
         """Prepare a server.
 
@@ -56,6 +58,7 @@ class Simulator:
             etag: send an ``ETag`` with each 200, and answer 304 to an ``If-None-Match`` that has it.
             wrapped: give a single batch under ``{"batch": …}``.
             compress: gzip the body for clients that ask for it.
+            tls: serve HTTPS, with the certificate of this context; None serves plain HTTP.
         """
         self.source = source
         self.keys = keys
@@ -63,6 +66,7 @@ class Simulator:
         self.etag = etag
         self.wrapped = wrapped
         self.compress = compress
+        self.tls = tls
         self._host = host
         self._port = port
         self._arrived = threading.Condition()
@@ -80,7 +84,7 @@ class Simulator:
         if not self._port:
             raise RuntimeError("the simulator has no port before it is started")
         host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"http://{host}:{self._port}"
+        return f"{'https' if self.tls else 'http'}://{host}:{self._port}"
 
     @property
     def requests(self) -> list[Request]:
@@ -167,6 +171,13 @@ class _Server(ThreadingHTTPServer):
         # HTTPServer's own asks the resolver for the full name of the host, which can take seconds.
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
+
+    def get_request(self) -> tuple[Any, Any]:
+        connection, address = super().get_request()
+        if self.simulator.tls is not None:
+            # The first reading shakes hands, in the connection's own thread: here it would keep all others waiting.
+            connection = self.simulator.tls.wrap_socket(connection, server_side=True, do_handshake_on_connect=False)
+        return connection, address
 
     def process_request(self, request: Any, client_address: Any) -> None:
         # Instead of ThreadingMixIn's, which forgets daemon threads, while others would keep the process alive.

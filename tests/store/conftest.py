@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -13,7 +13,7 @@ import pytest
 
 from rfsync.client import Response
 from rfsync.config import RemovalsConfig
-from rfsync.database import Database, PostgresDatabase, open_database
+from rfsync.database import PATIENCE, Database, PostgresDatabase, open_database
 from rfsync.database_url import parse_url
 from rfsync.errors import ErrorKind, FetchError
 from rfsync.liveness import AdvisoryLiveness, FileLiveness, Liveness
@@ -46,6 +46,8 @@ class Rig:
         self.by_id: dict[str, dict[str, object] | FetchError] = {}
         self.asked: list[str] = []
         self.removals = RemovalsConfig()
+        #: What happens while the list is on its way; once.
+        self.meanwhile: Callable[[], None] | None = None
 
     def get(self, *segments: str, key: Secret, etag: str | None = None, attempts: int | None = None) -> Response:
         """As ``client.Client.get``."""
@@ -61,7 +63,11 @@ class Rig:
             raise answer
         body = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
         digest = hashlib.sha256(body).hexdigest()
-        return Response(200, bytearray(body), None, digest, self.now, 1, len(body), time.monotonic_ns() // 1000)
+        response = Response(200, bytearray(body), None, digest, self.now, 1, len(body), time.monotonic_ns() // 1000)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return response
 
     def cancel(self) -> None:
         """As ``client.Client.cancel``."""
@@ -89,11 +95,11 @@ class Rig:
         """Sets the clock forward or back, within the years that it can show."""
         self.now = min(max(self.now + timedelta(minutes=minutes), START), START.replace(year=2500))
 
-    def restart(self) -> None:
+    def restart(self, patience: float = PATIENCE) -> None:
         """Ends the process, as far as the database can tell, and begins another."""
         self.store.close()
         self.database = open_database(self.url)
-        self.store = Store(self.database, liveness(self.database, self.text))
+        self.store = Store(self.database, liveness(self.database, self.text), patience=patience)
 
     def state(self) -> dict[str, tuple[object, ...]]:
         """The batches that exist: id -> images, jobs."""
