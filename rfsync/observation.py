@@ -42,6 +42,13 @@ class Confirmed:
     answered: tuple[Batch, ...] = ()
     #: Id -> why it is not known.
     doubtful: dict[str, str] = field(default_factory=dict)
+    #: Whether the API had to be asked more than once for one of them.
+    troubled: bool = False
+
+    @property
+    def asked(self) -> int:
+        """How many batches were asked for."""
+        return len(self.gone) + len(self.answered) + len(self.doubtful)
 
 
 def observe(parts: Parts, run: Run, job: Job) -> Result:
@@ -63,8 +70,10 @@ def observe(parts: Parts, run: Run, job: Job) -> Result:
     response.body.clear()  # a hundred megabytes that nobody reads again
     observation = _Observation(parts, run, job, response, answer)
     written = parts.store.write(run, observation.judge_and_write)
-    if isinstance(written, list):
-        written = parts.store.write(run, partial(observation.write, confirmed=_confirm(parts, job, written)))
+    confirmed = Confirmed()
+    while isinstance(written, list):
+        confirmed = _confirm(parts, job, written, confirmed)
+        written = parts.store.write(run, partial(observation.write, confirmed=confirmed))
     _log(job, run, written.row)
     return result_of(job, run.id, written.row, written.changes if parts.keep_changes else ())
 
@@ -111,13 +120,13 @@ def _parse(run: Run, job: Job, response: Response) -> Answer:
     return answer
 
 
-def _confirm(parts: Parts, job: Job, missing: Sequence[Batch]) -> Confirmed:
-    """Asks for each missing batch by its own address."""
-    gone: set[str] = set()
-    answered: list[Batch] = []
-    doubtful: dict[str, str] = {}
-    attempts: int | None = None
+def _confirm(parts: Parts, job: Job, missing: Sequence[Batch], before: Confirmed) -> Confirmed:
+    """Asks for each missing batch by its own address; what was known before stays."""
+    gone, answered, doubtful = set(before.gone), [*before.answered], dict(before.doubtful)
+    troubled = before.troubled
     for batch in missing:
+        # An API that is in trouble is not asked again and again for each of the rest.
+        attempts = 1 if troubled else None
         try:
             response = parts.fetcher.get(
                 job.workspace, job.project, "batches", batch.id, key=job.key, attempts=attempts
@@ -130,9 +139,8 @@ def _confirm(parts: Parts, job: Job, missing: Sequence[Batch]) -> Confirmed:
                 gone.add(batch.id)
             else:
                 doubtful[batch.id] = str(error)
-        if tried > 1:
-            attempts = 1  # the API is in trouble: don't spend all attempts again on each of the rest
-    return Confirmed(frozenset(gone), tuple(answered), doubtful)
+        troubled = troubled or tried > 1
+    return Confirmed(frozenset(gone), tuple(answered), doubtful, troubled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -183,11 +191,18 @@ class _Observation:
         confirmed = self._believed(missing)
         return self._apply(transaction, self._diff(transaction, confirmed), confirmed)
 
-    def write(self, transaction: Transaction, confirmed: Confirmed) -> Written:
-        """Writes the observation with what the API said of the batches that it lacks."""
+    def write(self, transaction: Transaction, confirmed: Confirmed) -> Written | list[Batch]:
+        """Writes the observation with what the API said of the batches that it lacks.
+
+        Where an older observation was written meanwhile, there may be more to ask for.
+        """
         if is_superseded(self._run, transaction.state, self._response):
             return self._finish(transaction, transaction.state, replace(self._row, outcome="superseded"))
-        return self._apply(transaction, self._diff(transaction, confirmed), confirmed)
+        difference = self._diff(transaction, confirmed)
+        more = [batch for batch in difference.missing if batch.id not in confirmed.doubtful]
+        if more and confirmed.asked + len(more) <= self._parts.removals.confirm_limit:
+            return more
+        return self._apply(transaction, difference, confirmed)
 
     def _believed(self, missing: list[Batch]) -> Confirmed:
         """What is made of missing batches that are too many to be asked for."""

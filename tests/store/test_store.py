@@ -208,6 +208,43 @@ def test_a_batch_that_is_kept_by_its_own_address_is_asked_for_at_each_poll(rig: 
     assert rig.state() == {"a": (1, 1)}
 
 
+def test_a_batch_that_an_older_answer_brings_meanwhile_is_asked_for_too(rig: Rig, database_url: str) -> None:
+    rig.listed = [record("a", 1, 1), record("b", 1, 1)]
+    rig.sync()
+    older = Rig(database_url)
+    older.listed = [record("a", 1, 1), record("b", 1, 1), record("late", 7, 7)]
+
+    class AskedEarlier:
+        """Answers what was asked for before the other's request, and is written after it was answered."""
+
+        def get(self, *segments: str, key: Secret, etag: str | None = None, attempts: int | None = None) -> Response:
+            return replace(older.get(*segments, key=key), sent_us=1)
+
+        def cancel(self) -> None:
+            """Never called."""
+
+    class Overtaken:
+        """Answers that ``b`` is gone, and meanwhile the older answer is written."""
+
+        def get(self, *segments: str, key: Secret, etag: str | None = None, attempts: int | None = None) -> Response:
+            if segments[-1] == "b":
+                parts = Parts(AskedEarlier(), older.store, older.removals, lambda: older.now, str)
+                assert sync(parts, Job("acme", "widgets", Secret("key"))).tally.added == 1
+            return rig.get(*segments, key=key)
+
+        def cancel(self) -> None:
+            """Never called."""
+
+    rig.listed = [record("a", 2, 1)]
+    parts = Parts(Overtaken(), rig.store, rig.removals, lambda: rig.now, str)
+    result = sync(parts, Job("acme", "widgets", Secret("key")))
+    assert (result.outcome, result.tally.removed, result.tally.changed, result.error) == ("changed", 2, 1, None)
+    assert rig.asked == ["b", "late"]
+    assert rig.state() == {"a": (2, 1)}
+    assert verify(open_engine(rig.url, read_only=True)).ok
+    older.close()
+
+
 def test_a_run_that_had_ended_is_not_made_a_failure(rig: Rig) -> None:
     """Whatever happens after the commit: the ledger has the run's changes, and its row has to say so."""
     rig.listed = [record("a", 5, 1)]
