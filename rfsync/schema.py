@@ -67,6 +67,9 @@ def ensure_sqlite(path: Path) -> SqliteDatabase:
         DatabaseError: it can't be opened or written.
     """
     require_folder(path)
+    if path.exists() and not os.access(path, os.W_OK):
+        # SQLite would open it all the same, and fail with each project anew.
+        raise DatabaseError(f"the database {path} can't be written: the file is read-only, or not yours")
     database = SqliteDatabase(path)
     try:
         with database.begin(f"opening {path}") as connection:

@@ -203,10 +203,12 @@ class Cli:
         text += "".join(_table("[[workspaces]]", {"id": "acme", **workspace}) for workspace in workspaces)
         (self.folder / "rfsync.toml").write_text(text)
 
-    def start(self, *arguments: str, env: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """Starts a command; it is ended with the test at the latest."""
+    def start(
+        self, *arguments: str, env: Mapping[str, str] | None = None, under: Sequence[str] = ()
+    ) -> subprocess.Popen[str]:
+        """Starts a command, ``under`` another one if need be; it is ended with the test at the latest."""
         process = subprocess.Popen(
-            [*COMMAND, *arguments],
+            [*under, *COMMAND, *arguments],
             cwd=self.folder,
             env={**self.env, **(env or {})},
             stdin=subprocess.DEVNULL,

@@ -1,0 +1,199 @@
+"""A database that can't be written to any more, in the middle of a sync or from its start."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import subprocess
+import sys
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from rfsync.simulator import Stall
+from tests.conftest import PostgresServer
+from tests.e2e.conftest import Cli, Database, MakeCli, batch
+
+# Lets the superuser be stopped by a file's mode, like everybody else: drops CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
+# from what the command can have (prctl 24 is PR_CAPBSET_DROP).
+_BY_THE_MODE = """
+import ctypes, os, sys
+prctl = ctypes.CDLL(None).prctl
+if sys.platform == "linux":
+    prctl(24, 1), prctl(24, 2)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+_SMALL_FILES = """
+import os, resource, sys
+resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+_IN_A_SMALL_FOLDER = """
+set -e
+mount -t tmpfs -o size=$1 none "$2"
+cp "$3" "$2/rfsync.db"
+shift 3
+code=0
+"$@" || code=$?
+cp "$SMALL"/rfsync.db* "$OUT"
+exit $code
+"""
+
+
+@pytest.fixture
+def filled(fresh: Cli) -> Cli:
+    """An SQLite database with a few batches, and an API that has very many."""
+    fresh.list(*(batch(f"b{number:05}", 1) for number in range(500)))
+    fresh.sync()
+    fresh.list(*(batch(f"b{number:05}", 2) for number in range(20_000)))
+    return fresh
+
+
+def only_runs_differ(before: Database | dict[str, list[tuple[object, ...]]], after: Database) -> bool:
+    """Whether nothing was written but, at most, that something was tried."""
+    assert isinstance(before, dict)
+    now = after.dump()
+    return {table for table in before if before[table] != now[table]} <= {"sync_runs"}
+
+
+@pytest.mark.parametrize(("what", "mode"), [("file", 0o444), ("folder", 0o555)])
+def test_a_file_or_folder_that_can_only_be_read(filled: Cli, tmp_path: Path, what: str, mode: int) -> None:
+    folder = tmp_path / "read-only"
+    folder.mkdir()
+    path = folder / "rfsync.db"
+    shutil.copy(filled.database.path, path)
+    locked = path if what == "file" else folder
+    before = Database(f"sqlite:///{path}").dump()
+    for leftover in folder.glob("rfsync.db-*"):
+        leftover.unlink()
+    locked.chmod(mode)
+    under = [sys.executable, "-c", _BY_THE_MODE]
+    process = filled.start("sync", "acme/widgets", "--database", f"sqlite:///{path}", under=under)
+    done = filled.finish(process, code=3)
+    assert done.out == ""
+    assert str(path) in done.err
+    locked.chmod(0o755)
+    assert Database(f"sqlite:///{path}").dump() == before
+    assert filled.run("sync", "acme/widgets", "--database", f"sqlite:///{path}").code == 0
+
+
+def test_a_disk_that_is_full_in_the_middle_of_a_commit(filled: Cli) -> None:
+    """No file may grow beyond a size, which is how a quota shows itself too."""
+    before = filled.database.dump()
+    size = filled.database.path.stat().st_size + 200_000
+    under = [sys.executable, "-c", _SMALL_FILES, str(size)]
+    process = filled.start("sync", "--json", "acme/widgets", under=under)
+    (project,) = filled.finish(process, code=1).json["projects"]
+    assert (project["outcome"], project["error_kind"]) == ("failed", "database")
+    assert only_runs_differ(before, filled.database)
+    filled.verify()
+    assert filled.sync()["added"] == 19_500
+    filled.verify()
+
+
+def _may_mount() -> bool:
+    unshare = shutil.which("unshare")
+    return unshare is not None and subprocess.run([unshare, "-rm", "true"], capture_output=True).returncode == 0
+
+
+@pytest.mark.skipif(not _may_mount(), reason="needs unshare -rm: mounting a file system of one's own")
+def test_a_file_system_that_is_full_in_the_middle_of_a_commit(filled: Cli, tmp_path: Path) -> None:
+    before = filled.database.dump()
+    small, out = tmp_path / "small", tmp_path / "out"
+    small.mkdir()
+    out.mkdir()
+    size = filled.database.path.stat().st_size + 300_000
+    under = ["unshare", "-rm", "sh", "-c", _IN_A_SMALL_FOLDER, "sh", str(size), str(small), str(filled.database.path)]
+    url = f"sqlite:///{small / 'rfsync.db'}"
+    env = {"SMALL": str(small), "OUT": str(out)}
+    process = filled.start("sync", "--json", "acme/widgets", "--database", url, under=under, env=env)
+    (project,) = filled.finish(process, code=1).json["projects"]
+    assert (project["outcome"], project["error_kind"]) == ("failed", "database")
+    assert "full" in project["error"]
+    rescued = Database(f"sqlite:///{out / 'rfsync.db'}")
+    assert only_runs_differ(before, rescued)
+    assert filled.run("verify", "--database", rescued.url).code == 0
+
+
+def test_a_server_that_crashes_between_two_transactions_and_comes_back(
+    make_cli: MakeCli,
+    new_postgres: Callable[[str | None], str],
+    postgres_template: str,
+    postgres_server: PostgresServer,
+) -> None:
+    cli = make_cli(new_postgres(postgres_template))
+    cli.configure(workspaces=[{"projects": ["widgets", "gears"]}])
+    cli.list(batch("b1", 1))
+    cli.list(batch("b1", 1), project="gears")
+    cli.run("sync")
+    cli.list(batch("b1", 2))
+    cli.list(batch("b1", 2), project="gears")
+    release = threading.Event()
+    cli.simulator.faults.add("*", Stall(release), times=None)
+    process = cli.start("sync", "--json", "--log-level", "info")
+    cli.simulator.await_requests(4)
+    postgres_server.stop()
+    release.set()
+    assert process.stderr is not None
+    while "tried again" not in process.stderr.readline():
+        pass
+    postgres_server.start()
+    projects = cli.finish(process).projects
+    assert {(one["outcome"], one["images_delta"]) for one in projects.values()} == {("changed", 1)}
+    assert cli.database.column("SELECT DISTINCT outcome FROM sync_runs") == ["changed"]
+    cli.verify()
+
+
+def test_a_server_that_crashes_within_a_transaction(
+    make_cli: MakeCli,
+    new_postgres: Callable[[str | None], str],
+    postgres_template: str,
+    postgres_server: PostgresServer,
+) -> None:
+    cli = make_cli(new_postgres(postgres_template))
+    cli.list(batch("b1", 1))
+    cli.sync()
+    cli.list(batch("b1", 2))
+    with contextlib.closing(psycopg.connect(cli.database.url)) as other:
+        other.execute("SELECT 1 FROM projects FOR UPDATE")
+        process = cli.start("sync", "--json", "acme/widgets")
+        query = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        while not cli.database.rows(query):
+            pass
+        postgres_server.stop()
+        postgres_server.start()
+        (project,) = cli.finish(process).json["projects"]
+    assert (project["outcome"], project["images_delta"]) == ("changed", 1)
+    cli.verify()
+
+
+@pytest.mark.parametrize(("rights", "code"), [("SELECT", 1), (None, 3)], ids=["may-read", "may-nothing"])
+def test_a_role_without_the_rights(
+    make_cli: MakeCli,
+    new_postgres: Callable[[str | None], str],
+    postgres_template: str,
+    rights: str | None,
+    code: int,
+) -> None:
+    cli = make_cli(new_postgres(postgres_template))
+    cli.list(batch("b1", 1))
+    cli.sync()
+    cli.list(batch("b1", 2))
+    before = cli.database.dump()
+    role = cli.database.name
+    with psycopg.connect(cli.database.url, autocommit=True) as admin:
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN").format(sql.Identifier(role)))
+        if rights:
+            admin.execute(sql.SQL("GRANT SELECT ON ALL TABLES IN SCHEMA public TO {}").format(sql.Identifier(role)))
+    done = cli.run(
+        *("sync", "acme/widgets", "--database", cli.database.url.replace("//postgres:", f"//{role}:")), code=code
+    )
+    assert "permission denied" in done.err
+    assert ("database" in done.out) is bool(rights)
+    assert cli.database.dump() == before
+    with psycopg.connect(cli.database.url, autocommit=True) as admin:
+        admin.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(sql.Identifier(role)))
