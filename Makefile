@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types imports docs-check check wheel-check docs schema bench clean
+.PHONY: demo test lint types imports docs-check check wheel-check audit docs schema bench clean
 
 demo: .venv/core
 	$(BIN)/rfsync demo
@@ -36,6 +36,15 @@ wheel-check: .venv/dev
 	build/wheel/venv/bin/python -m pip install -q build/wheel/rfsync-*.whl
 	cd build/wheel && venv/bin/rfsync demo && venv/bin/rfsync init --force
 	cd build/wheel && rm -f up.db && venv/bin/rfsync db upgrade --database sqlite:///up.db && venv/bin/rfsync db check --database sqlite:///up.db
+
+# Known vulnerabilities of what a user installs. It asks a public service, so it needs the network and is no part of `check`.
+audit: .venv/bin/python
+	rm -rf build/audit && mkdir -p build/audit
+	$(PYTHON) -m venv build/audit/user
+	build/audit/user/bin/python -m pip install -q ".[all]"
+	$(PYTHON) -m venv build/audit/tool
+	build/audit/tool/bin/python -m pip install -q pip-audit
+	build/audit/tool/bin/pip-audit --path "$$(build/audit/user/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 # Writes what is written from the code: docs/database.md, docs/commands.md, rfsync/sqlite.sql.
 docs schema: .venv/dev
