@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
-from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
+from urllib.parse import parse_qsl, quote, unquote, urlencode, urljoin, urlsplit
 
 import requests
 import tenacity
@@ -127,6 +127,11 @@ class Client:
         # Proxies and certificates of the environment; read once, since requests would walk all of it at each request.
         with requests.Session() as session:
             self._environment: Any = session.merge_environment_settings(settings.base_url, {}, True, None, None)
+        for proxy in self._environment["proxies"].values():
+            # Shown whole by the error that it can't be read.
+            password = proxy.rpartition("://")[2].rpartition("@")[0].partition(":")[2]
+            for form in (password, unquote(password)):
+                redactor.add(form)
         if is_loopback(urlsplit(settings.base_url).hostname or ""):
             # What may be asked over plain http because it stays on this machine must not leave it by a proxy.
             self._environment["proxies"] = {}

@@ -51,11 +51,12 @@ class Redactor:
                 quote(secret),
                 quote(secret, safe=""),
                 quote_plus(secret),
-                repr(secret)[1:-1],
-                repr(f"'\"{secret}")[4:-1],  # within a text that has both quotes
                 *self._known,
             }
             forms |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
+            # As Python shows a text and its bytes: without quotes, and within what has both kinds of them.
+            forms |= {repr(secret)[1:-1], repr(secret.encode())[2:-1]}
+            forms |= {repr(f"'\"{secret}")[4:-1], repr(f"'\"{secret}".encode())[5:-1]}
             # The longest first: a short secret may be a part of a long one.
             self._known = tuple(sorted(forms, key=len, reverse=True))
 

@@ -52,13 +52,14 @@ def command(options: Options, listen: tuple[str, int], seed: int) -> None:
         raise ConfigError(f"--listen {listen[0]}:{listen[1]}: {error.strerror}") from error
     with contextlib.ExitStack() as stack:
         stack.callback(simulator.stop)
+        stop = threading.Event()
+        # Set here, since a shell that starts a command in the background has it ignore Ctrl-C;
+        # and before anybody is told that it listens, and may end it.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stop.set())
         click.echo(f"Roboflow's stand-in listens at {simulator.url} with the workspace acme. To sync it, type")
         click.echo(f"  printf '[api]\\nbase_url = \"{simulator.url}\"\\n' > simulated.toml")
         click.echo("  ROBOFLOW_API_KEY=any rfsync sync acme --config simulated.toml --database sqlite:///simulated.db")
         click.echo("Ctrl-C ends it.")
-        stop = threading.Event()
-        # Set here, since a shell that starts a command in the background has it ignore Ctrl-C.
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, lambda *_: stop.set())
         stop.wait()
         click.echo("stopped", err=True)

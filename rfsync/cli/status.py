@@ -9,6 +9,7 @@ import click
 
 from rfsync.cli.options import Options, make_command
 from rfsync.cli.output import age, ago, chosen_format, count, format_options, print_table, sink, write_rows
+from rfsync.printable import printable
 
 if TYPE_CHECKING:
     from rfsync.history import ProjectStatus
@@ -58,7 +59,7 @@ def _late(rows: list[ProjectStatus], max_age: timedelta | None, now: datetime) -
     late = [r for r in rows if r.observed_at is None or now - r.observed_at > max_age]
     for row in late:
         how = "was never observed" if row.observed_at is None else f"was last observed {age(now - row.observed_at)} ago"
-        click.echo(f"rfsync: {row.workspace}/{row.project} {how}", err=True)
+        click.echo(printable(f"rfsync: {row.workspace}/{row.project} {how}"), err=True)
     return 1 if late else 0
 
 

@@ -62,6 +62,8 @@ def command(
     options.start_logging()
     # What is wrong with the configuration is found before anything is opened or asked.
     wanted = resolving.wanted(config, [parse_target(t) for t in targets], os.environ)
+    for want in wanted:
+        options.redact.add(want.key.reveal())
     if batch_ids and (len(wanted) != 1 or wanted[0].discover or len(wanted[0].projects) != 1):
         raise ConfigError("--batch needs exactly one project: rfsync sync WORKSPACE/PROJECT --batch ID")
     started_at = _now()

@@ -1,17 +1,36 @@
-"""The key is nowhere but in the request: not in what is printed, logged or stored, whatever goes wrong."""
+"""No key and no password is anywhere but where it belongs: not in what is printed, logged or stored."""
 
 from __future__ import annotations
 
+import contextlib
 import json
-from typing import Any
+import re
+import signal
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from threading import Event
+from typing import Any, Self
 from urllib.parse import quote, quote_plus
 
-from rfsync.simulator import Body, Cut, Fault, Redirect, Reset, Status
-from tests.e2e.conftest import Cli, batch
+import click
+import psycopg
+import pytest
+from psycopg import sql
+
+from rfsync.cli import _COMMANDS
+from rfsync.cli.db import command as db_command
+from rfsync.printable import printable
+from rfsync.simulator import Body, Cut, Fault, Redirect, Reset, Stall, Status
+from rfsync.telemetry import FORMATS as LOGS
+from tests.e2e.conftest import LONG, Cli, MakeCli, batch
 
 #: With everything that is written differently inside a URL, a JSON text or a Python string.
 ODD = "k%2Fy+A/b?c=d&e\"f\\g'h~i#j:k@L"
 PLAIN = "rf7Gq2LkZ0pWx9TtB4nV"
+#: Of a role in the database; with what is not ASCII, too.
+PASSWORD = "p@ss/w:rd+1 %25?#&='\"\\é"
 
 
 def forms(key: str) -> dict[str, str]:
@@ -23,6 +42,9 @@ def forms(key: str) -> dict[str, str]:
         "quoted plus": quote_plus(key),
         "json": json.dumps(key)[1:-1],
         "repr": repr(key)[1:-1],
+        "repr within quotes": repr(f"'\"{key}")[4:-1],
+        "repr of bytes": repr(key.encode())[2:-1],
+        "repr of bytes within quotes": repr(f"'\"{key}".encode())[5:-1],
     }
 
 
@@ -116,3 +138,345 @@ def test_no_key_from_a_discovery_that_fails(fresh: Cli) -> None:
         done = fresh.run("check", "--log-level", "debug", *arguments, code=1)
         found += leaks(forms(ODD), out=done.out, err=done.err)
     assert found == []
+
+
+def test_a_key_file_that_every_user_can_read_is_told_once_a_workspace(fresh: Cli) -> None:
+    modes = {"all": 0o644, "others": 0o604, "group": 0o640, "mine": 0o600}
+    files = {workspace: fresh.folder / workspace for workspace in modes}
+    for workspace, mode in modes.items():
+        files[workspace].write_text(f"{PLAIN}-of-{workspace}")
+        files[workspace].chmod(mode)
+        for project in ("widgets", "gears"):
+            fresh.world.set(f"{workspace}/{project}", [batch("b1", 1)])
+    fresh.configure(workspaces=[{"id": name, "api_key_file": str(file)} for name, file in files.items()])
+    done = fresh.run("sync", *[f"{name}/widgets" for name in modes], *modes)
+    lines = [line.partition(" warning ")[2] for line in done.err.splitlines()]
+    assert lines == [
+        f"{name}: every user can read its key in {files[name]}: chmod o-r {files[name]}" for name in ("all", "others")
+    ]
+    assert PLAIN not in done.out + done.err
+
+
+# Bugs
+
+#: A command in which something is broken; what breaks knows all secrets, and says them in every way it can.
+_BROKEN = """
+import os, sys, warnings
+from rfsync import cli, client, deadline, sync
+
+secrets = os.environ["ROBOFLOW_API_KEY"] + " of " + os.environ["RFSYNC_DATABASE_URL"] + " by " + os.environ["PASSWORD"]
+
+def fail(*_, **__):
+    try:
+        try:
+            {{}}[secrets]
+        except KeyError as error:
+            raise ValueError(secrets.encode()) from error
+    except ValueError:
+        raise RuntimeError("it's \\"" + secrets + "\\"", [secrets])
+
+class Fragile:
+    __del__ = fail
+
+observe = sync.observe
+
+def after(then):
+    def broken(*arguments):
+        result = observe(*arguments)
+        then()
+        return result
+    sync.observe = broken
+
+{broken}
+sys.exit(cli.main(sys.argv[1:]))
+"""
+
+
+#: What is broken, the exit code, and what is said of it: a bug's causes, too.
+BUG = ("please report it:\nTraceback", "KeyError", "ValueError", "RuntimeError")
+BROKEN: dict[str, tuple[str, int, Sequence[str]]] = {
+    "in a run": ("after(fail)", 70, BUG),
+    "before a request": ("client.Client.get = fail", 70, BUG),
+    "in a request": ("client.Client._attempt = fail", 70, BUG),
+    "in a thread": ("deadline.Watchman._run = fail", 0, BUG),
+    "in a destructor": ("after(Fragile)", 0, BUG),
+    "a warning": ("after(lambda: warnings.warn(secrets))", 0, ["UserWarning: *** of postgresql"]),
+}
+
+
+def test_a_bug_shows_no_secret_wherever_it_is(
+    make_cli: MakeCli, new_postgres: Callable[[str | None], str], postgres_template: str
+) -> None:
+    # This role needs no password, and may have one in its URL all the same.
+    url = new_postgres(postgres_template).replace("postgres:@", f"postgres:{quote(PASSWORD, safe='')}@")
+    assert quote(PASSWORD, safe="") in url
+    cli = make_cli(url)
+    env = {**cli.env, "ROBOFLOW_API_KEY": ODD, "RFSYNC_DATABASE_URL": url, "PASSWORD": PASSWORD}
+    with contextlib.ExitStack() as stack:
+        started = {}
+        for number, (where, (broken, _, _)) in enumerate(BROKEN.items()):
+            cli.list(batch("b1", 1), project=f"p{number}")
+            command = [sys.executable, "-c", _BROKEN.format(broken=broken), "sync", f"acme/p{number}"]
+            process = subprocess.Popen(
+                [*command, "--log-level", "debug"],
+                cwd=cli.folder, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+            )  # fmt: skip
+            started[where] = stack.enter_context(process)
+        for where, process in started.items():
+            out, err = process.communicate(timeout=LONG)
+            _, code, said = BROKEN[where]
+            assert (process.returncode, [words for words in said if words not in err]) == (code, []), (where, err)
+            for secret in (ODD, PASSWORD):
+                assert leaks(forms(secret), out=out, err=err) == [], where
+
+
+# Every command
+
+ROLE = "guarded"
+WRONG = "wr0ng/p@ss:w%+rd"
+#: Not even libpq can read it, and says what it can't read.
+GARBLED = "hunter22%zz"
+#: Of a batch: clears the screen, turns the direction of writing, rings the bell, and begins a line of its own.
+NAME = "a\x1b[2J\u202eb\u2066c\x07\n"
+#: Each workspace's from another place: a variable, a file, and what the official command line keeps.
+KEYS = {"acme": PLAIN, "file": ODD, "cli": "cL1-kEy/of+the=official?"}
+#: The first one's id has what the configuration lets through, since it can stand in an address.
+PROJECTS = {"acme": "pro\u202eject\x9b2J", "file": "project", "cli": "project"}
+#: Ways to tell a command where the database is.
+HOWS = ("option", "variable", "file")
+#: Projects whose lists give the key away, or are no good otherwise.
+BAD = [*faults(""), "echo-name"]
+SECRETS = {**KEYS, "role": PASSWORD, "wrong password": WRONG, "garbled password": GARBLED}
+FORMS = {f"{form} {name}": text for name, secret in SECRETS.items() for form, text in forms(secret).items()}
+FORMS |= {f"begin of {name}": secret[:8] for name, secret in SECRETS.items()}
+
+
+@pytest.fixture(scope="module")
+def role(postgres: str) -> None:
+    """``ROLE``, which the server lets in with ``PASSWORD`` alone."""
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        made = sql.SQL("CREATE ROLE {} SUPERUSER LOGIN PASSWORD {}").format(sql.Identifier(ROLE), sql.Literal(PASSWORD))
+        connection.execute(made)
+        found = connection.execute("SHOW hba_file").fetchone()
+        assert found
+        rules = Path(found[0])
+        rules.write_text(f"local all {ROLE} scram-sha-256\nhost all {ROLE} all scram-sha-256\n{rules.read_text()}")
+        connection.execute("SELECT pg_reload_conf()")
+    for _ in range(1_000):  # until the server has read its rules again
+        try:
+            psycopg.connect(postgres, user=ROLE, password=WRONG).close()
+        except psycopg.OperationalError:
+            return
+    raise AssertionError("the server lets everybody in")
+
+
+# Calls the command's own ``main`` for each line of its input: starting Python for each would take longer than they do.
+_MANY = """
+import json, os, sys
+from rfsync.cli import demo, main
+demo._DAYS = 2  # of its 60
+for line in sys.stdin:
+    arguments, env = json.loads(line)
+    os.environ.update(env)
+    code = main(arguments)
+    for name in env:
+        del os.environ[name]
+    print(end="\\0", file=sys.stderr, flush=True)
+    print(f"\\0{code}", flush=True)
+"""
+
+
+class Everything:
+    """Runs commands with all secrets around, and keeps what they say; as a context manager, which ends them."""
+
+    def __init__(self, cli: Cli) -> None:
+        self.cli = cli
+        #: By command.
+        self.out: dict[str, str] = {}
+        #: Command, whether it ended well, and the form of its logs.
+        self.seen: set[tuple[str, bool, str]] = set()
+        #: URL, and how it was told.
+        self.told: set[tuple[str, str]] = set()
+        official = cli.folder / "nobody" / ".config" / "roboflow" / "config.json"
+        official.parent.mkdir(parents=True)
+        kept = {"workspaces": {"w": {"url": "cli", "apiKey": KEYS["cli"]}}}
+        texts = {official: json.dumps(kept), cli.folder / "key.txt": KEYS["file"] + "\n"}
+        for path, text in texts.items():
+            path.touch(0o600)
+            path.write_text(text)
+        self._own_files = {*texts, cli.folder / "rfsync.toml"}
+        cli.env["ROBOFLOW_API_KEY"] = KEYS["acme"]
+        self._errors = cli.folder / "stderr"
+        with self._errors.open("w") as errors:
+            self._many = subprocess.Popen(
+                [sys.executable, "-c", _MANY],
+                cwd=cli.folder, env=cli.env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=errors, text=True,
+            )  # fmt: skip
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: object, traceback: object) -> None:
+        with self._many:  # closes its pipes, which ends it
+            if error is not None:
+                self._many.kill()
+
+    def configure(self, *, bad: bool, auth: str = "bearer") -> None:
+        more = BAD if bad else []
+        workspaces: list[dict[str, object]] = [
+            {"id": "acme", "projects": [PROJECTS["acme"], *more]},
+            {"id": "file", "api_key_file": str(self.cli.folder / "key.txt"), "exclude": [] if bad else BAD},
+            {"id": "cli", "api_key_env": "NOT_SET", "projects": [PROJECTS["cli"], *more]},
+        ]
+        self.cli.configure(api={"auth": auth}, workspaces=workspaces)
+
+    def run(self, code: int, *commands: Sequence[str], url: str | None = None, how: str | None = None) -> None:
+        """Runs commands; how they are told the URL, and the form of their logs, change from one to the next."""
+        assert self._many.stdin
+        assert self._many.stdout
+        for arguments in commands:
+            number = len(self.out)
+            form = LOGS[number % 2]
+            options, env = self._telling(url or self.cli.database.url, how or HOWS[number % 3], number)
+            command = [*options, "--log-level", "debug", "--log-format", form, *arguments]
+            self._many.stdin.write(json.dumps([command, env]) + "\n")
+            self._many.stdin.flush()
+            out = ""
+            while not (ended := re.search(r"\0(\d+)\n\Z", out)):
+                line = self._many.stdout.readline()
+                assert line, self._errors.read_text()
+                out += line
+            assert int(ended[1]) == code, (arguments, out, self._errors.read_text().split("\0")[-2])
+            self.keep(arguments, out[: ended.start()], form, well=code == 0)
+
+    def keep(self, arguments: Sequence[str], said: str, form: str, *, well: bool) -> None:
+        self.out[f"{len(self.out)} {' '.join(arguments)}"] = said
+        self.seen.add((arguments[0], well, form))
+
+    def _telling(self, url: str, how: str, number: int) -> tuple[list[str], dict[str, str]]:
+        self.told.add((url, how))
+        if how == "option":
+            return ["--database", url], {}
+        if how == "variable":
+            return [], {"RFSYNC_DATABASE_URL": url}
+        file = self.cli.folder / f"{number}.toml"
+        text = (self.cli.folder / "rfsync.toml").read_text()
+        file.write_text(text.replace(json.dumps(self.cli.database.url), json.dumps(url)))
+        self._own_files.add(file)
+        return ["--config", str(file)], {}
+
+    def files(self) -> dict[str, str]:
+        """What the commands have left in their folder, and what they said on standard error."""
+        paths = [path for path in self.cli.folder.rglob("*") if path.is_file() and path not in self._own_files]
+        return {path.name: path.read_bytes().decode("utf-8", "replace") for path in paths}
+
+
+def test_no_command_shows_a_secret_and_no_name_steers_the_terminal(
+    make_cli: MakeCli, role: None, new_postgres: Callable[[str | None], str], postgres_template: str
+) -> None:
+    address = new_postgres(postgres_template).partition("@")[2]
+    cli = make_cli(f"postgresql://{ROLE}:{quote(PASSWORD, safe='')}@{address}")
+    for workspace, key in KEYS.items():
+        records = [batch(f"b{NAME}", 1, name=NAME), batch("b2", 5, name=NAME)]
+        cli.world.set(f"{workspace}/{PROJECTS[workspace]}", records)
+        for name, fault in {**faults(key), "echo-name": error(500, NAME + key)}.items():
+            cli.world.set(f"{workspace}/{name}", [])
+            cli.simulator.faults.add(f"/{workspace}/{name}/batches", fault, times=None)
+    project = f"acme/{PROJECTS['acme']}"
+    # Where a workspace has such a project, it is left out.
+    cli.world.set(f"file/{PROJECTS['acme']}", [])
+
+    with Everything(cli) as every:
+        when_all_is_well(every, project)
+        seen = while_one_is_running(every)
+        # The API says what it must not, and nonsense.
+        for auth in ("query", "bearer"):
+            every.configure(bad=True, auth=auth)
+            every.run(1, ["sync"], ["check"], ["sync", "--json"], ["check", "--json"])
+        cli.world.set(project, [batch("b2", 6), {"id": 5, "name": NAME}, batch("b4", name=NAME)])
+        cli.world.set_batch(project, f"c{NAME}", 500, {"error": NAME + PLAIN})
+        cli.database.execute("UPDATE batches SET images = images + 1 WHERE removed_at IS NULL")
+        every.run(1, ["verify"], ["verify", "--json"], ["status", "--max-age", "0s"], ["sync", "--json"])
+        urls = when_the_database_is_not_to_be_had(every, address)
+        # The command line is wrong.
+        taken = cli.simulator.url.removeprefix("http://")
+        wrong = [["init", "--config", "key.txt"], ["simulate", "--listen", taken], ["demo", "--seed", "none"]]
+        every.run(2, *wrong, *wrong[1:], *wrong, how="variable")
+
+    # Each command was tried: well and badly, and with both forms of its logs; and each URL was told in every way.
+    assert {(command, well) for command, well, _ in every.seen} == {(name, ok) for name in _COMMANDS for ok in (0, 1)}
+    assert {(command, form) for command, _, form in every.seen} == {(name, form) for name in _COMMANDS for form in LOGS}
+    assert isinstance(db_command, click.Group)
+    assert [name for name in db_command.commands if not any(f" db {name}" in said for said in every.out)] == []
+    assert {(url, how) for url in (cli.database.url, *urls) for how in HOWS} - every.told == set()
+    # The keys were sent, so that they could have been shown.
+    sent = {r.headers.get("authorization", "") for r in cli.simulator.requests}
+    assert {f"Bearer {key}" for key in KEYS.values()} - sent == set()
+
+    stored = {
+        table: "\n".join(str(value) for row in rows for value in row) for table, rows in cli.database.dump().items()
+    }
+    left = every.files()
+    assert leaks(FORMS, **every.out, **seen, **stored, **left) == []
+    assert "rfsync-demo.db" in left
+    said = [*every.out.values(), *left.pop("stderr").split("\0")]
+    assert [text for text in said if steered(text) or "Traceback" in text] == []
+    # What could have steered it was there to be shown.
+    assert PROJECTS["acme"] in stored["projects"]
+    assert NAME in stored["batches"]
+
+
+def when_all_is_well(every: Everything, project: str) -> None:
+    every.configure(bad=False)
+    every.run(0, ["sync"])
+    every.cli.world.set(project, [batch(f"c{NAME}", 1, name=NAME), batch("b2", 6, name=NAME)])
+    every.run(0, ["sync", "--dry-run"], ["check"], ["check", "--json"], ["sync"], ["sync", "--json"])
+    every.run(0, ["db", "upgrade"], ["db", "check"], ["db", "current"])
+    every.run(0, ["status"], ["status", "--json"], ["verify"], ["verify", "--json"])
+    every.run(0, ["init", "--config", "one.toml"], ["init", "--config", "two.toml"], ["demo"], how="variable")
+    command = ["simulate", "--listen", "127.0.0.1:0"]
+    process = every.cli.start("--log-level", "debug", *command, env={"RFSYNC_DATABASE_URL": every.cli.database.url})
+    assert process.stdout
+    first = process.stdout.readline()  # it listens
+    process.send_signal(signal.SIGINT)
+    done = every.cli.finish(process)
+    every.keep(command, first + done.out + done.err, "console", well=True)
+
+
+def while_one_is_running(every: Everything) -> dict[str, str]:
+    """What others on the machine and in the database can see of it."""
+    cli = every.cli
+    held, before = Event(), len(cli.simulator.requests)
+    cli.simulator.faults.add("/*/*/batches", Stall(held), times=len(KEYS))
+    process = cli.start("sync", env={"RFSYNC_DATABASE_URL": cli.database.url})
+    cli.simulator.await_requests(before + 1 + len(KEYS), LONG)  # one of them for the list of projects
+    sessions = cli.database.column(
+        "SELECT CAST(a AS text) FROM pg_stat_activity a WHERE datname = current_database() AND pid <> pg_backend_pid()"
+    )
+    assert [session for session in sessions if "rfsync" in session]
+    seen = {f"session {number}": session for number, session in enumerate(sessions)}
+    if sys.platform == "linux":
+        titles = [Path(f"/proc/{process.pid}/cmdline"), *Path(f"/proc/{process.pid}").glob("task/*/comm")]
+        seen |= {str(path): path.read_bytes().decode() for path in titles}
+    held.set()
+    done = cli.finish(process)
+    every.keep(["sync"], done.out + done.err, "console", well=True)
+    return seen
+
+
+def when_the_database_is_not_to_be_had(every: Everything, address: str) -> list[str]:
+    """The URLs that lead to none."""
+    server, query = address.partition("?")[::2]
+    right, wrong = quote(PASSWORD, safe=""), quote(WRONG, safe="")
+    users = [f"{ROLE}:{wrong}@{address}", f"{ROLE}:{right}@127.0.0.1:1/labels", f"{ROLE}:{right}@{server}_not?{query}"]
+    urls = [f"postgresql://{user}" for user in (*users, f"{ROLE}:{GARBLED}@{address}")]
+    for url in urls:
+        every.run(3, ["sync"], ["status"], ["verify"], ["db", "current"], url=url)
+        every.run(1, ["check"], ["check", "--json"], url=url)
+        every.run(3, ["db", "upgrade"], ["db", "check"], ["sync", "--dry-run"], url=url)
+    return urls
+
+
+def steered(text: str) -> bool:
+    """Whether there is more in a text than lines that a terminal shows as they are."""
+    return any(printable(line) != line for line in text.split("\n"))

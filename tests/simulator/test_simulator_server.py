@@ -3,6 +3,8 @@
 import gzip
 import http.client
 import json
+import socket
+import ssl
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import closing
@@ -11,8 +13,9 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import trustme
 
-from rfsync.simulator import FixedWorld, Simulator, World
+from rfsync.simulator import Cut, FixedWorld, Reset, Simulator, World
 
 LIST = "/acme/widgets/batches"
 KEY = {"Authorization": "Bearer any"}
@@ -34,6 +37,13 @@ def connect(simulator: Simulator) -> "closing[http.client.HTTPConnection]":
     address = urlsplit(simulator.url)
     assert address.hostname
     return closing(http.client.HTTPConnection(address.hostname, address.port, timeout=5))
+
+
+def server_side(authority: trustme.CA) -> ssl.SSLContext:
+    """For a server whose certificate is good for 127.0.0.1, to those who trust the authority."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    authority.issue_cert("127.0.0.1").configure_cert(context)
+    return context
 
 
 def get(simulator: Simulator, path: str = LIST, headers: Mapping[str, str] = KEY, method: str = "GET") -> Reply:
@@ -224,3 +234,52 @@ def test_no_thread_is_left_and_it_starts_again_on_its_port(
 
 def test_it_listens_on_the_loopback_address_only(simulator: Simulator) -> None:
     assert simulator.url.startswith("http://127.0.0.1:")
+
+
+def test_it_can_serve_https(fixed: FixedWorld, capfd: pytest.CaptureFixture[str]) -> None:
+    authority = trustme.CA()
+    trusting = ssl.create_default_context()
+    authority.configure_trust(trusting)
+    before = set(threading.enumerate())
+    with Simulator(fixed, tls=server_side(authority)) as simulator:
+        address = urlsplit(simulator.url)
+        assert (address.scheme, address.hostname) == ("https", "127.0.0.1")
+        assert address.hostname
+        with (
+            # One that never shakes hands and one that doesn't speak TLS keep nobody waiting.
+            socket.create_connection((address.hostname, address.port), timeout=5),
+            socket.create_connection((address.hostname, address.port), timeout=5) as plain,
+            closing(http.client.HTTPSConnection(address.hostname, address.port, timeout=5, context=trusting)) as client,
+        ):
+            plain.sendall(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+            client.request("GET", LIST, headers=KEY)
+            assert Reply(client.getresponse()).json == {"batches": RECORDS}
+            used = client.sock
+            client.request("GET", "/nobody", headers=KEY)
+            assert Reply(client.getresponse()).status == 404
+            assert client.sock is used
+            simulator.faults.add("*", Cut(5))
+            client.request("GET", LIST, headers=KEY)
+            with pytest.raises(http.client.IncompleteRead):
+                client.getresponse().read()
+            simulator.faults.add("*", Reset())
+            client.request("GET", LIST, headers=KEY)
+            with pytest.raises(ConnectionResetError):
+                client.getresponse()
+            assert len(simulator.requests) == 4
+            simulator.stop()
+    assert set(threading.enumerate()) == before
+    assert capfd.readouterr().err == ""
+
+
+def test_a_client_that_does_not_trust_it_is_no_error(fixed: FixedWorld, capfd: pytest.CaptureFixture[str]) -> None:
+    with Simulator(fixed, tls=server_side(trustme.CA())) as simulator:
+        address = urlsplit(simulator.url)
+        assert address.hostname
+        with (
+            closing(http.client.HTTPSConnection(address.hostname, address.port, timeout=5)) as client,
+            pytest.raises(ssl.SSLCertVerificationError),
+        ):
+            client.request("GET", LIST, headers=KEY)
+        assert simulator.requests == []
+    assert capfd.readouterr().err == ""

@@ -346,6 +346,17 @@ def test_each_error_of_the_network_is_of_the_documented_kind_in_one_line_without
     assert client._translate(error, late)[0] is ErrorKind.TIMEOUT
 
 
+@pytest.mark.parametrize("proxy", ["http://me:{}@127.0.0.1:99999", "http://me:{}@[::1", "me:{}@127.0.0.1:1"])
+def test_a_proxy_that_can_not_be_read_is_told_without_its_password(monkeypatch: pytest.MonkeyPatch, proxy: str) -> None:
+    monkeypatch.setenv("https_proxy", proxy.format("pass%2Fw0rd of it"))
+    client = Client(ApiConfig(attempts=1), Redactor(), lambda: datetime.now(UTC))
+    with pytest.raises(FetchError) as caught:
+        client.get("acme", key=Secret("a-key"))
+    client.close()
+    assert caught.value.kind == ErrorKind.NETWORK
+    assert "w0rd" not in str(caught.value)
+
+
 def test_only_a_304_says_that_nothing_was_modified() -> None:
     assert Response(304, bytearray(), None, "", NOON, 1).not_modified
     assert not Response(200, bytearray(), None, "", NOON, 1).not_modified

@@ -445,13 +445,27 @@ def test_a_base_url_is_https_or_on_this_machine(read: Load, url: str) -> None:
 
 
 HTTP = ["api.roboflow.com", "10.0.0.1", "192.168.0.1", "127.0.0.1.example.com", "localhost.example.com", "127.1"]
+# What looks like this machine and isn't, and what may well be this machine, but says so in a way that others read
+# otherwise: 2130706433, 0x7f.1 and 0177.0.0.1 are 127.0.0.1 to some, 0.0.0.0 is every address there is.
+TRICKY = [
+    *["localhost.evil.example", "127.0.0.1.evil.example", "localhost.", "127.0.0.1.", "localhost%2eevil.example"],
+    *["0.0.0.0", "[::]", "[::ffff:10.0.0.1]", "[fe80::1]", "2130706433", "0x7f.1", "0x7f000001", "0177.0.0.1"],  # noqa: S104
+    "0",
+    *["127.0.0.1;evil.example", "127.0.0.1,evil.example", "127.0.0.1%00.evil.example", "evil.example:80"],
+]
 
 
 @pytest.mark.parametrize(
     "urls",
     [
         pytest.param([f"http://{host}" for host in HTTP], id="plain-http-to-another-machine"),
+        pytest.param([f"HTTP://{host}/x" for host in (*HTTP, *TRICKY)], id="in-capitals"),
+        pytest.param([f"http://{host}" for host in TRICKY], id="plain-http-to-what-looks-like-this-machine"),
         pytest.param(["https://user@h", "https://@h", "https://user:pw@h"], id="a-user"),
+        pytest.param(
+            ["http://user@127.0.0.1", "http://127.0.0.1@h", "http://127.0.0.1:80@h", "http://127.0.0.1\\\\@h"],
+            id="a-user-that-looks-like-this-machine",
+        ),
         pytest.param(["https://h?x=1", "https://h/#x"], id="more-than-a-path"),
         pytest.param(["file:///etc/passwd", "//api.roboflow.com", "api.roboflow.com:443"], id="another-scheme"),
         pytest.param(["https://[::1", "https://[h]", "https://h\u2100", "https://h:bad"], id="no-host-or-port"),

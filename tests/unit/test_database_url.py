@@ -39,12 +39,22 @@ def test_a_postgresql_url_is_as_libpq_takes_it(scheme: str, rest: str) -> None:
         "", "rfsync.db", "sqlite:", "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite://host/x",
         "mysql://user:hunter22@host/name", "postgresql+asyncpg://user:hunter22@host/name", "://x",
         "postgresql://user:hunter22@host:port/name", "postgresql://user:hunter22@[::1/name",
+        "user:hunter22@postgresql://host/name", "psql --password hunter22 postgresql://host/name",
     ],
 )  # fmt: skip
 def test_another_database_is_refused_by_table_and_key_without_its_password(url: str) -> None:
     with pytest.raises(ConfigError, match=r"^\[database\] url") as caught:
         parse_url(url)
     assert "hunter22" not in str(caught.value)
+
+
+def test_a_password_with_a_slash_is_refused_before_it_is_taken_for_the_name_of_a_database() -> None:
+    for url in ("postgresql://user:12/hunter22@host/name", "postgresql://user:/hunter22@host/name?sslmode=require"):
+        with pytest.raises(ConfigError, match=r"^\[database\] url.*%2F") as caught:
+            parse_url(url)
+        assert "hunter22" not in str(caught.value)
+    for url in ("postgresql://user@host/na%40me", "postgresql://user@host/name?application_name=a@b"):
+        assert parse_url(url).text == url
 
 
 @pytest.mark.parametrize("password", ["hunter22", "hunter%2F22"])

@@ -27,8 +27,9 @@ from rfsync.cli.output import (
     signed,
     write_rows,
 )
+from rfsync.cli.output import as_json as to_json
 from rfsync.errors import ConfigError
-from rfsync.printable import printable
+from rfsync.printable import escaped, printable
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 5, tzinfo=UTC)
 
@@ -104,6 +105,15 @@ def test_what_hides_is_replaced_also_where_it_is_rare() -> None:
 def test_what_a_name_may_well_contain_is_left_alone() -> None:
     for text in ("", "plain", "Ünï ¢ödé", "日本語", "😀", "עברית", "a\u00a0b", "±×–…"):
         assert printable(text) == text
+
+
+def test_json_says_the_same_and_steers_no_terminal() -> None:
+    text = 'é😀\\\x00\x07\n\x1b[2J\x7f\x85\x9b\u202e\u2028\u2066\U000e0041\ud800"\ud83d'
+    shown = [to_json({text: [text]}), escaped(json.dumps({text: [text]}, ensure_ascii=False))]
+    for one in shown:
+        assert printable(one) == one
+        assert json.loads(one) == {text: [text]}
+    assert "é😀" in shown[1]
 
 
 def test_a_table_is_neither_cut_off_nor_wrapped_nor_coloured_elsewhere_than_on_a_terminal(

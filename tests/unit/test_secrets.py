@@ -3,14 +3,26 @@
 from __future__ import annotations
 
 import json
+import logging
+from datetime import UTC, datetime
 from urllib.parse import quote, quote_plus, urlencode
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rfsync.runs import Job
+from rfsync.cli.options import Options
+from rfsync.client import Client
+from rfsync.config import Config, DatabaseConfig, RemovalsConfig, WorkspaceConfig
+from rfsync.database import PostgresDatabase
+from rfsync.database_url import parse_url
+from rfsync.engine import open_engine
+from rfsync.keys import FoundKey
+from rfsync.liveness import AdvisoryLiveness, NoLiveness
+from rfsync.runs import Job, Parts
 from rfsync.secrets import Redactor, Secret
+from rfsync.store import Store
+from rfsync.targets import Wanted
 
 KEY = "s3cr+t/K y&%"
 
@@ -27,6 +39,31 @@ def test_a_secret_shows_itself_only_when_asked_to() -> None:
     shown = [str(secret), repr(secret), f"{secret}", f"{secret!s}{secret!r}", "%s" % secret, f"{[secret]}"]  # noqa: UP031
     assert KEY not in "".join([*shown, repr(Job("acme", "widgets", secret))])
     assert secret.reveal() == KEY
+
+
+def test_nothing_that_holds_a_secret_shows_it() -> None:
+    secret, url = Secret(KEY), parse_url(f"postgresql://someone:{quote(KEY, safe='')}@db.example/labels")
+    settings = Config(database=DatabaseConfig(url=url.text), workspaces=(WorkspaceConfig(id="acme"),))
+    redact = redactor(KEY)
+    client = Client(settings.api, redact, lambda: datetime.now(UTC))
+    database = PostgresDatabase(url)
+    store = Store(database, NoLiveness())
+    job = Job("acme", "widgets", secret, batch_ids=("b1",))
+    options = Options(database=url.text, redact=redact)
+    engine = open_engine(url, read_only=True)
+    holders: list[object] = [
+        *(secret, url, settings, settings.database, client, database, AdvisoryLiveness(database), store, job, options),
+        *(engine, engine.url, engine.pool, redact, FoundKey(secret, "$ACME_KEY")),
+        Parts(client, store, RemovalsConfig(), lambda: datetime.now(UTC), redact),
+        Wanted(settings.workspaces[0], secret, ("widgets",), discover=False),
+    ]
+    client.close()
+    for holder in holders:
+        shown = [repr(holder), str(holder), f"{holder}", repr([holder]), repr({"it": holder})]
+        shown.append(logging.LogRecord("x", 10, "x", 1, "%s %r", (holder, holder), None).getMessage())
+        # As it is, and as the URL has it.
+        assert [text for text in shown if KEY in text or quote(KEY, safe="") in text] == [], type(holder)
+    assert "someone" in repr(url)
 
 
 def test_secrets_are_equal_when_their_values_are() -> None:
@@ -60,6 +97,10 @@ def test_a_known_secret_is_hidden_as_it_is_and_as_a_url_has_it(shown: str) -> No
 def test_a_known_secret_is_hidden_as_json_and_python_write_it(secret: str) -> None:
     for shown in (json.dumps(secret), json.dumps(secret, ensure_ascii=False), repr(secret)):
         assert redactor(secret)(shown)[1:-1] == "***"
+    assert redactor(secret)(repr(secret.encode()))[2:-1] == "***"
+    # Python escapes one kind of quotes where a text has both.
+    assert redactor(secret)(repr(f'it\'s "{secret}"'.encode())) == repr(b'it\'s "***"')
+    assert redactor(secret)(repr(f'it\'s "{secret}"')) == repr('it\'s "***"')
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
@@ -116,6 +117,32 @@ def test_a_workspace_without_any_project_to_sync_is_an_error(projects: tuple[str
 def test_a_workspace_without_a_key_is_an_error_that_names_it() -> None:
     with pytest.raises(ConfigError, match=r"'acme'.*ACME_KEY"):
         wanted(CONFIG, [], {"ROBOFLOW_API_KEY": "default-key", "HOME": "/nonexistent"})
+
+
+@pytest.mark.parametrize(("mode", "readable"), [(0o644, True), (0o604, True), (0o640, False), (0o600, False)])
+def test_a_key_file_that_every_user_can_read_is_a_warning_for_each_workspace_that_names_it(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path, mode: int, readable: bool
+) -> None:
+    file = tmp_path / "key"
+    file.write_text("s3cret-key\n")
+    file.chmod(mode)
+    workspaces = tuple(WorkspaceConfig(id=name, api_key_file=str(file)) for name in ("acme", "other"))
+    targets = ["acme/a", "acme/b", "acme", "other/a"]
+    wanted(Config(workspaces=workspaces), [parse_target(target) for target in targets], ENV)
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.partition(":")[0] for line in lines] == (["acme", "other"] if readable else [])
+    assert [line for line in lines if f"chmod o-r {file}" not in line or "s3cret" in line] == []
+
+
+def test_a_key_that_is_not_from_the_file_is_no_reason_to_warn_of_it(
+    caplog: pytest.LogCaptureFixture, tmp_path: Path
+) -> None:
+    file = tmp_path / "key"
+    file.write_text("s3cret-key\n")
+    file.chmod(0o644)
+    workspace = WorkspaceConfig(id="acme", api_key_env="ACME_KEY", api_key_file=str(file))
+    assert wanted(Config(workspaces=(workspace,)), [parse_target("acme")], ENV)[0].key == KEY
+    assert caplog.records == []
 
 
 def test_named_projects_are_not_asked_for() -> None:

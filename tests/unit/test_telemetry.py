@@ -6,6 +6,7 @@ import io
 import json
 import logging
 import re
+import warnings
 from collections.abc import Callable, Iterator
 from typing import Any
 
@@ -29,6 +30,7 @@ def _own_logging() -> Iterator[None]:
     yield
     root.handlers = handlers
     root.setLevel(level)
+    logging.captureWarnings(False)
 
 
 @pytest.fixture
@@ -141,6 +143,21 @@ def test_no_line_shows_a_secret_wherever_it_comes_from(written: Written, redact:
     for part in ("in the text", "in an argument", "in a field", "of another library", "in a traceback", "of a cause"):
         assert part in text
     assert text.count("Traceback") == 3
+
+
+@pytest.mark.parametrize("form", FORMATS)
+def test_a_warning_of_python_is_a_line_without_secrets_like_any_other(
+    written: Written, redact: Redactor, form: str
+) -> None:
+    configure("warning", form, redact)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        # As it stands here, too: Python shows the line that warns.
+        warnings.warn("deprecated: https://h/?api_key=s3cretKey123", DeprecationWarning, stacklevel=1)
+    text = written()
+    assert KEY not in text
+    assert "DeprecationWarning: deprecated: https://h/?api_key=***" in text
+    assert text.count("\n") == 1
 
 
 def test_a_secret_that_becomes_known_later_is_hidden_from_then_on(written: Written, redact: Redactor) -> None:
