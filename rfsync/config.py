@@ -72,6 +72,9 @@ class ScheduleConfig(_Table, frozen=True):
 
     every: timedelta | None = timedelta(minutes=5)
     cron: str | None = None
+    #: In which ``cron`` is read.
+    timezone: str = "UTC"
+    #: A poll is up to that much later than it is due.
     jitter: timedelta = timedelta(seconds=10)
 
 
@@ -101,6 +104,9 @@ class WorkspaceConfig(_Table, frozen=True):
     projects: tuple[str, ...] = ("*",)
     #: Glob patterns of projects to leave out.
     exclude: tuple[str, ...] = ()
+    #: In place of ``[schedule]``'s, at most one of the two.
+    every: timedelta | None = None
+    cron: str | None = None
 
     @property
     def discovers(self) -> bool:
@@ -126,6 +132,13 @@ class Config(_Table, frozen=True):
     def workspace(self, workspace: str) -> WorkspaceConfig:
         """The table of a workspace, or the defaults if no table names it."""
         return next((w for w in self.workspaces if w.id == workspace), WorkspaceConfig(id=workspace))
+
+    def schedule_of(self, workspace: str) -> ScheduleConfig:
+        """When a workspace's projects are polled."""
+        own = self.workspace(workspace)
+        if own.every is None and own.cron is None:
+            return self.schedule
+        return msgspec.structs.replace(self.schedule, every=own.every, cron=own.cron)
 
 
 def find_file(given: str | os.PathLike[str] | None, env: Mapping[str, str]) -> Path | None:
@@ -188,9 +201,11 @@ def _check(raw: dict[str, Any], url: str | None) -> Config:
     if url is not None:
         config = msgspec.structs.replace(config, database=DatabaseConfig(url=url))
     _check_api(config.api)
-    _check_schedule(config.schedule)
+    _check_schedule("[schedule]", config.schedule)
     _check_listen(config.daemon.listen)
     _check_workspaces(config.workspaces)
+    for number, workspace in enumerate(config.workspaces, 1):
+        _check_schedule(f"[[workspaces]] number {number} ({workspace.id})", config.schedule_of(workspace.id))
     return config
 
 
@@ -223,16 +238,23 @@ def _read_durations(raw: dict[str, Any]) -> None:
         if "every" in schedule:
             raise ConfigError("[schedule] has both every and cron: keep one of them")
         schedule["every"] = None
-    for table, key in _DURATION_KEYS:
-        values = raw.get(table)
-        if not isinstance(values, dict) or values.get(key) is None:
-            continue
-        if not isinstance(values[key], str):
-            raise ConfigError(f'[{table}] {key} must be a duration in quotes, such as "5m"')
-        try:
-            values[key] = parse_duration(values[key])
-        except ValueError as error:
-            raise ConfigError(f"[{table}] {key}: {error}") from None
+    for name, key in _DURATION_KEYS:
+        table = raw.get(name)
+        if isinstance(table, dict):
+            _read_duration(f"[{name}]", table, key)
+    for number, table in enumerate(_tables(raw.get("workspaces")), 1):
+        _read_duration(f"[[workspaces]] number {number}", table, "every")
+
+
+def _read_duration(where: str, table: dict[str, Any], key: str) -> None:
+    if table.get(key) is None:
+        return
+    if not isinstance(table[key], str):
+        raise ConfigError(f'{where} {key} must be a duration in quotes, such as "5m"')
+    try:
+        table[key] = parse_duration(table[key])
+    except ValueError as error:
+        raise ConfigError(f"{where} {key}: {error}") from None
 
 
 _AT: Final = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
@@ -283,16 +305,24 @@ def _check_api(api: ApiConfig) -> None:
         )
 
 
-def _check_schedule(schedule: ScheduleConfig) -> None:
+def _check_schedule(where: str, schedule: ScheduleConfig) -> None:
     if schedule.every is not None and schedule.every <= timedelta(0):
-        raise ConfigError("[schedule] every must be longer than 0s")
-    if schedule.cron is not None:
-        from apscheduler.triggers.cron import CronTrigger
+        raise ConfigError(f"{where} every must be longer than 0s")
+    if schedule.cron is None and schedule.timezone == "UTC":
+        return  # what stands below is slow to import
+    from zoneinfo import ZoneInfo
 
+    from rfsync.schedule import Cron
+
+    try:
+        timezone = ZoneInfo(schedule.timezone)
+    except (KeyError, ValueError, OSError):  # KeyError: not found; the others: of names that are no names
+        raise ConfigError(f"[schedule] timezone: {schedule.timezone!r} is none, such as Europe/Berlin") from None
+    if schedule.cron is not None:
         try:
-            CronTrigger.from_crontab(schedule.cron, timezone="UTC")
+            Cron(schedule.cron, timezone)
         except ValueError as error:
-            raise ConfigError(f"[schedule] cron: {error}; five fields are needed, such as */5 * * * *") from error
+            raise ConfigError(f"{where} cron: {error}; five fields are needed, such as */5 * * * *") from None
 
 
 def _check_listen(listen: str) -> None:
@@ -321,6 +351,8 @@ def _check_workspace(where: str, workspace: WorkspaceConfig) -> None:
         raise ConfigError(
             f"{where} api_key_env: must be the NAME of an environment variable, in capitals, never the key itself"
         )
+    if workspace.every is not None and workspace.cron is not None:
+        raise ConfigError(f"{where} has both every and cron: keep one of them")
     if workspace.api_key_file is not None and not workspace.api_key_file:
         raise ConfigError(f"{where} api_key_file: is empty; leave it out, or name a file")
     if not workspace.projects:

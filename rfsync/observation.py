@@ -58,7 +58,8 @@ def observe(parts: Parts, run: Run, job: Job) -> Result:
         FetchError: no valid list was answered.
         DatabaseError: the database refused or vanished.
     """
-    response = parts.fetcher.get(job.workspace, job.project, "batches", key=job.key, etag=run.etag)
+    with parts.metrics.time("fetch"):
+        response = parts.fetcher.get(job.workspace, job.project, "batches", key=job.key, etag=run.etag)
     if response.not_modified or response.fingerprint == run.fingerprint:
         result = _unchanged(parts, run, job, response)
         if result is not None:
@@ -69,11 +70,13 @@ def observe(parts: Parts, run: Run, job: Job) -> Result:
     answer = _parse(run, job, response)
     response.body.clear()  # a hundred megabytes that nobody reads again
     observation = _Observation(parts, run, job, response, answer)
-    written = parts.store.write(run, observation.judge_and_write)
+    with parts.metrics.time("write"):
+        written = parts.store.write(run, observation.judge_and_write)
     confirmed = Confirmed()
     while isinstance(written, list):
         confirmed = _confirm(parts, job, written, confirmed)
-        written = parts.store.write(run, partial(observation.write, confirmed=confirmed))
+        with parts.metrics.time("write"):
+            written = parts.store.write(run, partial(observation.write, confirmed=confirmed))
     _log(job, run, written.row)
     return result_of(job, run.id, written.row, written.changes if parts.keep_changes else ())
 
@@ -97,7 +100,8 @@ def _unchanged(parts: Parts, run: Run, job: Job, response: Response) -> Result |
         transaction.finish(state, row, parts.clock())
         return row
 
-    row = parts.store.write(run, write)
+    with parts.metrics.time("write"):
+        row = parts.store.write(run, write)
     if row is None:
         return None
     _log(job, run, row)

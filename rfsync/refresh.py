@@ -55,6 +55,7 @@ def refresh(parts: Parts, run: Run, job: Job) -> Result:
         transaction.finish(state, applied, parts.clock())
         return applied, changes
 
-    row, changes = parts.store.write(run, write)
+    with parts.metrics.time("write"):
+        row, changes = parts.store.write(run, write)
     log_outcome(job, run, row)
     return result_of(job, run.id, row, changes if parts.keep_changes else ())

@@ -16,6 +16,7 @@ from rfsync.records import ProjectState, Run, RunRow
 from rfsync.rollup import Tally
 from rfsync.secrets import Secret
 from rfsync.store import Store
+from rfsync.telemetry import NO_METRICS, Metrics
 
 log = logging.getLogger("rfsync.sync")
 
@@ -35,28 +36,6 @@ class Fetcher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
-    """What a sync works with; all of it is handed in."""
-
-    #: Asks the API.
-    fetcher: Fetcher
-    #: The database.
-    store: Store
-    #: ``[removals]``.
-    removals: RemovalsConfig
-    #: The time of day, aware.
-    clock: Callable[[], datetime]
-    #: Takes secrets out of what is stored and shown.
-    redact: Callable[[str], str]
-    #: The word for ``sync_runs.trigger``.
-    trigger: str = "cli"
-    #: Believe every answer in what it lacks.
-    allow_removals: bool = False
-    #: Hand the changes out with the result.
-    keep_changes: bool = False
-
-
-@dataclass(frozen=True, slots=True)
 class Job:
     """A project to be synced."""
 
@@ -73,6 +52,32 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
+class Parts:
+    """What a sync works with; all of it is handed in."""
+
+    #: Asks the API.
+    fetcher: Fetcher
+    #: The database.
+    store: Store
+    #: ``[removals]``.
+    removals: RemovalsConfig
+    #: The time of day, aware.
+    clock: Callable[[], datetime]
+    #: Takes secrets out of what is stored and shown.
+    redact: Callable[[str], str]
+    #: The word for ``sync_runs.trigger``.
+    trigger: str = "cli"
+    #: Is told how long things take.
+    metrics: Metrics = NO_METRICS
+    #: The level at which the failure of a project's run is logged.
+    failure_level: Callable[[Job], int] = lambda _: logging.WARNING
+    #: Believe every answer in what it lacks.
+    allow_removals: bool = False
+    #: Hand the changes out with the result.
+    keep_changes: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Result:
     """How a run ended; the fields are those of ``sync_runs``."""
 
@@ -84,6 +89,7 @@ class Result:
     rejected: int = 0
     tally: Tally = field(default_factory=Tally)
     attempts: int = 0
+    response_bytes: int | None = None
     error_kind: str | None = None
     error: str | None = None
     #: Filled only on demand: what was, or would be, written.
@@ -177,6 +183,7 @@ def result_of(job: Job, run_id: int | None, row: RunRow, changes: Sequence[Chang
         rejected=row.rejected,
         tally=row.tally,
         attempts=row.attempts,
+        response_bytes=row.response_bytes,
         error_kind=row.error_kind,
         error=row.error,
         changes=changes,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from dataclasses import replace
@@ -24,7 +25,7 @@ def sync(parts: Parts, job: Job) -> Result:
     try:
         run = parts.store.begin_run(job.workspace, job.project, job.name, parts.trigger, parts.clock())
     except DatabaseError as error:
-        log.warning("%s: %s", job, error)
+        log.log(parts.failure_level(job), "%s: %s", job, error)
         row = RunRow("failed", error_kind=ErrorKind.DATABASE, error=parts.redact(str(error)))
         return result_of(job, None, row)
     except Cancelled as error:
@@ -54,7 +55,8 @@ def sync(parts: Parts, job: Job) -> Result:
 
 def _fail(parts: Parts, run: Run, job: Job, row: RunRow) -> Result:
     row = replace(row, error=parts.redact(row.error or ""))
-    log.warning("%s: %s: %s", job, row.error_kind or row.outcome, row.error, extra=log_fields(run))
+    level = parts.failure_level(job) if row.outcome == "failed" else logging.WARNING
+    log.log(level, "%s: %s: %s", job, row.error_kind or row.outcome, row.error, extra=log_fields(run))
     try:
         ended = parts.store.fail_run(run, row, parts.clock())
     except DatabaseError as error:

@@ -1,4 +1,6 @@
-"""Logs: the library logs through the standard library's ``logging``; here structlog gives the lines their form.
+"""Logs, and metrics behind one small protocol.
+
+The library logs through the standard library's ``logging``; here structlog gives the lines their form.
 
 structlog is imported when the first line is written: a sync that has nothing to say does not wait for it.
 """
@@ -8,13 +10,32 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
-from typing import Any, Final
+from contextlib import AbstractContextManager
+from typing import Any, Final, Protocol
 
 from rfsync.printable import printable
 from rfsync.secrets import Redactor
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("console", "json")
+
+
+class Metrics(Protocol):
+    """Is told how long the phases of a run take."""
+
+    def time(self, phase: str) -> AbstractContextManager[None]:
+        """Times what is done inside; ``phase`` is ``fetch`` or ``write``."""
+
+
+class NoMetrics:
+    """For whoever has no use for them, so that nobody has to ask."""
+
+    def time(self, phase: str) -> AbstractContextManager[None]:
+        """Times nothing."""
+        return contextlib.nullcontext()
+
+
+NO_METRICS: Final = NoMetrics()
 
 
 def configure(level: str, form: str, redact: Redactor) -> None:

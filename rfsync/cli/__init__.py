@@ -39,6 +39,7 @@ _COMMANDS = {
     "init": ("init", "Writes a commented rfsync.toml."),
     "check": ("check", "Checks configuration, database, keys and projects."),
     "sync": ("sync", "One run for each project, then exits."),
+    "daemon": ("daemon", "The same on a schedule, until it is stopped."),
     "status": ("status", "Each project's totals, last run, age and health."),
     "verify": ("verify", "Proves that the books balance."),
     "db": ("db", "The schema: upgrade, current, check."),

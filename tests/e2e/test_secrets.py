@@ -328,7 +328,7 @@ class Everything:
             {"id": "file", "api_key_file": str(self.cli.folder / "key.txt"), "exclude": [] if bad else BAD},
             {"id": "cli", "api_key_env": "NOT_SET", "projects": [PROJECTS["cli"], *more]},
         ]
-        self.cli.configure(api={"auth": auth}, workspaces=workspaces)
+        self.cli.configure(api={"auth": auth}, workspaces=workspaces, more='[daemon]\nlisten = "127.0.0.1:0"\n')
 
     def run(self, code: int, *commands: Sequence[str], url: str | None = None, how: str | None = None) -> None:
         """Runs commands; how they are told the URL, and the form of their logs, change from one to the next."""
@@ -441,6 +441,19 @@ def when_all_is_well(every: Everything, project: str) -> None:
     process.send_signal(signal.SIGINT)
     done = every.cli.finish(process)
     every.keep(command, first + done.out + done.err, "console", well=True)
+    for form in LOGS:
+        keep_a_daemon(every, form)
+
+
+def keep_a_daemon(every: Everything, form: str) -> None:
+    """It has polled everything once."""
+    before = len(every.cli.simulator.requests)
+    command = ["daemon", "--log-format", form, "--log-level", "debug"]
+    process = every.cli.start(*command, env={"RFSYNC_DATABASE_URL": every.cli.database.url})
+    every.cli.simulator.await_requests(before + 1 + len(KEYS), LONG)
+    process.send_signal(signal.SIGTERM)
+    done = every.cli.finish(process)
+    every.keep(command, done.out + done.err, form, well=True)
 
 
 def while_one_is_running(every: Everything) -> dict[str, str]:
@@ -471,7 +484,7 @@ def when_the_database_is_not_to_be_had(every: Everything, address: str) -> list[
     users = [f"{ROLE}:{wrong}@{address}", f"{ROLE}:{right}@127.0.0.1:1/labels", f"{ROLE}:{right}@{server}_not?{query}"]
     urls = [f"postgresql://{user}" for user in (*users, f"{ROLE}:{GARBLED}@{address}")]
     for url in urls:
-        every.run(3, ["sync"], ["status"], ["verify"], ["db", "current"], url=url)
+        every.run(3, ["sync"], ["status"], ["verify"], ["db", "current"], ["daemon"], url=url)
         every.run(1, ["check"], ["check", "--json"], url=url)
         every.run(3, ["db", "upgrade"], ["db", "check"], ["sync", "--dry-run"], url=url)
     return urls

@@ -59,7 +59,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "max_response_bytes": 536870912,
     },
     "removals": {"confirm_limit": 25, "repeat": 2},
-    "schedule": {"every": timedelta(minutes=5), "cron": None, "jitter": timedelta(seconds=10)},
+    "schedule": {"every": timedelta(minutes=5), "cron": None, "timezone": "UTC", "jitter": timedelta(seconds=10)},
     "daemon": {"listen": "127.0.0.1:9108"},
     "retention": {"unchanged_runs": timedelta(days=30)},
 }
@@ -100,7 +100,7 @@ def test_the_example_file_names_every_key_of_every_table() -> None:
     assert cron is not None
     named["schedule"].add("cron")
     assert named == {table: set(keys) for table, keys in DEFAULTS.items()}
-    assert set(workspace) == set(WorkspaceConfig.__struct_fields__)
+    assert set(workspace) | {"cron"} == set(WorkspaceConfig.__struct_fields__)
 
 
 def test_the_example_file_still_loads_when_all_is_uncommented(read: Load) -> None:
@@ -184,8 +184,11 @@ WRONG = {
         '"*/0 * * * *"',
         '"@hourly"',
         '"a b c d e"',
+        '"0 0 * * 8"',
+        '"0 0 30 2 *"',
         "5",
     ],
+    "schedule.timezone": ['"Mars/Olympus"', '""', '"../UTC"', '"/etc/localtime"', "1"],
     "daemon.listen": ['"9108"', '":9108"', '"h:"', '"h:65536"', '"h:-1"', '"h:0x1"', '"h:٣"', "9108"],
     "retention.unchanged_runs": ['""', '"for ever"', '"9999999999d"', "30"],
 }
@@ -265,6 +268,27 @@ def test_a_table_that_is_none_is_refused_by_its_name(read: Load, table: str) -> 
 def test_a_workspace_table_that_is_not_a_list_is_refused(read: Load) -> None:
     with pytest.raises(ConfigError, match=r"\[\[workspaces\]\]"):
         read('[workspaces]\nid = "acme"')
+
+
+def test_a_workspace_may_have_a_schedule_of_its_own(read: Load) -> None:
+    config = read(
+        '[schedule]\ncron = "0 6 * * 1-5"\ntimezone = "Europe/Berlin"\njitter = "1m"\n'
+        '[[workspaces]]\nid = "a"\n[[workspaces]]\nid = "b"\nevery = "1h"\n'
+        '[[workspaces]]\nid = "c"\ncron = "5 4 * * sun"\n'
+    )
+    own = {name: config.schedule_of(name) for name in ("a", "b", "c", "not named")}
+    assert own["a"] == own["not named"] == config.schedule
+    assert (own["b"].every, own["b"].cron) == (timedelta(hours=1), None)
+    assert (own["c"].every, own["c"].cron) == (None, "5 4 * * sun")
+    assert {(s.timezone, s.jitter) for s in own.values()} == {("Europe/Berlin", timedelta(minutes=1))}
+
+
+@pytest.mark.parametrize(
+    "text", ['every = "0s"', "every = 5", 'cron = "0 0 30 2 *"', 'every = "5m"\ncron = "0 * * * *"']
+)
+def test_a_wrong_schedule_of_a_workspace_is_refused_by_its_number(read: Load, text: str) -> None:
+    with pytest.raises(ConfigError, match=r"\[\[workspaces\]\] number 1"):
+        read(f"[[workspaces]]\nid = 'a'\n{text}\n")
 
 
 def test_both_every_and_cron_are_refused(read: Load) -> None:
