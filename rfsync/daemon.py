@@ -66,18 +66,20 @@ class Project:
 
     job: Job
     schedule: Schedule
-    #: When the next poll is due; it starts up to the jitter later, or when a thread is free.
-    due: datetime
-    #: By the monotonic clock: from then on it is stale.
+    #: When the next poll is due, by the monotonic clock as all that follow: the time of day may be set meanwhile.
+    due_at: float
+    #: When it starts: up to the jitter later, or when a thread is free.
+    starts_at: float
+    #: From then on it is stale.
     stale_at: float
-    #: By the monotonic clock; None: not since the daemon was started.
+    #: None: not since the daemon was started.
     succeeded_at: float | None = None
     succeeded: datetime | None = None
     running: bool = False
     #: Consecutive ones.
     failures: int = 0
     last: Result | None = None
-    #: By the monotonic clock: when its failure was last told at the level of an error.
+    #: When its failure was last told at the level of an error.
     shouted_at: float | None = None
 
 
@@ -129,7 +131,7 @@ class Daemon:
         for want in self._plan.wanted:
             self._join(Job(want.workspace.id, project, want.key) for project in want.projects)
         if not self._discovered:
-            self._at(_DISCOVER, self._discover, self._plan.parts.clock())
+            self._at(_DISCOVER, self._discover, 0.0)
 
     def tick(self) -> None:
         """To be called about once a second: notices that the clock was set, by which nothing or everything is due."""
@@ -139,18 +141,16 @@ class Daemon:
         if abs(jump) <= _SET:
             return
         log.warning("the clock was set by %+.0f s: polls go on as if it had not", jump.total_seconds())
-        now = self._plan.parts.clock()
+        now, monotonic = self._plan.parts.clock(), self._plan.monotonic()
         with self._changed:
             for key, project in self._projects.items():
                 if self._scheduler.get_job(key) is None:
                     continue  # at work, or about to be
-                if isinstance(project.schedule, Interval):
-                    project.due += jump
-                elif project.due > now:
-                    project.due = project.schedule.after(now)
+                if not isinstance(project.schedule, Interval) and project.starts_at > monotonic:
+                    self._due_in(project, project.schedule.after(now) - now)
                 self._put(key, project)
             if self._scheduler.get_job(_DISCOVER) is not None:
-                self._at(_DISCOVER, self._discover, now)
+                self._at(_DISCOVER, self._discover, 0.0)
 
     @property
     def alive(self) -> bool:
@@ -210,7 +210,8 @@ class Daemon:
     def _end_schedule(self) -> None:
         with self._changed:
             self._stopping = True
-        self._scheduler.shutdown(wait=False)
+        if self._scheduler.running:
+            self._scheduler.shutdown(wait=False)
         # What waits for a thread is not begun.
         self._pool.shutdown(wait=False, cancel_futures=True)
 
@@ -224,12 +225,11 @@ class Daemon:
                 key = str(job)
                 if key in self._projects or self._stopping:
                     continue
-                schedule = plan.schedule(job.workspace)
-                project = Project(job, schedule, now, plan.monotonic() + self._until_stale(schedule, now))
-                self._projects[key] = project
-                if self._previous is not None and self._previous.hand_over(key, project):
-                    continue
-                self._put(key, project, at_once=project.due == now)
+                schedule, monotonic = plan.schedule(job.workspace), plan.monotonic()
+                stale_at = monotonic + self._until_stale(schedule, now)
+                project = self._projects[key] = Project(job, schedule, monotonic, monotonic, stale_at)
+                if self._previous is None or not self._previous.hand_over(key, project):
+                    self._put(key, project)
 
     def hand_over(self, key: str, project: Project) -> bool:
         """Tells a project of the next daemon what is known of it; whether it is polled at this moment."""
@@ -238,7 +238,7 @@ class Daemon:
             if old is None:
                 return False
             if old.schedule == project.schedule:
-                project.due, project.stale_at = old.due, old.stale_at
+                project.due_at, project.starts_at, project.stale_at = old.due_at, old.starts_at, old.stale_at
             project.succeeded_at, project.succeeded = old.succeeded_at, old.succeeded
             project.failures, project.last, project.shouted_at = old.failures, old.last, old.shouted_at
             return old.running
@@ -250,13 +250,19 @@ class Daemon:
             if project is not None and not self._stopping and self._scheduler.get_job(key) is None:
                 self._put(key, project)
 
-    def _put(self, key: str, project: Project, *, at_once: bool = False) -> None:
-        jitter = timedelta(0) if at_once else random.random() * self._plan.jitter  # noqa: S311 no secret
-        self._at(key, self._poll, project.due + jitter, key, project)
+    def _due_in(self, project: Project, wait: timedelta) -> None:
+        jitter = random.random() * self._plan.jitter.total_seconds()  # noqa: S311 no secret
+        project.due_at = self._plan.monotonic() + max(wait.total_seconds(), 0.0)
+        project.starts_at = project.due_at + jitter
 
-    def _at(self, name: str, function: Callable[..., None], moment: datetime, *arguments: object) -> None:
+    def _put(self, key: str, project: Project) -> None:
+        self._at(key, self._poll, project.starts_at - self._plan.monotonic(), key, project)
+
+    def _at(self, name: str, function: Callable[..., None], seconds: float, *arguments: object) -> None:
+        """Has something done so many seconds from now."""
         with self._changed:
             if not self._stopping:
+                moment = self._plan.parts.clock() + timedelta(seconds=seconds)
                 self._scheduler.add_job(
                     function, "date", run_date=moment, args=arguments, id=name, name=name, replace_existing=True
                 )
@@ -299,9 +305,12 @@ class Daemon:
             project.failures += 1
         stretch = min(2 ** max(project.failures - 1, 0), _STRETCH)
         if stretch > 1:
-            project.due = project.schedule.after(now + (stretch - 1) * gap(project.schedule, now))
+            due = project.schedule.after(now + (stretch - 1) * gap(project.schedule, now))
         else:
-            project.due = max(project.schedule.after(project.due), now)
+            # When this poll was due, by the clock as it is now; if the next one is due already, it is made up for.
+            was_due = now - timedelta(seconds=monotonic - project.due_at)
+            due = project.schedule.after(was_due)
+        self._due_in(project, due - now)
 
     def _until_stale(self, schedule: Schedule, now: datetime) -> float:
         moment = now
@@ -332,7 +341,7 @@ class Daemon:
                 self._at_work -= 1
                 self._changed.notify_all()
         self._discovered = True
-        self._at(_DISCOVER, self._discover, self._plan.parts.clock() + (_DISCOVERY_AGAIN if failed else _DISCOVERY))
+        self._at(_DISCOVER, self._discover, (_DISCOVERY_AGAIN if failed else _DISCOVERY).total_seconds())
 
     def _discover_one(self, want: Wanted) -> bool:
         """Brings the schedule in line with the projects that a workspace has; whether they could be found out."""

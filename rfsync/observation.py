@@ -20,7 +20,6 @@ from rfsync.runs import (
     Result,
     is_superseded,
     log,
-    log_fields,
     log_outcome,
     observed_at,
     read,
@@ -67,7 +66,7 @@ def observe(parts: Parts, run: Run, job: Job) -> Result:
         if response.not_modified:
             # Somebody applied an older answer in the meantime, and ours has no body to put that right.
             response = parts.fetcher.get(job.workspace, job.project, "batches", key=job.key, attempts=1)
-    answer = _parse(run, job, response)
+    answer = _parse(job, response)
     response.body.clear()  # a hundred megabytes that nobody reads again
     observation = _Observation(parts, run, job, response, answer)
     with parts.metrics.time("write"):
@@ -77,7 +76,7 @@ def observe(parts: Parts, run: Run, job: Job) -> Result:
         confirmed = _confirm(parts, job, written, confirmed)
         with parts.metrics.time("write"):
             written = parts.store.write(run, partial(observation.write, confirmed=confirmed))
-    _log(job, run, written.row)
+    _log(job, written.row)
     return result_of(job, run.id, written.row, written.changes if parts.keep_changes else ())
 
 
@@ -104,23 +103,23 @@ def _unchanged(parts: Parts, run: Run, job: Job, response: Response) -> Result |
         row = parts.store.write(run, write)
     if row is None:
         return None
-    _log(job, run, row)
+    _log(job, row)
     return result_of(job, run.id, row)
 
 
-def _log(job: Job, run: Run, row: RunRow) -> None:
+def _log(job: Job, row: RunRow) -> None:
     """What is written, once it is."""
     if row.outcome == "refused":
-        log.warning("%s: refused: %s", job, row.error, extra=log_fields(run))
+        log.warning("%s: refused: %s", job, row.error)
         return
-    log_outcome(job, run, row)
+    log_outcome(job, row)
     if row.error is not None:
-        log.warning("%s: %s", job, row.error, extra=log_fields(run))
+        log.warning("%s: %s", job, row.error)
 
 
-def _parse(run: Run, job: Job, response: Response) -> Answer:
+def _parse(job: Job, response: Response) -> Answer:
     answer = read(response, parse)
-    _log_rejected(job, run, answer.rejected)
+    _log_rejected(job, answer.rejected)
     return answer
 
 
@@ -255,11 +254,11 @@ class _Observation:
         return Written(row, changes)
 
 
-def _log_rejected(job: Job, run: Run, rejected: Sequence[Rejected]) -> None:
+def _log_rejected(job: Job, rejected: Sequence[Rejected]) -> None:
     for record in rejected[:_LOGGED]:
-        log.warning("%s: record %d rejected: %s", job, record.position, record.reason, extra=log_fields(run))
+        log.warning("%s: record %d rejected: %s", job, record.position, record.reason)
     if len(rejected) > _LOGGED:
-        log.warning("%s: and %d more records rejected", job, len(rejected) - _LOGGED, extra=log_fields(run))
+        log.warning("%s: and %d more records rejected", job, len(rejected) - _LOGGED)
 
 
 def _doubt(doubtful: dict[str, str]) -> str:

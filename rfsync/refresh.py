@@ -57,5 +57,5 @@ def refresh(parts: Parts, run: Run, job: Job) -> Result:
 
     with parts.metrics.time("write"):
         row, changes = parts.store.write(run, write)
-    log_outcome(job, run, row)
+    log_outcome(job, row)
     return result_of(job, run.id, row, changes if parts.keep_changes else ())

@@ -127,7 +127,6 @@ def observed_at(run: Run, state: ProjectState, response: Response) -> datetime:
         log.warning(
             "%s/%s: the clock is %s behind the last observation: times go on from that one, %s UTC",
             *(run.workspace, run.project, behind, state.written_at.strftime("%Y-%m-%d %H:%M:%S")),
-            extra=log_fields(run),
         )
     return state.written_at + _TICK
 
@@ -153,12 +152,7 @@ def response_bytes(response: Response) -> int | None:
     return None if response.not_modified else response.size
 
 
-def log_fields(run: Run) -> dict[str, object]:
-    """What each line of a run carries."""
-    return {"workspace": run.workspace, "project": run.project, "run_id": run.id}
-
-
-def log_outcome(job: Job, run: Run, row: RunRow) -> None:
+def log_outcome(job: Job, row: RunRow) -> None:
     """A change is news, anything else is not."""
     tally = row.tally
     if row.outcome == "changed":
@@ -166,10 +160,9 @@ def log_outcome(job: Job, run: Run, row: RunRow) -> None:
             "%s: %d added, %d changed, %d removed, %d restored, images %+d, jobs %+d",
             *(job, tally.added, tally.changed, tally.removed, tally.restored),
             *(tally.images_delta, tally.num_jobs_delta),
-            extra=log_fields(run),
         )
     else:
-        log.debug("%s: %s", job, row.outcome, extra=log_fields(run))
+        log.debug("%s: %s", job, row.outcome)
 
 
 def result_of(job: Job, run_id: int | None, row: RunRow, changes: Sequence[Change] = ()) -> Result:

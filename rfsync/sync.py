@@ -13,7 +13,8 @@ from rfsync.errors import BadResponse, Cancelled, DatabaseError, ErrorKind, Fetc
 from rfsync.observation import observe
 from rfsync.records import Run, RunEnded, RunRow
 from rfsync.refresh import refresh
-from rfsync.runs import Job, Parts, Result, log, log_fields, log_outcome, result_of
+from rfsync.runs import Job, Parts, Result, log, log_outcome, result_of
+from rfsync.telemetry import about
 
 #: When the sync is stopped: seconds in which a transaction may still be committed, and then between two interruptions.
 _GRACE: Final = 1.0
@@ -22,6 +23,11 @@ _AGAIN: Final = 0.05
 
 def sync(parts: Parts, job: Job) -> Result:
     """One run, which does not raise for what can go wrong outside: the result says what did."""
+    with about(workspace=job.workspace, project=job.project):
+        return _begin(parts, job)
+
+
+def _begin(parts: Parts, job: Job) -> Result:
     try:
         run = parts.store.begin_run(job.workspace, job.project, job.name, parts.trigger, parts.clock())
     except DatabaseError as error:
@@ -30,6 +36,11 @@ def sync(parts: Parts, job: Job) -> Result:
         return result_of(job, None, row)
     except Cancelled as error:
         return result_of(job, None, RunRow("abandoned", error=str(error)))
+    with about(run_id=run.id):
+        return _go_on(parts, run, job)
+
+
+def _go_on(parts: Parts, run: Run, job: Job) -> Result:
     try:
         return refresh(parts, run, job) if job.batch_ids else observe(parts, run, job)
     except FetchError as error:
@@ -48,7 +59,7 @@ def sync(parts: Parts, job: Job) -> Result:
         row = RunRow("abandoned", error=str(error))
     except RunEnded as ended:
         # Its commit was made, and only the word of it was lost.
-        log_outcome(job, run, ended.row)
+        log_outcome(job, ended.row)
         return result_of(job, run.id, ended.row)
     return _fail(parts, run, job, row)
 
@@ -56,14 +67,14 @@ def sync(parts: Parts, job: Job) -> Result:
 def _fail(parts: Parts, run: Run, job: Job, row: RunRow) -> Result:
     row = replace(row, error=parts.redact(row.error or ""))
     level = parts.failure_level(job) if row.outcome == "failed" else logging.WARNING
-    log.log(level, "%s: %s: %s", job, row.error_kind or row.outcome, row.error, extra=log_fields(run))
+    log.log(level, "%s: %s: %s", job, row.error_kind or row.outcome, row.error)
     try:
         ended = parts.store.fail_run(run, row, parts.clock())
     except DatabaseError as error:
-        log.warning("%s: the failed run could not be recorded: %s", job, error, extra=log_fields(run))
+        log.warning("%s: the failed run could not be recorded: %s", job, error)
         return result_of(job, run.id, row)
     if ended is not None:
-        log.warning("%s: the run had ended before that, as %s", job, ended.outcome, extra=log_fields(run))
+        log.warning("%s: the run had ended before that, as %s", job, ended.outcome)
     return result_of(job, run.id, ended or row)
 
 

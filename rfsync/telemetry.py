@@ -10,7 +10,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import sys
+from collections.abc import Iterator, Mapping
 from contextlib import AbstractContextManager
+from contextvars import ContextVar
+from types import MappingProxyType
 from typing import Any, Final, Protocol
 
 from rfsync.printable import printable
@@ -36,6 +39,18 @@ class NoMetrics:
 
 
 NO_METRICS: Final = NoMetrics()
+
+_about: ContextVar[Mapping[str, object]] = ContextVar("rfsync_about", default=MappingProxyType({}))
+
+
+@contextlib.contextmanager
+def about(**fields: object) -> Iterator[None]:
+    """Has each line that this thread logs inside carry these fields, whichever library it is of."""
+    token = _about.set({**_about.get(), **fields})
+    try:
+        yield
+    finally:
+        _about.reset(token)
 
 
 def configure(level: str, form: str, redact: Redactor) -> None:
@@ -79,7 +94,7 @@ def _formatter(form: str) -> logging.Formatter:
 
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
-        structlog.stdlib.ExtraAdder(allow=("workspace", "project", "run_id")),
+        _add_about,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
@@ -89,6 +104,10 @@ def _formatter(form: str) -> logging.Formatter:
     else:
         final.append(_plain)
     return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=final)
+
+
+def _add_about(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    return {**event, **_about.get()}
 
 
 def _plain(_: Any, __: str, event: dict[str, Any]) -> str:

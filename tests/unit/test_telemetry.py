@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
@@ -13,7 +14,7 @@ from typing import Any
 import pytest
 
 from rfsync.secrets import Redactor
-from rfsync.telemetry import FORMATS, LEVELS, configure
+from rfsync.telemetry import FORMATS, LEVELS, about, configure
 
 KEY = "s3cretKey123"
 Written = Callable[[], str]
@@ -63,7 +64,8 @@ def fail() -> None:
 
 def test_a_json_line_has_the_time_the_level_the_text_and_the_run(written: Written, redact: Redactor) -> None:
     configure("info", "json", redact)
-    log.warning("%s: %d added", "acme/widgets", 5, extra={"workspace": "acme", "project": "widgets", "run_id": 7})
+    with about(workspace="acme", project="widgets"), about(run_id=7):
+        log.warning("%s: %d added", "acme/widgets", 5)
     line: dict[str, Any] = json.loads(written())
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", line.pop("timestamp"))
     assert line == {
@@ -72,15 +74,26 @@ def test_a_json_line_has_the_time_the_level_the_text_and_the_run(written: Writte
     }  # fmt: skip
 
 
+def test_what_a_line_is_about_is_over_when_it_is_over(written: Written, redact: Redactor) -> None:
+    configure("info", "json", redact)
+    with contextlib.suppress(ValueError), about(project="widgets"):
+        log.warning("x")
+        raise ValueError
+    log.warning("x")
+    of = [json.loads(line).get("project") for line in written().splitlines()]
+    assert of == ["widgets", None]
+
+
 def test_other_extra_fields_are_left_out(written: Written, redact: Redactor) -> None:
     configure("info", "json", redact)
-    log.warning("x", extra={"run_id": None, "password": "p", "other": object()})
-    assert json.loads(written()).keys() == {"event", "level", "timestamp", "run_id"}
+    log.warning("x", extra={"password": "p", "other": object()})
+    assert json.loads(written()).keys() == {"event", "level", "timestamp"}
 
 
 def test_a_console_line_has_the_time_the_level_and_the_text(written: Written, redact: Redactor) -> None:
     configure("info", "console", redact)
-    log.warning("%s: %d added", "acme/widgets", 5, extra={"workspace": "acme", "run_id": 7})
+    with about(workspace="acme", run_id=7):
+        log.warning("%s: %d added", "acme/widgets", 5)
     log.error("%")
     first, second, end = written().split("\n")
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\dZ warning acme/widgets: 5 added", first)
@@ -124,7 +137,8 @@ def test_no_line_shows_a_secret_wherever_it_comes_from(written: Written, redact:
     configure("debug", form, redact)
     log.warning(f"in the text {KEY}")  # noqa: G004 that is the point
     log.warning("in an argument %s", KEY)
-    log.warning("in a field", extra={"project": KEY, "workspace": f"x{KEY}x"})
+    with about(project=KEY, workspace=f"x{KEY}x"):
+        log.warning("in a field")
     logging.getLogger("urllib3.connectionpool").debug("of another library: GET /?api_key=%s", KEY)
     try:
         fail()

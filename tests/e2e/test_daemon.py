@@ -1,0 +1,350 @@
+"""The real daemon against the stand-in: outages, restarts, reloads, a clock that is set, and its end."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import queue
+import re
+import signal
+import subprocess
+import sys
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+import requests
+from prometheus_client.parser import text_string_to_metric_families
+
+from rfsync.simulator import Reset, Stall, Status
+from tests.conftest import PostgresServer
+from tests.e2e.conftest import LONG, Cli, MakeCli, batch
+
+#: What a stop may take at most.
+STOP = 10.0
+LABELS = ("workspace", "project", "outcome", "kind", "change", "phase", "le")
+QUICK = '[schedule]\nevery = "1s"\njitter = "0s"\n'
+NO_KEY = '[[workspaces]]\nid = "other"\napi_key_env = "NOT_SET"\n'
+LISTEN = '[daemon]\nlisten = "127.0.0.1:0"\n'
+
+
+class Daemon:
+    """A daemon in the folder of a ``Cli``, whose log is read as it comes."""
+
+    def __init__(self, cli: Cli, *arguments: str, under: Sequence[str] = (), level: str = "info") -> None:
+        self.cli = cli
+        self.lines: list[dict[str, Any]] = []
+        self._coming: queue.SimpleQueue[str | None] = queue.SimpleQueue()
+        command = ["daemon", "--log-format", "json", "--log-level", level, *arguments]
+        if under:
+            self.process = subprocess.Popen(
+                [*under, *command],
+                cwd=cli.folder,
+                env=cli.env,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
+                text=True,
+            )
+            cli._started.append(self.process)
+        else:
+            self.process = cli.start(*command)
+        self._reader = threading.Thread(target=self._read, daemon=True)
+        self._reader.start()
+        self.url = self.await_line("health and metrics: ")["event"].rpartition(" ")[2]
+
+    def _read(self) -> None:
+        assert self.process.stderr is not None
+        for line in self.process.stderr:
+            self._coming.put(line)
+        self._coming.put(None)
+
+    def await_line(self, words: str, **fields: object) -> dict[str, Any]:
+        """The next line of the log that has these words and fields."""
+        while True:
+            line = self._coming.get(timeout=LONG)
+            assert line is not None, (words, self.lines[-5:])
+            self.lines.append(json.loads(line))
+            if words in self.lines[-1]["event"] and fields.items() <= self.lines[-1].items():
+                return self.lines[-1]
+
+    def get(self, path: str) -> tuple[int, str]:
+        """Status and body."""
+        answer = requests.get(self.url + path, timeout=LONG)
+        return answer.status_code, answer.text
+
+    def await_health(self, status: int) -> dict[str, Any]:
+        """What ``/healthz`` says once it has this status."""
+        while True:
+            found, body = self.get("/healthz")
+            if found == status:
+                return dict(json.loads(body))
+
+    def metrics(self) -> dict[str, dict[tuple[str, ...], float]]:
+        """Name -> values of the labels, in the order of ``LABELS`` -> value."""
+        found: dict[str, dict[tuple[str, ...], float]] = {}
+        for family in text_string_to_metric_families(self.get("/metrics")[1]):
+            for sample in family.samples:
+                labels = tuple(sample.labels[name] for name in LABELS if name in sample.labels)
+                found.setdefault(sample.name, {})[labels] = sample.value
+        return found
+
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
+        """Asks it to end, which it has to do well and soon."""
+        self.process.send_signal(number)
+        assert self.process.wait(timeout=STOP) == 0
+        self._reader.join(LONG)
+        while (line := self._coming.get()) is not None:
+            self.lines.append(json.loads(line))
+        assert "Traceback" not in json.dumps(self.lines)
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Daemon]]:
+    """Starts daemons, which end with the test at the latest."""
+    with contextlib.ExitStack() as stack:
+
+        def make(*arguments: Any, **options: Any) -> Daemon:
+            daemon = Daemon(*arguments, **options)
+            stack.callback(daemon.process.kill)
+            return daemon
+
+        yield make
+
+
+Start = Callable[..., Daemon]
+
+
+def runs(cli: Cli, project: str) -> list[str]:
+    """The outcomes of a project's runs."""
+    return cli.database.column(
+        "SELECT r.outcome FROM sync_runs r JOIN projects p ON p.id = r.project_id "
+        f"WHERE p.project = '{project}' AND r.outcome <> 'running' ORDER BY r.id"
+    )
+
+
+def await_runs(cli: Cli, project: str, outcome: str, count: int = 1) -> None:
+    """Returns when so many runs of a project have ended like that."""
+    while runs(cli, project).count(outcome) < count:
+        pass
+
+
+def test_it_polls_on_its_schedule_and_tells_what_it_does(cli: Cli, start: Start) -> None:
+    cli.configure(workspaces=[{"projects": ["*"], "exclude": ["scratch"]}], more=QUICK + LISTEN)
+    for project in ("widgets", "gears", "scratch"):
+        cli.list(batch("b1", 1), batch("b2", 2, 3), project=project)
+    daemon = start(cli, level="debug")
+    for project in ("widgets", "gears"):
+        await_runs(cli, project, "unchanged", 2)
+    cli.list(batch("b1", 5), batch("b2", 2, 3))
+    line = daemon.await_line("1 changed", level="info")
+    assert (line["workspace"], line["project"], line["event"]) == (
+        "acme",
+        "widgets",
+        "acme/widgets: 0 added, 1 changed, 0 removed, 0 restored, images +4, jobs +0",
+    )
+    assert daemon.get("/readyz") == (200, '{"ready": true}\n')
+    assert daemon.await_health(200)["projects"] == 2
+    await_runs(cli, "widgets", "unchanged", 3)
+    found = daemon.metrics()
+    widgets = ("acme", "widgets")
+    assert found["rfsync_project_images"] == {widgets: 7.0, ("acme", "gears"): 3.0}
+    assert found["rfsync_project_jobs"][widgets] == 3.0
+    assert found["rfsync_project_batches"][widgets] == 2.0
+    assert found["rfsync_database_up"] == {(): 1.0}
+    assert found["rfsync_runs_total"][*widgets, "changed"] == 2.0
+    assert found["rfsync_ledger_rows_total"][*widgets, "changed"] == 1.0
+    assert found["rfsync_ledger_rows_total"][*widgets, "added"] == 2.0
+    assert found["rfsync_phase_seconds_count"][("fetch",)] >= 6
+    assert found["process_open_fds"][()] > 0
+    daemon.stop()
+    # An unchanged poll is one line at debug level, with the run that it is of.
+    unchanged = [line for line in daemon.lines if line["event"] == "acme/gears: unchanged"]
+    assert {line["level"] for line in unchanged} == {"debug"}
+    ids = cli.database.column(
+        "SELECT r.id FROM sync_runs r JOIN projects p ON p.id = r.project_id WHERE project = 'gears'"
+    )
+    assert [line["run_id"] for line in unchanged] == sorted(ids)[1 : 1 + len(unchanged)]
+    assert cli.database.column("SELECT DISTINCT trigger FROM sync_runs") == ["schedule"]
+    assert runs(cli, "scratch") == []
+    cli.verify()
+
+
+def test_an_outage_is_told_and_over_when_it_is_over(fresh: Cli, start: Start) -> None:
+    fresh.configure(workspaces=[{"projects": ["widgets", "gears"]}], more=QUICK + LISTEN)
+    fresh.list(batch("b1", 1))
+    fresh.list(batch("b1", 1), project="gears")
+    daemon = start(fresh)
+    await_runs(fresh, "widgets", "changed")
+    assert daemon.await_health(200)["stale"] == []
+    fresh.simulator.faults.add("/acme/widgets/batches", Reset(), times=None)
+    (stale,) = daemon.await_health(503)["stale"]
+    assert (stale["workspace"], stale["project"], stale["error_kind"]) == ("acme", "widgets", "network")
+    assert stale["last_success_age_seconds"] >= 3
+    assert "connection" in stale["error"]
+    assert daemon.metrics()["rfsync_project_stale"] == {("acme", "widgets"): 1.0, ("acme", "gears"): 0.0}
+    fresh.simulator.faults.clear()
+    fresh.list(batch("b1", 2))
+    assert daemon.await_health(200)["stale"] == []
+    daemon.stop()
+    # The first failure is an error, those that follow within the hour are warnings.
+    told = [line["level"] for line in daemon.lines if line["event"].startswith("acme/widgets: network")]
+    assert told == ["error", *["warning"] * (len(told) - 1)]
+    # Each failure put the next poll off for longer; the other project kept its pace.
+    assert runs(fresh, "gears").count("unchanged") > runs(fresh, "widgets").count("failed") + 1
+    assert runs(fresh, "widgets")[-1] in {"changed", "unchanged"}
+    fresh.verify()
+
+
+def test_a_database_that_crashes_under_it(
+    make_cli: MakeCli,
+    new_postgres: Callable[[str | None], str],
+    postgres_template: str,
+    postgres_server: PostgresServer,
+    start: Start,
+) -> None:
+    cli = make_cli(new_postgres(postgres_template))
+    cli.configure(workspaces=[{"projects": ["widgets"]}], more=QUICK + LISTEN)
+    cli.list(batch("b1", 1))
+    daemon = start(cli)
+    await_runs(cli, "widgets", "unchanged")
+    postgres_server.stop()
+    assert daemon.await_health(503)["database"]
+    assert daemon.metrics()["rfsync_database_up"] == {(): 0.0}
+    daemon.await_line("the database is tried again")
+    postgres_server.start()
+    cli.list(batch("b1", 2))
+    daemon.await_health(200)
+    await_runs(cli, "widgets", "changed", 2)
+    daemon.stop()
+    # Abandoned: whose beginning was committed, and nobody heard of it.
+    assert set(runs(cli, "widgets")) <= {"changed", "unchanged", "abandoned"}
+    cli.verify()
+
+
+def test_a_reload_takes_what_is_new_and_a_wrong_one_changes_nothing(fresh: Cli, start: Start) -> None:
+    fresh.configure(workspaces=[{"projects": ["widgets"]}], more=QUICK + LISTEN)
+    fresh.list(batch("b1", 1))
+    fresh.list(batch("b1", 1), project="gears")
+    daemon = start(fresh)
+    await_runs(fresh, "widgets", "unchanged")
+    right = (fresh.folder / "rfsync.toml").read_text()
+    for wrong in ("[nonsense]\n", "[api]\nattempts = 0\n", "[[workspaces]]\nid = 'b'\napi_key_env = 'NOT_SET'\n"):
+        (fresh.folder / "rfsync.toml").write_text(
+            right.replace("[api]", "[old]") + wrong if "api" in wrong else right + wrong
+        )
+        daemon.process.send_signal(signal.SIGHUP)
+        assert "stays in force" in daemon.await_line("", level="error")["event"]
+    count = len(runs(fresh, "widgets"))
+    await_runs(fresh, "widgets", "unchanged", count)
+    # A poll that is going on is not ended by a reload, and its project is not polled beside it.
+    held = threading.Event()
+    before = len(fresh.simulator.requests)
+    fresh.simulator.faults.add("/acme/widgets/batches", Stall(held))
+    fresh.simulator.await_requests(before + 1, LONG)
+    (fresh.folder / "rfsync.toml").write_text(right.replace('["widgets"]', '["widgets", "gears"]'))
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.await_line("the configuration was read again")
+    await_runs(fresh, "gears", "unchanged", 2)
+    assert fresh.database.one("SELECT count(*) FROM sync_runs WHERE outcome = 'running'") == 1
+    held.set()
+    ended = len(runs(fresh, "widgets"))
+    await_runs(fresh, "widgets", "unchanged", ended + 1)
+    assert "abandoned" not in runs(fresh, "widgets")
+    daemon.stop(signal.SIGINT)
+    fresh.verify()
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_slow_api_does_not_keep_it(fresh: Cli, start: Start, number: signal.Signals) -> None:
+    fresh.configure(
+        api={"deadline_seconds": 600.0}, workspaces=[{"projects": ["widgets", "gears"]}], more=QUICK + LISTEN
+    )
+    fresh.list(batch("b1", 1))
+    fresh.list(batch("b1", 1), project="gears")
+    fresh.simulator.faults.add("/acme/widgets/batches", Stall(threading.Event()), times=None)
+    daemon = start(fresh)
+    fresh.simulator.await_requests(2, LONG)
+    await_runs(fresh, "gears", "changed")
+    daemon.stop(number)
+    assert runs(fresh, "widgets") == ["abandoned"]
+    assert fresh.database.column("SELECT outcome FROM sync_runs WHERE outcome = 'running'") == []
+    fresh.verify()
+
+
+# The daemon with a clock that a file puts forward or back, also for APScheduler; the monotonic clock stays as it is.
+_BY_ANOTHER_CLOCK = """
+import datetime as real, sys
+from pathlib import Path
+import apscheduler.executors.base, apscheduler.schedulers.base
+import rfsync.cli.daemon
+from rfsync.cli import main
+
+class Clock(real.datetime):
+    @classmethod
+    def now(cls, tz=None):
+        return real.datetime.now(tz) + real.timedelta(seconds=float(Path("clock").read_text() or 0))
+
+for module in (apscheduler.executors.base, apscheduler.schedulers.base, rfsync.cli.daemon):
+    module.datetime = Clock
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize("jump", [-86_400, 365 * 86_400], ids=["back-by-a-day", "ahead-by-a-year-and-back"])
+def test_a_clock_that_is_set_stops_nothing(fresh: Cli, start: Start, jump: int) -> None:
+    fresh.configure(workspaces=[{"projects": ["widgets"]}], more=QUICK + LISTEN)
+    fresh.list(batch("b1", 1))
+    clock = fresh.folder / "clock"
+    clock.write_text("0")
+    daemon = start(fresh, under=[sys.executable, "-c", _BY_ANOTHER_CLOCK])
+    await_runs(fresh, "widgets", "unchanged")
+    for seconds in (jump, 0):
+        set_clock(clock, seconds)
+        daemon.await_line("the clock was set")
+        count = len(runs(fresh, "widgets"))
+        while len(runs(fresh, "widgets")) < count + 2:
+            pass
+    fresh.list(batch("b1", 2))
+    await_runs(fresh, "widgets", "changed", 2)
+    assert daemon.await_health(200)["stale"] == []
+    daemon.stop()
+    fresh.verify()
+
+
+def set_clock(clock: Path, seconds: int) -> None:
+    """At once, for whoever reads it."""
+    new = clock.with_suffix(".new")
+    new.write_text(str(seconds))
+    new.rename(clock)
+
+
+def test_two_hundred_projects(cli: Cli, start: Start) -> None:
+    names = [f"p{number:03}" for number in range(200)]
+    for name in names:
+        cli.list(batch("b1", 1), batch("b2", 2), project=name)
+    # One of them is broken for ever, one has a key that may not see it.
+    cli.simulator.faults.add("/acme/p007/batches", Status(500), times=None)
+    cli.simulator.faults.add("/acme/p008/batches", Status(403), times=None)
+    cli.configure(workspaces=[{"projects": ["*"]}], more='[schedule]\nevery = "5s"\njitter = "2s"\n' + LISTEN)
+    daemon = start(cli)
+    unchanged = "SELECT count(DISTINCT project_id) FROM sync_runs WHERE outcome = 'unchanged'"
+    while cli.database.one(unchanged) < len(names) - 2:
+        pass
+    assert cli.database.one("SELECT count(*) FROM current_batches") == 2 * (len(names) - 2)
+    assert daemon.metrics()["rfsync_project_consecutive_failures"][("acme", "p007")] >= 1
+    stale = {one["project"] for one in json.loads(daemon.get("/healthz")[1])["stale"]}
+    assert stale <= {"p007", "p008"}
+    # Never two of a project at a time.
+    overlapping = """SELECT count(*) FROM sync_runs a JOIN sync_runs b ON a.project_id = b.project_id AND a.id < b.id
+        WHERE b.started_at < a.finished_at"""
+    assert cli.database.one(overlapping) == 0
+    daemon.stop()
+    cli.verify()
+
+
+def test_what_it_can_not_start_with_is_told(fresh: Cli) -> None:
+    assert re.search("nothing to sync", fresh.run("daemon", code=2).err)
+    fresh.configure(workspaces=[{"projects": ["widgets"]}], more='[daemon]\nlisten = "192.0.2.1:1"\n')
+    assert "192.0.2.1:1" in fresh.run("daemon", code=2).err
