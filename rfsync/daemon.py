@@ -5,8 +5,9 @@ from __future__ import annotations
 import logging
 import random
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -15,7 +16,7 @@ from apscheduler.executors.pool import BasePoolExecutor
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from rfsync.answers import explained
-from rfsync.errors import DatabaseError, FetchError
+from rfsync.errors import Cancelled, DatabaseError, FetchError
 from rfsync.runs import Job, Parts, Result
 from rfsync.schedule import Interval, Schedule, gap
 from rfsync.sync import sync
@@ -39,7 +40,10 @@ _OVERDUE: Final = timedelta(minutes=1)
 #: When the daemon stops: seconds in which a transaction may still be committed, and between two interruptions then.
 _GRACE: Final = 5.0
 _AGAIN: Final = 0.05
+#: How often old runs are deleted.
+_PRUNING: Final = timedelta(days=1)
 _DISCOVER: Final = "discovery"
+_PRUNE: Final = "pruning"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +58,8 @@ class Plan:
     jitter: timedelta
     #: Polls at once.
     concurrency: int
+    #: How long runs that changed nothing are kept.
+    keep_unchanged: timedelta
     #: Seconds that can't be set, as ``time.monotonic``.
     monotonic: Callable[[], float]
     #: Is told of each run that has ended.
@@ -132,6 +138,7 @@ class Daemon:
             self._join(Job(want.workspace.id, project, want.key) for project in want.projects)
         if not self._discovered:
             self._at(_DISCOVER, self._discover, 0.0)
+        self._at(_PRUNE, self._prune, 0.0)
 
     def tick(self) -> None:
         """To be called about once a second: notices that the clock was set, by which nothing or everything is due."""
@@ -149,8 +156,9 @@ class Daemon:
                 if not isinstance(project.schedule, Interval) and project.starts_at > monotonic:
                     self._due_in(project, project.schedule.after(now) - now)
                 self._put(key, project)
-            if self._scheduler.get_job(_DISCOVER) is not None:
-                self._at(_DISCOVER, self._discover, 0.0)
+            for name, function in ((_DISCOVER, self._discover), (_PRUNE, self._prune)):
+                if self._scheduler.get_job(name) is not None:
+                    self._at(name, function, 0.0)
 
     @property
     def alive(self) -> bool:
@@ -327,21 +335,40 @@ class Daemon:
             project.shouted_at = monotonic
             return logging.ERROR
 
-    # Discovery
-
-    def _discover(self) -> None:
+    @contextmanager
+    def _at_work_on(self) -> Iterator[None]:
+        """What is done inside is waited for when the daemon stops."""
         with self._changed:
-            if self._stopping:
-                return
             self._at_work += 1
         try:
-            failed = [want for want in self._plan.wanted if want.discover and not self._discover_one(want)]
+            yield
         finally:
             with self._changed:
                 self._at_work -= 1
                 self._changed.notify_all()
+
+    # Discovery
+
+    def _discover(self) -> None:
+        with self._at_work_on():
+            try:
+                failed = [want for want in self._plan.wanted if want.discover and not self._discover_one(want)]
+            except Cancelled:
+                return  # the daemon stops
         self._discovered = True
         self._at(_DISCOVER, self._discover, (_DISCOVERY_AGAIN if failed else _DISCOVERY).total_seconds())
+
+    def _prune(self) -> None:
+        with self._at_work_on():
+            try:
+                deleted = self._plan.parts.store.prune(self._plan.parts.clock() - self._plan.keep_unchanged)
+                if deleted:
+                    log.info("%d old runs that changed nothing deleted", deleted)
+            except Cancelled:
+                return  # the daemon stops
+            except DatabaseError as error:
+                log.warning("old runs could not be deleted, which is tried again tomorrow: %s", error)
+        self._at(_PRUNE, self._prune, _PRUNING.total_seconds())
 
     def _discover_one(self, want: Wanted) -> bool:
         """Brings the schedule in line with the projects that a workspace has; whether they could be found out."""

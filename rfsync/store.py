@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 from datetime import datetime
-from typing import TypeVar
+from functools import partial
+from typing import Final, TypeVar
 
 from rfsync.bulk import bulk_for
 from rfsync.database import PATIENCE, Connection, Database
@@ -27,6 +28,15 @@ from rfsync.transaction import Transaction
 log = logging.getLogger("rfsync.sync")
 
 _T = TypeVar("_T")
+
+#: Some runs of a project that changed nothing, and that the view of its health does not look at.
+_PRUNED: Final = """SELECT id FROM sync_runs
+WHERE project_id = :project_id AND outcome NOT IN ('running', 'changed') AND finished_at < :before
+    AND id < (SELECT max(id) FROM sync_runs WHERE project_id = :project_id
+        AND outcome IN ('changed', 'unchanged', 'superseded'))
+    AND id <> coalesce((SELECT max(id) FROM sync_runs WHERE project_id = :project_id
+        AND outcome IN ('failed', 'refused', 'abandoned')), 0)
+ORDER BY id LIMIT 1000"""
 
 
 class Store:
@@ -197,6 +207,35 @@ class Store:
                 return [str(row[0]) for row in connection.execute(query, {"workspace": workspace})]
 
         return self._patience.do(read)
+
+    def prune(self, before: datetime) -> int:
+        """Deletes runs that changed nothing and ended before then; returns how many there were.
+
+        Those from a project's last success on stay, and its last failure: what ``sync_health`` says is the same as
+        before.
+
+        Raises:
+            DatabaseError: the database refused or vanished.
+            Cancelled: ``stop`` was called.
+        """
+        deleted = 0
+        for project_id in self._patience.do(self._project_ids):
+            # A piece at a time, so that nobody's sync has to wait for long.
+            while number := self._patience.do(partial(self._prune, project_id, before)):
+                deleted += number
+        return deleted
+
+    def _project_ids(self) -> list[int]:
+        with self._database.begin("reading the projects", patience=self._patience.left) as connection:
+            return [row[0] for row in connection.execute("SELECT id FROM projects ORDER BY id")]
+
+    def _prune(self, project_id: int, before: datetime) -> int:
+        with self._database.begin("pruning the runs", patience=self._patience.left) as connection:
+            values = {"project_id": project_id, "before": before}
+            ids = [row[0] for row in connection.execute(_PRUNED, values)]
+            for run_id in ids:
+                connection.execute("DELETE FROM sync_runs WHERE id = :id", {"id": run_id})
+        return len(ids)
 
     def _release_of(self, run: Run) -> None:
         if run.id is not None:

@@ -42,6 +42,7 @@ _COMMANDS = {
     "daemon": ("daemon", "The same on a schedule, until it is stopped."),
     "status": ("status", "Each project's totals, last run, age and health."),
     "verify": ("verify", "Proves that the books balance."),
+    "prune": ("prune", "Deletes old runs that changed nothing."),
     "db": ("db", "The schema: upgrade, current, check."),
     "simulate": ("simulate", "A local stand-in for the API."),
     "demo": ("demo", "A whole tour against the stand-in."),

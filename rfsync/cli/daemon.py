@@ -189,8 +189,8 @@ class _Running:
         client = Client(config.api, options.redact, _now)
         parts = Parts(client, store, config.removals, _now, options.redact, trigger="schedule", metrics=self._metrics)
         plan = Plan(
-            parts, wanted, _schedules(config), config.schedule.jitter, config.api.concurrency, time.monotonic,
-            self._metrics.ended,
+            parts, wanted, _schedules(config), config.schedule.jitter, config.api.concurrency,
+            config.retention.unchanged_runs, time.monotonic, self._metrics.ended,
         )  # fmt: skip
         return _Service(config, client, store, Daemon(plan, previous))
 

@@ -432,7 +432,7 @@ def when_all_is_well(every: Everything, project: str) -> None:
     every.cli.world.set(project, [batch(f"c{NAME}", 1, name=NAME), batch("b2", 6, name=NAME)])
     every.run(0, ["sync", "--dry-run"], ["check"], ["check", "--json"], ["sync"], ["sync", "--json"])
     every.run(0, ["db", "upgrade"], ["db", "check"], ["db", "current"])
-    every.run(0, ["status"], ["status", "--json"], ["verify"], ["verify", "--json"])
+    every.run(0, ["status"], ["status", "--json"], ["verify"], ["verify", "--json"], ["prune"], ["prune"])
     every.run(0, ["init", "--config", "one.toml"], ["init", "--config", "two.toml"], ["demo"], how="variable")
     command = ["simulate", "--listen", "127.0.0.1:0"]
     process = every.cli.start("--log-level", "debug", *command, env={"RFSYNC_DATABASE_URL": every.cli.database.url})
@@ -484,7 +484,7 @@ def when_the_database_is_not_to_be_had(every: Everything, address: str) -> list[
     users = [f"{ROLE}:{wrong}@{address}", f"{ROLE}:{right}@127.0.0.1:1/labels", f"{ROLE}:{right}@{server}_not?{query}"]
     urls = [f"postgresql://{user}" for user in (*users, f"{ROLE}:{GARBLED}@{address}")]
     for url in urls:
-        every.run(3, ["sync"], ["status"], ["verify"], ["db", "current"], ["daemon"], url=url)
+        every.run(3, ["sync"], ["status"], ["verify"], ["db", "current"], ["daemon"], ["prune"], url=url)
         every.run(1, ["check"], ["check", "--json"], url=url)
         every.run(3, ["db", "upgrade"], ["db", "check"], ["sync", "--dry-run"], url=url)
     return urls

@@ -290,3 +290,27 @@ def seconds(span: str) -> float:
     """Of a span such as "1 h 2 min 3 s"."""
     words = span.split()
     return sum(int(n) * {"h": 3600, "min": 60, "s": 1}[unit] for n, unit in zip(words[::2], words[1::2], strict=True))
+
+
+def test_pruning_deletes_old_runs_that_changed_nothing_and_changes_nothing_else(rig: Rig) -> None:
+    answers: list[object] = [1, 1, "failed", 1, 2, "failed", 2, 2, "failed", "failed"]
+    for answer in answers:
+        no = FetchError(ErrorKind.SERVER, "no")
+        rig.listed = no if answer == "failed" else [record("a", int(str(answer)), 1)]
+        rig.sync()
+    rig.store.begin_run("acme", "widgets", None, "cli", rig.now)
+    tables = ("SELECT * FROM batch_changes", "SELECT * FROM projects", "SELECT * FROM sync_health")
+    before = [rig.rows(table) for table in tables]
+    assert rig.store.prune(START) == 0
+    cut = START.replace(minute=5 * 5 + 1)  # after the fifth run
+    assert rig.store.prune(cut) == 3
+    kept = [(number, str(outcome)) for number, outcome in rig.rows("SELECT id, outcome FROM sync_runs ORDER BY id")]
+    assert kept == [
+        *((1, "changed"), (5, "changed"), (6, "failed"), (7, "unchanged"), (8, "unchanged")),
+        *((9, "failed"), (10, "failed"), (11, "running")),
+    ]
+    # However old: what the view of its health looks at stays.
+    assert rig.store.prune(START.replace(year=2100)) == 2
+    assert [row[0] for row in rig.rows("SELECT id FROM sync_runs ORDER BY id")] == [1, 5, 8, 9, 10, 11]
+    assert [rig.rows(table) for table in tables] == before
+    assert verify(open_engine(rig.url, read_only=True)).ok
