@@ -22,9 +22,9 @@ _DOWN: Final = frozenset({ErrorKind.NETWORK, ErrorKind.TIMEOUT, ErrorKind.SERVER
 class Circuit:
     """A fetcher for one run over many projects, which is half open when the API is down.
 
-    Then one request at a time is tried, once. When it fails, the next ones (1, then 2, 4, 8, ...) fail without being
-    sent before another is tried. The first answer closes the circuit for good: what fails after that is one project's
-    matter.
+    Then one request at a time is tried, once. When it fails, the next projects (1, then 2, 4, 8, ...) are put off
+    before another is tried. The first answer closes the circuit for good: what fails after that is one project's
+    matter. What was put off is done at the end; if no answer came until then, it fails without being asked.
 
     Args:
         fetcher: asks the API.
@@ -34,11 +34,27 @@ class Circuit:
         self._fetcher = fetcher
         self._changed = threading.Condition()
         self._answered = False
+        self._cancelled = False
+        self._given_up = False
         self._failures = 0
         self._reason = FetchError(ErrorKind.NETWORK, "")
         self._trying = False
         self._gap = 0
-        self._to_skip = 0
+        self._to_put_off = 0
+
+    def put_off(self) -> bool:
+        """Whether the next project is to be put off, since the API is down."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._trying)
+            if not self._is_down() or not self._to_put_off:
+                return False
+            self._to_put_off -= 1
+            return True
+
+    def last_round(self) -> None:
+        """Everybody had a turn: what was put off is asked for if there was an answer, and fails if not."""
+        with self._changed:
+            self._given_up = self._is_down()
 
     def get(self, *segments: str, key: Secret, etag: str | None = None, attempts: int | None = None) -> Response:
         """See ``client.Client.get``.
@@ -49,6 +65,7 @@ class Circuit:
         trial = self._enter()
         try:
             response = self._fetcher.get(*segments, key=key, etag=etag, attempts=1 if trial else attempts)
+            self._answered = True
         except FetchError as error:
             if error.kind in _DOWN:
                 self._failed(error)
@@ -58,21 +75,23 @@ class Circuit:
         finally:
             if trial:
                 self._end_trial()
-        self._answered = True
         return response
 
     def cancel(self) -> None:
         """See ``client.Client.cancel``."""
+        self._cancelled = True
         self._fetcher.cancel()
+
+    def _is_down(self) -> bool:
+        return not self._answered and not self._cancelled and self._failures >= _ENOUGH
 
     def _enter(self) -> bool:
         """Whether the request is the one that is tried while the API is down."""
         with self._changed:
             self._changed.wait_for(lambda: not self._trying)
-            if self._answered or self._failures < _ENOUGH:
+            if not self._is_down():
                 return False
-            if self._to_skip:
-                self._to_skip -= 1
+            if self._given_up:
                 raise FetchError(
                     self._reason.kind,
                     f"not asked: the API has failed for each of {self._failures} projects of this run, and answered "
@@ -95,5 +114,5 @@ class Circuit:
     def _end_trial(self) -> None:
         with self._changed:
             self._trying = False
-            self._gap = self._to_skip = 2 * self._gap or 1
+            self._gap = self._to_put_off = 2 * self._gap or 1
             self._changed.notify_all()

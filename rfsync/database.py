@@ -26,7 +26,7 @@ from rfsync.errors import ConfigError
 #: How long a transaction waits for another one's lock, in seconds.
 PATIENCE: Final = 30.0
 #: SQLite's own wait for a lock: short, since nothing can end it early, and therefore begun again and again.
-_BUSY_MILLISECONDS: Final = 1000
+_BUSY_MILLISECONDS: Final = 100
 # What the URL and the role's own settings leave open. A server that vanished without a word is noticed within two
 # minutes: a sync that waits for it for ever would be a silent failure.
 _POSTGRES_DEFAULTS: Final = {
@@ -37,10 +37,11 @@ _POSTGRES_DEFAULTS: Final = {
     "keepalives_count": 3,
     "tcp_user_timeout": 60_000,
 }
-# In another zone the last hours of the year 9999 would be in a year that Python does not have.
-_POSTGRES_SETTINGS: Final = f"""SELECT set_config('TimeZone', 'UTC', false), set_config('lock_timeout',
-    CASE current_setting('lock_timeout') WHEN '0' THEN '{PATIENCE:g}s' ELSE current_setting('lock_timeout') END, false)
-"""
+# In another zone the last hours of the year 9999 would be in a year that Python does not have. A session may well be
+# idle for as long as the API takes, and ends with the process (that setting came with PostgreSQL 14).
+_POSTGRES_SETTINGS: Final = """SELECT set_config('TimeZone', 'UTC', false), set_config('lock_timeout',
+    CASE current_setting('lock_timeout') WHEN '0' THEN %s ELSE current_setting('lock_timeout') END, false),
+    (SELECT set_config(name, '0', false) FROM pg_settings WHERE name = 'idle_session_timeout')"""
 
 
 class Connection(Protocol):
@@ -118,6 +119,8 @@ class SqliteDatabase:
         self._begin = "BEGIN" if read_only else "BEGIN IMMEDIATE"
         self._interruptible = False
         self._interrupted = threading.Event()
+        #: When somebody has waited for the lock in vain, by the monotonic clock.
+        self._in_vain = 0.0
         with translated(f"opening {path}"):
             self._driver = open_sqlite(path, read_only=read_only)
             self._driver.execute(f"PRAGMA busy_timeout = {_BUSY_MILLISECONDS}")
@@ -125,10 +128,12 @@ class SqliteDatabase:
     @contextmanager
     def begin(self, doing: str, *, patience: float = PATIENCE) -> Iterator[Connection]:
         """See ``Database.begin``."""
+        came = time.monotonic()
         with self._turn, translated(doing):
             self._interruptible = patience > 0
             try:
-                self._wait_and_begin(patience)
+                # Whoever queued behind somebody who waited in vain has waited long enough.
+                self._wait_and_begin(patience if self._in_vain < came else 0.0)
                 yield _SqliteConnection(self._driver)
                 self._driver.execute("COMMIT")
             except BaseException:
@@ -146,7 +151,10 @@ class SqliteDatabase:
             try:
                 self._driver.execute(self._begin)
             except sqlite3.OperationalError as error:
-                if not is_transient(error) or time.monotonic() >= until or self._interrupted.is_set():
+                if not is_transient(error) or self._interrupted.is_set():
+                    raise
+                if time.monotonic() >= until:
+                    self._in_vain = time.monotonic()
                     raise
             else:
                 return
@@ -238,7 +246,11 @@ def connect_postgres(url: DatabaseUrl) -> Any:
     psycopg = require_psycopg()
     settings = _POSTGRES_DEFAULTS | psycopg.conninfo.conninfo_to_dict(url.text)
     driver = psycopg.connect(**settings, autocommit=True)
-    driver.execute(_POSTGRES_SETTINGS)
+    try:
+        driver.execute(_POSTGRES_SETTINGS, (f"{PATIENCE:g}s",))
+    except BaseException:
+        driver.close()
+        raise
     return driver
 
 
@@ -269,7 +281,13 @@ class PostgresDatabase:
 
     def connect(self) -> Any:
         """A new connection of the driver, which is the caller's to close."""
-        return connect_postgres(self._url)
+        try:
+            return connect_postgres(self._url)
+        except self._psycopg.OperationalError:
+            if not self._idle:
+                raise
+            self.close()  # there may be too many, and nobody uses these
+            return connect_postgres(self._url)
 
     @contextmanager
     def begin(self, doing: str, *, patience: float = PATIENCE) -> Iterator[Connection]:
@@ -286,14 +304,17 @@ class PostgresDatabase:
                         driver.execute(f"SET LOCAL lock_timeout = '{max(patience, 1.0):g}s'")
                     yield _PostgresConnection(driver)
             finally:
-                self._busy.discard(driver)
+                with self._guard:
+                    self._busy.discard(driver)
                 self._give_back(driver)
 
     def interrupt(self) -> None:
         """See ``Database.interrupt``."""
         for driver in list(self._busy):
-            with contextlib.suppress(self._psycopg.Error):  # it has ended, or its server has
-                driver.cancel_safe(timeout=1.0)
+            with self._guard:
+                if driver in self._busy:
+                    with contextlib.suppress(self._psycopg.Error):  # it has ended, or its server has
+                        driver.cancel_safe(timeout=1.0)
 
     def _take(self) -> Any:
         while True:

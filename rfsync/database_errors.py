@@ -54,9 +54,9 @@ def _first_line(error: object) -> str:
 
 
 # SQLSTATE classes 08 (connection) and 40 (serialisation failure, deadlock), and single ones: too many connections,
-# statement timeout or cancelled, shutdown, crash, starting up, lock timeout
+# statement timeout or cancelled, shutdown, crash, starting up, idle for too long, idle in a transaction, lock timeout
 # (PostgreSQL's documentation, appendix "Error Codes").
-_TRANSIENT_STATES: Final = ("08", "40", "53300", "57014", "57P01", "57P02", "57P03", "55P03")
+_TRANSIENT_STATES: Final = ("08", "40", "53300", "57014", "57P01", "57P02", "57P03", "57P05", "25P03", "55P03")
 
 
 def is_transient(error: BaseException) -> bool:
@@ -65,5 +65,5 @@ def is_transient(error: BaseException) -> bool:
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
     state = getattr(error, "sqlstate", None)
     if state is None:  # psycopg's word for a connection that was lost, or never came about
-        return type(error).__name__ == "OperationalError"
+        return any(base.__name__ == "OperationalError" for base in type(error).__mro__)
     return isinstance(state, str) and state.startswith(_TRANSIENT_STATES)

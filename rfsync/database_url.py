@@ -65,9 +65,10 @@ def parse_url(text: str) -> DatabaseUrl:
             raise ConfigError("[database] url names no file: a history in memory is lost at exit; write sqlite:///FILE")
         return DatabaseUrl("sqlite", text, Path(name))
     if scheme in {"postgresql", "postgres", "postgresql+psycopg"}:
-        if "@" in rest.partition("/")[2].partition("?")[0]:
+        authority, _, after = rest.partition("/")
+        if "@" in (after.partition("?")[0] if "@" in authority else after):
             # For libpq the password ends at the slash, and the rest of it is the name of a database, to be shown.
-            raise ConfigError("[database] url: a slash in the user's name or password has to be written as %2F")
+            raise ConfigError("[database] url: write %2F for a slash in a user's name or password, and %40 for an @")
         hosts = rest.partition("/")[0].rpartition("@")[2].partition("?")[0]
         try:
             for host in hosts.split(","):  # libpq takes more than one

@@ -78,12 +78,17 @@ def diagnose(
 
 
 def worst_case(config: Config) -> str:
-    """For how long one project can hold a run up, whatever the API does; looking up its host's name comes on top."""
+    """For how long one project alone can hold a run up, whatever the API does.
+
+    Looking up the host's name, and waiting for the database, come on top.
+    """
     api, limit = config.api, config.removals.confirm_limit
-    retries = (api.attempts - 1) * (api.deadline_seconds + api.max_wait_seconds)
-    its_list = api.deadline_seconds + retries
+    # Before each request its turn by requests_per_second is waited for.
+    request = api.deadline_seconds + 1 / api.requests_per_second
+    retries = (api.attempts - 1) * (request + api.max_wait_seconds)
+    its_list = request + retries
     # A list asked for once more since a 304 came too late; then each missing batch, only one of them more than once.
-    whole = its_list + api.deadline_seconds + limit * api.deadline_seconds + (retries if limit else 0.0)
+    whole = its_list + request + limit * request + (retries if limit else 0.0)
     tries = f"{api.attempts} attempt{'s' if api.attempts > 1 else ''} of {api.deadline_seconds:g} s"
     return (
         f"its list is given up after {_span(its_list)} at the latest ({tries}, up to {api.max_wait_seconds:g} s "
@@ -92,7 +97,7 @@ def worst_case(config: Config) -> str:
 
 
 def _span(seconds: float) -> str:
-    minutes, rest = divmod(math.ceil(seconds), 60)
+    minutes, rest = divmod(math.ceil(round(seconds, 3)), 60)
     hours, minutes = divmod(minutes, 60)
     return " ".join(f"{n} {unit}" for n, unit in ((hours, "h"), (minutes, "min"), (rest, "s")) if n) or "0 s"
 

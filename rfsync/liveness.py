@@ -11,6 +11,7 @@ import os
 import struct
 import sys
 import threading
+import time
 from pathlib import Path
 from typing import Any, Final, Protocol
 
@@ -64,8 +65,9 @@ class FileLiveness:
     def hold(self, run_id: int) -> None:
         """Declares a run of this process alive."""
         with self._guard:
-            # A byte that somebody else holds belongs to a run whose beginning was not committed; then it tells nothing.
-            self._lock(fcntl.F_WRLCK, run_id)
+            # Somebody who looks whether a run of this number is dead has the byte for a moment.
+            while not self._lock(fcntl.F_WRLCK, run_id):
+                time.sleep(0.001)
             self._held.add(run_id)
 
     def release(self, run_id: int) -> None:
@@ -127,9 +129,11 @@ class AdvisoryLiveness:
 
     def __init__(self, database: PostgresDatabase) -> None:
         self._database = database
-        self._driver: Any = None
         self._held: set[int] = set()
         self._guard = threading.Lock()
+        with translated("connecting"):
+            # Before transactions take all the connections that there may be.
+            self._driver: Any = database.connect()
 
     def hold(self, run_id: int) -> None:
         """Declares a run of this process alive."""
@@ -156,7 +160,7 @@ class AdvisoryLiveness:
 
     def _call(self, function: str, run_id: int) -> object:
         with translated("marking a run as alive"):
-            if self._driver is None or self._driver.closed:
+            if self._driver.closed:
                 self._driver = self._database.connect()
                 for held in self._held:
                     # Not waiting for a lock that the server still holds for the lost connection.
@@ -171,6 +175,4 @@ class AdvisoryLiveness:
     def close(self) -> None:
         """Closes the connection, which drops its locks."""
         with self._guard:
-            if self._driver is not None:
-                self._driver.close()
-                self._driver = None
+            self._driver.close()

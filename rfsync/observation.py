@@ -76,7 +76,7 @@ def observe(parts: Parts, run: Run, job: Job) -> Result:
         confirmed = _confirm(parts, job, written, confirmed)
         with parts.metrics.time("write"):
             written = parts.store.write(run, partial(observation.write, confirmed=confirmed))
-    _log(job, written.row)
+    log_outcome(job, written.row)
     return result_of(job, run.id, written.row, written.changes if parts.keep_changes else ())
 
 
@@ -103,18 +103,8 @@ def _unchanged(parts: Parts, run: Run, job: Job, response: Response) -> Result |
         row = parts.store.write(run, write)
     if row is None:
         return None
-    _log(job, row)
-    return result_of(job, run.id, row)
-
-
-def _log(job: Job, row: RunRow) -> None:
-    """What is written, once it is."""
-    if row.outcome == "refused":
-        log.warning("%s: refused: %s", job, row.error)
-        return
     log_outcome(job, row)
-    if row.error is not None:
-        log.warning("%s: %s", job, row.error)
+    return result_of(job, run.id, row)
 
 
 def _parse(job: Job, response: Response) -> Answer:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable
+from functools import partial
 from typing import Final, TypeVar
 
 import tenacity
@@ -49,7 +50,8 @@ class Patience:
 
         Args:
             work: one whole transaction; it leaves nothing behind when it raises.
-            essential: done after ``stop`` too, though not again.
+            essential: done after ``stop`` too, and then twice at most: what was meant to interrupt another one's work
+                may have met this one's.
 
         Raises:
             DatabaseError: it failed for good.
@@ -57,7 +59,7 @@ class Patience:
         """
         retrying = tenacity.Retrying(
             retry=tenacity.retry_if_exception_type(TransientDatabaseError),
-            stop=self._is_over,
+            stop=partial(self._is_over, essential),
             wait=tenacity.wait_exponential(multiplier=_FIRST_WAIT, max=_LONGEST_WAIT)
             + tenacity.wait_random(0, _FIRST_WAIT),
             sleep=self._pause,
@@ -79,7 +81,9 @@ class Patience:
             raise Cancelled("asked to stop")
         return work()
 
-    def _is_over(self, state: tenacity.RetryCallState) -> bool:
+    def _is_over(self, essential: bool, state: tenacity.RetryCallState) -> bool:
+        if essential and self._stopped.is_set() and state.attempt_number == 1:
+            return False
         return (state.seconds_since_start or 0.0) >= self.left
 
     def _pause(self, seconds: float) -> None:

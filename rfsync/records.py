@@ -95,7 +95,7 @@ _ENDED_COLUMNS: Final = (
 )
 _TALLY_COLUMNS: Final = ("added", "changed", "removed", "restored", "images_delta", "num_jobs_delta")
 _ENDED: Final = f"""SELECT {", ".join(_ENDED_COLUMNS + _TALLY_COLUMNS)} FROM sync_runs
-WHERE id = :id AND outcome NOT IN ('running', 'abandoned')"""  # noqa: S608 our own names
+WHERE id = :id"""  # noqa: S608 our own names
 _FINISH: Final = """UPDATE sync_runs SET finished_at = :finished_at, outcome = :outcome, attempts = :attempts,
     http_status = :http_status, response_bytes = :response_bytes, batches = :batches, added = :added,
     changed = :changed, removed = :removed, restored = :restored, rejected = :rejected, images_delta = :images_delta,
@@ -153,11 +153,12 @@ def write_state(connection: Connection, state: ProjectState) -> None:
 
 def read_end(connection: Connection, run_id: int) -> RunRow | None:
     """How a run ended; None: it goes on, or was taken for dead. Whoever is writing it at this moment is waited for."""
+    # The outcome is no part of the condition: a row that did not meet it would not be locked, and not be waited for.
     lock = " FOR UPDATE" if connection.dialect == "postgresql" else ""
     rows = connection.execute(_ENDED + lock, {"id": run_id})
-    if not rows:
-        return None
     values = dict(zip(_ENDED_COLUMNS + _TALLY_COLUMNS, rows[0], strict=True))
+    if values["outcome"] in {"running", "abandoned"}:
+        return None
     tally = Tally(**{name: values.pop(name) for name in _TALLY_COLUMNS})
     return RunRow(**values, tally=tally)
 

@@ -153,7 +153,7 @@ def response_bytes(response: Response) -> int | None:
 
 
 def log_outcome(job: Job, row: RunRow) -> None:
-    """A change is news, anything else is not."""
+    """What was written: a change is news, what was refused or is in doubt a warning, anything else neither."""
     tally = row.tally
     if row.outcome == "changed":
         log.info(
@@ -161,8 +161,10 @@ def log_outcome(job: Job, row: RunRow) -> None:
             *(job, tally.added, tally.changed, tally.removed, tally.restored),
             *(tally.images_delta, tally.num_jobs_delta),
         )
-    else:
+    elif row.outcome != "refused":
         log.debug("%s: %s", job, row.outcome)
+    if row.error is not None:
+        log.warning("%s: %s%s", job, "refused: " if row.outcome == "refused" else "", row.error)
 
 
 def result_of(job: Job, run_id: int | None, row: RunRow, changes: Sequence[Change] = ()) -> Result:

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor, as_completed, wait
+from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import replace
-from typing import Final
+from typing import Final, Protocol
 
 from rfsync.answers import explained
 from rfsync.errors import BadResponse, Cancelled, DatabaseError, ErrorKind, FetchError
@@ -78,19 +78,43 @@ def _fail(parts: Parts, run: Run, job: Job, row: RunRow) -> Result:
     return result_of(job, run.id, ended or row)
 
 
-def sync_all(parts: Parts, jobs: Sequence[Job], concurrency: int) -> Iterator[Result]:
+class PuttingOff(Protocol):
+    """What ``sync_all`` needs of ``circuit.Circuit``."""
+
+    def put_off(self) -> bool:
+        """See ``circuit.Circuit.put_off``."""
+
+    def last_round(self) -> None:
+        """See ``circuit.Circuit.last_round``."""
+
+
+def sync_all(parts: Parts, jobs: Sequence[Job], concurrency: int, circuit: PuttingOff) -> Iterator[Result]:
     """Syncs projects side by side, and gives each result as it comes.
 
     Where it is stopped in the middle, runs that have not begun never do, fetching ends at once, and a transaction is
     given a moment to be committed before it is given up.
+
+    Args:
+        circuit: says which projects are put off until the others were tried.
     """
+    postponed: list[Job] = []
+
+    def sync_or_put_off(job: Job) -> Result | None:
+        if circuit.put_off():
+            postponed.append(job)
+            return None
+        return sync(parts, job)
+
     # In threads of their own, also where there is but one: this one has to hear the signal to stop at any time, and
     # would not while the database works.
     with ThreadPoolExecutor(max_workers=max(1, min(concurrency, len(jobs))), thread_name_prefix="rfsync") as pool:
-        futures = [pool.submit(sync, parts, job) for job in jobs]
+        futures: list[Future[Result | None]] = []
         try:
-            for future in as_completed(futures):
-                yield future.result()
+            futures += (pool.submit(sync_or_put_off, job) for job in jobs)
+            yield from _results(futures)
+            circuit.last_round()
+            futures += (pool.submit(sync, parts, job) for job in postponed)
+            yield from _results(futures[len(jobs) :])
         except BaseException:
             for future in futures:
                 future.cancel()
@@ -101,3 +125,10 @@ def sync_all(parts: Parts, jobs: Sequence[Job], concurrency: int) -> Iterator[Re
                 parts.store.interrupt()
                 seconds = _AGAIN
             raise
+
+
+def _results(futures: Iterable[Future[Result | None]]) -> Iterator[Result]:
+    for future in as_completed(futures):
+        result = future.result()
+        if result is not None:
+            yield result

@@ -78,7 +78,7 @@ def _live(world: World, simulator: Simulator, options: Options, end: datetime) -
     from rfsync.config import ApiConfig, RemovalsConfig
     from rfsync.runs import Job, Parts
     from rfsync.secrets import Secret
-    from rfsync.sync import sync_all
+    from rfsync.sync import sync
 
     now = end - timedelta(days=_DAYS)
 
@@ -94,7 +94,8 @@ def _live(world: World, simulator: Simulator, options: Options, end: datetime) -
         while now < end:
             now += _EVERY
             world.advance(now)
-            for result in sync_all(parts, jobs, concurrency=1):
+            for job in jobs:
+                result = sync(parts, job)
                 runs, changes, failed = runs + 1, changes + result.tally.total, failed + (not result.ok)
     finally:
         client.close()

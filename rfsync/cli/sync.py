@@ -18,10 +18,14 @@ from rfsync.cli.options import Options, drop_output, make_command
 from rfsync.errors import ConfigError
 
 if TYPE_CHECKING:
+    from rfsync.circuit import Circuit
     from rfsync.config import Config
     from rfsync.runs import Job, Parts, Result
 
 _SHOWN_CHANGES = 20
+#: Exit code of a sync that was stopped, and when it ends at the latest, in seconds.
+_STOPPED = 130
+_AT_THE_LATEST = 4.5
 
 
 @make_command(
@@ -56,8 +60,9 @@ def command(
 
     if "" in batch_ids:
         raise click.BadParameter("an ID is empty", param_hint="--batch")
-    # A service manager's way to say Ctrl-C. What is being written is finished, what is being fetched is given up.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # SIGTERM is a service manager's way to say Ctrl-C.
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, _stop)
     config = options.load()
     options.start_logging()
     # What is wrong with the configuration is found before anything is opened or asked.
@@ -85,7 +90,7 @@ def command(
             allow_removals=allow_removals,
             keep_changes=dry_run and not as_json,
         )
-        results = failures + _run(parts, jobs, config, quiet=as_json)
+        results = failures + _run(parts, jobs, config, fetcher, quiet=as_json)
     finally:
         client.close()
         store.close()
@@ -100,18 +105,31 @@ def command(
     return code
 
 
+def _stop(*_: object) -> None:
+    """What is being written is finished, what is being fetched is given up; and if either hangs, the process ends.
+
+    The database undoes what was not committed, as it does for one that was killed.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: os._exit(_STOPPED))
+    timer = threading.Timer(_AT_THE_LATEST, os._exit, (_STOPPED,))
+    timer.daemon = True
+    timer.start()
+    raise KeyboardInterrupt
+
+
 def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _run(parts: Parts, jobs: Sequence[Job], config: Config, *, quiet: bool) -> list[Result]:
+def _run(parts: Parts, jobs: Sequence[Job], config: Config, circuit: Circuit, *, quiet: bool) -> list[Result]:
     """The results in the order of the jobs."""
     from rfsync.sync import sync_all
 
     order = {(job.workspace, job.project): number for number, job in enumerate(jobs)}
     results: list[Result] = []
     with _progress(len(jobs), shown=not quiet and sys.stderr.isatty()) as advance:
-        for result in sync_all(parts, jobs, config.api.concurrency):
+        for result in sync_all(parts, jobs, config.api.concurrency, circuit):
             results.append(result)
             advance(f"{result.workspace}/{result.project}")
     return sorted(results, key=lambda r: order[r.workspace, r.project])

@@ -262,7 +262,7 @@ def test_an_api_that_is_down_is_not_hammered(fresh: Cli) -> None:
     fresh.simulator.faults.add("*", Status(503), times=None)
     done = fresh.run("sync", "--json", code=1)
     # Those at work when the fifth has failed go on; of the others the 1st, 3rd, 6th, 11th and 20th are tried once.
-    assert 5 * 3 < len(fresh.simulator.requests) <= (4 + 4) * 3 + 6
+    assert 5 * 3 < len(fresh.simulator.requests) < len(names) * 3 / 2
     assert {one["error_kind"] for one in done.projects.values()} == {"server"}
     spared = [one for one in done.projects.values() if one["attempts"] == 0]
     assert len(spared) > 20
@@ -271,6 +271,18 @@ def test_an_api_that_is_down_is_not_hammered(fresh: Cli) -> None:
     assert fresh.database.one("SELECT count(*) FROM sync_runs WHERE outcome = 'failed'") == len(names)
     fresh.simulator.faults.clear()
     assert {one["outcome"] for one in fresh.run("sync", "--json").projects.values()} == {"changed"}
+
+
+def test_an_api_that_was_down_for_the_first_only_is_asked_for_all(fresh: Cli) -> None:
+    names = [f"p{number:02}" for number in range(20)]
+    fresh.configure(api={"concurrency": 1}, workspaces=[{"projects": names}])
+    for name in names:
+        fresh.list(batch("b1", 1), project=name)
+    for name in names[:6]:
+        fresh.simulator.faults.add(f"/acme/{name}/batches", Status(500))
+    projects = fresh.run("sync", "--json", code=1).projects
+    assert [name for name in names if projects[name]["outcome"] == "failed"] == names[:6]
+    assert fresh.database.one("SELECT count(*) FROM sync_runs") == len(names)
 
 
 def test_the_database_refuses_one_project(cli: Cli) -> None:

@@ -12,12 +12,11 @@ from collections.abc import Iterator
 import psycopg
 import pytest
 
-from rfsync.database import PATIENCE
 from rfsync.simulator import Stall
-from tests.e2e.conftest import LONG, Cli, batch
+from tests.e2e.conftest import Cli, batch
 
-#: Less than what a sync may wait for a lock: what ends within it has not waited for that.
-SOON = PATIENCE / 1.5
+#: What is promised is 5 s; a machine that is busy with other things needs a little longer to start the clock.
+SOON = 8.0
 
 
 def stop(process: subprocess.Popen[str], number: signal.Signals) -> str:
@@ -110,7 +109,7 @@ def test_a_great_write_is_finished_soon_or_undone(cli: Cli) -> None:
     process = cli.start("sync", "acme/widgets")
     await_writing(cli)
     process.send_signal(signal.SIGTERM)
-    process.communicate(timeout=LONG)
+    process.communicate(timeout=SOON)
     assert process.returncode == 130
     written = cli.database.one("SELECT count(*) FROM batch_changes")
     (outcome,) = cli.database.column("SELECT outcome FROM sync_runs")
@@ -126,3 +125,43 @@ def await_writing(cli: Cli) -> None:
             pass
     else:
         await_rows(cli, "SELECT 1 FROM pg_stat_progress_copy WHERE tuples_processed > 10000", 1)
+
+
+def test_a_second_signal_ends_it_at_once_and_hurts_nothing(cli: Cli) -> None:
+    cli.list(batch("b1", 1))
+    cli.sync()
+    cli.list(batch("b1", 2))
+    release = threading.Event()
+    cli.simulator.faults.add("*", Stall(release))
+    process = cli.start("sync", "acme/widgets", "--log-level", "debug")
+    cli.simulator.await_requests(2)
+    with locked(cli):
+        release.set()
+        await_waiting(cli, process)
+        process.send_signal(signal.SIGINT)
+        process.send_signal(signal.SIGINT)
+        process.communicate(timeout=SOON)
+        assert process.returncode == 130
+    assert cli.sync()["images_delta"] == 1
+    assert cli.database.column("SELECT outcome FROM sync_runs ORDER BY id") == ["changed", "abandoned", "changed"]
+    cli.balance()
+
+
+def test_many_that_wait_for_a_lock_end_together(cli: Cli) -> None:
+    names = [f"p{number}" for number in range(8)]
+    cli.configure(workspaces=[{"projects": names}])
+    for name in names:
+        cli.list(batch("b1", 1), project=name)
+    cli.run("sync")
+    release = threading.Event()
+    cli.simulator.faults.add("*", Stall(release), times=None)
+    process = cli.start("sync")
+    cli.simulator.await_requests(16)
+    with locked(cli):
+        release.set()
+        if not cli.database.is_sqlite:
+            waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+            await_rows(cli, waiting, 8)
+        stop(process, signal.SIGTERM)
+    cli.run("sync")
+    cli.balance()

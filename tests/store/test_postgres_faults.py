@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import socket
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import LiteralString
 
@@ -13,9 +15,14 @@ from conftest import Rig, record
 from faults import inject
 from psycopg import sql
 
+from rfsync.database import PostgresDatabase
+from rfsync.database_url import parse_url
 from rfsync.engine import open_engine
-from rfsync.errors import ErrorKind
-from rfsync.runs import Result
+from rfsync.errors import ErrorKind, TransientDatabaseError
+from rfsync.records import RunRow
+from rfsync.runs import Job, Parts, Result
+from rfsync.secrets import Secret
+from rfsync.sync import sync
 from rfsync.verify import verify
 
 #: Longer than anything here takes, and no test waits for its end.
@@ -163,18 +170,99 @@ def test_a_serialisation_failure(rig: Rig, url: str, isolation: str) -> None:
     assert len(begun) == 2
 
 
-def test_too_few_connections_for_all_at_once(rig: Rig, url: str) -> None:
+@contextmanager
+def poor(url: str) -> Iterator[tuple[str, psycopg.Connection, sql.Identifier]]:
+    """A role of the database with all rights but any number of connections: its URL, an administrator and its name."""
     with psycopg.connect(url, autocommit=True) as admin:
         name = sql.Identifier(admin.info.dbname)
-        admin.execute(sql.SQL("CREATE ROLE {} LOGIN SUPERUSER").format(name))
-        admin.execute(sql.SQL("ALTER ROLE {} NOSUPERUSER CONNECTION LIMIT 1").format(name))
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN CONNECTION LIMIT 1").format(name))
         admin.execute(sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA public TO {}").format(name))
         admin.execute(sql.SQL("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {}").format(name))
-        poor = Rig(url.replace("postgres:@", f"{admin.info.dbname}:@"))
-        poor.restart(patience=0.2)
-        poor.listed = rig.listed
-        assert left_alone(rig, poor.sync())
-        admin.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT 2").format(name))
-        assert applied(rig, poor.sync())
-        poor.close()
+        yield url.replace("postgres:@", f"{admin.info.dbname}:@"), admin, name
         admin.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(name))
+
+
+def test_too_few_connections_for_all_at_once(rig: Rig, url: str) -> None:
+    """One that tells that the process lives, one for transactions: eight runs at once share that."""
+    with poor(url) as (poor_url, admin, name):
+        admin.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT 2").format(name))
+        store = Rig(poor_url)
+        store.listed = [record("a", 1, 1)]
+        parts = Parts(store, store.store, store.removals, lambda: store.now, str)
+        with ThreadPoolExecutor(8) as pool:
+            jobs = [Job("acme", f"p{number}", Secret("key")) for number in range(8)]
+            results = list(pool.map(lambda job: sync(parts, job), jobs))
+        assert [(result.outcome, result.error) for result in results] == [("changed", None)] * 8
+        store.close()
+    assert verify(open_engine(rig.url, read_only=True)).ok
+
+
+def test_no_connection_to_be_had_is_told(rig: Rig, url: str) -> None:
+    told = pytest.raises(TransientDatabaseError, match="too many connections")
+    with poor(url) as (poor_url, _, _), psycopg.connect(poor_url), told:
+        Rig(poor_url)
+
+
+def test_a_session_may_be_idle_for_as_long_as_the_api_takes(rig: Rig, url: str) -> None:
+    configure(rig, idle_session_timeout="50ms", idle_in_transaction_session_timeout="10s")
+    other = Rig(url)
+
+    def meanwhile() -> None:
+        with psycopg.connect(url, autocommit=True) as waiting:
+            waiting.execute("SET idle_session_timeout = 0")
+            waiting.execute("SELECT pg_sleep(0.3)")
+        assert other.store.abandon_dead_runs(other.now) == 0  # it lives
+
+    rig.meanwhile = meanwhile
+    assert applied(rig, rig.sync())
+    other.close()
+
+
+def test_the_locks_of_living_runs_are_taken_again_with_a_new_connection(rig: Rig, url: str) -> None:
+    other = Rig(url)
+    living = rig.store.begin_run("acme", "widgets", None, "cli", rig.now)
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    rig.store.begin_run("acme", "gears", None, "cli", rig.now)  # which notices
+    other.restart()
+    assert other.store.abandon_dead_runs(rig.now) == 0
+    assert rig.rows(f"SELECT outcome FROM sync_runs WHERE id = {living.id}") == [("running",)]
+    other.close()
+
+
+def test_what_the_url_and_the_role_leave_open_is_set(rig: Rig, url: str) -> None:
+    shown = {name: rig.rows(f"SHOW {name}")[0][0] for name in ("lock_timeout", "timezone", "application_name")}
+    assert shown == {"lock_timeout": "30s", "timezone": "UTC", "application_name": "rfsync"}
+    configure(rig, lock_timeout="7s")
+    assert rig.rows("SHOW lock_timeout") == [("7s",)]
+    named = Rig(f"{url}&application_name=mine")
+    assert named.rows("SHOW application_name") == [("mine",)]
+    named.close()
+
+
+def test_a_run_whose_end_is_being_committed_is_not_made_a_failure(rig: Rig, url: str) -> None:
+    """The word of a commit is lost, and the server has not made it yet when the failure is about to be recorded."""
+    run = rig.store.begin_run("acme", "widgets", None, "cli", rig.now)
+    assert run.id is not None
+    recorded: list[RunRow | None] = []
+    with psycopg.connect(url) as server:
+        server.execute("UPDATE sync_runs SET outcome = 'changed', finished_at = now() WHERE id = %s", (run.id,))
+        failed = RunRow("failed", error_kind="database", error="connection lost")
+        thread = threading.Thread(target=lambda: recorded.append(rig.store.fail_run(run, failed, rig.now)))
+        thread.start()
+        await_waiting(url)
+        server.commit()
+        thread.join(LONG)
+    assert [row and row.outcome for row in recorded] == ["changed"]
+    assert rig.rows(f"SELECT outcome, error FROM sync_runs WHERE id = {run.id}") == [("changed", None)]
+
+
+def test_a_server_that_does_not_answer_is_a_reason_to_try_again() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        url = parse_url(f"postgresql://nobody@127.0.0.1:{port}/x?connect_timeout=2")
+        with pytest.raises(TransientDatabaseError, match="timeout"), PostgresDatabase(url).begin("asking"):
+            """Not reached."""

@@ -12,8 +12,9 @@ import pytest
 from conftest import Rig, record
 
 from rfsync import schema
+from rfsync.database import SqliteDatabase
 from rfsync.engine import open_engine
-from rfsync.errors import ErrorKind
+from rfsync.errors import DatabaseError, ErrorKind, TransientDatabaseError
 from rfsync.runs import Result
 from rfsync.verify import verify
 
@@ -63,8 +64,65 @@ def test_a_writer_that_ends_in_time_is_waited_for(rig: Rig) -> None:
     with writing(rig) as other:
         thread = threading.Thread(target=lambda: results.append(rig.sync()))
         thread.start()
-        thread.join(1.2)  # SQLite's own wait has come to its end by then, and was begun again
+        thread.join(0.5)  # SQLite's own wait has come to its end by then, and was begun again
         assert thread.is_alive()
         other.execute("COMMIT")
         thread.join(60)
     assert results[0].tally.images_delta == 1
+
+
+def test_those_who_queue_behind_one_that_waited_in_vain_have_waited_long_enough(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.restart(patience=0.5)
+    waits: list[float] = []
+    wait = SqliteDatabase._wait_and_begin
+    all_there = threading.Barrier(8)
+
+    def noted(database: SqliteDatabase, patience: float) -> None:
+        waits.append(patience)
+        wait(database, patience)
+
+    def ask() -> None:
+        all_there.wait()
+        with pytest.raises(TransientDatabaseError):
+            rig.store.abandon_dead_runs(rig.now)
+
+    monkeypatch.setattr(SqliteDatabase, "_wait_and_begin", noted)
+    with writing(rig):
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert waits.count(0.5) == 1
+    assert set(waits) == {0.5, 0.0}
+
+
+def test_what_is_committed_is_synced_to_the_disk(rig: Rig) -> None:
+    assert rig.rows("PRAGMA synchronous") == [(2,)]  # FULL
+    assert rig.rows("PRAGMA journal_mode") == [("wal",)]
+    assert rig.rows("PRAGMA foreign_keys") == [(1,)]
+
+
+def test_a_statement_that_takes_long_is_interrupted(rig: Rig) -> None:
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+    began = threading.Event()
+    errors: list[Exception] = []
+
+    def count_for_ever() -> None:
+        try:
+            with rig.database.begin("counting") as connection:
+                began.set()
+                connection.execute(numbers)
+        except DatabaseError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=count_for_ever)
+    thread.start()
+    assert began.wait(60)
+    while thread.is_alive():
+        rig.database.interrupt()
+        thread.join(0.01)
+    assert "interrupted" in str(errors[0])
+    assert rig.sync().ok

@@ -49,7 +49,13 @@ def test_another_database_is_refused_by_table_and_key_without_its_password(url: 
 
 
 def test_a_password_with_a_slash_is_refused_before_it_is_taken_for_the_name_of_a_database() -> None:
-    for url in ("postgresql://user:12/hunter22@host/name", "postgresql://user:/hunter22@host/name?sslmode=require"):
+    for rest in (
+        "12/hunter22@host/name",
+        "/hunter22@host/name?sslmode=require",
+        "/a?hunter22@host",
+        "12/a?hunter22@h/b",
+    ):
+        url = f"postgresql://user:{rest}"
         with pytest.raises(ConfigError, match=r"^\[database\] url.*%2F") as caught:
             parse_url(url)
         assert "hunter22" not in str(caught.value)
