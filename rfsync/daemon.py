@@ -13,6 +13,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final
 
 from apscheduler.executors.pool import BasePoolExecutor
+from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 
 from rfsync.answers import explained
@@ -72,9 +73,9 @@ class Project:
 
     job: Job
     schedule: Schedule
-    #: When the next poll is due, by the monotonic clock as all that follow: the time of day may be set meanwhile.
-    due_at: float
-    #: When it starts: up to the jitter later, or when a thread is free.
+    #: When the next poll is due, by the time of day as it was then.
+    due: datetime
+    #: When it starts, by the monotonic clock as all that follow: up to the jitter later, or when a thread is free.
     starts_at: float
     #: From then on it is stale.
     stale_at: float
@@ -82,6 +83,10 @@ class Project:
     succeeded_at: float | None = None
     succeeded: datetime | None = None
     running: bool = False
+    #: When its last poll began.
+    began_at: float = 0.0
+    #: Whether a poll is waited for that the daemon before has begun.
+    awaited: bool = False
     #: Consecutive ones.
     failures: int = 0
     last: Result | None = None
@@ -94,6 +99,19 @@ class _Pool(BasePoolExecutor):  # type: ignore[misc]  # APScheduler 3 has no typ
 
     def __init__(self, pool: ThreadPoolExecutor) -> None:
         super().__init__(pool)
+
+
+class _Scheduler(BackgroundScheduler):  # type: ignore[misc]  # as above
+    """APScheduler's own, but for what happens when it is shut down while it starts what is due."""
+
+    def _process_jobs(self) -> float | None:
+        try:
+            seconds: float | None = super()._process_jobs()
+        except JobLookupError:
+            if self.running:
+                raise
+            return None  # the job that it was about to remove went with all the others
+        return seconds
 
 
 class Daemon:
@@ -113,15 +131,18 @@ class Daemon:
         self._previous = previous
         self._changed = threading.Condition(threading.RLock())
         self._projects: dict[str, Project] = {}
+        #: Projects that are gone while they are still polled.
+        self._left: dict[str, Project] = {}
         self._at_work = 0
         self._stopping = False
         self._successor: Daemon | None = None
+        self._prunes_at = 0.0
         #: Workspaces that could not be listed yet: the kind of the failure, and why.
         self._unlisted: dict[str, tuple[str, str]] = {}
         self._discovered = not any(want.discover for want in plan.wanted)
         self._offset = self._time_since_monotonic()
         self._pool = ThreadPoolExecutor(plan.concurrency, thread_name_prefix="rfsync")
-        self._scheduler: Any = BackgroundScheduler(
+        self._scheduler: Any = _Scheduler(
             executors={"default": _Pool(self._pool)},
             # A late poll is late, never dropped. Two instances: a poll puts the next one on the schedule before
             # APScheduler has noticed that it is over.
@@ -132,7 +153,9 @@ class Daemon:
     # What others may ask and do
 
     def start(self) -> None:
-        """Starts all polls, the first ones at once."""
+        """Starts all polls, the first ones at once; the daemon before starts no more."""
+        if self._previous is not None:
+            self._previous._make_way(self)  # noqa: SLF001 another of its own kind
         self._scheduler.start()
         for want in self._plan.wanted:
             self._join(Job(want.workspace.id, project, want.key) for project in want.projects)
@@ -154,11 +177,13 @@ class Daemon:
                 if self._scheduler.get_job(key) is None:
                     continue  # at work, or about to be
                 if not isinstance(project.schedule, Interval) and project.starts_at > monotonic:
-                    self._due_in(project, project.schedule.after(now) - now)
+                    # A time of the schedule that the clock was set past is made up for.
+                    self._due(project, now if project.due <= now else project.schedule.after(now))
                 self._put(key, project)
-            for name, function in ((_DISCOVER, self._discover), (_PRUNE, self._prune)):
-                if self._scheduler.get_job(name) is not None:
-                    self._at(name, function, 0.0)
+            if self._scheduler.get_job(_DISCOVER) is not None:
+                self._at(_DISCOVER, self._discover, 0.0)
+            if self._scheduler.get_job(_PRUNE) is not None:
+                self._at(_PRUNE, self._prune, self._prunes_at - monotonic)
 
     @property
     def alive(self) -> bool:
@@ -210,18 +235,21 @@ class Daemon:
 
     def retire(self, successor: Daemon) -> None:
         """Starts no more polls, and returns when those at work have ended."""
+        self._make_way(successor)
+        self._pool.shutdown()
+        successor._previous = None  # noqa: SLF001 it has heard all that there was to hear
+
+    def _make_way(self, successor: Daemon) -> None:
         with self._changed:
             self._successor = successor
         self._end_schedule()
-        self._pool.shutdown()
 
     def _end_schedule(self) -> None:
         with self._changed:
             self._stopping = True
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
-        # What waits for a thread is not begun.
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(wait=False)  # what waits for a thread finds that it is too late
 
     # Polls
 
@@ -231,11 +259,16 @@ class Daemon:
         with self._changed:
             for job in jobs:
                 key = str(job)
-                if key in self._projects or self._stopping:
+                known = self._projects.get(key) or self._left.pop(key, None)
+                if known is not None:
+                    known.job = job  # it may have another name by now
+                    self._projects[key] = known
+                    continue
+                if self._stopping:
                     continue
                 schedule, monotonic = plan.schedule(job.workspace), plan.monotonic()
                 stale_at = monotonic + self._until_stale(schedule, now)
-                project = self._projects[key] = Project(job, schedule, monotonic, monotonic, stale_at)
+                project = self._projects[key] = Project(job, schedule, now, monotonic, stale_at)
                 if self._previous is None or not self._previous.hand_over(key, project):
                     self._put(key, project)
 
@@ -245,23 +278,27 @@ class Daemon:
             old = self._projects.get(key)
             if old is None:
                 return False
-            if old.schedule == project.schedule:
-                project.due_at, project.starts_at, project.stale_at = old.due_at, old.starts_at, old.stale_at
-            project.succeeded_at, project.succeeded = old.succeeded_at, old.succeeded
-            project.failures, project.last, project.shouted_at = old.failures, old.last, old.shouted_at
-            return old.running
+            _remember(old, project)
+            project.awaited = old.running or old.awaited
+            return project.awaited
 
-    def take_over(self, key: str) -> None:
-        """The poll of a project that the daemon before had begun has ended."""
+    def take_over(self, key: str, old: Project) -> None:
+        """The poll of a project that the daemon before had begun has ended, like this."""
         with self._changed:
-            project = self._projects.get(key)
-            if project is not None and not self._stopping and self._scheduler.get_job(key) is None:
-                self._put(key, project)
+            project, successor = self._projects.get(key), self._successor
+            if project is not None:
+                project.awaited = False
+                _remember(old, project)
+                if not self._stopping:
+                    self._put(key, project)
+        if successor is not None:
+            successor.take_over(key, old)
 
-    def _due_in(self, project: Project, wait: timedelta) -> None:
-        jitter = random.random() * self._plan.jitter.total_seconds()  # noqa: S311 no secret
-        project.due_at = self._plan.monotonic() + max(wait.total_seconds(), 0.0)
-        project.starts_at = project.due_at + jitter
+    def _due(self, project: Project, moment: datetime) -> None:
+        """Has a project's next poll be due at a moment; one that is past is now."""
+        now, jitter = self._plan.parts.clock(), random.random() * self._plan.jitter.total_seconds()  # noqa: S311
+        project.due = max(moment, now)
+        project.starts_at = self._plan.monotonic() + (project.due - now).total_seconds() + jitter
 
     def _put(self, key: str, project: Project) -> None:
         self._at(key, self._poll, project.starts_at - self._plan.monotonic(), key, project)
@@ -277,9 +314,10 @@ class Daemon:
 
     def _poll(self, key: str, project: Project) -> None:
         with self._changed:
-            if project.running or self._stopping:
+            if project.running or self._stopping or self._projects.get(key) is not project:
                 return
             project.running = True
+            project.began_at = self._plan.monotonic()
             self._at_work += 1
         result: Result | None = None
         try:
@@ -294,11 +332,12 @@ class Daemon:
                 self._at_work -= 1
                 self._note(project, result)
                 self._changed.notify_all()
+                self._left.pop(key, None)
                 if self._projects.get(key) is project and not self._stopping:
                     self._put(key, project)
                 successor = self._successor
             if successor is not None:
-                successor.take_over(key)
+                successor.take_over(key, project)
 
     def _note(self, project: Project, result: Result | None) -> None:
         """What a run's end means for the next one."""
@@ -313,12 +352,14 @@ class Daemon:
             project.failures += 1
         stretch = min(2 ** max(project.failures - 1, 0), _STRETCH)
         if stretch > 1:
-            due = project.schedule.after(now + (stretch - 1) * gap(project.schedule, now))
-        else:
-            # When this poll was due, by the clock as it is now; if the next one is due already, it is made up for.
-            was_due = now - timedelta(seconds=monotonic - project.due_at)
-            due = project.schedule.after(was_due)
-        self._due_in(project, due - now)
+            self._due(project, project.schedule.after(now + (stretch - 1) * gap(project.schedule, now)))
+            return
+        # From when this poll was due. Where the clock was set back meanwhile, that is nonsense; where it has only lost
+        # a little, it is not, and to go by the clock would be to poll once more for the same time of the schedule.
+        due = project.schedule.after(project.due if project.due <= now + _SET else now)
+        began = now - timedelta(seconds=monotonic - project.began_at)
+        # What had become due before this poll began was made up for by it; what did since, is by the next one, at once.
+        self._due(project, due if due > began else project.schedule.after(began))
 
     def _until_stale(self, schedule: Schedule, now: datetime) -> float:
         moment = now
@@ -350,16 +391,23 @@ class Daemon:
     # Discovery
 
     def _discover(self) -> None:
+        failed = True
         with self._at_work_on():
+            if self._stopping:
+                return
             try:
-                failed = [want for want in self._plan.wanted if want.discover and not self._discover_one(want)]
+                failed = any([not self._discover_one(want) for want in self._plan.wanted if want.discover])  # noqa: C419 all of them
             except Cancelled:
                 return  # the daemon stops
+            except Exception:
+                log.exception("this is a bug in rfsync, please report it")
         self._discovered = True
         self._at(_DISCOVER, self._discover, (_DISCOVERY_AGAIN if failed else _DISCOVERY).total_seconds())
 
     def _prune(self) -> None:
         with self._at_work_on():
+            if self._stopping:
+                return
             try:
                 deleted = self._plan.parts.store.prune(self._plan.parts.clock() - self._plan.keep_unchanged)
                 if deleted:
@@ -368,6 +416,9 @@ class Daemon:
                 return  # the daemon stops
             except DatabaseError as error:
                 log.warning("old runs could not be deleted, which is tried again tomorrow: %s", error)
+            except Exception:
+                log.exception("this is a bug in rfsync, please report it")
+        self._prunes_at = self._plan.monotonic() + _PRUNING.total_seconds()
         self._at(_PRUNE, self._prune, _PRUNING.total_seconds())
 
     def _discover_one(self, want: Wanted) -> bool:
@@ -413,7 +464,9 @@ class Daemon:
 
     def _leave(self, key: str) -> None:
         log.warning("%s is no longer in its workspace: it is not polled any more, and its history is kept", key)
-        del self._projects[key]
+        project = self._projects.pop(key)
+        if project.running:
+            self._left[key] = project
         if self._scheduler.get_job(key) is not None:
             self._scheduler.remove_job(key)
 
@@ -421,3 +474,11 @@ class Daemon:
         """The time of day less the monotonic clock: stays the same until the former is set."""
         now = self._plan.parts.clock() - datetime(1970, 1, 1, tzinfo=UTC)
         return now - timedelta(seconds=self._plan.monotonic())
+
+
+def _remember(old: Project, new: Project) -> None:
+    """Has the next daemon's project go on from what is known of it."""
+    if old.schedule == new.schedule and old.job.key == new.job.key:
+        new.due, new.starts_at, new.stale_at = old.due, old.starts_at, old.stale_at
+    new.succeeded_at, new.succeeded, new.began_at = old.succeeded_at, old.succeeded, old.began_at
+    new.failures, new.last, new.shouted_at = old.failures, old.last, old.shouted_at

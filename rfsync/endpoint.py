@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import logging
 import socket
+import socketserver
 import sys
 import threading
 from collections.abc import Callable
@@ -19,7 +20,7 @@ from rfsync.health import Health
 
 log = logging.getLogger("rfsync.daemon")
 
-#: For how long one request may be sent and answered, in seconds.
+#: For how long a client may keep silent, or not take its answer, in seconds.
 _TIMEOUT: Final = 30.0
 
 
@@ -68,11 +69,18 @@ class Endpoint:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
+    # Many may knock at once, and whoever finds the queue full tries again only after a second.
+    request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
         if ":" in address[0]:
             self.address_family = socket.AF_INET6
         super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        """Without the standard library's question to DNS of what the address is called, which nobody asks here."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """A client that goes away is no news; anything else is a bug."""

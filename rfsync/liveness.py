@@ -131,9 +131,16 @@ class AdvisoryLiveness:
         self._database = database
         self._held: set[int] = set()
         self._guard = threading.Lock()
-        with translated("connecting"):
-            # Before transactions take all the connections that there may be.
-            self._driver: Any = database.connect()
+        self._driver: Any = None
+
+    def connect(self) -> None:
+        """To be called at first, before transactions take all the connections that there may be.
+
+        Raises:
+            DatabaseError: the server is not to be had.
+        """
+        with self._guard, translated("connecting"):
+            self._driver = self._database.connect()
 
     def hold(self, run_id: int) -> None:
         """Declares a run of this process alive."""
@@ -160,7 +167,7 @@ class AdvisoryLiveness:
 
     def _call(self, function: str, run_id: int) -> object:
         with translated("marking a run as alive"):
-            if self._driver.closed:
+            if self._driver is None or self._driver.closed:
                 self._driver = self._database.connect()
                 for held in self._held:
                     # Not waiting for a lock that the server still holds for the lost connection.
@@ -175,4 +182,6 @@ class AdvisoryLiveness:
     def close(self) -> None:
         """Closes the connection, which drops its locks."""
         with self._guard:
-            self._driver.close()
+            if self._driver is not None:
+                self._driver.close()
+                self._driver = None

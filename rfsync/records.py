@@ -72,11 +72,11 @@ class RunEnded(RfsyncError):
         self.row = row
 
 
-# The clock that all who write to the database share: the server's, or for SQLite, whose file is on this machine, the
-# monotonic clock that all its processes have in common. The time of day of this machine is no such clock.
+# The clock that all who write to the database share is the server's. For SQLite, whose file is on this machine, it is
+# the monotonic clock that all its processes have in common (NULL). The time of day of this machine is no such clock.
 _CLOCK: Final = {
     "postgresql": "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)",
-    "sqlite": ":monotonic_us",
+    "sqlite": "NULL",
 }
 _KNOWN: Final = """SELECT {clock}, p.id, p.name, p.written_at, p.etag, p.fingerprint FROM (SELECT 1) one
 LEFT JOIN projects p ON p.workspace = :workspace AND p.project = :project"""
@@ -123,12 +123,14 @@ class Known:
 
 def read_known(connection: Connection, workspace: str, project: str) -> Known:
     """What is known of a project, and how far the shared clock is ahead."""
-    now = time.monotonic_ns() // 1000
-    values = {"workspace": workspace, "project": project, "monotonic_us": now}
+    values = {"workspace": workspace, "project": project}
     ((clock, id_, name, seen, etag, fingerprint),) = connection.execute(
         _KNOWN.format(clock=_CLOCK[connection.dialect]), values
     )
-    return Known(id_, name, instant(seen), etag, fingerprint, clock - now)
+    # Read after the server's, so that a request never counts as later than it was: a run that begins when another's
+    # request is on its way is the newer one, however long it took this process to get the answer.
+    ahead_us = 0 if clock is None else clock - time.monotonic_ns() // 1000
+    return Known(id_, name, instant(seen), etag, fingerprint, ahead_us)
 
 
 def read_state(connection: Connection, project_id: int, *, lock: bool) -> ProjectState:

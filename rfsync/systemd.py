@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import time
 from collections.abc import MutableMapping
 
+log = logging.getLogger("rfsync.daemon")
+
 
 class ServiceManager:
-    """Whoever listens at ``$NOTIFY_SOCKET``; nobody, where that is not set.
+    """Whoever listens at ``$NOTIFY_SOCKET``; nobody, where that is not set. That nobody hears does not stop the work.
 
     Args:
         env: the environment; what is meant for this process alone is taken out of it, as sd_notify(3) advises.
@@ -20,7 +23,10 @@ class ServiceManager:
         microseconds = env.pop("WATCHDOG_USEC", "")
         for_us = env.pop("WATCHDOG_PID", str(os.getpid())) == str(os.getpid())
         #: How often it wants to hear ``alive``, at least, in seconds; None: never.
-        self.watchdog = int(microseconds) / 2e6 if for_us and microseconds.isdigit() and self._address else None
+        self.watchdog: float | None = None
+        if for_us and self._address and microseconds.isdecimal():
+            self.watchdog = int(microseconds) / 2e6 or None
+        self._heard = True
 
     def ready(self) -> None:
         """The daemon is at work; also after ``reloading``."""
@@ -47,6 +53,13 @@ class ServiceManager:
             return
         # An address that begins with @ is in Linux's abstract namespace.
         address = "\0" + self._address[1:] if self._address.startswith("@") else self._address
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
-            manager.connect(address)
-            manager.sendall(message.encode())
+        try:
+            with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as manager:
+                manager.connect(address)
+                manager.sendall(message.encode())
+        except OSError as error:
+            if self._heard:
+                log.warning("the service manager at NOTIFY_SOCKET=%s can't be told: %s", self._address, error)
+            self._heard = False
+        else:
+            self._heard = True

@@ -33,6 +33,8 @@ log = logging.getLogger("rfsync.daemon")
 
 #: How often the clock is looked at, in seconds.
 _TICK = 1.0
+#: When a daemon that is asked to stop ends at the latest, in seconds.
+_AT_THE_LATEST = 9.0
 
 
 @make_command(
@@ -57,16 +59,21 @@ def command(options: Options) -> int:
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
     manager = ServiceManager(os.environ)
     running = _Running(options, PrometheusMetrics(), manager)
-    running.start(config)
     for number, what in ((signal.SIGTERM, "stop"), (signal.SIGINT, "stop"), (signal.SIGHUP, "reload")):
         signal.signal(number, lambda *_, what=what: asked.put(what))
+    running.start(config)
     manager.ready()
     try:
         while _next(asked, running, manager) != "stop":
             running.reload()
     finally:
         manager.stopping()
+        # If the database hangs, the process ends all the same: what was not committed is undone, as for one killed.
+        hurry = threading.Timer(_AT_THE_LATEST, os._exit, (0,))
+        hurry.daemon = True
+        hurry.start()
         running.stop()
+        hurry.cancel()
     return 0
 
 

@@ -132,7 +132,9 @@ class Options:
             return Store(schema.ensure_sqlite(url.path), FileLiveness(url.path))
         server = PostgresDatabase(url)
         schema.require(server)
-        return Store(server, AdvisoryLiveness(server))
+        liveness = AdvisoryLiveness(server)
+        liveness.connect()
+        return Store(server, liveness)
 
     def _dry_database(self, url: DatabaseUrl) -> Database:
         """What a sync would begin with; where it would make the schema, an empty database in memory."""

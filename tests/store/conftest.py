@@ -116,7 +116,9 @@ def liveness(database: Database, url: str) -> Liveness:
     if path is not None:
         return FileLiveness(path)
     assert isinstance(database, PostgresDatabase)
-    return AdvisoryLiveness(database)
+    made = AdvisoryLiveness(database)
+    made.connect()
+    return made
 
 
 @pytest.fixture

