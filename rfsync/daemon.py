@@ -237,7 +237,7 @@ class Daemon:
         """Starts no more polls, and returns when those at work have ended."""
         self._make_way(successor)
         self._pool.shutdown()
-        successor._previous = None  # noqa: SLF001 it has heard all that there was to hear
+        successor._previous = None
 
     def _make_way(self, successor: Daemon) -> None:
         with self._changed:
