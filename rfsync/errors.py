@@ -9,7 +9,8 @@
     │   └── SchemaError        reachable, but not at this version's schema
     ├── FetchError             one request of one run came to nothing; has a ``kind``  exit 1
     │   └── BadResponse        an answer came, and it can't be believed
-    └── Cancelled              the process was asked to stop in the middle of a run
+    ├── Cancelled              the process was asked to stop in the middle of a run
+    └── records.RunEnded       a run had ended before; never leaves ``sync``
 
 Whatever else escapes is a bug, and is shown with its traceback.
 """
