@@ -165,6 +165,8 @@ class Daemon:
 
     def tick(self) -> None:
         """To be called about once a second: notices that the clock was set, by which nothing or everything is due."""
+        if self._discovered and self._previous is not None and self._previous.is_over:
+            self._previous = None  # it has said all that it had to say
         offset = self._time_since_monotonic()
         jump = offset - self._offset
         self._offset = offset
@@ -192,6 +194,11 @@ class Daemon:
             return False
         latest = self._plan.parts.clock() - _OVERDUE
         return all(job.next_run_time > latest for job in self._scheduler.get_jobs())
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no poll is going on, and none will be started."""
+        return self._stopping and not self._at_work
 
     @property
     def ready(self) -> bool:
@@ -237,7 +244,6 @@ class Daemon:
         """Starts no more polls, and returns when those at work have ended."""
         self._make_way(successor)
         self._pool.shutdown()
-        successor._previous = None
 
     def _make_way(self, successor: Daemon) -> None:
         with self._changed:
