@@ -155,7 +155,7 @@ class Daemon:
     def start(self) -> None:
         """Starts all polls, the first ones at once; the daemon before starts no more."""
         if self._previous is not None:
-            self._previous._make_way(self)  # noqa: SLF001 another of its own kind
+            self._previous.make_way(self)
         self._scheduler.start()
         for want in self._plan.wanted:
             self._join(Job(want.workspace.id, project, want.key) for project in want.projects)
@@ -242,10 +242,11 @@ class Daemon:
 
     def retire(self, successor: Daemon) -> None:
         """Starts no more polls, and returns when those at work have ended."""
-        self._make_way(successor)
+        self.make_way(successor)
         self._pool.shutdown()
 
-    def _make_way(self, successor: Daemon) -> None:
+    def make_way(self, successor: Daemon) -> None:
+        """Starts no more polls, and tells the next daemon how those at work end."""
         with self._changed:
             self._successor = successor
         self._end_schedule()

@@ -10,7 +10,7 @@ from pathlib import Path
 from rfsync.answers import explained, parse
 from rfsync.config import DEFAULT_KEY_ENV, Config, WorkspaceConfig
 from rfsync.errors import ConfigError, ErrorKind, FetchError, RfsyncError, SchemaError
-from rfsync.keys import FoundKey, find_key, readable_by_others
+from rfsync.keys import FoundKey, exposed_file, find_key
 from rfsync.runs import Fetcher, Job
 from rfsync.targets import discover
 
@@ -128,8 +128,8 @@ def _workspace(
 
 
 def _key(workspace: WorkspaceConfig, key: FoundKey) -> Check:
-    path = Path(key.source)
-    if workspace.api_key_file and readable_by_others(path):
+    path = exposed_file(workspace, key)
+    if path is not None:
         return Check("key", workspace.id, True, f"from {key.source}, which every user can read", f"chmod o-r {path}")
     return Check("key", workspace.id, True, f"from {key.source}")
 

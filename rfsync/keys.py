@@ -90,6 +90,12 @@ def _official_key(path: Path, workspace: str) -> str | None:
     return None
 
 
+def exposed_file(workspace: WorkspaceConfig, found: FoundKey) -> Path | None:
+    """The file that the workspace's table names and the key is from, if every user can read it."""
+    path = Path(found.source)
+    return path if workspace.api_key_file and readable_by_others(path) else None
+
+
 def readable_by_others(path: Path) -> bool:
     """Whether the file's mode lets anybody but its owner and group read it."""
     try:

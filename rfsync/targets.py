@@ -5,12 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 from rfsync.answers import explained, parse_projects
 from rfsync.config import Config, WorkspaceConfig
 from rfsync.errors import ConfigError, FetchError
-from rfsync.keys import find_key, readable_by_others
+from rfsync.keys import exposed_file, find_key
 from rfsync.runs import Fetcher, Job, Result, read
 from rfsync.secrets import Secret
 from rfsync.values import Target
@@ -64,8 +63,8 @@ def wanted(config: Config, targets: Sequence[Target], env: Mapping[str, str]) ->
 
 def _key(workspace: WorkspaceConfig, env: Mapping[str, str]) -> Secret:
     found = find_key(workspace, env)
-    path = Path(found.source)
-    if workspace.api_key_file and readable_by_others(path):
+    path = exposed_file(workspace, found)
+    if path is not None:
         log.warning("%s: every user can read its key in %s: chmod o-r %s", workspace.id, path, path)
     return found.key
 

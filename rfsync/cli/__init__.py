@@ -100,13 +100,13 @@ def main(arguments: list[str] | None = None) -> int:
         _say(options, "stopped")
         return 130
     except ConfigError as error:
-        _say(options, printable(f"error: {error}"))
+        _say(options, printable(options.redact(f"error: {error}")))
         return 2
     except DatabaseError as error:
-        _say(options, printable(f"error: {error}"))
+        _say(options, printable(options.redact(f"error: {error}")))
         return 3
     except RfsyncError as error:
-        _say(options, printable(f"error: {error}"))
+        _say(options, printable(options.redact(f"error: {error}")))
         return 1
     except Exception as error:
         _say(options, _bug(error))
