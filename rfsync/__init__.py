@@ -1,3 +1,90 @@
-"""rfsync: keeps the history of Roboflow's annotation batches that the API itself forgets."""
+"""rfsync: keeps the history of Roboflow's annotation batches that the API itself forgets.
+
+The questions of ``rfsync.history`` can be asked from here::
+
+    import rfsync
+
+    engine = rfsync.connect("sqlite:///rfsync.db")
+    for day in rfsync.totals(engine, "acme/widgets", by="day"):
+        print(day.period, day.images, day.images_gained, day.images_lost)
+    frame = rfsync.to_pandas(rfsync.changes(engine, "acme"))
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
+
+if TYPE_CHECKING:
+    from rfsync.errors import ConfigError, DatabaseError, RfsyncError
+    from rfsync.frames import to_arrow, to_pandas
+    from rfsync.history import (
+        BacklogRow,
+        BatchRow,
+        ChangeRow,
+        FirstJobRow,
+        FlowRow,
+        FreshnessRow,
+        MoverRow,
+        ProjectStatus,
+        ThroughputRow,
+        TotalRow,
+        WaitingRow,
+        backlog,
+        batches,
+        changes,
+        first_jobs,
+        first_observed,
+        flow,
+        freshness,
+        movers,
+        status,
+        throughput,
+        totals,
+        waiting,
+    )
+    from rfsync.reading import connect
+
+__all__ = [
+    "BacklogRow",
+    "BatchRow",
+    "ChangeRow",
+    "ConfigError",
+    "DatabaseError",
+    "FirstJobRow",
+    "FlowRow",
+    "FreshnessRow",
+    "MoverRow",
+    "ProjectStatus",
+    "RfsyncError",
+    "ThroughputRow",
+    "TotalRow",
+    "WaitingRow",
+    "__version__",
+    "backlog",
+    "batches",
+    "changes",
+    "connect",
+    "first_jobs",
+    "first_observed",
+    "flow",
+    "freshness",
+    "movers",
+    "status",
+    "throughput",
+    "to_arrow",
+    "to_pandas",
+    "totals",
+    "waiting",
+]
+
+_ELSEWHERE = {"connect": "reading", "to_arrow": "frames", "to_pandas": "frames"} | dict.fromkeys(
+    ("ConfigError", "DatabaseError", "RfsyncError"), "errors"
+)
+
+
+def __getattr__(name: str) -> Any:
+    """Imported when first used: the command line starts without what a single command needs."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(import_module(f"{__name__}.{_ELSEWHERE.get(name, 'history')}"), name)

@@ -195,6 +195,14 @@ Index(
     postgresql_where=sync_runs.c.outcome == "running",
     sqlite_where=sync_runs.c.outcome == "running",
 )
+# Whether anybody looked at a project in some period is asked of these; what changed something is in the ledger.
+Index(
+    "ix_sync_runs_unchanged",
+    sync_runs.c.project_id,
+    sync_runs.c.started_at,
+    postgresql_where=sync_runs.c.outcome == "unchanged",
+    sqlite_where=sync_runs.c.outcome == "unchanged",
+)
 
 batch_changes = Table(
     "batch_changes",
@@ -237,26 +245,56 @@ Index("ix_batch_changes_project_id_observed_at", batch_changes.c.project_id, bat
 # changed something, which are kept, and does without one of the ledger's indexes.
 Index("ix_batch_changes_run_id", batch_changes.c.run_id).ddl_if(dialect="sqlite")
 
-_FLOWS = ("changes", "batches_added", "batches_removed", "images_gained", "images_lost", "jobs_gained", "jobs_lost")
+#: Column -> what it is, of a roll-up.
+FLOWS = {
+    "changes": "Ledger rows of the {unit}.",
+    "batches_added": "Batches new or back again.",
+    "batches_removed": "Batches gone.",
+    "images_gained": "Sum of the positive image deltas.",
+    "images_lost": "Sum of the negative image deltas, as a positive number.",
+    "jobs_gained": "Sum of the positive job deltas.",
+    "jobs_lost": "Sum of the negative job deltas, as a positive number.",
+}
+
+
+def _flows(unit: str) -> list[Column[int]]:
+    comments = {name: comment.format(unit=unit) for name, comment in FLOWS.items()}
+    return [Column(name, BigInteger, nullable=False, comment=comment) for name, comment in comments.items()]
+
 
 project_daily = Table(
     "project_daily",
     metadata,
     Column("project_id", BigInteger, ForeignKey(projects.c.id), nullable=False, comment="The project."),
     Column("day", Date, nullable=False, comment="Day in UTC."),
-    Column("changes", BigInteger, nullable=False, comment="Ledger rows of the day."),
-    Column("batches_added", BigInteger, nullable=False, comment="Batches new or back again."),
-    Column("batches_removed", BigInteger, nullable=False, comment="Batches gone."),
-    Column("images_gained", BigInteger, nullable=False, comment="Sum of the positive image deltas."),
-    Column(
-        "images_lost", BigInteger, nullable=False, comment="Sum of the negative image deltas, as a positive number."
-    ),
-    Column("jobs_gained", BigInteger, nullable=False, comment="Sum of the positive job deltas."),
-    Column("jobs_lost", BigInteger, nullable=False, comment="Sum of the negative job deltas, as a positive number."),
+    *_flows("day"),
     Column("batches", BigInteger, nullable=False, comment="Batches after the day's last change."),
     Column("images", BigInteger, nullable=False, comment="Images not yet in a job after the day's last change."),
     Column("num_jobs", BigInteger, nullable=False, comment="Annotation jobs after the day's last change."),
     PrimaryKeyConstraint("project_id", "day"),
-    *_counts(*_FLOWS, "batches", "images", "num_jobs", most=None),
+    *_counts(*FLOWS, "batches", "images", "num_jobs", most=None),
     comment="A day of a project on which something changed.",
+)
+
+workspace_daily = Table(
+    "workspace_daily",
+    metadata,
+    Column("workspace", Key, nullable=False, comment="URL id of the workspace."),
+    Column("day", Date, nullable=False, comment="Day in UTC."),
+    *_flows("day"),
+    PrimaryKeyConstraint("workspace", "day"),
+    sqlite_with_rowid=False,
+    comment="Kept by triggers: the sums of project_daily over the projects of a workspace.",
+)
+
+project_observed = Table(
+    "project_observed",
+    metadata,
+    Column("project_id", BigInteger, ForeignKey(projects.c.id), nullable=False, comment="The project."),
+    Column("day", Date, nullable=False, comment="Day in UTC."),
+    Column("am", BigInteger, nullable=False, comment="Bit n: observed in the n-th quarter of an hour from 00:00."),
+    Column("pm", BigInteger, nullable=False, comment="Bit n: observed in the n-th quarter of an hour from 12:00."),
+    PrimaryKeyConstraint("project_id", "day"),
+    sqlite_with_rowid=False,
+    comment="Kept by prune: when deleted runs that changed nothing had looked at a project.",
 )

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 #: The revision in ``migrations/`` that creates what ``models`` and ``views`` describe.
-HEAD: Final = "0002"
+HEAD: Final = "0003"
 
 
 def migrations_path() -> Path:
@@ -187,6 +187,7 @@ def sqlite_script() -> str:
     from sqlalchemy.schema import CreateIndex, CreateTable
 
     from rfsync.models import metadata
+    from rfsync.triggers import create_trigger_statements
     from rfsync.views import create_view_statements
 
     dialect = sqlite.dialect()
@@ -195,11 +196,15 @@ def sqlite_script() -> str:
         statements.append(str(CreateTable(table).compile(dialect=dialect)))
         indexes = sorted(table.indexes, key=lambda index: str(index.name))
         statements += [str(CreateIndex(index).compile(dialect=dialect)) for index in indexes]
-    statements += create_view_statements()
+    statements += create_view_statements() + create_trigger_statements("sqlite")
     statements.append(
         "CREATE TABLE alembic_version (\n\tversion_num VARCHAR(32) NOT NULL, \n"
         "\tCONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)\n)"
     )
     statements.append(f"INSERT INTO alembic_version (version_num) VALUES ('{HEAD}')")  # noqa: S608
     lines = [line.rstrip() for statement in statements for line in f"{statement.strip()};".splitlines()]
-    return "-- Written from models.py and views.py by `make schema`; change those.\n" + "\n".join(lines) + "\n"
+    return (
+        "-- Written from models.py, views.py and triggers.py by `make schema`; change those.\n"
+        + "\n".join(lines)
+        + "\n"
+    )

@@ -1,4 +1,4 @@
--- Written from models.py and views.py by `make schema`; change those.
+-- Written from models.py, views.py and triggers.py by `make schema`; change those.
 CREATE TABLE projects (
 	id INTEGER NOT NULL,
 	workspace TEXT NOT NULL,
@@ -26,6 +26,19 @@ CREATE TABLE projects (
 	CONSTRAINT ck_projects_missing_streak CHECK (missing_streak >= 0),
 	CONSTRAINT ck_projects_written_at CHECK (observed_at IS NULL OR written_at >= observed_at)
 );
+CREATE TABLE workspace_daily (
+	workspace TEXT NOT NULL,
+	day DATE NOT NULL,
+	changes BIGINT NOT NULL,
+	batches_added BIGINT NOT NULL,
+	batches_removed BIGINT NOT NULL,
+	images_gained BIGINT NOT NULL,
+	images_lost BIGINT NOT NULL,
+	jobs_gained BIGINT NOT NULL,
+	jobs_lost BIGINT NOT NULL,
+	CONSTRAINT pk_workspace_daily PRIMARY KEY (workspace, day)
+)
+ WITHOUT ROWID;
 CREATE TABLE batches (
 	project_id BIGINT NOT NULL,
 	batch_id TEXT NOT NULL,
@@ -84,6 +97,15 @@ CREATE TABLE project_daily (
 	CONSTRAINT ck_project_daily_num_jobs_whole CHECK (typeof(num_jobs) = 'integer'),
 	CONSTRAINT fk_project_daily_project_id_projects FOREIGN KEY(project_id) REFERENCES projects (id)
 );
+CREATE TABLE project_observed (
+	project_id BIGINT NOT NULL,
+	day DATE NOT NULL,
+	am BIGINT NOT NULL,
+	pm BIGINT NOT NULL,
+	CONSTRAINT pk_project_observed PRIMARY KEY (project_id, day),
+	CONSTRAINT fk_project_observed_project_id_projects FOREIGN KEY(project_id) REFERENCES projects (id)
+)
+ WITHOUT ROWID;
 CREATE TABLE sync_runs (
 	id INTEGER NOT NULL,
 	project_id BIGINT NOT NULL,
@@ -124,6 +146,7 @@ CREATE TABLE sync_runs (
 );
 CREATE INDEX ix_sync_runs_project_id_id ON sync_runs (project_id, id);
 CREATE INDEX ix_sync_runs_running ON sync_runs (id) WHERE outcome = 'running';
+CREATE INDEX ix_sync_runs_unchanged ON sync_runs (project_id, started_at) WHERE outcome = 'unchanged';
 CREATE TABLE batch_changes (
 	id INTEGER NOT NULL,
 	run_id BIGINT NOT NULL,
@@ -186,8 +209,11 @@ LEFT JOIN sync_runs success ON success.id = (SELECT max(r.id) FROM sync_runs r
     WHERE r.project_id = p.id AND r.outcome IN ('changed', 'unchanged', 'superseded'))
 LEFT JOIN sync_runs bad ON bad.id = (SELECT max(r.id) FROM sync_runs r
     WHERE r.project_id = p.id AND r.outcome IN ('failed', 'refused', 'abandoned'));
+CREATE TRIGGER workspace_daily_insert AFTER INSERT ON project_daily BEGIN INSERT INTO workspace_daily (workspace, day, changes, batches_added, batches_removed, images_gained, images_lost, jobs_gained, jobs_lost) SELECT p.workspace, NEW.day, NEW.changes, NEW.batches_added, NEW.batches_removed, NEW.images_gained, NEW.images_lost, NEW.jobs_gained, NEW.jobs_lost FROM projects p WHERE p.id = NEW.project_id ON CONFLICT (workspace, day) DO UPDATE SET changes = workspace_daily.changes + excluded.changes, batches_added = workspace_daily.batches_added + excluded.batches_added, batches_removed = workspace_daily.batches_removed + excluded.batches_removed, images_gained = workspace_daily.images_gained + excluded.images_gained, images_lost = workspace_daily.images_lost + excluded.images_lost, jobs_gained = workspace_daily.jobs_gained + excluded.jobs_gained, jobs_lost = workspace_daily.jobs_lost + excluded.jobs_lost; END;
+CREATE TRIGGER workspace_daily_update AFTER UPDATE ON project_daily BEGIN INSERT INTO workspace_daily (workspace, day, changes, batches_added, batches_removed, images_gained, images_lost, jobs_gained, jobs_lost) SELECT p.workspace, NEW.day, NEW.changes, NEW.batches_added, NEW.batches_removed, NEW.images_gained, NEW.images_lost, NEW.jobs_gained, NEW.jobs_lost FROM projects p WHERE p.id = NEW.project_id ON CONFLICT (workspace, day) DO UPDATE SET changes = workspace_daily.changes + excluded.changes, batches_added = workspace_daily.batches_added + excluded.batches_added, batches_removed = workspace_daily.batches_removed + excluded.batches_removed, images_gained = workspace_daily.images_gained + excluded.images_gained, images_lost = workspace_daily.images_lost + excluded.images_lost, jobs_gained = workspace_daily.jobs_gained + excluded.jobs_gained, jobs_lost = workspace_daily.jobs_lost + excluded.jobs_lost; UPDATE workspace_daily SET changes = changes - OLD.changes, batches_added = batches_added - OLD.batches_added, batches_removed = batches_removed - OLD.batches_removed, images_gained = images_gained - OLD.images_gained, images_lost = images_lost - OLD.images_lost, jobs_gained = jobs_gained - OLD.jobs_gained, jobs_lost = jobs_lost - OLD.jobs_lost WHERE day = OLD.day AND workspace = (SELECT p.workspace FROM projects p WHERE p.id = OLD.project_id); END;
+CREATE TRIGGER workspace_daily_delete AFTER DELETE ON project_daily BEGIN UPDATE workspace_daily SET changes = changes - OLD.changes, batches_added = batches_added - OLD.batches_added, batches_removed = batches_removed - OLD.batches_removed, images_gained = images_gained - OLD.images_gained, images_lost = images_lost - OLD.images_lost, jobs_gained = jobs_gained - OLD.jobs_gained, jobs_lost = jobs_lost - OLD.jobs_lost WHERE day = OLD.day AND workspace = (SELECT p.workspace FROM projects p WHERE p.id = OLD.project_id); END;
 CREATE TABLE alembic_version (
 	version_num VARCHAR(32) NOT NULL,
 	CONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)
 );
-INSERT INTO alembic_version (version_num) VALUES ('0002');
+INSERT INTO alembic_version (version_num) VALUES ('0003');

@@ -9,11 +9,13 @@ from functools import partial
 from typing import Final, TypeVar
 
 from rfsync.bulk import bulk_for
+from rfsync.coverage import keep_observed, was_observed
 from rfsync.database import PATIENCE, Connection, Database
 from rfsync.errors import DatabaseError
 from rfsync.liveness import Liveness
 from rfsync.patience import Patience
 from rfsync.records import (
+    Known,
     ProjectState,
     Run,
     RunEnded,
@@ -30,7 +32,7 @@ log = logging.getLogger("rfsync.sync")
 _T = TypeVar("_T")
 
 #: Some runs of a project that changed nothing, and that the view of its health does not look at.
-_PRUNED: Final = """SELECT id FROM sync_runs
+_PRUNED: Final = """SELECT id, outcome, started_at FROM sync_runs
 WHERE project_id = :project_id AND outcome NOT IN ('running', 'changed') AND finished_at < :before
     AND id < (SELECT max(id) FROM sync_runs WHERE project_id = :project_id
         AND outcome IN ('changed', 'unchanged', 'superseded'))
@@ -208,6 +210,33 @@ class Store:
 
         return self._patience.do(read)
 
+    def known(self, workspace: str, project: str) -> Known:
+        """What the database has of a project now.
+
+        Raises:
+            DatabaseError: the database refused or vanished.
+        """
+
+        def read() -> Known:
+            with self._database.begin("reading the project", patience=self._patience.left) as connection:
+                return read_known(connection, workspace, project)
+
+        return self._patience.do(read)
+
+    def was_observed(self, workspace: str, project: str, at: datetime) -> bool:
+        """Whether a project was observed at that moment; to a quarter of an hour, where the run was pruned.
+
+        Raises:
+            DatabaseError: the database refused or vanished.
+        """
+
+        def read() -> bool:
+            with self._database.begin("reading the project", patience=self._patience.left) as connection:
+                known = read_known(connection, workspace, project)
+                return known.id is not None and was_observed(connection, known.id, at)
+
+        return self._patience.do(read)
+
     def prune(self, before: datetime) -> int:
         """Deletes runs that changed nothing and ended before then; returns how many there were.
 
@@ -231,11 +260,12 @@ class Store:
 
     def _prune(self, project_id: int, before: datetime) -> int:
         with self._database.begin("pruning the runs", patience=self._patience.left) as connection:
-            values = {"project_id": project_id, "before": before}
-            ids = [row[0] for row in connection.execute(_PRUNED, values)]
-            for run_id in ids:
+            runs = connection.execute(_PRUNED, {"project_id": project_id, "before": before})
+            # That somebody looked, and found nothing new, is part of the history.
+            keep_observed(connection, project_id, [at for _, outcome, at in runs if outcome == "unchanged"])
+            for run_id, *_ in runs:
                 connection.execute("DELETE FROM sync_runs WHERE id = :id", {"id": run_id})
-        return len(ids)
+        return len(runs)
 
     def _release_of(self, run: Run) -> None:
         if run.id is not None:

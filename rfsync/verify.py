@@ -135,6 +135,28 @@ SELECT d.project_id, 'day ' || d.day AS what, 'changes on it' AS expected, 'none
 FROM project_daily d
 WHERE d.changes = 0
     OR d.changes <> (SELECT count(*) FROM batch_changes c WHERE c.project_id = d.project_id AND {day} = d.day)""",
+    "a workspace's day is the sum of its projects' days": """
+SELECT (SELECT min(p.id) FROM projects p WHERE p.workspace = s.workspace) AS project_id,
+    'day ' || day || ' of all of ' || workspace AS what,
+    changes || ' changes, +' || added || ' -' || removed || ' batches, images +' || gained || ' -' || lost
+    || ', jobs +' || jobs_gained || ' -' || jobs_lost AS expected,
+    w_changes || ' changes, +' || w_added || ' -' || w_removed || ' batches, images +' || w_gained || ' -' || w_lost
+    || ', jobs +' || w_jobs_gained || ' -' || w_jobs_lost AS found
+FROM (SELECT workspace, day, sum(changes) AS changes, sum(added) AS added, sum(removed) AS removed,
+        sum(gained) AS gained, sum(lost) AS lost, sum(jobs_gained) AS jobs_gained, sum(jobs_lost) AS jobs_lost,
+        sum(w_changes) AS w_changes, sum(w_added) AS w_added, sum(w_removed) AS w_removed, sum(w_gained) AS w_gained,
+        sum(w_lost) AS w_lost, sum(w_jobs_gained) AS w_jobs_gained, sum(w_jobs_lost) AS w_jobs_lost
+    FROM (SELECT p.workspace, d.day, d.changes, d.batches_added AS added, d.batches_removed AS removed,
+            d.images_gained AS gained, d.images_lost AS lost, d.jobs_gained, d.jobs_lost, 0 AS w_changes,
+            0 AS w_added, 0 AS w_removed, 0 AS w_gained, 0 AS w_lost, 0 AS w_jobs_gained, 0 AS w_jobs_lost
+        FROM project_daily d JOIN projects p ON p.id = d.project_id
+        UNION ALL
+        SELECT workspace, day, 0, 0, 0, 0, 0, 0, 0, changes, batches_added, batches_removed, images_gained,
+            images_lost, jobs_gained, jobs_lost
+        FROM workspace_daily) both_sides
+    GROUP BY workspace, day) s
+WHERE changes <> w_changes OR added <> w_added OR removed <> w_removed OR gained <> w_gained OR lost <> w_lost
+    OR jobs_gained <> w_jobs_gained OR jobs_lost <> w_jobs_lost""",
     "a run's sums are those of its changes": """
 SELECT r.project_id, 'run ' || r.id AS what,
     '+' || coalesce(l.added, 0) || ' ~' || coalesce(l.changed, 0) || ' -' || coalesce(l.removed, 0) || ' '
@@ -170,7 +192,6 @@ _DAY: Final = {
     "sqlite": "substr(c.observed_at, 1, 10)",
     "postgresql": "CAST(c.observed_at AT TIME ZONE 'UTC' AS date)",
 }
-
 
 _COUNTS: Final = """SELECT (SELECT count(*) FROM projects) AS projects, (SELECT count(*) FROM batches) AS batches,
     (SELECT count(*) FROM batch_changes) AS changes"""

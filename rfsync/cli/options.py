@@ -98,17 +98,9 @@ class Options:
             DatabaseError: there is no such database.
             SchemaError: it is at another schema.
         """
-        from rfsync import schema
-        from rfsync.engine import open_engine
+        from rfsync.reading import open_reader
 
-        url = self.url(config)
-        engine = open_engine(url, read_only=True)
-        database = self._existing(url)
-        try:
-            schema.require(database)
-        finally:
-            database.close()
-        return engine
+        return open_reader(self.url(config))
 
     def store(self, config: Config, *, dry: bool = False) -> Store:
         """The store; an SQLite database is made or upgraded if need be.
@@ -156,10 +148,9 @@ class Options:
     @staticmethod
     def _existing(url: DatabaseUrl) -> Database:
         from rfsync.database import open_database
-        from rfsync.errors import DatabaseError
+        from rfsync.reading import require_existing
 
-        if url.path is not None and not url.path.exists():
-            raise DatabaseError(f"there is no database {url.path}: rfsync sync makes it")
+        require_existing(url)
         return open_database(url, read_only=True)
 
 

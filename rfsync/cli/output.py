@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import dataclasses
 import io
 import json
 import os
@@ -12,13 +10,14 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, date, datetime, timedelta
-from itertools import chain
+from datetime import UTC, datetime, timedelta
+from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Final, TypeVar, get_args, get_type_hints
+from typing import IO, Any, Final, TypeVar
 
 import click
 
+from rfsync.cli.options import drop_output
 from rfsync.errors import ConfigError
 from rfsync.printable import escaped, printable
 
@@ -32,13 +31,6 @@ def rfc3339(instant: datetime | None) -> str | None:
     return (
         None if instant is None else instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
     )
-
-
-def plain(value: Any) -> Any:
-    """A value as JSON and csv have it."""
-    if isinstance(value, datetime):
-        return rfc3339(value)
-    return value.isoformat() if isinstance(value, date) else value
 
 
 def as_json(value: object) -> str:
@@ -66,9 +58,14 @@ def age(since: timedelta) -> str:
     return f"{seconds}s"
 
 
+def at(instant: datetime | None) -> str:
+    """To the second, in UTC: ``2026-01-02 03:04:05``; a dash for None."""
+    return "-" if instant is None else f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
+
+
 def ago(instant: datetime | None, now: datetime) -> str:
     """Absolute and relative: ``2026-01-02 03:04:05 (5m ago)``."""
-    return "never" if instant is None else f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S} ({age(now - instant)} ago)"
+    return "never" if instant is None else f"{at(instant)} ({age(now - instant)} ago)"
 
 
 def print_table(
@@ -76,40 +73,68 @@ def print_table(
 ) -> None:
     """Prints aligned columns, coloured on a terminal only, and never cut off.
 
+    Only a block of rows is in memory at a time. From one block to the next the columns grow where they must.
+
     Args:
-        file: where to; None: standard output.
         right: headers of the columns that are aligned to the right.
+        file: where to; None: standard output.
     """
-    from rich import box
-    from rich.console import Console
-    from rich.table import Table
-    from rich.text import Text
-
     file = file or sys.stdout
+    coloured = file.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
     numbers = set(right)
-    table = Table(box=box.SIMPLE_HEAD if file.isatty() else None, pad_edge=False, header_style="bold")
-    for header in headers:
-        table.add_column(header, justify="right" if header in numbers else "left", overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(printable(cell), style=_STYLES.get(cell, "")) for cell in row))
-    console = Console(file=file, highlight=False, width=10_000)
-    # As wide as it wants to be: a line that the terminal wraps is easier to read than cells that are folded.
-    console.width = max(console.measure(table).maximum, 1)
-    with console.capture() as capture:
-        console.print(table)
-    file.write(capture.get())  # not by rich, which ends the process where nobody reads any more
+    at_right = [header in numbers for header in headers]
+    widths = [len(header) for header in headers]
+    remaining = iter(rows)
+    begun = False
+    while (block := [[printable(cell) for cell in row] for row in islice(remaining, _BLOCK)]) or not begun:
+        columns = zip(headers, *block, strict=True)
+        widths = [max(width, *map(_width, column)) for width, column in zip(widths, columns, strict=True)]
+        if not begun:
+            file.write(_line(headers, widths, at_right, dict.fromkeys(headers, _HEADER) if coloured else {}))
+            begun = True
+        file.writelines(_line(cells, widths, at_right, _STYLES if coloured else {}) for cells in block)
 
 
-_STYLES: Final = {
-    "changed": "green",
-    "unchanged": "dim",
-    "superseded": "dim",
-    "refused": "bold yellow",
-    "failed": "bold red",
-    "abandoned": "bold red",
-    "never": "yellow",
-    "ok": "green",
-    "wrong": "bold red",
+def _line(
+    cells: Sequence[str], widths: Sequence[int], at_right: Sequence[bool], styles: Mapping[str, Mapping[str, Any]]
+) -> str:
+    parts = []
+    for cell, width, right in zip(cells, widths, at_right, strict=True):
+        padding = " " * (width - _width(cell))
+        shown = click.style(cell, **styles[cell]) if cell in styles else cell
+        parts.append(padding + shown if right else shown + padding)
+    return "  ".join(parts).rstrip() + "\n"
+
+
+def _width(cell: str) -> int:
+    """Columns of a terminal."""
+    if cell.isascii():
+        return len(cell)
+    from rich.cells import cell_len
+
+    return cell_len(cell)
+
+
+#: Rows of a table that are laid out together.
+_BLOCK: Final = 10_000
+_HEADER: Final[Mapping[str, Any]] = {"bold": True}
+_GOOD: Final[Mapping[str, Any]] = {"fg": "green"}
+_ODD: Final[Mapping[str, Any]] = {"fg": "yellow"}
+_BAD: Final[Mapping[str, Any]] = {"fg": "red", "bold": True}
+_DIM: Final[Mapping[str, Any]] = {"dim": True}
+#: Of a cell, by its text.
+_STYLES: Final[Mapping[str, Mapping[str, Any]]] = {
+    "changed": _GOOD,
+    "unchanged": _DIM,
+    "superseded": _DIM,
+    "refused": _ODD,
+    "failed": _BAD,
+    "abandoned": _BAD,
+    "never": _ODD,
+    "ok": _GOOD,
+    "wrong": _BAD,
+    "no": _ODD,
+    "-": _DIM,
 }
 
 
@@ -118,80 +143,12 @@ def format_options(function: _F) -> _F:
     for option in (
         click.option("-o", "output", metavar="FILE", help="Write there instead of to standard output."),
         click.option("--json", "as_json", is_flag=True, help="Short for --format json."),
-        click.option("--format", "form", type=click.Choice(FORMATS), help="[default: table]"),
+        click.option(
+            "--format", "form", type=click.Choice(FORMATS), help="[default: by the ending of FILE, else table]"
+        ),
     ):
         function = option(function)
     return function
-
-
-def write_rows(rows: Iterable[Any], kind: type[Any], form: str, output: str | None) -> None:
-    """Writes rows as json, jsonl, csv or parquet.
-
-    Args:
-        rows: of the dataclass ``kind``, whose fields are the columns.
-        output: a file, which appears whole or not at all; None: standard output.
-
-    Raises:
-        ConfigError: parquet without pyarrow or without a file, or the file can't be written.
-    """
-    names = [field.name for field in dataclasses.fields(kind)]
-    records = ({name: getattr(row, name) for name in names} for row in rows)
-    if form == "parquet":
-        if output is None:
-            raise ConfigError("--format parquet needs a file: -o FILE.parquet")
-        _write_parquet(records, kind, output)
-        return
-    lines = {"json": _json_lines, "jsonl": _jsonl_lines, "csv": _csv_lines}[form](records, names)
-    with sink(output) as file:
-        for line in lines:
-            file.write(line)
-
-
-def _json_lines(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> Iterator[str]:
-    separator = "[\n "
-    for row in rows:
-        yield separator + _json_row(row, fields)
-        separator = ",\n "
-    yield "[]\n" if separator.startswith("[") else "\n]\n"
-
-
-def _jsonl_lines(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> Iterator[str]:
-    for row in rows:
-        yield _json_row(row, fields) + "\n"
-
-
-def _json_row(row: Mapping[str, Any], fields: Sequence[str]) -> str:
-    return escaped(json.dumps({f: plain(row[f]) for f in fields}, ensure_ascii=False))
-
-
-def _csv_lines(rows: Iterable[Mapping[str, Any]], fields: Sequence[str]) -> Iterator[str]:
-    buffer = io.StringIO()
-    # What ends a line is what gets quoted within one: both characters, though lines end with one of them here.
-    writer = csv.writer(buffer, lineterminator="\r\n")
-    for cells in chain([fields], ([plain(row[f]) for f in fields] for row in rows)):
-        writer.writerow(cells)
-        yield buffer.getvalue().removesuffix("\r\n") + "\n"
-        buffer.seek(0)
-        buffer.truncate()
-
-
-def _write_parquet(records: Iterable[Mapping[str, Any]], kind: type[Any], output: str) -> None:
-    try:
-        import pyarrow as pa
-        from pyarrow import parquet
-    except ImportError:
-        raise ConfigError("--format parquet needs pyarrow: pip install pyarrow") from None
-    types = {str: pa.string(), int: pa.int64(), bool: pa.bool_(), datetime: pa.timestamp("us", "UTC")}
-    # Not inferred from the rows: a column in which all is NULL has its type too, and so has one without any row.
-    schema = pa.schema([(name, types[_inner(hint)]) for name, hint in get_type_hints(kind).items()])
-    table = pa.Table.from_pylist(list(records), schema=schema)
-    with replacing(Path(output)) as temporary:
-        parquet.write_table(table, temporary)
-
-
-def _inner(hint: Any) -> Any:
-    """``str`` for ``str | None``."""
-    return next((part for part in get_args(hint) if part is not type(None)), hint)
 
 
 def chosen_format(form: str | None, output: str | None, *, as_json: bool) -> str:
@@ -203,18 +160,29 @@ def chosen_format(form: str | None, output: str | None, *, as_json: bool) -> str
 
 
 @contextmanager
-def sink(output: str | None) -> Iterator[IO[str]]:
+def sink(output: str | None, *, data: bool = False) -> Iterator[IO[str]]:
     """Standard output, or a file that appears whole or not at all.
 
+    Args:
+        data: it is for programs, and UTF-8 wherever it goes but to a terminal.
+
     Raises:
-        ConfigError: the file can't be written.
+        ConfigError: it can't be written.
     """
-    if output is None:
+    if output is not None:
+        with replacing(Path(output)) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+            yield file
+        return
+    if data and isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
+        sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
+    try:
         yield sys.stdout
         sys.stdout.flush()
-        return
-    with replacing(Path(output)) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        yield file
+    except BrokenPipeError:
+        raise
+    except OSError as error:
+        drop_output()
+        raise ConfigError(f"standard output can't be written: {error.strerror or error}") from error
 
 
 @contextmanager
@@ -225,18 +193,20 @@ def replacing(path: Path) -> Iterator[Path]:
         ConfigError: it can't be written there.
     """
     path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
-    mode = path.stat().st_mode if path.exists() else None
-    if mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-        yield path  # a device or a pipe: nothing can take its place
-        return
     temporary: Path | None = None
     try:
+        mode = path.stat().st_mode if path.exists() else None
+        if mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
+            yield path  # a device or a pipe: nothing can take its place
+            return
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)
         temporary = Path(name)
         yield temporary
         temporary.chmod(0o666 & ~_umask() if mode is None else stat.S_IMODE(mode))
         temporary.replace(path)
+    except BrokenPipeError:
+        raise
     except OSError as error:
         raise ConfigError(f"{path} can't be written: {error.strerror or error}") from error
     finally:

@@ -8,7 +8,7 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from rfsync.cli.options import Options, make_command
-from rfsync.cli.output import age, ago, chosen_format, count, format_options, print_table, sink, write_rows
+from rfsync.cli.output import age, ago, chosen_format, count, format_options, print_table, sink
 from rfsync.printable import printable
 
 if TYPE_CHECKING:
@@ -46,6 +46,8 @@ def command(options: Options, max_age: timedelta | None, form: str | None, as_js
         with sink(output) as file:
             print_status(rows, now, file)
     else:
+        from rfsync.cli.formats import write_rows
+
         write_rows(rows, ProjectStatus, form, output)
     return _late(rows, max_age, now)
 
@@ -66,7 +68,7 @@ def _late(rows: list[ProjectStatus], max_age: timedelta | None, now: datetime) -
 def print_status(rows: list[ProjectStatus], now: datetime, file: IO[str]) -> None:
     """The table that people see."""
     if not rows:
-        click.echo("No project yet. Next: rfsync sync WORKSPACE/PROJECT", file=file)
+        click.echo("rfsync: no project yet; next: rfsync sync WORKSPACE/PROJECT", err=True)
         return
     numbers = ("BATCHES", "IMAGES", "JOBS", "FAILED")
     print_table(

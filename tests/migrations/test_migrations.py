@@ -17,6 +17,7 @@ from rfsync.engine import open_engine
 from rfsync.errors import SchemaError
 from rfsync.models import metadata
 from rfsync.references import create_reference_statements
+from rfsync.triggers import create_trigger_statements
 from rfsync.verify import verify
 from rfsync.views import comment_view_statements, create_view_statements
 
@@ -84,7 +85,12 @@ def test_migrations_from_nothing_give_what_the_models_say_on_postgresql(
     engine = create_engine(from_models.replace("postgresql://", "postgresql+psycopg://"))
     with engine.begin() as connection:
         metadata.create_all(connection)
-        for statement in [*create_view_statements(), *comment_view_statements(), *create_reference_statements()]:
+        for statement in [
+            *create_view_statements(),
+            *comment_view_statements(),
+            *create_reference_statements(),
+            *create_trigger_statements("postgresql"),
+        ]:
             connection.exec_driver_sql(statement)
     engine.dispose()
     found = []

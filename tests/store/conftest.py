@@ -39,6 +39,7 @@ class Rig:
         self.database = open_database(self.url)
         self.store = Store(self.database, liveness(self.database, url))
         self.now = START
+        self.workspace = "acme"
         self.project = "widgets"
         #: What the list answers: records, bytes, or an error.
         self.listed: list[dict[str, object]] | bytes | FetchError = []
@@ -78,7 +79,7 @@ class Rig:
         parts = Parts(
             self, self.store, self.removals, lambda: self.now, str, allow_removals=allow_removals, keep_changes=True
         )
-        return sync(parts, Job("acme", self.project, Secret("key"), batch_ids=batch_ids))
+        return sync(parts, Job(self.workspace, self.project, Secret("key"), batch_ids=batch_ids))
 
     def rows(self, sql: str) -> list[tuple[object, ...]]:
         """What the database has."""

@@ -26,7 +26,7 @@ from rfsync.verify import verify
 
 IDS = ("a", "B", "é", "🐙", "zz", "y")
 LIMIT, REPEAT = 2, 2
-TABLES = ("batch_changes", "batches", "project_daily", "sync_runs", "projects")
+TABLES = ("batch_changes", "batches", "project_daily", "workspace_daily", "project_observed", "sync_runs", "projects")
 
 Counts = tuple[int, int, str | None]
 State = dict[str, Counts]

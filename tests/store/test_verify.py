@@ -19,6 +19,7 @@ BREAKS = {
     "a day's sums are those of its changes": "UPDATE project_daily SET jobs_lost = jobs_lost + 1",
     "a day's totals are the sum of all days before": "UPDATE project_daily SET batches = batches + 1",
     "a day has changes": """INSERT INTO project_daily VALUES (1, '2026-02-01', 0, 0, 0, 0, 0, 0, 0, 2, 11, 3)""",
+    "a workspace's day is the sum of its projects' days": "UPDATE workspace_daily SET jobs_lost = jobs_lost + 1",
     "a run's sums are those of its changes": "UPDATE sync_runs SET added = changed, changed = added WHERE id = 1",
     "time goes forward": "UPDATE projects SET observed_at = NULL, written_at = '2025-01-01 00:00:00.000000'",
 }

@@ -1,0 +1,77 @@
+"""Rows as other libraries have tables; each needs its library, which rfsync itself does not."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import date, datetime
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pyarrow as pa
+
+
+def to_pandas(rows: Iterable[Any], kind: type[Any] | None = None) -> pd.DataFrame:
+    """A data frame with a column for each field.
+
+    Instants become ``datetime64[us, UTC]``; None becomes NaT or NaN.
+
+    Args:
+        rows: of one question of ``rfsync.history``.
+        kind: their type, for the columns of an answer without rows.
+
+    Raises:
+        ImportError: pandas is not installed.
+    """
+    import pandas as pd
+
+    kept = list(rows)
+    kind = kind or (type(kept[0]) if kept else None)
+    if kind is None:
+        return pd.DataFrame()
+    frame = pd.DataFrame.from_records(kept, columns=list(kind._fields))
+    for name, inner in _types(kind).items():
+        if inner is datetime:
+            frame[name] = pd.to_datetime(frame[name], utc=True).astype("datetime64[us, UTC]")
+    return frame
+
+
+def to_arrow(rows: Iterable[Any], kind: type[Any] | None = None) -> pa.Table:
+    """An Arrow table with a column for each field; arguments as for ``to_pandas``.
+
+    Raises:
+        ImportError: pyarrow is not installed.
+    """
+    import pyarrow as pa
+
+    kept = list(rows)
+    kind = kind or (type(kept[0]) if kept else None)
+    if kind is None:
+        return pa.table({})
+    columns = list(zip(*kept, strict=True)) or [()] * len(kind._fields)
+    return pa.Table.from_arrays(
+        [pa.array(c, f.type) for c, f in zip(columns, arrow_schema(kind), strict=True)], schema=arrow_schema(kind)
+    )
+
+
+def arrow_schema(kind: type[Any]) -> pa.Schema:
+    """The columns of a row's type; known without a row, and where all values of a column are None."""
+    import pyarrow as pa
+
+    types = {
+        str: pa.string(),
+        int: pa.int64(),
+        float: pa.float64(),
+        bool: pa.bool_(),
+        datetime: pa.timestamp("us", "UTC"),
+        date: pa.date32(),
+    }
+    return pa.schema([(name, types[inner]) for name, inner in _types(kind).items()])
+
+
+def _types(kind: type[Any]) -> dict[str, Any]:
+    """Field -> type: ``str`` for ``str | None``."""
+    hints = get_type_hints(kind)
+    return {
+        name: next((part for part in get_args(hint) if part is not type(None)), hint) for name, hint in hints.items()
+    }

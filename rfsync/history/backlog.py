@@ -1,0 +1,105 @@
+"""What waits for a job, for how long, and how long the first one took to come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime, timedelta
+from itertools import pairwise
+
+from sqlalchemy import Engine
+
+from rfsync.history.query import Question, Targets
+from rfsync.history.rows import BacklogRow, FirstJobRow, WaitingRow
+
+
+def waiting(engine: Engine, targets: Targets = None, *, limit: int | None = 10) -> list[WaitingRow]:
+    """The batches with images and no job, those first that have waited longest.
+
+    Args:
+        limit: so many at most; None: all.
+
+    Raises:
+        ConfigError: a target is none.
+        DatabaseError: the database can't be read.
+    """
+    question = Question(engine, targets)
+    most = ""
+    if limit is not None:
+        most = " LIMIT :limit"
+        question.values["limit"] = limit
+    sql = f"""WITH {question.scope}
+SELECT p.workspace, p.project, b.batch_id, b.name, b.images, coalesce(
+    (SELECT max(c.observed_at) FROM batch_changes c WHERE c.project_id = b.project_id AND c.batch_id = b.batch_id
+        AND (c.num_jobs_delta < 0 OR c.change = 'restored')),
+    b.uploaded_at, b.first_seen_at) AS waiting_since
+FROM scope p JOIN batches b ON b.project_id = p.id
+WHERE b.removed_at IS NULL AND b.num_jobs = 0 AND b.images > 0
+ORDER BY waiting_since, p.workspace, p.project, b.batch_id{most}"""
+    return list(question.rows("reading what waits", sql, WaitingRow._make, times=(5,)))
+
+
+def backlog(
+    engine: Engine, targets: Targets = None, *, now: datetime, edges: Sequence[int] = (1, 7, 30, 90)
+) -> list[BacklogRow]:
+    """The images not yet in a job, by the age of their batch: since its upload, or else since it was first seen.
+
+    Args:
+        edges: where the classes of age meet, in days, rising.
+
+    Returns:
+        Every class, the youngest first, also those without a batch.
+
+    Raises:
+        ConfigError: a target is none.
+        DatabaseError: the database can't be read.
+    """
+    question = Question(engine, targets)
+    cases = []
+    for number, days in enumerate(edges):
+        question.values[f"edge{number}"] = now - timedelta(days=days)
+        cases.append(f"WHEN came > :edge{number} THEN {number}")
+    sql = f"""WITH {question.scope},
+waiting AS (SELECT coalesce(b.uploaded_at, b.first_seen_at) AS came, b.images
+    FROM scope p JOIN batches b ON b.project_id = p.id WHERE b.removed_at IS NULL AND b.images > 0)
+SELECT CASE {" ".join(cases)} ELSE {len(edges)} END AS class, count(*), CAST(sum(images) AS bigint)
+FROM waiting GROUP BY 1"""
+    found = {number: (batches, images) for number, batches, images in question.rows("reading the backlog", sql, tuple)}
+    classes = pairwise([0, *edges, None])
+    return [
+        BacklogRow(younger or 0, older, *found.get(number, (0, 0))) for number, (younger, older) in enumerate(classes)
+    ]
+
+
+def first_jobs(
+    engine: Engine, targets: Targets = None, *, since: datetime | None = None, until: datetime | None = None
+) -> Iterator[FirstJobRow]:
+    """The batches whose first job came while rfsync was looking, in the order in which the jobs came.
+
+    Args:
+        since: the job was seen then or later; None: whenever.
+        until: and before then.
+
+    Raises:
+        ConfigError: a target is none.
+        DatabaseError: the database can't be read.
+    """
+    question = Question(engine, targets)
+    conditions = ["c.num_jobs > 0", "c.num_jobs_delta = c.num_jobs"]
+    if since is not None:
+        question.values["since"] = since
+        conditions.append("c.observed_at >= :since")
+    if until is not None:
+        question.values["until"] = until
+        conditions.append("c.observed_at < :until")
+    sql = f"""WITH {question.scope},
+first AS (SELECT p.workspace, p.project, c.batch_id, b.name, coalesce(b.uploaded_at, b.first_seen_at) AS began_at,
+        c.observed_after, c.observed_at
+    FROM scope p JOIN batch_changes c ON c.project_id = p.id
+    JOIN batches b ON b.project_id = c.project_id AND b.batch_id = c.batch_id
+    WHERE {" AND ".join(conditions)} AND c.observed_after IS NOT NULL AND NOT EXISTS (
+        SELECT 1 FROM batch_changes e WHERE e.project_id = c.project_id AND e.batch_id = c.batch_id
+            AND e.observed_at < c.observed_at AND e.num_jobs > 0))
+SELECT workspace, project, batch_id, name, began_at, observed_after, observed_at,
+    {question.seconds("observed_at", "began_at")}
+FROM first ORDER BY observed_at, workspace, project, batch_id"""
+    return question.rows("reading the first jobs", sql, FirstJobRow._make, times=(4, 5, 6))

@@ -1,0 +1,94 @@
+"""The batches as they stood at a moment, and the ledger."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import datetime
+
+from sqlalchemy import Engine
+
+from rfsync.history.query import Question, Targets
+from rfsync.history.rows import BatchRow, ChangeRow
+
+
+def batches(engine: Engine, targets: Targets = None, *, as_of: datetime | None = None) -> Iterator[BatchRow]:
+    """The batches that existed at a moment, with their counts then; by workspace, project and id.
+
+    ``uploaded_at`` is not in the ledger: it is the API's last word on it, also for the past.
+
+    Args:
+        as_of: the moment; None: now.
+
+    Raises:
+        ConfigError: a target is none.
+        DatabaseError: the database can't be read.
+    """
+    question = Question(engine, targets)
+    if as_of is None:
+        sql = f"""WITH {question.scope}
+SELECT p.workspace, p.project, b.batch_id, b.name, b.uploaded_at, b.images, b.num_jobs, b.first_seen_at, b.changed_at
+FROM scope p JOIN batches b ON b.project_id = p.id
+WHERE b.removed_at IS NULL
+ORDER BY p.workspace, p.project, b.batch_id"""
+    else:
+        question.values["as_of"] = as_of
+        # What has not changed since then is read where it stands; of the rest the last row of the ledger until then.
+        sql = f"""WITH {question.scope}
+SELECT p.workspace, p.project, b.batch_id, b.name, b.uploaded_at, b.images, b.num_jobs, b.first_seen_at, b.changed_at
+FROM scope p JOIN batches b ON b.project_id = p.id
+WHERE b.changed_at <= :as_of AND b.removed_at IS NULL
+UNION ALL
+SELECT p.workspace, p.project, b.batch_id, c.name, b.uploaded_at, c.images, c.num_jobs, b.first_seen_at, c.observed_at
+FROM scope p JOIN batches b ON b.project_id = p.id
+JOIN batch_changes c ON c.project_id = b.project_id AND c.batch_id = b.batch_id AND c.observed_at = (
+    SELECT max(last.observed_at) FROM batch_changes last
+    WHERE last.project_id = b.project_id AND last.batch_id = b.batch_id AND last.observed_at <= :as_of)
+WHERE b.first_seen_at <= :as_of AND b.changed_at > :as_of AND c.change <> 'removed'
+ORDER BY 1, 2, 3"""
+    return question.rows("reading the batches", sql, BatchRow._make, times=(4, 7, 8))
+
+
+def changes(
+    engine: Engine,
+    targets: Targets = None,
+    *,
+    batch_ids: Sequence[str] = (),
+    since: datetime | None = None,
+    until: datetime | None = None,
+    newest_first: bool = False,
+    limit: int | None = None,
+) -> Iterator[ChangeRow]:
+    """The ledger, in the order of time.
+
+    Args:
+        batch_ids: only of these batches; empty: of all.
+        since: inclusive; None: from the first.
+        until: exclusive; None: to the last.
+        limit: so many rows at most.
+
+    Raises:
+        ConfigError: a target is none.
+        DatabaseError: the database can't be read.
+    """
+    question = Question(engine, targets)
+    conditions = []
+    if since is not None:
+        question.values["since"] = since
+        conditions.append("c.observed_at >= :since")
+    if until is not None:
+        question.values["until"] = until
+        conditions.append("c.observed_at < :until")
+    if batch_ids:
+        names = [f"b{number}" for number in range(len(batch_ids))]
+        question.values.update(zip(names, batch_ids, strict=True))
+        conditions.append(f"c.batch_id IN ({', '.join(f':{name}' for name in names)})")
+    where = f"\nWHERE {' AND '.join(conditions)}" if conditions else ""
+    down = " DESC" if newest_first else ""
+    if limit is not None:
+        question.values["limit"] = limit
+    sql = f"""WITH {question.scope}
+SELECT p.workspace, p.project, c.batch_id, c.name, c.change, c.observed_after, c.observed_at, c.images, c.num_jobs,
+    c.images_delta, c.num_jobs_delta, c.run_id
+FROM scope p JOIN batch_changes c ON c.project_id = p.id{where}
+ORDER BY c.observed_at{down}, c.id{down}{"" if limit is None else " LIMIT :limit"}"""
+    return question.rows("reading the ledger", sql, ChangeRow._make, times=(5, 6))

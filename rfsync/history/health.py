@@ -1,0 +1,46 @@
+"""How old what is known of each project is, and how its syncs have gone."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from sqlalchemy import Engine
+
+from rfsync.history.query import Question, Targets
+from rfsync.history.rows import FreshnessRow, ProjectStatus
+
+
+def status(engine: Engine, targets: Targets = None) -> list[ProjectStatus]:
+    """Every project in the database, by workspace and project.
+
+    Raises:
+        ConfigError: a target is none.
+        DatabaseError: the database can't be read.
+    """
+    question = Question(engine, targets)
+    sql = f"""WITH {question.scope}
+SELECT p.workspace, p.project, t.batches, t.images, t.num_jobs, t.observed_at, h.last_run_at, h.last_outcome,
+    h.last_success_at, h.consecutive_failures, h.last_error_kind, h.last_error
+FROM scope p JOIN projects t ON t.id = p.id
+JOIN sync_health h ON h.workspace = p.workspace AND h.project = p.project
+ORDER BY p.workspace, p.project"""
+    return list(question.rows("reading the status", sql, ProjectStatus._make, times=(5, 6, 8)))
+
+
+def freshness(engine: Engine, targets: Targets = None, *, now: datetime) -> list[FreshnessRow]:
+    """How long ago each project was observed: the never observed first, then the oldest.
+
+    Raises:
+        ConfigError: a target is none.
+        DatabaseError: the database can't be read.
+    """
+    question = Question(engine, targets)
+    question.values["now"] = now
+    moment = "CAST(:now AS text)" if question.sqlite else "CAST(:now AS timestamptz)"
+    sql = f"""WITH {question.scope}
+SELECT p.workspace, p.project, t.observed_at, {question.seconds(moment, "t.observed_at")}, h.last_success_at,
+    h.consecutive_failures
+FROM scope p JOIN projects t ON t.id = p.id
+JOIN sync_health h ON h.workspace = p.workspace AND h.project = p.project
+ORDER BY t.observed_at IS NOT NULL, t.observed_at, p.workspace, p.project"""
+    return list(question.rows("reading the freshness", sql, FreshnessRow._make, times=(2, 4)))

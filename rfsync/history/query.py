@@ -1,0 +1,136 @@
+"""How a question gets to either database: the projects it is about, lists as a parameter, rows that stream."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from datetime import date, datetime
+from functools import lru_cache
+from typing import Any, Final, TypeAlias, TypeVar
+
+from sqlalchemy import Engine, text
+
+from rfsync.database import instant, sqlite_text
+from rfsync.database_errors import translated
+from rfsync.errors import ConfigError
+from rfsync.values import Target, parse_target
+
+#: ``workspace`` or ``workspace/project``, one or many; None: all that the database has.
+Targets: TypeAlias = str | Target | Sequence[str | Target] | None
+
+_T = TypeVar("_T")
+
+_AT_ONCE: Final = 5_000
+
+
+def targets_of(targets: Targets) -> tuple[Target, ...]:
+    """What was named, as targets.
+
+    Raises:
+        ConfigError: something is no target.
+    """
+    if targets is None:
+        return ()
+    named = [targets] if isinstance(targets, (str, Target)) else targets
+    return tuple(parse_target(one) if isinstance(one, str) else one for one in named)
+
+
+class Question:
+    """One SQL statement: its parameters, and what of it differs from database to database.
+
+    Attributes:
+        scope: a CTE ``scope (id, workspace, project, name)`` with the projects that are asked for.
+        values: of the parameters; instants go in as they are.
+    """
+
+    def __init__(self, engine: Engine, targets: Targets) -> None:
+        self._engine = engine
+        self.sqlite = engine.dialect.name == "sqlite"
+        self.values: dict[str, Any] = {}
+        self.scope = f"scope AS (SELECT id, workspace, project, name FROM projects{self._named(targets_of(targets))})"
+
+    def _named(self, targets: tuple[Target, ...]) -> str:
+        conditions = []
+        for number, target in enumerate(targets):
+            condition = f"workspace = :w{number}"
+            self.values[f"w{number}"] = target.workspace
+            if target.project is not None:
+                condition += f" AND project = :p{number}"
+                self.values[f"p{number}"] = target.project
+            conditions.append(f"({condition})")
+        return f" WHERE {' OR '.join(conditions)}" if conditions else ""
+
+    def table(self, name: str, columns: dict[str, str], rows: Iterable[Sequence[Any]]) -> str:
+        """A CTE of rows from here.
+
+        Args:
+            columns: name -> PostgreSQL's type.
+        """
+        self.values[f"{name}_rows"] = json.dumps([[self._stored(value) for value in row] for row in rows])
+        if self.sqlite:
+            picked = ", ".join(f"json_extract(value, '$[{n}]') AS {column}" for n, column in enumerate(columns))
+            return f"{name} AS (SELECT {picked} FROM json_each(CAST(:{name}_rows AS text)))"
+
+        picked = ", ".join(f"CAST(value->>{n} AS {columns[c]}) AS {c}" for n, c in enumerate(columns))
+        return f"{name} AS MATERIALIZED (SELECT {picked} FROM jsonb_array_elements(CAST(:{name}_rows AS jsonb)))"
+
+    def seconds(self, later: str, earlier: str) -> str:
+        """SQL for the seconds between two instants, as a float with microseconds."""
+        if self.sqlite:
+            # Whole seconds and the fractions apart: a float of seconds since 1970 has no room for microseconds.
+            whole = f"strftime('%s', {later}) - strftime('%s', {earlier})"
+            fractions = f"substr({later}, 20) - substr({earlier}, 20)"
+            return f"round({whole} + ({fractions}), 6)"
+        return f"CAST(extract(epoch FROM {later} - {earlier}) AS double precision)"
+
+    def rows(
+        self, doing: str, sql: str, make: Callable[[Iterable[Any]], _T], times: Sequence[int] = ()
+    ) -> Iterator[_T]:
+        """What the statement gives, row by row; nothing is asked before the first is wanted.
+
+        Args:
+            doing: for the message of an error.
+            make: a row from its values.
+            times: the columns that are instants.
+
+        Raises:
+            DatabaseError: the database can't be read.
+        """
+        values = {name: self._bound(value) for name, value in self.values.items()}
+        with translated(doing), self._engine.connect() as connection:
+            result = connection.execution_options(stream_results=True, max_row_buffer=_AT_ONCE).execute(
+                text(sql), values
+            )
+            while some := result.fetchmany(_AT_ONCE):
+                columns = list(zip(*some, strict=True))
+                for number in times:
+                    columns[number] = tuple(map(_instant, columns[number]))
+                yield from map(make, zip(*columns, strict=True))
+
+    def _bound(self, value: Any) -> Any:
+        return self._stored(value) if self.sqlite else value
+
+    def _stored(self, value: Any) -> Any:
+        """As the database has it, and JSON can."""
+        if isinstance(value, datetime):
+            return sqlite_text(value) if self.sqlite else value.isoformat()
+        return value.isoformat() if isinstance(value, date) else value
+
+
+# The rows of a run share their instants, and so do the batches of an upload.
+_instant = lru_cache(maxsize=10_000)(instant)
+
+
+def require_known(engine: Engine, targets: Targets) -> None:
+    """Passes if the database has every target.
+
+    Raises:
+        ConfigError: one of them it never saw.
+        DatabaseError: the database can't be read.
+    """
+    for target in targets_of(targets):
+        question = Question(engine, target)
+        if not list(
+            question.rows("looking for the project", f"WITH {question.scope} SELECT id FROM scope LIMIT 1", tuple)
+        ):
+            raise ConfigError(f"the database has no {target}: rfsync status shows what it has")
