@@ -1,0 +1,63 @@
+"""``rfsync batches``."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from rfsync.cli.options import Options, make_command
+from rfsync.cli.output import at, count, format_options
+from rfsync.cli.question import Layout, open_history, parse_moment, show, target_argument
+
+if TYPE_CHECKING:
+    from rfsync.history import BatchRow
+
+
+@make_command(
+    "batches",
+    example="""rfsync batches acme/widgets
+rfsync batches --as-of 2026-01-31             as that day began, in UTC
+rfsync batches acme --as-of 7d -o then.csv""",
+)
+@target_argument
+@click.option("--as-of", metavar="TIME", help="As they stood then.  [default: now]")
+@format_options
+def command(
+    options: Options, target: str | None, as_of: str | None, form: str | None, as_json: bool, output: str | None
+) -> int:
+    """The batches that exist, or existed at a time, with their counts then.
+
+    TARGET is a workspace or workspace/project; none: all that the database has. TIME is ISO 8601, a date, or an age
+    such as 7d.
+    """
+    from rfsync.history import BatchRow, batches
+
+    now = datetime.now(UTC)
+    moment = parse_moment(as_of, "--as-of", now)
+    if moment is not None and moment > now:
+        raise click.BadParameter(f"{as_of!r} is still to come", param_hint="--as-of")
+    engine = open_history(options, target)
+    rows = batches(engine, target, as_of=moment)
+    layout = Layout(
+        ("PROJECT", "BATCH", "NAME", "IMAGES", "JOBS", "UPLOADED", "FIRST SEEN", "CHANGED"),
+        ("IMAGES", "JOBS"),
+        _cells,
+        "there is no batch" if moment is None else f"there was no batch at {at(moment)}",
+    )
+    show(rows, BatchRow, layout, form=form, as_json=as_json, output=output)
+    return 0
+
+
+def _cells(row: BatchRow) -> tuple[str, ...]:
+    return (
+        f"{row.workspace}/{row.project}",
+        row.batch_id,
+        row.name or "-",
+        count(row.images),
+        count(row.num_jobs),
+        at(row.uploaded_at),
+        at(row.first_seen_at),
+        at(row.changed_at),
+    )

@@ -1,0 +1,75 @@
+"""``rfsync changes``."""
+
+from __future__ import annotations
+
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING
+
+import click
+
+from rfsync.cli.options import Options, make_command
+from rfsync.cli.output import at, count, format_options, signed
+from rfsync.cli.question import Layout, open_history, parse_span, show, span_options, target_argument
+
+if TYPE_CHECKING:
+    from rfsync.history import ChangeRow
+
+_NUMBERS = ("IMAGES", "±", "JOBS")
+
+
+@make_command(
+    "changes",
+    example="""rfsync changes acme/widgets --since 24h
+rfsync changes --batch dJ3kx8aq               one batch's whole history
+rfsync changes --since 2026-01-01 --until 2026-02-01 -o january.parquet""",
+)
+@target_argument
+@click.option("--batch", "batch_ids", metavar="ID", multiple=True, help="Only of this batch; may be repeated.")
+@span_options
+@format_options
+def command(
+    options: Options,
+    target: str | None,
+    batch_ids: tuple[str, ...],
+    since: str | None,
+    until: str | None,
+    form: str | None,
+    as_json: bool,
+    output: str | None,
+) -> int:
+    """The ledger: every change of every batch, in the order of time.
+
+    TARGET is a workspace or workspace/project; none: all that the database has. TIME is ISO 8601, a date, or an age
+    such as 7d.
+    """
+    from rfsync.history import ChangeRow, changes
+
+    for one in batch_ids:
+        if not one or re.search("[\ud800-\udfff]", one):  # bytes that are no text come as lone surrogates
+            raise click.BadParameter(f"{one!r} is no ID", param_hint="--batch")
+    first, end = parse_span(since, until, datetime.now(UTC))
+    engine = open_history(options, target)
+    rows = changes(engine, target, batch_ids=batch_ids, since=first, until=end)
+    layout = Layout(
+        ("OBSERVED", "PROJECT", "BATCH", "NAME", "CHANGE", "IMAGES", "±", "JOBS", "±"),
+        _NUMBERS,
+        _cells,
+        "no change was observed" + (" in that time" if first or end else ""),
+    )
+    show(rows, ChangeRow, layout, form=form, as_json=as_json, output=output)
+    return 0
+
+
+def _cells(row: ChangeRow) -> tuple[str, ...]:
+    return (
+        at(row.observed_at),
+        f"{row.workspace}/{row.project}",
+        row.batch_id,
+        row.name or "-",
+        row.change,
+        count(row.images),
+        signed(row.images_delta),
+        count(row.num_jobs),
+        signed(row.num_jobs_delta),
+    )
