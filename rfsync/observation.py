@@ -68,7 +68,7 @@ def observe(parts: Parts, run: Run, job: Job) -> Result:
             response = parts.fetcher.get(job.workspace, job.project, "batches", key=job.key, attempts=1)
     answer = _parse(job, response)
     response.body.clear()  # a hundred megabytes that nobody reads again
-    observation = _Observation(parts, run, job, response, answer)
+    observation = Observation(parts, run, job, response, answer)
     with parts.metrics.time("write"):
         written = parts.store.write(run, observation.judge_and_write)
     confirmed = Confirmed()
@@ -109,7 +109,7 @@ def _unchanged(parts: Parts, run: Run, job: Job, response: Response) -> Result |
 
 def _parse(job: Job, response: Response) -> Answer:
     answer = read(response, parse)
-    _log_rejected(job, answer.rejected)
+    log_rejected(job, answer.rejected)
     return answer
 
 
@@ -144,17 +144,26 @@ class Written:
     changes: Sequence[Change] = ()
 
 
-class _Observation:
-    """One answered list on its way into the database. It never changes: writing it may be tried more than once."""
+class Observation:
+    """One answered list on its way into the database. It never changes: writing it may be tried more than once.
 
-    def __init__(self, parts: Parts, run: Run, job: Job, response: Response, answer: Answer) -> None:
+    Args:
+        accept: the command that applies it although suspiciously much is missing.
+    """
+
+    def __init__(
+        self, parts: Parts, run: Run, job: Job, response: Response, answer: Answer, *, accept: str | None = None
+    ) -> None:
         self._parts = parts
         self._run = run
         self._job = job
         self._response = response
         self._answer = answer
+        self._accept = accept or f"rfsync sync {job} --allow-removals"
+        # What was saved long ago was not asked for by this run: it has no attempts, and no status.
+        status = response.status if response.attempts else None
         self._row = RunRow(
-            "unchanged", response.attempts, response.status, response_bytes(response),
+            "unchanged", response.attempts, status, response_bytes(response),
             batches=len(answer.batches), rejected=len(answer.rejected),
         )  # fmt: skip
 
@@ -162,7 +171,7 @@ class _Observation:
         """Writes the observation, or says which batches have to be asked for first; then nothing is written."""
         state = transaction.state
         if is_superseded(self._run, state, self._response):
-            return self._finish(transaction, state, replace(self._row, outcome="superseded"))
+            return self.supersede(transaction)
         difference = self._diff(transaction, Confirmed())
         missing = difference.missing
         if not missing:
@@ -175,7 +184,7 @@ class _Observation:
             allow=self._parts.allow_removals,
         )
         if isinstance(verdict, Refused):
-            reason = f"{verdict.reason}, or at once with: rfsync sync {self._job} --allow-removals"
+            reason = f"{verdict.reason}, or at once with: {self._accept}"
             row = replace(self._row, outcome="refused", error=reason)
             state = replace(state, missing_digest=verdict.digest, missing_streak=verdict.streak)
             return self._finish(transaction, state, row)
@@ -190,15 +199,27 @@ class _Observation:
         Where an older observation was written meanwhile, there may be more to ask for.
         """
         if is_superseded(self._run, transaction.state, self._response):
-            return self._finish(transaction, transaction.state, replace(self._row, outcome="superseded"))
+            return self.supersede(transaction)
         difference = self._diff(transaction, confirmed)
         more = [batch for batch in difference.missing if batch.id not in confirmed.doubtful]
         if more and confirmed.asked + len(more) <= self._parts.removals.confirm_limit:
             return more
         return self._apply(transaction, difference, confirmed)
 
+    def settle(self, transaction: Transaction) -> Written:
+        """Writes the observation where nobody can be asked: what it lacks is gone."""
+        written = self.judge_and_write(transaction)
+        if not isinstance(written, list):
+            return written
+        confirmed = self._believed(written)
+        return self._apply(transaction, self._diff(transaction, confirmed), confirmed)
+
+    def supersede(self, transaction: Transaction) -> Written:
+        """Ends the run without the observation: a newer one stands."""
+        return self._finish(transaction, transaction.state, replace(self._row, outcome="superseded"))
+
     def _believed(self, missing: list[Batch]) -> Confirmed:
-        """What is made of missing batches that are too many to be asked for."""
+        """What is made of missing batches that are too many to be asked for, or that nobody can be asked for."""
         nameless = sum(rejected.id is None for rejected in self._answer.rejected)
         if nameless and not self._parts.allow_removals:
             # Each of those records may be one of the missing batches, and nobody can say of which.
@@ -244,7 +265,8 @@ class _Observation:
         return Written(row, changes)
 
 
-def _log_rejected(job: Job, rejected: Sequence[Rejected]) -> None:
+def log_rejected(job: Job, rejected: Sequence[Rejected]) -> None:
+    """A warning for each of the first ones, and one for how many more there are."""
     for record in rejected[:_LOGGED]:
         log.warning("%s: record %d rejected: %s", job, record.position, record.reason)
     if len(rejected) > _LOGGED:

@@ -44,6 +44,7 @@ _COMMANDS = {
     "batches": ("batches", "The batches, as they stand or stood at a time."),
     "changes": ("changes", "The ledger: every change of every batch."),
     "totals": ("totals", "Totals and what moved, by hour, day, week or month."),
+    "import": ("import_", "Takes saved answers as observations of the past."),
     "verify": ("verify", "Proves that the books balance."),
     "prune": ("prune", "Deletes old runs that changed nothing."),
     "db": ("db", "The schema: upgrade, current, check."),

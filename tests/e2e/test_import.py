@@ -1,0 +1,254 @@
+"""Saved answers as history: the real command on real files, in both databases."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.e2e.conftest import LONG, Cli, batch
+
+LEDGER = """SELECT batch_id, change, observed_after, observed_at, images_delta, num_jobs_delta
+    FROM change_log ORDER BY id"""
+RUNS = "SELECT outcome, trigger, started_at, finished_at, attempts, http_status FROM sync_runs ORDER BY id"
+
+
+def save(cli: Cli, name: str, *records: object) -> Path:
+    """What ``curl -o`` leaves of a batch list."""
+    path = cli.folder / "saved" / name
+    path.parent.mkdir(exist_ok=True)
+    path.write_text(json.dumps({"batches": [*records]}))
+    return path
+
+
+def at(day: int, hour: int = 0) -> str:
+    return f"2026-01-{day:02d} {hour:02d}:00:00.000000"
+
+
+def archive(cli: Cli) -> None:
+    """Four answers: two batches, the same again, one smaller and one gone, and it is back."""
+    save(cli, "batches-2026-01-03T00:00:00Z.json", batch("a", 3, 1))
+    save(cli, "batches-20260101T000000Z.json", batch("a", 5), batch("b", 7))
+    save(cli, "2026-01-02_00-00-00.json", batch("a", 5), batch("b", 7))
+    save(cli, "1767484800.json", batch("a", 3, 1), batch("b", 6))  # 4 January
+
+
+EXPECTED = [
+    ("a", "added", None, at(1), 5, 0),
+    ("b", "added", None, at(1), 7, 0),
+    ("a", "changed", at(2), at(3), -2, 1),
+    ("b", "removed", at(2), at(3), -7, 0),
+    ("b", "restored", at(3), at(4), 6, 0),
+]
+
+
+def test_a_folder_becomes_the_history_that_it_tells(cli: Cli) -> None:
+    archive(cli)
+    done = cli.run("import", "acme/widgets", "saved")
+    assert [line.split()[3] for line in done.out.splitlines()[1:]] == ["changed", "unchanged", "changed", "changed"]
+    assert sorted(cli.database.rows(LEDGER)) == sorted(EXPECTED)
+    assert cli.database.rows(RUNS) == [
+        (outcome, "cli", at(day), at(day), 0, None)
+        for day, outcome in ((1, "changed"), (2, "unchanged"), (3, "changed"), (4, "changed"))
+    ]
+    cli.verify()
+    assert cli.simulator.requests == []
+    then = cli.run("batches", "acme/widgets", "--as-of", "2026-01-03", "--json").json
+    assert [(row["batch_id"], row["images"], row["num_jobs"]) for row in then] == [("a", 3, 1)]
+    days = cli.run("totals", "acme/widgets", "--until", "2026-01-06", "--json").json
+    assert [(day["images"], day["observed"]) for day in days] == [
+        (12, True), (12, True), (3, True), (9, True), (9, False)
+    ]  # fmt: skip
+
+
+def test_it_is_safe_to_repeat(cli: Cli) -> None:
+    archive(cli)
+    cli.run("import", "acme/widgets", "saved")
+    before = cli.database.dump()
+    done = cli.run("import", "acme/widgets", "saved")
+    assert [line.split()[3] for line in done.out.splitlines()[1:]] == ["known"] * 4
+    assert cli.database.dump() == before
+    # The run that found nothing new is deleted, and is known all the same.
+    cli.run("prune")
+    assert cli.database.rows(RUNS) != before["sync_runs"]
+    assert len(cli.database.rows(RUNS)) == 3
+    cli.run("import", "acme/widgets", "saved")
+    save(cli, "2026-01-05.json", batch("a", 3, 1), batch("b", 1))
+    done = cli.run("import", "acme/widgets", "saved")
+    assert [line.split()[3] for line in done.out.splitlines()[1:]] == [*["known"] * 4, "changed"]
+    cli.verify()
+
+
+def test_what_is_older_than_the_last_observation_is_refused_and_the_rest_taken(cli: Cli) -> None:
+    save(cli, "2026-01-03.json", batch("a", 3))
+    cli.run("import", "acme/widgets", "saved")
+    before = cli.database.rows(LEDGER)
+    save(cli, "2026-01-02.json", batch("a", 9))
+    save(cli, "2026-01-04.json", batch("a", 4))
+    done = cli.run("import", "acme/widgets", "saved", code=1)
+    assert "1 of 3 files refused" in done.err
+    assert "2026-01-02.json" in done.err
+    assert cli.database.rows(LEDGER) == [*before, ("a", "changed", at(3), at(4), 1, 0)]
+    # Another answer of a moment that is known is none that can be passed over.
+    save(cli, "2026-01-03.json", batch("a", 30))
+    assert "2 of 3 files refused" in cli.run("import", "acme/widgets", "saved", code=1).err
+    cli.verify()
+
+
+def test_after_a_sync_the_past_stays_as_it_is(cli: Cli) -> None:
+    cli.list(batch("a", 5))
+    cli.sync()
+    before = cli.database.dump()
+    archive(cli)
+    assert "4 of 4 files refused" in cli.run("import", "acme/widgets", "saved", code=1).err
+    assert cli.database.dump() == before
+    # Another project of the same workspace has no past yet.
+    cli.run("import", "acme/gears", "saved")
+    cli.verify()
+
+
+def test_a_sync_goes_on_from_what_was_imported(cli: Cli) -> None:
+    archive(cli)
+    cli.run("import", "acme/widgets", "saved")
+    cli.list(batch("a", 3, 1), batch("b", 2, 1))
+    assert (cli.sync()["changed"], cli.sync()["outcome"]) == (1, "unchanged")
+    ((after, delta),) = cli.database.rows(
+        "SELECT observed_after, images_delta FROM change_log WHERE batch_id = 'b' AND change = 'changed'"
+    )
+    assert (after, delta) == (at(4), -4)
+    cli.verify()
+
+
+@pytest.mark.parametrize(
+    ("name", "moment"),
+    [
+        ("answer 2026-01-31 18:30:15.25.json", "2026-01-31 18:30:15.250000"),
+        ("2026-01-31T18:30:15+02:00", "2026-01-31 16:30:15.000000"),
+        ("2026-01-31T18:30:15-05:00", "2026-01-31 23:30:15.000000"),
+        ("acme_widgets_20260131_183015.json", "2026-01-31 18:30:15.000000"),
+        ("batches-2026-01-31-0001.json", None),
+        ("2026-01-31T18-30.json", "2026-01-31 18:30:00.000000"),
+        ("20260131.json", "2026-01-31 00:00:00.000000"),
+        ("1769884215.json", "2026-01-31 18:30:15.000000"),
+        ("answer.json", None),
+        ("12345678901234.json", None),
+    ],
+)
+def test_the_time_is_in_the_name_or_else_the_files_own(fresh: Cli, name: str, moment: str | None) -> None:
+    path = save(fresh, name, batch("a", 5))
+    os.utime(path, (1_769_000_000.5, 1_769_000_000.5))
+    if "-0001" in name:
+        moment = "2026-01-31 00:01:00.000000"  # a minute past midnight is what it says
+    fresh.run("import", "acme/widgets", str(path))
+    own = datetime.fromtimestamp(1_769_000_000.5, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
+    assert fresh.database.one("SELECT observed_at FROM change_log") == (moment or own)
+
+
+def test_the_time_can_be_said(fresh: Cli) -> None:
+    path = save(fresh, "2026-01-31.json", batch("a", 5))
+    fresh.run("import", "acme/widgets", str(path), "--at", "2026-02-01T12:00:00+01:00")
+    assert fresh.database.one("SELECT observed_at FROM change_log") == "2026-02-01 11:00:00.000000"
+
+
+@pytest.mark.parametrize(
+    ("files", "arguments", "word"),
+    [
+        (["2026-01-01.json", "2026-01-02.json"], ["saved", "--at", "2026-01-01"], "--at"),
+        (["2099-01-01.json"], ["saved"], "2099"),
+        (["2026-13-01.json"], ["saved"], "2026-13-01"),
+        (["2026-01-01 to 2026-01-02.json"], ["saved"], "more than one time"),
+        (["20260101.json", "2026-01-01.json"], ["saved"], "one moment"),
+        ([], ["nowhere.json"], "nowhere.json"),
+        ([".hidden"], ["saved"], "no file"),
+        (["2026-01-01.json"], ["saved", "--at", "yesterday"], "yesterday"),
+    ],
+)
+def test_what_is_wrong_with_the_command_line(fresh: Cli, files: list[str], arguments: list[str], word: str) -> None:
+    for number, name in enumerate(files):
+        save(fresh, name, batch("a", number))
+    done = fresh.run("import", "acme/widgets", *arguments, code=2)
+    assert word in done.err
+    assert not fresh.database.path.exists()
+
+
+def test_a_whole_workspace_has_no_batch_list(fresh: Cli) -> None:
+    save(fresh, "2026-01-01.json")
+    assert "project" in fresh.run("import", "acme", "saved", code=2).err
+
+
+def test_the_same_answer_of_the_same_moment_counts_once(fresh: Cli) -> None:
+    save(fresh, "20260101.json", batch("a", 1))
+    save(fresh, "2026-01-01.json", batch("a", 1))
+    fresh.run("import", "acme/widgets", "saved", "saved/20260101.json")
+    assert fresh.database.one("SELECT count(*) FROM sync_runs") == 1
+
+
+def test_nothing_is_imported_while_a_file_is_no_answer(cli: Cli) -> None:
+    archive(cli)
+    wrong: dict[str, Any] = {"2026-01-05.json": "<html>", "2026-01-06.json": '{"error": "no"}', "2026-01-07.json": ""}
+    for name, text in wrong.items():
+        (cli.folder / "saved" / name).write_text(text)
+    before = cli.database.dump()
+    done = cli.run("import", "acme/widgets", "saved", code=1)
+    assert [name for name in wrong if name not in done.err] == []
+    assert cli.database.dump() == before
+
+
+def test_suspiciously_much_missing_is_refused_until_it_is_missing_again(cli: Cli) -> None:
+    save(cli, "2026-01-01.json", batch("a", 5), batch("b", 7))
+    save(cli, "2026-01-02.json")
+    done = cli.run("import", "acme/widgets", "saved", code=1)
+    assert "rfsync import acme/widgets saved/2026-01-02.json --allow-removals" in done.err
+    assert cli.database.one("SELECT images FROM projects") == 12
+    save(cli, "2026-01-03.json")
+    cli.run("import", "acme/widgets", "saved/2026-01-03.json")
+    assert cli.database.one("SELECT images FROM projects") == 0
+    cli.run("import", "acme/gears", "saved", "--allow-removals")
+    assert cli.database.column("SELECT max(observed_at) FROM change_log WHERE project = 'gears'") == [at(2)]
+    cli.verify()
+
+
+def test_a_record_that_breaks_the_rules_takes_nothing_with_it(cli: Cli) -> None:
+    save(cli, "2026-01-01.json", batch("a", 5), batch("b", 7), batch("c", 1))
+    save(cli, "2026-01-02.json", batch("a", 4), batch("b", -1), batch("c", 1))
+    done = cli.run("import", "acme/widgets", "saved")
+    assert "record 1 rejected" in done.err
+    assert dict(cli.database.rows("SELECT batch_id, images FROM current_batches")) == {"a": 4, "b": 7, "c": 1}  # type: ignore[arg-type]
+    # It can be repeated all the same.
+    assert cli.run("import", "acme/widgets", "saved").out.count("known") == 2
+
+
+def test_killed_in_the_middle_it_goes_on_where_it_was(cli: Cli) -> None:
+    for number in range(60):
+        save(cli, f"2026-01-01T00:{number:02d}:00Z.json", *(batch(f"b{n}", number) for n in range(20)))
+    process = cli.start("import", "acme/widgets", "saved")
+    count = "SELECT count(*) FROM sync_runs WHERE outcome = 'changed'"
+    while process.poll() is None and cli.database.one(count) < 5:
+        pass
+    process.send_signal(signal.SIGKILL)
+    process.wait(LONG)
+    done = cli.run("import", "acme/widgets", "saved")
+    assert done.out.count(" known ") + done.out.count(" changed ") == 60
+    assert cli.database.one("SELECT count(*) FROM change_log") == 60 * 20
+    assert (
+        cli.database.column("SELECT DISTINCT outcome FROM sync_runs WHERE outcome NOT IN ('changed', 'abandoned')")
+        == []
+    )
+    cli.verify()
+
+
+def test_the_live_answer_wins_over_an_older_file(cli: Cli) -> None:
+    """A sync between the look at the project and the writing of a file is no matter."""
+    archive(cli)
+    cli.list(batch("a", 50))
+    importing, syncing = cli.start("import", "acme/widgets", "saved"), cli.start("sync", "acme/widgets")
+    cli.finish(syncing)
+    importing.communicate(timeout=LONG)
+    assert importing.returncode in {0, 1}
+    assert cli.database.rows("SELECT batch_id, images FROM current_batches") == [("a", 50)]
+    cli.verify()
