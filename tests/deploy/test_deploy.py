@@ -171,11 +171,11 @@ def test_the_containers_configuration_listens_where_prometheus_and_the_health_ch
     assert "127.0.0.1:9108/healthz" in (DEPLOY / "Dockerfile").read_text()
 
 
-def test_grafanas_datasource_reads_as_the_role_that_the_page_makes() -> None:
+def test_grafanas_datasource_reads_as_the_role_that_the_file_makes() -> None:
     sources = yaml.safe_load((DEPLOY / "grafana" / "datasources.yaml").read_text())["datasources"]
     assert sources[0]["user"] == "rfsync_reader"
     assert sources[0]["secureJsonData"]["password"] == "$__file{/run/secrets/reader_password}"
-    assert "CREATE ROLE rfsync_reader" in (TOP / "docs" / "operations.md").read_text()
+    assert "CREATE ROLE rfsync_reader" in (DEPLOY / "postgres" / "reader.sql").read_text()
 
 
 def test_every_command_of_the_page_is_one_that_rfsync_has() -> None:
