@@ -11,8 +11,6 @@ from statistics import median
 from bench.measure import Usage
 from bench.rounds import Result
 
-#: What stands between these two lines of a file is replaced, the rest of it left alone.
-BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
 MISSED = "**missed**"
 
 
@@ -32,13 +30,15 @@ def report(results: list[Result], runs: int, databases: list[str]) -> str:
     return "\n\n".join(parts)
 
 
-def write(path: Path, text: str) -> None:
+def write(path: Path, text: str, name: str = "bench") -> None:
+    """Replaces what stands between two lines of that name in a file, and leaves the rest of it alone."""
+    begin, end = f"<!-- {name}: begin -->", f"<!-- {name}: end -->"
     old = path.read_text() if path.exists() else ""
-    before, begun, rest = old.partition(BEGIN)
-    _, ended, after = rest.partition(END)
+    before, begun, rest = old.partition(begin)
+    _, ended, after = rest.partition(end)
     if not (begun and ended):
         before, after = "", "\n"
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}")
+    path.write_text(f"{before}{begin}\n\n{text}\n\n{end}{after}")
 
 
 def _against_floor(results: list[Result]) -> str:
@@ -53,7 +53,7 @@ def _against_floor(results: list[Result]) -> str:
         "CPU s (floor, rfsync)",
         "MiB (floor, rfsync)",
     ]
-    return _table(head, [_floor_row(result) for result in results])
+    return table(head, [_floor_row(result) for result in results])
 
 
 def _floor_row(result: Result) -> list[str]:
@@ -83,7 +83,7 @@ def _against_dlt(results: list[Result]) -> str:
             ratio = _ratio(result, name)
             row.append(_seconds(result, name) + (f" ({ratio:.1f} ×)" if ratio and name != "floor" else ""))
         rows.append(row)
-    return _table(["case", "database", "floor", "rfsync", "dlt merge", "dlt scd2"], rows)
+    return table(["case", "database", "floor", "rfsync", "dlt merge", "dlt scd2"], rows)
 
 
 def _verdict(result: Result) -> str:
@@ -118,6 +118,6 @@ def _shown(ratio: float | None) -> str:
     return "–" if ratio is None else f"{ratio:.2f}"
 
 
-def _table(head: list[str], rows: list[list[str]]) -> str:
+def table(head: list[str], rows: list[list[str]]) -> str:
     lines = [head, ["---"] * len(head), *rows]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -195,6 +195,9 @@ Index(
     postgresql_where=sync_runs.c.outcome == "running",
     sqlite_where=sync_runs.c.outcome == "running",
 )
+# A project that never fails has none of these, and its health would have to read all its runs to know that.
+_BAD = sync_runs.c.outcome.in_(["failed", "refused", "abandoned"])
+Index("ix_sync_runs_bad", sync_runs.c.project_id, sync_runs.c.id, postgresql_where=_BAD, sqlite_where=_BAD)
 # Whether anybody looked at a project in some period is asked of these; what changed something is in the ledger.
 Index(
     "ix_sync_runs_unchanged",

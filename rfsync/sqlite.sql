@@ -144,6 +144,7 @@ CREATE TABLE sync_runs (
 	CONSTRAINT ck_sync_runs_rejected_whole CHECK (typeof(rejected) = 'integer'),
 	CONSTRAINT fk_sync_runs_project_id_projects FOREIGN KEY(project_id) REFERENCES projects (id)
 );
+CREATE INDEX ix_sync_runs_bad ON sync_runs (project_id, id) WHERE outcome IN ('failed', 'refused', 'abandoned');
 CREATE INDEX ix_sync_runs_project_id_id ON sync_runs (project_id, id);
 CREATE INDEX ix_sync_runs_running ON sync_runs (id) WHERE outcome = 'running';
 CREATE INDEX ix_sync_runs_unchanged ON sync_runs (project_id, started_at) WHERE outcome = 'unchanged';

@@ -88,6 +88,8 @@ def upgrade() -> None:
         postgresql_where=sa.text("outcome = 'unchanged'"),
         sqlite_where=sa.text("outcome = 'unchanged'"),
     )
+    bad = sa.text("outcome IN ('failed', 'refused', 'abandoned')")
+    op.create_index("ix_sync_runs_bad", "sync_runs", ["project_id", "id"], postgresql_where=bad, sqlite_where=bad)
     columns = ", ".join(FLOWS)
     sums = ", ".join(f"sum(d.{name})" for name in FLOWS)
     op.execute(

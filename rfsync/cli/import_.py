@@ -95,7 +95,7 @@ def _tell(outcomes: list[tuple[Saved, str]]) -> int:
     old = [saved.path for saved, outcome in outcomes if outcome in {"too old", "superseded"}]
     if old:
         text = (
-            f"rfsync: {len(old):,} of {len(outcomes):,} files refused, the first {old[0]}: not newer than the "
+            f"rfsync: {len(old):,} of {len(outcomes):,} files refused, the first {old[0]}: older than the "
             "project's last observation, and what is in the ledger stays. Import into a database that has not seen "
             "the project yet, and sync into that one from then on"
         )

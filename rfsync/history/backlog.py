@@ -32,8 +32,8 @@ SELECT p.workspace, p.project, b.batch_id, b.name, b.images, coalesce(
     (SELECT max(c.observed_at) FROM batch_changes c WHERE c.project_id = b.project_id AND c.batch_id = b.batch_id
         AND (c.num_jobs_delta < 0 OR c.change = 'restored')),
     b.uploaded_at, b.first_seen_at) AS waiting_since
-FROM scope p JOIN batches b ON b.project_id = p.id
-WHERE b.removed_at IS NULL AND b.num_jobs = 0 AND b.images > 0
+FROM scope p CROSS JOIN batches b
+WHERE b.project_id = p.id AND b.removed_at IS NULL AND b.num_jobs = 0 AND b.images > 0
 ORDER BY waiting_since, p.workspace, p.project, b.batch_id{most}"""
     return list(question.rows("reading what waits", sql, WaitingRow._make, times=(5,)))
 
@@ -60,7 +60,7 @@ def backlog(
         cases.append(f"WHEN came > :edge{number} THEN {number}")
     sql = f"""WITH {question.scope},
 waiting AS (SELECT coalesce(b.uploaded_at, b.first_seen_at) AS came, b.images
-    FROM scope p JOIN batches b ON b.project_id = p.id WHERE b.removed_at IS NULL AND b.images > 0)
+    FROM scope p CROSS JOIN batches b WHERE b.project_id = p.id AND b.removed_at IS NULL AND b.images > 0)
 SELECT CASE {" ".join(cases)} ELSE {len(edges)} END AS class, count(*), CAST(sum(images) AS bigint)
 FROM waiting GROUP BY 1"""
     found = {number: (batches, images) for number, batches, images in question.rows("reading the backlog", sql, tuple)}
@@ -84,7 +84,7 @@ def first_jobs(
         DatabaseError: the database can't be read.
     """
     question = Question(engine, targets)
-    conditions = ["c.num_jobs > 0", "c.num_jobs_delta = c.num_jobs"]
+    conditions = ["c.project_id = p.id", "c.num_jobs > 0", "c.num_jobs_delta = c.num_jobs"]
     if since is not None:
         question.values["since"] = since
         conditions.append("c.observed_at >= :since")
@@ -94,9 +94,9 @@ def first_jobs(
     sql = f"""WITH {question.scope},
 first AS (SELECT p.workspace, p.project, c.batch_id, b.name, coalesce(b.uploaded_at, b.first_seen_at) AS began_at,
         c.observed_after, c.observed_at
-    FROM scope p JOIN batch_changes c ON c.project_id = p.id
-    JOIN batches b ON b.project_id = c.project_id AND b.batch_id = c.batch_id
-    WHERE {" AND ".join(conditions)} AND c.observed_after IS NOT NULL AND NOT EXISTS (
+    FROM scope p {question.seek("batch_changes", "c", " AND ".join(conditions))}
+    CROSS JOIN batches b
+    WHERE b.project_id = c.project_id AND b.batch_id = c.batch_id AND c.observed_after IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM batch_changes e WHERE e.project_id = c.project_id AND e.batch_id = c.batch_id
             AND e.observed_at < c.observed_at AND e.num_jobs > 0))
 SELECT workspace, project, batch_id, name, began_at, observed_after, observed_at,

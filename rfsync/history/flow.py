@@ -71,14 +71,15 @@ SELECT workspace, project, NULL, name, changes, {_NET} FROM scope p JOIN sums s 
 ORDER BY {_MUCH} LIMIT :limit"""
     else:
         question.values.update(since=since, until=until or _EVER)
+        within = "c.project_id = p.id AND c.observed_at >= :since AND c.observed_at < :until"
+        ledger = question.seek("batch_changes", "c", within)
         sql = f"""WITH {question.scope},
-moved AS (SELECT c.project_id AS id, c.batch_id, {_GAINED_AND_LOST} FROM scope p
-    JOIN batch_changes c ON c.project_id = p.id AND c.observed_at >= :since AND c.observed_at < :until),
+moved AS (SELECT c.project_id AS id, c.batch_id, {_GAINED_AND_LOST} FROM scope p {ledger}),
 sums AS (SELECT id, batch_id, count(*) AS changes, {_SUMS} FROM moved GROUP BY id, batch_id),
 most AS (SELECT workspace, project, s.* FROM sums s JOIN scope p ON p.id = s.id
     ORDER BY {_MUCH}, batch_id LIMIT :limit)
 SELECT workspace, project, m.batch_id, b.name, changes, {_NET}
-FROM most m JOIN batches b ON b.project_id = m.id AND b.batch_id = m.batch_id ORDER BY {_MUCH}, m.batch_id"""
+FROM most m CROSS JOIN batches b WHERE b.project_id = m.id AND b.batch_id = m.batch_id ORDER BY {_MUCH}, m.batch_id"""
     return list(question.rows("reading the movers", sql, MoverRow._make))
 
 
@@ -88,17 +89,18 @@ def _moved(question: Question, since: datetime, until: datetime | None) -> str:
     days, edges = rest(since, until, timedelta(days=1))
     first, last = days or (since, since)
     question.values.update(first=first.date(), last=last.date())
+    within = "c.project_id = p.id AND c.observed_at >= e.since AND c.observed_at < e.until"
+    ledger = question.seek("batch_changes", "c", within)
     edge = question.table("edge", {"since": "timestamptz", "until": "timestamptz"}, edges)
     return f"""{question.scope}, {edge},
 moved AS (
     SELECT d.project_id AS id, d.changes, d.batches_added AS added, d.batches_removed AS removed, d.images_gained,
         d.images_lost, d.jobs_gained, d.jobs_lost
-    FROM scope p JOIN project_daily d ON d.project_id = p.id AND d.day >= :first AND d.day < :last
+    FROM scope p CROSS JOIN project_daily d WHERE d.project_id = p.id AND d.day >= :first AND d.day < :last
     UNION ALL
     SELECT c.project_id, 1, CASE WHEN c.change IN ('added', 'restored') THEN 1 ELSE 0 END,
         CASE WHEN c.change = 'removed' THEN 1 ELSE 0 END, {_GAINED_AND_LOST}
-    FROM edge e CROSS JOIN scope p
-    JOIN batch_changes c ON c.project_id = p.id AND c.observed_at >= e.since AND c.observed_at < e.until
+    FROM edge e CROSS JOIN scope p {ledger}
 ),
 sums AS (SELECT id, CAST(sum(changes) AS bigint) AS changes, CAST(sum(added) AS bigint) AS added,
     CAST(sum(removed) AS bigint) AS removed, {_SUMS} FROM moved GROUP BY id)"""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
@@ -16,6 +17,7 @@ BY: Final[tuple[str, ...]] = get_args(By)
 #: More periods than that are a slip of the pen: eleven years of hours.
 MOST: Final = 100_000
 
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
 
@@ -31,18 +33,6 @@ class Period:
     until: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Piece:
-    """What a period has of a UTC day."""
-
-    day: date
-    #: Whether that is all of the day.
-    whole: bool
-    #: The quarters of an hour that it touches, before noon and after: bit n is the n-th.
-    am: int
-    pm: int
-
-
 def zone(name: str) -> ZoneInfo:
     """The time zone of that name.
 
@@ -51,11 +41,8 @@ def zone(name: str) -> ZoneInfo:
     """
     try:
         return ZoneInfo(name)
-    except (ValueError, OSError):  # ZoneInfoNotFoundError is neither: a KeyError
-        pass
-    except KeyError:
-        pass
-    raise ConfigError(f"{name!r} is no time zone: use a name like Europe/Berlin, America/New_York or UTC")
+    except (KeyError, ValueError, OSError):
+        raise ConfigError(f"{name!r} is no time zone: use a name like Europe/Berlin, America/New_York or UTC") from None
 
 
 def periods(by: By, since: datetime, until: datetime, tz: ZoneInfo) -> list[Period]:
@@ -69,40 +56,36 @@ def periods(by: By, since: datetime, until: datetime, tz: ZoneInfo) -> list[Peri
     least = {"hour": _HOUR, "day": _DAY, "week": 7 * _DAY, "month": 31 * _DAY}[by]
     if (until - since) / least > MOST:
         raise ConfigError(f"from {since:%Y-%m-%d} there are more than {MOST:,} periods by {by}: name a later --since")
-    edges = [_floor(by, since, tz)]
-    while edges[-1] < until:
-        edges.append(_next(by, edges[-1], tz))
-    return [Period(start, max(start, since), min(end, until)) for start, end in pairwise(edges)]
+    edges = list(_edges(by, since, until, tz))
+    found = [Period(start, start, end) for start, end in pairwise(edges)]
+    found[0] = Period(edges[0], since, found[0].until)
+    found[-1] = Period(found[-1].start, found[-1].since, until)
+    return found
 
 
-def _floor(by: By, at: datetime, tz: ZoneInfo) -> datetime:
-    local = at.astimezone(tz)
+def _edges(by: By, since: datetime, until: datetime, tz: ZoneInfo) -> Iterator[datetime]:
+    """Where the periods meet, from the last one until ``since`` to the first from ``until`` on."""
     if by == "hour":
-        return at.astimezone(UTC) - timedelta(
-            minutes=local.minute, seconds=local.second, microseconds=local.microsecond
-        )
-    day = local.date()
+        yield (edge := _full_hour(since, tz))
+        while edge < until:
+            # Aligned to the local clock again, where that was set by less than an hour in between.
+            aligned = _full_hour(edge + _HOUR, tz)
+            yield (edge := aligned if aligned > edge else edge + _HOUR)
+        return
+    day = since.astimezone(tz).date()
     if by == "week":
         day -= timedelta(days=day.weekday())  # ISO: weeks begin on Monday
     elif by == "month":
         day = day.replace(day=1)
-    return _midnight(day, tz)
+    yield (edge := _midnight(day, tz))
+    while edge < until:
+        day = (day + 31 * _DAY).replace(day=1) if by == "month" else day + (7 * _DAY if by == "week" else _DAY)
+        yield (edge := _midnight(day, tz))
 
 
-def _next(by: By, start: datetime, tz: ZoneInfo) -> datetime:
-    if by == "hour":
-        # Aligned to the local clock again, where that was set by less than an hour in between.
-        after = start + _HOUR
-        aligned = _floor("hour", after, tz)
-        return aligned if aligned > start else after
-    day = start.astimezone(tz).date()
-    if by == "day":
-        day += _DAY
-    elif by == "week":
-        day += 7 * _DAY
-    else:
-        day = (day.replace(day=1) + timedelta(days=32)).replace(day=1)
-    return _midnight(day, tz)
+def _full_hour(at: datetime, tz: ZoneInfo) -> datetime:
+    local = at.astimezone(tz)
+    return at.astimezone(UTC) - timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
 
 
 def _midnight(day: date, tz: ZoneInfo) -> datetime:
@@ -110,15 +93,14 @@ def _midnight(day: date, tz: ZoneInfo) -> datetime:
     return datetime(day.year, day.month, day.day, tzinfo=tz).astimezone(UTC)
 
 
-def pieces(period: Period) -> list[Piece]:
-    """What the period has of each UTC day, in order."""
+def quarters(since: datetime, until: datetime) -> list[tuple[date, int, int]]:
+    """The quarters of an hour that a range of time touches: of each UTC day those before noon and those after it."""
     found = []
-    midnight = period.since.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    while midnight < period.until:
-        first = max(period.since - midnight, timedelta())
-        last = min(period.until - midnight, _DAY)
-        touched = (1 << -(-last // QUARTER)) - (1 << first // QUARTER)
-        found.append(Piece(midnight.date(), last - first == _DAY, *halves(touched)))
+    midnight = since.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+    while midnight < until:
+        first = max(since - midnight, timedelta()) // QUARTER
+        last = -(-min(until - midnight, _DAY) // QUARTER)
+        found.append((midnight.date(), *halves((1 << last) - (1 << first))))
         midnight += _DAY
     return found
 
@@ -134,9 +116,10 @@ def rest(
     Returns:
         From and until of the whole units, None if there is none; and what is left, as up to two ranges.
     """
-    epoch = datetime(1970, 1, 1, tzinfo=UTC)
-    first = epoch + -(-(since - epoch) // unit) * unit
-    last = epoch + (until - epoch) // unit * unit
+    before, after = (since - _EPOCH) % unit, (until - _EPOCH) % unit
+    if not before and not after:
+        return (since, until), []
+    first, last = since + (unit - before) % unit, until - after
     if first >= last:
         return None, [(since, until)]
     return (first, last), [(a, b) for a, b in ((since, first), (last, until)) if a < b]

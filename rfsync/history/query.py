@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date, datetime
-from functools import lru_cache
 from typing import Any, Final, TypeAlias, TypeVar
 
+import msgspec
 from sqlalchemy import Engine, text
 
 from rfsync.database import instant, sqlite_text
@@ -66,13 +65,57 @@ class Question:
         Args:
             columns: name -> PostgreSQL's type.
         """
-        self.values[f"{name}_rows"] = json.dumps([[self._stored(value) for value in row] for row in rows])
+        stored = [[self._stored(value) for value in row] for row in rows]
+        self.values[f"{name}_rows"] = msgspec.json.encode(stored).decode()
         if self.sqlite:
             picked = ", ".join(f"json_extract(value, '$[{n}]') AS {column}" for n, column in enumerate(columns))
             return f"{name} AS (SELECT {picked} FROM json_each(CAST(:{name}_rows AS text)))"
 
         picked = ", ".join(f"CAST(value->>{n} AS {columns[c]}) AS {c}" for n, c in enumerate(columns))
-        return f"{name} AS MATERIALIZED (SELECT {picked} FROM jsonb_array_elements(CAST(:{name}_rows AS jsonb)))"
+        return f"{name} AS {self._kept}(SELECT {picked} FROM jsonb_array_elements(CAST(:{name}_rows AS jsonb)))"
+
+    def ranges(self, name: str, edges: Sequence[datetime]) -> str:
+        """A CTE ``(n, since, until)`` of the ranges between these instants, the first of them number 0."""
+        self.values[f"{name}_edges"] = msgspec.json.encode([self._stored(edge) for edge in edges]).decode()
+        if self.sqlite:
+            source = f"SELECT key AS n, value AS since FROM json_each(CAST(:{name}_edges AS text))"
+        else:
+            source = (
+                "SELECT CAST(n - 1 AS integer) AS n, CAST(value AS timestamptz) AS since "
+                f"FROM jsonb_array_elements_text(CAST(:{name}_edges AS jsonb)) WITH ORDINALITY AS e (value, n)"
+            )
+        following = f"SELECT n, since, lead(since) OVER (ORDER BY n) AS until FROM ({source}) e"
+        return f"{name} AS {self._kept}(SELECT n, since, until FROM ({following}) r WHERE until IS NOT NULL)"
+
+    def numbered(self, name: str, days: dict[date, int]) -> str:
+        """A CTE ``(day, n)``."""
+        stored = {self._stored(day): n for day, n in days.items()}
+        self.values[f"{name}_days"] = msgspec.json.encode(stored).decode()
+        if self.sqlite:
+            return f"{name} AS (SELECT key AS day, value AS n FROM json_each(CAST(:{name}_days AS text)))"
+        each = f"jsonb_each_text(CAST(:{name}_days AS jsonb))"
+        return f"{name} AS {self._kept}(SELECT CAST(key AS date) AS day, CAST(value AS integer) AS n FROM {each})"
+
+    @property
+    def _kept(self) -> str:
+        # Made once, where the database would otherwise make it anew for each use; older SQLite has no such word.
+        return "" if self.sqlite else "MATERIALIZED "
+
+    def seek(self, table: str, alias: str, condition: str, last_by: str | None = None) -> str:
+        """Joins to each row what an index leads to, whatever the planner thinks of reading all of the table.
+
+        Args:
+            condition: may name what stands to the left.
+            last_by: of those rows only the last one by this column, which no two of them share.
+        """
+        if self.sqlite:
+            if last_by is not None:
+                newest = condition.replace(f"{alias}.", "newest.")
+                order = f"ORDER BY newest.{last_by} DESC LIMIT 1"
+                condition = f"{alias}.id = (SELECT newest.id FROM {table} newest WHERE {newest} {order})"
+            return f"CROSS JOIN {table} {alias} ON {condition}"
+        last = "OFFSET 0" if last_by is None else f"ORDER BY {alias}.{last_by} DESC LIMIT 1"
+        return f"CROSS JOIN LATERAL (SELECT * FROM {table} {alias} WHERE {condition} {last}) {alias}"
 
     def seconds(self, later: str, earlier: str) -> str:
         """SQL for the seconds between two instants, as a float with microseconds."""
@@ -98,13 +141,15 @@ class Question:
         """
         values = {name: self._bound(value) for name, value in self.values.items()}
         with translated(doing), self._engine.connect() as connection:
-            result = connection.execution_options(stream_results=True, max_row_buffer=_AT_ONCE).execute(
-                text(sql), values
-            )
-            while some := result.fetchmany(_AT_ONCE):
+            options = {"stream_results": True, "max_row_buffer": _AT_ONCE}
+            result = connection.execution_options(**options).execute(text(sql), values)
+            # SQLite's own rows: SQLAlchemy's would be taken apart again at once. For PostgreSQL it reads ahead.
+            fetch = result.cursor.fetchmany if self.sqlite and result.cursor is not None else result.fetchmany
+            read = _read_text if self.sqlite else instant
+            while some := fetch(_AT_ONCE):
                 columns = list(zip(*some, strict=True))
                 for number in times:
-                    columns[number] = tuple(map(_instant, columns[number]))
+                    columns[number] = tuple(map(read, columns[number]))
                 yield from map(make, zip(*columns, strict=True))
 
     def _bound(self, value: Any) -> Any:
@@ -117,8 +162,9 @@ class Question:
         return value.isoformat() if isinstance(value, date) else value
 
 
-# The rows of a run share their instants, and so do the batches of an upload.
-_instant = lru_cache(maxsize=10_000)(instant)
+def _read_text(value: str | None) -> datetime | None:
+    # In one call, which is what an answer of many rows takes longest for.
+    return None if value is None else datetime.fromisoformat(f"{value}+00:00")
 
 
 def require_known(engine: Engine, targets: Targets) -> None:

@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
 from sqlalchemy import Engine
 
-from rfsync.history.periods import By, Period, periods, pieces, rest, zone
+from rfsync.history.periods import By, Period, periods, quarters, rest, zone
 from rfsync.history.query import Question, Targets, targets_of
 from rfsync.history.rows import ThroughputRow, TotalRow
 
 _TICK: Final = timedelta(microseconds=1)
+_DAY: Final = timedelta(days=1)
 #: Of the flows before the first period, which its totals begin with.
 _BEFORE: Final = -1
-
-_RANGES: Final = {"n": "integer", "since": "timestamptz", "until": "timestamptz"}
 
 #: The flows of a ledger row, as the roll-ups have them.
 _FLOWS: Final = """CASE c.change WHEN 'removed' THEN -1 WHEN 'changed' THEN 0 ELSE 1 END AS batches,
@@ -27,6 +26,39 @@ _FLOWS: Final = """CASE c.change WHEN 'removed' THEN -1 WHEN 'changed' THEN 0 EL
 _ROLLED_UP: Final = (
     "d.batches_added - d.batches_removed AS batches, d.images_gained, d.images_lost, d.jobs_gained, d.jobs_lost"
 )
+_MOVED: Final = ("batches", "images_gained", "images_lost", "jobs_gained", "jobs_lost")
+_COUNTS: Final = ("batches", "images", "num_jobs", "images_gained", "images_lost", "jobs_gained", "jobs_lost")
+
+_WORKSPACE_DAYS: Final = f"""SELECT 0 AS id, w.n, {_ROLLED_UP} FROM whole w CROSS JOIN spaces p
+    CROSS JOIN workspace_daily d WHERE d.workspace = p.workspace AND d.day = w.day
+    UNION ALL
+    SELECT 0, {_BEFORE}, {_ROLLED_UP} FROM spaces p
+    CROSS JOIN workspace_daily d WHERE d.workspace = p.workspace AND d.day < :first_day"""
+# What a project had before is in the last of its days until then.
+_PROJECT_DAYS: Final = f"""SELECT {{key}} AS id, w.n, {_ROLLED_UP} FROM whole w CROSS JOIN scope p
+    CROSS JOIN project_daily d WHERE d.project_id = p.id AND d.day = w.day
+    UNION ALL
+    SELECT {{key}}, {_BEFORE}, d.batches, d.images, 0, d.num_jobs, 0 FROM scope p
+    CROSS JOIN project_daily d WHERE d.project_id = p.id AND d.day = (
+        SELECT max(x.day) FROM project_daily x WHERE x.project_id = p.id AND x.day < :first_day)"""
+_LEDGER: Final = "c.project_id = p.id AND c.observed_at >= w.since AND c.observed_at < w.until"
+_LOOKED: Final = "r.outcome = 'unchanged' AND r.started_at >= k.since AND r.started_at < k.until"
+#: The periods of which pruned runs had seen something.
+_COVERED: Final = """SELECT p.id, w.n FROM whole w CROSS JOIN scope p
+    CROSS JOIN project_observed o WHERE o.project_id = p.id AND o.day = w.day
+    UNION
+    SELECT p.id, w.n FROM part w CROSS JOIN scope p CROSS JOIN project_observed o
+    WHERE o.project_id = p.id AND o.day = w.day AND ((o.am & w.am) <> 0 OR (o.pm & w.pm) <> 0)"""
+# One project is enough: the others are not looked at.
+_COVERED_BY_ANY: Final = """SELECT 0 AS id, w.n FROM whole w WHERE 1 = (SELECT 1 FROM scope p
+        CROSS JOIN project_observed o WHERE o.project_id = p.id AND o.day = w.day LIMIT 1)
+    UNION
+    SELECT 0, w.n FROM part w WHERE 1 = (SELECT 1 FROM scope p CROSS JOIN project_observed o
+        WHERE o.project_id = p.id AND o.day = w.day AND ((o.am & w.am) <> 0 OR (o.pm & w.pm) <> 0) LIMIT 1)"""
+#: Each project from the first period on in which it was seen.
+_BEGUN: Final = """,
+known AS (SELECT running.*, max(observed) OVER w AS begun FROM running WHERE n >= 0
+    WINDOW w AS (PARTITION BY id ORDER BY n))"""
 
 
 def totals(
@@ -166,93 +198,65 @@ def _span(
 def _totals(question: Question, targets: Targets, asked: list[Period], *, summed: bool, from_first: bool) -> str:
     """The statement; ``n`` is the period's place in ``asked``."""
     named = targets_of(targets)
-    whole_workspaces = summed and all(target.project is None for target in named)
-    tables = [
-        question.scope,
-        question.table(
-            "bucket",
-            _RANGES,
-            [(_BEFORE, None, None), *((n, period.since, period.until) for n, period in enumerate(asked))],
-        ),
-        question.table(
-            "piece",
-            {"n": "integer", "day": "date", "whole": "integer", "am": "bigint", "pm": "bigint"},
-            [(n, x.day, int(x.whole), x.am, x.pm) for n, period in enumerate(asked) for x in pieces(period)],
-        ),
-        *_sources(question, asked, "0" if summed else "p.id", whole_workspaces=whole_workspaces),
-    ]
+    tables = [question.scope, *_calendar(question, asked)]
     if summed:
         question.values["workspace"] = named[0].workspace if len({t.workspace for t in named}) == 1 else None
-        names = "CAST(:workspace AS text) AS workspace, CAST(NULL AS text) AS project"
-        grid = f"SELECT 0 AS id, {names}, n, since, until FROM bucket"
-        covered, run_of = "0", "r.project_id IN (SELECT id FROM scope)"
+        key, cells, covered = "0", "period w", _COVERED_BY_ANY
+        looked = f"(SELECT 1 FROM scope p CROSS JOIN sync_runs r WHERE r.project_id = p.id AND {_LOOKED} LIMIT 1)"
+        names, among = "CAST(:workspace AS text) AS workspace, CAST(NULL AS text) AS project", ""
     else:
-        grid = "SELECT p.id, p.workspace, p.project, b.n, b.since, b.until FROM bucket b CROSS JOIN scope p"
-        covered, run_of = "o.project_id", "r.project_id = g.id"
-    begun = "WHERE begun = 1" if from_first else ""
+        key, cells, covered = "p.id", "period w CROSS JOIN scope p", _COVERED
+        looked = f"(SELECT 1 FROM sync_runs r WHERE r.project_id = k.id AND {_LOOKED} LIMIT 1)"
+        names, among = "p.workspace, p.project", " JOIN scope p ON p.id = t.id"
+    days = _PROJECT_DAYS
+    if summed and all(target.project is None for target in named):
+        tables.append("spaces AS (SELECT DISTINCT workspace FROM scope)")
+        days = _WORKSPACE_DAYS
+    ledger = (
+        f"SELECT {key}, w.n, {_FLOWS} FROM edge w CROSS JOIN scope p {question.seek('batch_changes', 'c', _LEDGER)}"
+    )
+    moved = f"{days.format(key=key)} UNION ALL {ledger}"
+    sums, zeros = (", ".join(form.format(name) for name in _MOVED) for form in ("sum({0}) AS {0}", "0 AS {0}"))
     return f"""WITH {", ".join(tables)},
-flow AS (SELECT id, n, sum(batches) AS batches, sum(images_gained) AS images_gained, sum(images_lost) AS images_lost,
-    sum(jobs_gained) AS jobs_gained, sum(jobs_lost) AS jobs_lost FROM moved GROUP BY id, n),
-covered AS (SELECT DISTINCT {covered} AS id, w.n FROM piece w CROSS JOIN scope p
-    JOIN project_observed o ON o.project_id = p.id AND o.day = w.day
-    WHERE w.whole = 1 OR (o.am & w.am) <> 0 OR (o.pm & w.pm) <> 0),
-grid AS ({grid}),
-running AS (SELECT g.workspace, g.project, g.id, g.n,
-    sum(coalesce(f.batches, 0)) OVER w AS batches,
-    sum(coalesce(f.images_gained - f.images_lost, 0)) OVER w AS images,
-    sum(coalesce(f.jobs_gained - f.jobs_lost, 0)) OVER w AS num_jobs,
-    coalesce(f.images_gained, 0) AS images_gained, coalesce(f.images_lost, 0) AS images_lost,
-    coalesce(f.jobs_gained, 0) AS jobs_gained, coalesce(f.jobs_lost, 0) AS jobs_lost,
-    CASE WHEN f.n IS NOT NULL OR v.n IS NOT NULL OR EXISTS (SELECT 1 FROM sync_runs r
-        WHERE {run_of} AND r.outcome = 'unchanged' AND r.started_at >= g.since AND r.started_at < g.until)
-        THEN 1 ELSE 0 END AS observed
-    FROM grid g LEFT JOIN flow f ON f.id = g.id AND f.n = g.n LEFT JOIN covered v ON v.id = g.id AND v.n = g.n
-    WINDOW w AS (PARTITION BY g.id ORDER BY g.n)),
-known AS (SELECT running.*, max(observed) OVER w AS begun FROM running
-    WHERE n >= 0 WINDOW w AS (PARTITION BY id ORDER BY n))
-SELECT workspace, project, n, CAST(batches AS bigint) AS batches, CAST(images AS bigint) AS images,
-    CAST(num_jobs AS bigint) AS num_jobs, CAST(images_gained AS bigint) AS images_gained,
-    CAST(images_lost AS bigint) AS images_lost, CAST(jobs_gained AS bigint) AS jobs_gained,
-    CAST(jobs_lost AS bigint) AS jobs_lost, observed
-FROM known {begun} ORDER BY workspace, project, n"""
+cells AS (SELECT id, n, max(since) AS since, max(until) AS until, max(seen) AS seen, {sums}
+    FROM (SELECT {key} AS id, w.n, w.since, w.until, 0 AS seen, {zeros} FROM {cells}
+        UNION ALL SELECT id, n, NULL, NULL, 1, {", ".join(_MOVED)} FROM ({moved}) m
+        UNION ALL SELECT id, n, NULL, NULL, 1, {zeros} FROM ({covered}) o) parts
+    GROUP BY id, n),
+running AS (SELECT k.id, k.n, sum(batches) OVER w AS batches, sum(images_gained - images_lost) OVER w AS images,
+        sum(jobs_gained - jobs_lost) OVER w AS num_jobs, images_gained, images_lost, jobs_gained, jobs_lost,
+        CASE WHEN seen = 1 OR {looked} = 1 THEN 1 ELSE 0 END AS observed
+    FROM cells k WINDOW w AS (PARTITION BY k.id ORDER BY k.n)){_BEGUN if from_first else ""}
+SELECT {names}, n, {", ".join(f"CAST({c} AS bigint) AS {c}" for c in _COUNTS)}, observed
+FROM {"known" if from_first else "running"} t{among} WHERE {"begun = 1" if from_first else "n >= 0"}
+ORDER BY workspace, project, n"""
 
 
-def _sources(question: Question, asked: list[Period], key: str, *, whole_workspaces: bool) -> list[str]:
-    """Whole days from the roll-ups, the rest from the ledger: CTEs, the last of which has the flows."""
-    spans: list[tuple[int, datetime, datetime]] = []
+def _calendar(question: Question, asked: list[Period]) -> list[str]:
+    """What of each period the roll-ups have, and what only the ledger has.
+
+    ``period`` has them all, ``whole`` the whole days in them, ``edge`` what else there is of them, and ``part`` the
+    same in quarters of an hour. Number -1 is the time before the first.
+    """
+    days: dict[date, int] = {}
+    edges: list[tuple[int, datetime, datetime]] = []
     for n, period in enumerate(asked):
-        spans += [(n, *edge) for edge in rest(period.since, period.until, timedelta(days=1))[1]]
-    since = asked[0].since if asked else datetime.now(UTC)
-    midnight = since.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
+        whole, others = rest(period.since, period.until, _DAY)
+        if whole:
+            first, last = whole[0].date(), whole[1].date()
+            days.update((first + number * _DAY, n) for number in range((last - first).days))
+        edges += [(n, *edge) for edge in others]
+    parts = [(n, *quarter) for n, since, until in edges for quarter in quarters(since, until)]
+    start = asked[0].since if asked else datetime.now(UTC)
+    midnight = start.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
     question.values["first_day"] = midnight.date()
-    if midnight < since:
-        spans.append((_BEFORE, midnight, since))
-    if whole_workspaces:
-        days = f"""SELECT 0 AS id, w.n, {_ROLLED_UP}
-    FROM piece w CROSS JOIN spaces p JOIN workspace_daily d ON d.workspace = p.workspace AND d.day = w.day
-    WHERE w.whole = 1
-    UNION ALL
-    SELECT 0, {_BEFORE}, {_ROLLED_UP}
-    FROM spaces p JOIN workspace_daily d ON d.workspace = p.workspace AND d.day < :first_day"""
-    else:
-        # What a project had before is in the last of its days until then.
-        days = f"""SELECT {key} AS id, w.n, {_ROLLED_UP}
-    FROM piece w CROSS JOIN scope p JOIN project_daily d ON d.project_id = p.id AND d.day = w.day
-    WHERE w.whole = 1
-    UNION ALL
-    SELECT {key}, {_BEFORE}, d.batches, d.images, 0, d.num_jobs, 0
-    FROM scope p JOIN project_daily d ON d.project_id = p.id AND d.day = (
-        SELECT max(x.day) FROM project_daily x WHERE x.project_id = p.id AND x.day < :first_day)"""
+    if midnight < start:
+        edges.append((_BEFORE, midnight, start))
     return [
-        question.table("span", _RANGES, spans),
-        "spaces AS (SELECT DISTINCT workspace FROM scope)",
-        f"""moved AS (
-    {days}
-    UNION ALL
-    SELECT {key}, s.n, {_FLOWS}
-    FROM span s CROSS JOIN scope p
-    JOIN batch_changes c ON c.project_id = p.id AND c.observed_at >= s.since AND c.observed_at < s.until
-)""",
+        question.ranges("period", [period.since for period in asked] + [period.until for period in asked[-1:]]),
+        question.numbered("whole", days),
+        question.table("edge", {"n": "integer", "since": "timestamptz", "until": "timestamptz"}, edges),
+        question.table("part", {"n": "integer", "day": "date", "am": "bigint", "pm": "bigint"}, parts),
     ]
 
 

@@ -1,0 +1,164 @@
+"""What is asked of the large ledger: rfsync's question, and the floor, which is SQL by hand on minimal tables.
+
+The floor's tables have only the columns that its answers need, and the indexes that its queries want. They are made of
+rfsync's own: a ledger in the order of time, the versions of each batch, what a project gained and lost on each day, and
+the days on which somebody looked. For the whole workspace the floor adds up the days of its projects. Its SQL does the
+same work: it fills gaps, sums up, says what was observed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from sqlalchemy import Engine
+
+from bench.world import END
+from rfsync import history
+
+TABLES = (
+    "DROP TABLE IF EXISTS floor.ledger",
+    "DROP TABLE IF EXISTS floor.version",
+    "DROP TABLE IF EXISTS floor.day",
+    "DROP TABLE IF EXISTS floor.looked",
+    """CREATE TABLE floor.ledger (project integer, at {time}, batch text, name text, change text, after {time},
+    images integer, jobs integer, di integer, dj integer, run integer)""",
+    """INSERT INTO floor.ledger SELECT project_id, observed_at, batch_id, name, change, observed_after, images,
+    num_jobs, images_delta, num_jobs_delta, run_id FROM batch_changes ORDER BY id""",
+    "CREATE INDEX {schema}ledger_at ON {on}ledger (at)",
+    """CREATE TABLE floor.version (project integer, batch text, since {time}, until {time}, name text, images integer,
+    jobs integer, uploaded {time}, first {time}, PRIMARY KEY (project, batch, since)){without_rowid}""",
+    """INSERT INTO floor.version SELECT * FROM (SELECT c.project_id, c.batch_id, c.observed_at,
+        lead(c.observed_at, 1, {never}) OVER (PARTITION BY c.project_id, c.batch_id ORDER BY c.observed_at), c.name,
+        c.images, c.num_jobs, b.uploaded_at, b.first_seen_at
+        FROM batch_changes c JOIN batches b ON b.project_id = c.project_id AND b.batch_id = c.batch_id
+        WHERE c.project_id = {large}) v ORDER BY 1, 2, 3""",
+    """DELETE FROM floor.version WHERE (project, batch, since) IN (SELECT project_id, batch_id, observed_at
+    FROM batch_changes WHERE project_id = {large} AND change = 'removed')""",
+    """CREATE TABLE floor.day (project integer, day {date}, batches integer, ig bigint, il bigint, jg bigint, jl bigint,
+    changes integer, PRIMARY KEY (project, day)){without_rowid}""",
+    """INSERT INTO floor.day SELECT project_id, day, batches_added - batches_removed, images_gained, images_lost,
+    jobs_gained, jobs_lost, changes FROM project_daily ORDER BY 1, 2""",
+    "CREATE INDEX {schema}day_day ON {on}day (day, project, batches, ig, il, jg, jl, changes)",
+    "CREATE TABLE floor.looked (project integer, day {date}, PRIMARY KEY (project, day)){without_rowid}",
+    """INSERT INTO floor.looked SELECT DISTINCT project_id, {day_of} FROM sync_runs
+    WHERE outcome IN ('changed', 'unchanged') UNION SELECT project_id, day FROM project_observed ORDER BY 1, 2""",
+)
+DIALECTS = {
+    "sqlite": {
+        "time": "text", "date": "text", "schema": "floor.", "on": "", "without_rowid": " WITHOUT ROWID",
+        "never": "'9999'", "day_of": "substr(started_at, 1, 10)",
+        "next_day": "date(day, '+1 day')", "text": "day",
+    },
+    "postgresql": {
+        "time": "timestamptz", "date": "date", "schema": "", "on": "floor.", "without_rowid": "",
+        "never": "'infinity'::timestamptz", "day_of": "CAST(started_at AT TIME ZONE 'UTC' AS date)",
+        "next_day": "day + 1", "text": "CAST(day AS text)",
+    },
+}  # fmt: skip
+
+#: Days of a year, gaps filled, with the running totals and whether anybody looked; {where} is of one project or all.
+_DAYS = """WITH RECURSIVE calendar(day) AS (
+    SELECT CAST({since} AS {date})
+    UNION ALL SELECT {next_day} FROM calendar WHERE {next_day} < CAST({until} AS {date})),
+flow AS (SELECT day, sum(batches) AS batches, sum(ig) AS ig, sum(il) AS il, sum(jg) AS jg, sum(jl) AS jl
+    FROM floor.day WHERE {where} AND day >= {since} AND day < {until} GROUP BY day),
+before AS (SELECT sum(batches) AS batches, sum(ig - il) AS images, sum(jg - jl) AS jobs
+    FROM floor.day WHERE {where} AND day < {since})
+SELECT {text}, b.batches + coalesce(sum(f.batches) OVER w, 0), b.images + coalesce(sum(f.ig - f.il) OVER w, 0),
+    b.jobs + coalesce(sum(f.jg - f.jl) OVER w, 0), coalesce(ig, 0), coalesce(il, 0), coalesce(jg, 0), coalesce(jl, 0),
+    EXISTS (SELECT 1 FROM floor.looked l WHERE {where} AND l.day = calendar.day)
+FROM calendar LEFT JOIN flow f USING (day) CROSS JOIN before b WINDOW w AS (ORDER BY calendar.day) ORDER BY 1"""
+
+
+class Question(NamedTuple):
+    key: str
+    name: str
+    ask: Callable[[Engine], Iterable[Any]]
+    floor: str
+    """SQL; None where there is no floor and the time is only shown."""
+    at_most_ms: float | None = None
+    plain: Callable[[Any], tuple[Any, ...]] = tuple
+    """What of rfsync's row the floor's has, to compare the two."""
+
+
+def _total(row: history.TotalRow) -> tuple[Any, ...]:
+    counts = (row.batches, row.images, row.num_jobs, row.images_gained, row.images_lost, row.jobs_gained, row.jobs_lost)
+    return (f"{row.period:%Y-%m-%d}", *counts, row.observed)
+
+
+def questions(project: str, number: int, workspace_projects: int) -> list[Question]:
+    """About the large project, and about all of the first workspace, whose projects have the first numbers."""
+    year = (END - timedelta(days=366), END - timedelta(days=1))
+    since, until = (f"'{at:%Y-%m-%d}'" for at in year)
+    moment = END - timedelta(days=400, hours=-11)
+    a_day = (END - timedelta(days=101), END - timedelta(days=100))  # a Tuesday
+    a_week = (END - timedelta(days=107), END - timedelta(days=100))
+    ours = f"project <= {workspace_projects}"
+    sums = "sum(changes), sum(ig) - sum(il), sum(jg) - sum(jl), sum(ig), sum(il), sum(jg), sum(jl)"
+    return [
+        Question(
+            "project-year", "daily totals of one project over a year",
+            lambda e: history.totals(e, project, since=year[0], until=year[1]),
+            _DAYS.replace("{where}", f"project = {number}").replace("{since}", since).replace("{until}", until),
+            100.0, _total,
+        ),
+        Question(
+            "workspace-year", "daily totals of the whole workspace over a year",
+            lambda e: history.totals(e, "acme", since=year[0], until=year[1], summed=True),
+            _DAYS.replace("{where}", ours).replace("{since}", since).replace("{until}", until), 100.0, _total,
+        ),
+        Question(
+            "state", "state of a project of 10,000 batches at a past moment",
+            lambda e: history.batches(e, project, as_of=moment),
+            f"SELECT batch, name, uploaded, images, jobs, first, since FROM floor.version WHERE project = {number} "
+            f"AND since <= {_literal(moment)} AND until > {_literal(moment)} ORDER BY batch",
+            plain=lambda r: tuple(r[2:]),
+        ),
+        Question(
+            "changes-day", "changes of a day",
+            lambda e: history.changes(e, since=a_day[0], until=a_day[1]),
+            f"SELECT batch, name, change, after, at, images, jobs, di, dj, run FROM floor.ledger "
+            f"WHERE at >= {_literal(a_day[0])} AND at < {_literal(a_day[1])} ORDER BY at",
+            plain=lambda r: tuple(r[2:]),
+        ),
+        Question(
+            "movers-week", "biggest movers of a week",
+            lambda e: history.movers(e, "acme", since=a_week[0], until=a_week[1]),
+            f"SELECT {sums} FROM floor.day WHERE {ours} AND day >= '{a_week[0]:%Y-%m-%d}' "
+            f"AND day < '{a_week[1]:%Y-%m-%d}' GROUP BY project ORDER BY sum(ig) + sum(il) DESC LIMIT 10",
+            plain=lambda r: tuple(r[4:]),
+        ),
+        Question(
+            "movers-batches", "biggest movers of a week among the batches",
+            lambda e: history.movers(e, of="batches", since=a_week[0], until=a_week[1]),
+            "SELECT count(*), sum(di), sum(dj), sum(max0(di)), sum(max0(-di)), sum(max0(dj)), sum(max0(-dj)) "
+            f"FROM floor.ledger WHERE at >= {_literal(a_week[0])} AND at < {_literal(a_week[1])} "
+            "GROUP BY project, batch ORDER BY sum(abs(di)) DESC LIMIT 10",
+            plain=lambda r: tuple(r[4:]),
+        ),
+        Question(
+            "project-year-berlin", "the first one by the days of Berlin",
+            lambda e: history.totals(e, project, since=year[0], until=year[1], tz="Europe/Berlin"), "",
+        ),
+        Question(
+            "workspace-year-berlin", "the second one by the days of Berlin",
+            lambda e: history.totals(e, "acme", since=year[0], until=year[1], tz="Europe/Berlin", summed=True), "",
+        ),
+    ]  # fmt: skip
+
+
+def _literal(at: datetime) -> str:
+    # With an offset PostgreSQL reads it as an instant; SQLite compares texts, which end before it.
+    return f"'{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.000000}'"
+
+
+def floor_sql(sql: str, dialect: str) -> str:
+    """A query or statement of the floor for one of the databases."""
+    for number in ("di", "-di", "dj", "-dj"):
+        larger = "max" if dialect == "sqlite" else "greatest"
+        sql = sql.replace(f"max0({number})", f"{larger}(0, {number})")
+    for name, value in DIALECTS[dialect].items():
+        sql = sql.replace(f"{{{name}}}", value)
+    return sql

@@ -1,0 +1,136 @@
+"""No question reads the whole ledger: the plans that the databases make for the SQL that is really sent."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import Engine, event
+
+from bench.ledger import build
+from bench.world import END, Size
+from rfsync import connect, history
+
+#: Enough for the databases to care.
+SIZE = Size(rows=40_000, projects=40, large=1_000, days=120)
+MONTH = (END - timedelta(days=40), END - timedelta(days=10))
+WEEK = (END - timedelta(days=20, hours=3), END - timedelta(days=13))
+PROJECT = "acme/project-0007"
+
+Ask = Callable[[Engine], Any]
+
+QUESTIONS: dict[str, Ask] = {
+    "batches now": lambda e: history.batches(e, PROJECT),
+    "batches then": lambda e: history.batches(e, PROJECT, as_of=MONTH[0]),
+    "all batches then": lambda e: history.batches(e, as_of=MONTH[0]),
+    "changes of a project": lambda e: history.changes(e, PROJECT),
+    "changes of a batch": lambda e: history.changes(e, PROJECT, batch_ids=["a"]),
+    "changes of a week": lambda e: history.changes(e, since=WEEK[0], until=WEEK[1]),
+    "newest changes": lambda e: history.changes(e, PROJECT, newest_first=True, limit=50),
+    "totals": lambda e: history.totals(e, since=MONTH[0], until=MONTH[1]),
+    "totals without bounds": lambda e: history.totals(e, now=END),
+    "totals of a project by hour": lambda e: history.totals(e, PROJECT, by="hour", since=WEEK[0], until=WEEK[1]),
+    "totals by month elsewhere": lambda e: history.totals(e, by="month", tz="Asia/Kathmandu", now=END),
+    "totals as one": lambda e: history.totals(e, "acme", summed=True, now=END),
+    "totals of some as one": lambda e: history.totals(e, [PROJECT, "other"], summed=True, since=WEEK[0], until=WEEK[1]),
+    "throughput": lambda e: history.throughput(e, "acme", since=WEEK[0], until=WEEK[1], summed=True),
+    "flow": lambda e: history.flow(e, since=WEEK[0], until=WEEK[1]),
+    "movers": lambda e: history.movers(e, since=WEEK[0], until=WEEK[1]),
+    "movers among batches": lambda e: history.movers(e, of="batches", since=WEEK[0], until=WEEK[1]),
+    "waiting": lambda e: history.waiting(e, PROJECT),
+    "backlog": lambda e: history.backlog(e, now=END),
+    "first jobs": lambda e: history.first_jobs(e, PROJECT, since=MONTH[0], until=MONTH[1]),
+    "status": history.status,
+    "freshness": lambda e: history.freshness(e, now=END),
+    "first observed": history.first_observed,
+}
+
+
+def plans(engine: Engine, ask: Ask) -> list[str]:
+    """What the database says it does for each statement of a question."""
+    sent: list[tuple[str, Any]] = []
+
+    def note(_1: Any, _2: Any, statement: str, parameters: Any, _3: Any, _4: Any) -> None:
+        if statement != "BEGIN":
+            sent.append((statement, parameters))
+
+    event.listen(engine, "before_cursor_execute", note)
+    answer = ask(engine)
+    if isinstance(answer, Iterator):
+        list(answer)
+    event.remove(engine, "before_cursor_execute", note)
+    assert sent
+    explain = "EXPLAIN QUERY PLAN " if engine.dialect.name == "sqlite" else "EXPLAIN "
+    with engine.connect() as connection:
+        answers = [connection.exec_driver_sql(explain + statement, parameters).all() for statement, parameters in sent]
+    return ["\n".join(str(row[-1]) for row in rows) for rows in answers]
+
+
+def scans(plan: str) -> bool:
+    """Whether a plan reads the ledger from one end to the other, by itself or by an index of it."""
+    lines = plan.splitlines()
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        words = line.replace("->", " ").split()
+        if words[:1] == ["SCAN"] and words[1] in {"batch_changes", "c", "newest", "e", "n"}:
+            return True
+        if (
+            " on batch_changes" in line
+            and "Scan" in line
+            and "Index Cond" not in following
+            and "Bitmap Heap" not in line
+        ):
+            return True
+    return False
+
+
+@pytest.fixture(params=["sqlite", "postgresql"])
+def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+    """A ledger of some size, of which PostgreSQL knows its statistics."""
+    url = f"sqlite:///{tmp_path / 'ledger.db'}"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("new_postgres")(None)
+    build(url, SIZE)
+    return connect(url)
+
+
+def test_no_question_scans_the_ledger(ledger: Engine) -> None:
+    guilty = {name: plan for name, ask in QUESTIONS.items() for plan in plans(ledger, ask) if scans(plan)}
+    assert not guilty, "\n\n".join(f"{name}: {plan}" for name, plan in guilty.items())
+
+
+def test_no_row_of_a_long_answer_is_lost(ledger: Engine) -> None:
+    """More rows than are fetched at once."""
+    with ledger.connect() as connection:
+        ((count,),) = connection.exec_driver_sql("SELECT count(*) FROM batch_changes").all()
+        ids = [
+            row[0] for row in connection.exec_driver_sql("SELECT run_id FROM batch_changes ORDER BY observed_at, id")
+        ]
+    rows = list(history.changes(ledger))
+    assert len(rows) == count > 20_000
+    assert [row.run_id for row in rows] == ids
+
+
+def test_every_question_is_looked_at(ledger: Engine) -> None:
+    asked = {name for name in history.__all__ if name.islower()} - {"require_known"}
+    code = {name for ask in QUESTIONS.values() for name in (*ask.__code__.co_names, ask.__name__)}
+    assert asked <= code
+
+
+def test_a_scan_would_be_seen(ledger: Engine) -> None:
+    def ask(sql: str) -> Ask:
+        def send(engine: Engine) -> object:
+            with engine.connect() as connection:
+                return connection.exec_driver_sql(sql).all()
+
+        return send
+
+    for sql in (
+        "SELECT sum(images_delta) FROM batch_changes c WHERE images = 7",
+        "SELECT max(observed_at) FROM (SELECT * FROM batch_changes c ORDER BY project_id, observed_at LIMIT 90000) x",
+    ):
+        assert all(scans(plan) for plan in plans(ledger, ask(sql))), sql
+    # The whole ledger is a scan: that is what was asked for.
+    assert len(plans(ledger, history.changes)) == 1
