@@ -8,7 +8,7 @@ demo: .venv/core
 	$(BIN)/rfsync demo
 
 test: .venv/dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 # Each of these is one of the checks of .ci/run.
 check: lint types imports docs-check

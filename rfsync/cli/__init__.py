@@ -44,6 +44,8 @@ _COMMANDS = {
     "batches": ("batches", "The batches, as they stand or stood at a time."),
     "changes": ("changes", "The ledger: every change of every batch."),
     "totals": ("totals", "Totals and what moved, by hour, day, week or month."),
+    "report": ("report", "One self-contained page of charts."),
+    "dashboard": ("dashboard", "The history live in a browser."),
     "import": ("import_", "Takes saved answers as observations of the past."),
     "verify": ("verify", "Proves that the books balance."),
     "prune": ("prune", "Deletes old runs that changed nothing."),

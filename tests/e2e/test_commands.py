@@ -15,7 +15,10 @@ import pytest
 import rfsync
 from tests.e2e.conftest import LONG, Cli, batch
 
-COMMANDS = ("init", "check", "sync", "status", "verify", "db", "simulate", "demo")
+COMMANDS = (
+    *("init", "check", "sync", "daemon", "status", "batches", "changes", "totals", "report", "dashboard", "import"),
+    *("verify", "prune", "db", "simulate", "demo"),
+)
 
 
 def test_every_command_has_help_with_an_example(fresh: Cli) -> None:

@@ -29,6 +29,8 @@ from tests.e2e.conftest import LONG, Cli, MakeCli, batch
 #: With everything that is written differently inside a URL, a JSON text or a Python string.
 ODD = "k%2Fy+A/b?c=d&e\"f\\g'h~i#j:k@L"
 PLAIN = "rf7Gq2LkZ0pWx9TtB4nV"
+#: An answer of the API, to be imported.
+SAVED = "saved-2026-01-01.json"
 #: Of a role in the database; with what is not ASCII, too.
 PASSWORD = "p@ss/w:rd+1 %25?#&='\"\\é"
 
@@ -433,16 +435,26 @@ def when_all_is_well(every: Everything, project: str) -> None:
     every.run(0, ["sync", "--dry-run"], ["check"], ["check", "--json"], ["sync"], ["sync", "--json"])
     every.run(0, ["db", "upgrade"], ["db", "check"], ["db", "current"])
     every.run(0, ["status"], ["status", "--json"], ["verify"], ["verify", "--json"], ["prune"], ["prune"])
+    every.run(0, *([name, *form] for name in ("batches", "changes", "totals") for form in ([], ["--json"])))
+    report, saved = ["report", "-o", "report.html"], ["import", "acme/saved", SAVED]
+    (every.cli.folder / SAVED).write_text(json.dumps([batch("b1", name=NAME), {"id": 5, "name": NAME}]))
+    every.run(0, report, saved, report, saved)
     every.run(0, ["init", "--config", "one.toml"], ["init", "--config", "two.toml"], ["demo"], how="variable")
-    command = ["simulate", "--listen", "127.0.0.1:0"]
-    process = every.cli.start("--log-level", "debug", *command, env={"RFSYNC_DATABASE_URL": every.cli.database.url})
+    keep_a_server(every, "simulate", "console")
+    for form in LOGS:
+        keep_a_server(every, "dashboard", form)
+        keep_a_daemon(every, form)
+
+
+def keep_a_server(every: Everything, name: str, form: str) -> None:
+    """It has begun to listen."""
+    command = [name, "--listen", "127.0.0.1:0", "--log-level", "debug", "--log-format", form]
+    process = every.cli.start(*command, env={"RFSYNC_DATABASE_URL": every.cli.database.url})
     assert process.stdout
-    first = process.stdout.readline()  # it listens
+    first = process.stdout.readline()
     process.send_signal(signal.SIGINT)
     done = every.cli.finish(process)
-    every.keep(command, first + done.out + done.err, "console", well=True)
-    for form in LOGS:
-        keep_a_daemon(every, form)
+    every.keep(command, first + done.out + done.err, form, well=True)
 
 
 def keep_a_daemon(every: Everything, form: str) -> None:
@@ -485,6 +497,8 @@ def when_the_database_is_not_to_be_had(every: Everything, address: str) -> list[
     urls = [f"postgresql://{user}" for user in (*users, f"{ROLE}:{GARBLED}@{address}")]
     for url in urls:
         every.run(3, ["sync"], ["status"], ["verify"], ["db", "current"], ["daemon"], ["prune"], url=url)
+        every.run(3, ["batches"], ["changes"], ["totals"], ["report", "-o", "r.html"], ["dashboard"], url=url)
+        every.run(3, ["import", "acme/saved", SAVED], url=url)
         every.run(1, ["check"], ["check", "--json"], url=url)
         every.run(3, ["db", "upgrade"], ["db", "check"], ["sync", "--dry-run"], url=url)
     return urls

@@ -1,0 +1,139 @@
+"""How long the dashboard's first view takes on a large ledger: `python -m bench.dashboard`, a few minutes.
+
+The real command on either database, with a million ledger rows unless told otherwise. Timed are the questions of the
+first view, all sent at once as a browser does, until the last is answered; and a page that a new headless Chromium
+opens, until the last chart is drawn. Most of the latter is the browser's own: it compiles plotly.js anew each time.
+"""
+
+import argparse
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import urllib.request
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing, contextmanager
+from datetime import timedelta
+from pathlib import Path
+from statistics import median
+from time import perf_counter
+from typing import Any
+
+from bench.ledger import build
+from bench.stages import PostgresStage, Stage
+from bench.world import END, Size
+
+#: What the browser has drawn when the first view is there.
+_DRAWN = """() => [...document.querySelectorAll('.js-plotly-plot')].length === 7
+    && [...document.querySelectorAll('.js-plotly-plot')].every(g => g._fullLayout?.uirevision?.startsWith('view'))
+    && document.querySelector('#batches tbody tr') && document.querySelector('#syncs tbody tr')"""
+#: The last thirty days that the ledger has, which is what the default shows of one that goes on until today.
+_SEARCH = f"?from={END - timedelta(days=30):%Y-%m-%d}&to={END - timedelta(days=1):%Y-%m-%d}"
+
+
+@contextmanager
+def dashboard(url: str) -> Iterator[str]:
+    """The command on a database; gives the address."""
+    command = [sys.executable, "-m", "rfsync", "dashboard", "--database", url, "--listen", "127.0.0.1:0"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        yield process.stdout.readline().strip()
+        process.send_signal(signal.SIGTERM)
+
+
+def payloads(address: str) -> Iterator[tuple[str, bytes]]:
+    """What the page asks first: the outputs, and the request's body."""
+    with urllib.request.urlopen(f"{address}_dash-dependencies") as answer:  # noqa: S310 our own
+        callbacks = json.load(answer)
+    for callback in callbacks:
+        if not callback["clientside_function"]:
+            yield callback["output"], json.dumps(_payload(callback)).encode()
+
+
+def _payload(callback: dict[str, Any]) -> dict[str, Any]:
+    def part(one: dict[str, str]) -> dict[str, Any]:
+        value = _SEARCH if one["property"] == "search" else None
+        return {"id": one["id"], "property": one["property"], "value": value}
+
+    name = callback["output"]
+    outputs = [dict(zip(("id", "property"), one.rsplit(".", 1), strict=True)) for one in name.strip(".").split("...")]
+    return {
+        "output": name,
+        "outputs": outputs if name.startswith("..") else outputs[0],
+        "inputs": [part(one) for one in callback["inputs"]],
+        "state": [part(one) for one in callback["state"]],
+        "changedPropIds": ["url.search"],
+    }
+
+
+def answered(address: str, body: bytes) -> int:
+    """Posts a question; the bytes of its answer."""
+    headers = {"Content-Type": "application/json"}
+    request = urllib.request.Request(f"{address}_dash-update-component", body, headers)  # noqa: S310 our own
+    with urllib.request.urlopen(request) as answer:  # noqa: S310 our own
+        return len(answer.read())
+
+
+def served(address: str, runs: int) -> tuple[float, int]:
+    """Seconds until all questions of a first view are answered, the median; and the bytes of the answers."""
+    bodies = [body for _, body in payloads(address)]
+    times = []
+    size = 0
+    with ThreadPoolExecutor(len(bodies)) as pool:
+        for _ in range(runs):
+            start = perf_counter()
+            size = sum(pool.map(lambda body: answered(address, body), bodies))
+            times.append(perf_counter() - start)
+    return median(times), size
+
+
+def drawn(address: str, runs: int) -> float | None:
+    """Seconds from a page's address to its last chart, the median; None: there is no Chromium."""
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    if found is None:
+        return None
+    from playwright.sync_api import sync_playwright
+
+    times = []
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=["--no-sandbox", "--disable-gpu"])
+        for _ in range(runs):
+            page = browser.new_context(viewport={"width": 1400, "height": 900}).new_page()
+            start = perf_counter()
+            page.goto(f"{address}{_SEARCH}")
+            page.wait_for_function(_DRAWN)
+            times.append(perf_counter() - start)
+            page.context.close()
+        browser.close()
+    return median(times)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m bench.dashboard", description=__doc__)
+    parser.add_argument("--rows", type=int, default=1_000_000, help="of the ledger (1000000)")
+    parser.add_argument("--projects", type=int, default=100, help="(100)")
+    parser.add_argument("--runs", type=int, default=5, help="of which the median counts (5)")
+    options = parser.parse_args()
+    size = Size(rows=options.rows, projects=options.projects, days=365)
+    print("| database | ledger | batches | questions of the first view | their answers | page drawn in Chromium |")
+    print("| --- | --- | --- | --- | --- | --- |")
+    with ExitStack() as stack:
+        work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rfsync-bench-")))
+        for make in (Stage, PostgresStage):
+            stage = stack.enter_context(closing(make(work)))
+            stage.clear()
+            build(stage.url, size)
+            (rows, batches) = stage.ask("SELECT (SELECT count(*) FROM batch_changes), (SELECT count(*) FROM batches)")
+            with dashboard(stage.url) as address:
+                seconds, answers = served(address, options.runs)
+                page = drawn(address, options.runs)
+            shown = "no Chromium" if page is None else f"{page:.2f} s"
+            print(f"| {stage.name} | {rows:,} | {batches:,} | {seconds:.2f} s | {answers / 1024:,.0f} KiB | {shown} |")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

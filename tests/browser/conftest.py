@@ -1,0 +1,108 @@
+"""A real Chromium that sees only this machine, and pages that tell what went wrong in them."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from playwright.sync_api import Browser, ConsoleMessage, Dialog, Page, sync_playwright
+
+from tests.e2e.conftest import cli, fresh, make_cli, simulator, world
+
+__all__ = ["cli", "fresh", "make_cli", "simulator", "world"]
+
+_ARGUMENTS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    # Whatever a page asks for elsewhere can't be reached, wherever the tests run.
+    "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
+]
+_HERE = {"127.0.0.1", "localhost", "::1"}
+
+#: Takes the options of playwright's ``Browser.new_context``: ``color_scheme``, ``viewport`` and so on.
+NewPage = Callable[..., Page]
+
+
+@dataclass
+class Watch:
+    """What happened in a test's pages. A test that expects errors or dialogs takes them out with ``clear``."""
+
+    #: Errors and warnings on the console (those of the Content-Security-Policy too), and exceptions nobody caught.
+    errors: list[str] = field(default_factory=list)
+    #: Messages of the alerts, confirmations and prompts, which are dismissed.
+    dialogs: list[str] = field(default_factory=list)
+    #: Addresses of all requests, in order.
+    requests: list[str] = field(default_factory=list)
+
+    def clear(self) -> None:
+        self.errors.clear()
+        self.dialogs.clear()
+
+    @property
+    def foreign(self) -> list[str]:
+        """The requests that would leave this machine."""
+        parts = [(address, urlsplit(address)) for address in self.requests]
+        return [a for a, p in parts if p.scheme not in {"file", "data", "blob", "about"} and p.hostname not in _HERE]
+
+    def on(self, page: Page) -> None:
+        """Begins to watch a page."""
+        page.on("console", self._console)
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("dialog", self._dialog)
+        page.on("request", lambda request: self.requests.append(request.url))
+
+    def _console(self, message: ConsoleMessage) -> None:
+        if message.type in {"error", "warning"}:
+            self.errors.append(f"{message.type}: {message.text}")
+
+    def _dialog(self, dialog: Dialog) -> None:
+        self.dialogs.append(dialog.message)
+        dialog.dismiss()
+
+
+# Of a module, not of the session: as long as playwright runs, its event loop does, and tests elsewhere may want one.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+    if found is None:
+        pytest.skip("no Chromium: the browser tests need chromium, chromium-browser or google-chrome on the PATH")
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=found, args=_ARGUMENTS)
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def watch() -> Watch:
+    return Watch()
+
+
+@pytest.fixture
+def new_page(browser: Browser, watch: Watch) -> Iterator[NewPage]:
+    """Opens pages; when the test is over, none may have complained, opened a dialog or asked another machine."""
+    contexts = []
+
+    def open_page(**options: Any) -> Page:
+        context = browser.new_context(**options)
+        contexts.append(context)
+        page = context.new_page()
+        watch.on(page)
+        return page
+
+    yield open_page
+    for context in contexts:
+        context.close()
+    assert (watch.errors, watch.dialogs, watch.foreign) == ([], [], [])
+
+
+@pytest.fixture
+def page(new_page: NewPage) -> Page:
+    return new_page()

@@ -1,0 +1,277 @@
+"""The dashboard in a real browser, served by the real command."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page, expect
+
+from tests.browser.conftest import NewPage, Watch
+from tests.e2e.conftest import LONG, Cli, batch
+
+expect.set_options(timeout=LONG * 1000)
+
+HOSTILE = "<img/src=x/onerror=alert(1)>"
+NAMES = [
+    '<a href="http://evil.example">x</a>',
+    "<script>alert(2)</script>",
+    "%{y} <b>bold</b> &amp; \u202egnp",
+    "{{7*7}}",
+]
+CHARTS = ["totals", "images", "jobs", "throughput", "backlog", "movers", "first-jobs"]
+
+Start = Callable[[Cli], str]
+
+
+@pytest.fixture
+def start() -> Iterator[Start]:
+    """Starts dashboards and gives their addresses; each has to end in order with the test."""
+    running = []
+
+    def begin(cli: Cli, *arguments: str) -> str:
+        process = cli.start("dashboard", "--listen", "127.0.0.1:0", *arguments)
+        running.append((cli, process))
+        assert process.stdout is not None
+        return process.stdout.readline().strip()
+
+    yield begin
+    for cli, process in running:
+        process.send_signal(signal.SIGTERM)
+        assert cli.finish(process).err == ""
+
+
+def opened(page: Page, address: str) -> Page:
+    """The page at an address, with all its charts drawn."""
+    page.goto(address)
+    for chart in CHARTS:
+        drawn = "id => document.querySelector(`#${id} .js-plotly-plot`)?._fullLayout?.uirevision?.startsWith('view')"
+        page.wait_for_function(drawn, arg=chart, timeout=LONG * 1000)
+    expect(page.locator("#headline .figure")).to_have_count(5)
+    expect(page.locator("#syncs tbody tr").first).to_be_visible()
+    return page
+
+
+def traces(page: Page, chart: str) -> list[dict[str, Any]]:
+    """What a chart shows: each trace's name and plain values."""
+    found: list[dict[str, Any]] = page.evaluate(
+        """id => document.querySelector(`#${id} .js-plotly-plot`)._fullData.map(
+            t => ({name: t.name, x: [...(t.x || [])], y: [...(t.y || [])], shown: t.visible}))""",
+        chart,
+    )
+    return found
+
+
+def headline(page: Page) -> dict[str, str]:
+    figures = page.locator("#headline .figure")
+    return dict(
+        zip(figures.locator(".label").all_inner_texts(), figures.locator(".value").all_inner_texts(), strict=True)
+    )
+
+
+def tick(page: Page) -> None:
+    """As if the time of the next refresh had come."""
+    page.evaluate("dash_clientside.set_props('tick', {n_intervals: (window.ticks = (window.ticks || 0) + 1)})")
+
+
+def test_the_charts_have_the_numbers_that_sql_gives(cli: Cli, start: Start, page: Page) -> None:
+    cli.list(batch("b1", 10, 1), batch("b2", 5, 0))
+    cli.list(batch("c1", 7), project="gears")
+    cli.run("sync", "acme/widgets", "acme/gears")
+    cli.list(batch("b1", 4, 2), batch("b2", 9, 0), batch("b3", 2, 0))
+    cli.run("sync", "acme/widgets")
+    opened(page, start(cli))
+    sql = cli.database
+    totals = "SELECT {} FROM projects ORDER BY project"
+    shown = [trace for trace in traces(page, "totals") if trace["name"] in {"widgets", "gears"}]
+    assert sorted(trace["name"] for trace in shown) == ["gears", "gears", "widgets", "widgets"]
+    last = {(trace["name"], n % 2): trace["y"][-1] for n, trace in enumerate(shown)}
+    assert [last[name, 0] for name in ("gears", "widgets")] == sql.column(totals.format("images"))
+    assert [last[name, 1] for name in ("gears", "widgets")] == sql.column(totals.format("num_jobs"))
+    now = [
+        f"{sql.one(f'SELECT CAST(sum({of}) AS bigint) FROM projects'):,}" for of in ("images", "num_jobs", "batches")
+    ]
+    assert [headline(page)[of] for of in ("Images without a job", "Jobs", "Batches")] == now
+    (waiting,) = traces(page, "backlog")
+    assert sum(waiting["x"]) == sql.one("SELECT CAST(sum(images) AS bigint) FROM current_batches")
+    moved = {trace["name"]: trace["x"] for trace in traces(page, "movers")}
+    sums = "SELECT CAST(sum(images_{}) AS bigint) FROM project_totals_daily GROUP BY project ORDER BY 1 DESC"
+    assert moved["images gained"] == sql.column(sums.format("gained"))
+    rows = page.locator("#batches tbody tr").all_inner_texts()
+    expected = sql.rows("SELECT name, images, num_jobs FROM current_batches ORDER BY images DESC, project, batch_id")
+    assert [row.split("\t")[1:4] for row in rows] == [[name, str(i), str(j)] for name, i, j in expected]
+
+
+def test_strange_names_are_just_names(cli: Cli, start: Start, page: Page) -> None:
+    project = HOSTILE.replace("/", ".")
+    cli.list(*(batch(f"b{n}", 9 - n, 0, name=name) for n, name in enumerate(NAMES)), project=project)
+    cli.run("sync", f"acme/{project}")
+    cli.list(*(batch(f"b{n}", 3, 1, name=name) for n, name in enumerate(NAMES)), project=project)
+    cli.run("sync", f"acme/{project}")
+    address = start(cli)
+    opened(page, address)
+    page.get_by_role("link", name=NAMES[0]).click()
+    expect(page.locator("tr.history h3")).to_contain_text(NAMES[0])
+    expect(page.locator("#syncs")).to_contain_text(project)
+    assert page.locator("main img, main script, a[href*=evil]").count() == 0
+    for chart in CHARTS:
+        assert page.locator(f"#{chart} image[href], #{chart} svg a").count() == 0
+    page.locator("#target").click()
+    expect(page.get_by_text(f"acme/{project}").first).to_be_visible()
+
+
+def test_a_view_stands_in_the_address(fresh: Cli, start: Start, page: Page, new_page: NewPage) -> None:
+    fresh.list(*(batch(f"b{n:02}", n, 0, name=f"name {n:02}") for n in range(40)))
+    fresh.list(batch("c1", 7), project="gears")
+    fresh.run("sync", "acme/widgets", "acme/gears")
+    opened(page, start(fresh))
+    page.get_by_role("link", name="90d", exact=True).click()
+    page.get_by_role("link", name="week", exact=True).click()
+    page.locator("#target").click()
+    page.get_by_role("option", name="acme/widgets").click()
+    page.locator("#zone").fill("Asia/Kolkata")
+    page.locator("#zone").press("Enter")
+    page.get_by_role("link", name="Batch", exact=True).click()
+    page.get_by_role("link", name="Next").click()
+    expect(page.locator(".pager")).to_contain_text("26 to 40 of 40")
+    expect(page).to_have_url(re.compile(r"/\?target=acme/widgets&period=90d&by=week&tz=Asia/Kolkata&sort=name&page=2$"))
+    other = opened(new_page(), page.url)
+    expect(other.locator(".pager")).to_contain_text("26 to 40 of 40")
+    assert other.locator("#batches tbody tr").all_inner_texts() == page.locator("#batches tbody tr").all_inner_texts()
+    assert other.locator("[aria-current]").all_inner_texts() == ["90d", "week"]
+    assert other.locator("#zone").input_value() == "Asia/Kolkata"
+    expect(other.locator("#target")).to_contain_text("acme/widgets")
+    other.locator("#name").fill("name 3")
+    expect(other.locator(".pager")).to_contain_text("1 to 10 of 10")
+    other.locator("#first").fill("2026-01-01")
+    other.locator("#first").press("Enter")
+    other.wait_for_url(re.compile("from=2026-01-01&to=2026-01-01"))
+    other.locator("#last").fill("2026-03-01")
+    other.locator("#last").press("Enter")
+    other.wait_for_url(re.compile("from=2026-01-01&to=2026-03-01"))
+    other.go_back()
+    other.go_back()
+    expect(other.locator("#first")).to_have_value("")
+    expect(other.locator("[aria-current]").first).to_have_text("90d")
+
+
+def test_a_batch_s_history_is_a_click_away(cli: Cli, start: Start, page: Page) -> None:
+    for images, jobs in [(10, 0), (6, 1), (0, 2)]:
+        cli.list(batch("b1", images, jobs, name="the one"), batch("b2", 50))
+        cli.run("sync", "acme/widgets")
+    opened(page, start(cli))
+    page.get_by_role("link", name="the one").and_(page.locator("[aria-expanded]")).click()
+    rows = page.locator("tr.history tbody tr")
+    expect(rows).to_have_count(3)
+    shown = [row.split("\t")[1:6] for row in rows.all_inner_texts()]
+    sql = """SELECT change, images, images_delta, num_jobs, num_jobs_delta FROM change_log WHERE batch_id = 'b1'
+        ORDER BY observed_at DESC"""
+    written = [
+        [c, str(i), f"{d:+}" if d else "0", str(j), f"{e:+}" if e else "0"] for c, i, d, j, e in cli.database.rows(sql)
+    ]
+    assert shown == written
+    page.get_by_role("link", name="Close").click()
+    expect(rows).to_have_count(0)
+
+
+def test_it_refreshes_without_losing_the_place(cli: Cli, start: Start, page: Page) -> None:
+    cli.list(batch("b1", 10, 1))
+    cli.run("sync", "acme/widgets")
+    opened(page, start(cli) + "?by=hour&period=7d")
+    box = page.locator("#totals .nsewdrag").first.bounding_box()
+    assert box is not None
+    page.mouse.move(box["x"] + 100, box["y"] + 40)
+    page.mouse.down()
+    page.mouse.move(box["x"] + 200, box["y"] + 40, steps=4)
+    page.mouse.up()
+    where = "document.querySelector('#totals .js-plotly-plot').layout.xaxis.range"
+    page.wait_for_function(f"{where}[0].length > 16")
+    zoomed = page.evaluate(where)
+    page.evaluate("window.kept = document.querySelector('#totals .main-svg'); scrollTo(0, 300)")
+    cli.list(batch("b1", 4, 2), batch("b2", 20))
+    cli.run("sync", "acme/widgets")
+    tick(page)
+    expect(page.locator("#headline .value").first).to_have_text("24")
+    expect(page.locator("#batches tbody tr")).to_have_count(2)
+    page.wait_for_function("document.querySelector('#totals .js-plotly-plot')._fullData[0].y.at(-1) === 24")
+    assert page.evaluate(where) == zoomed
+    assert page.evaluate("[window.kept.isConnected, scrollY]") == [True, 300]
+
+
+def test_the_database_goes_away_and_comes_back(fresh: Cli, start: Start, page: Page) -> None:
+    fresh.list(batch("b1", 10, 1))
+    fresh.run("sync", "acme/widgets")
+    address = start(fresh)
+    opened(page, address)
+    path = fresh.database.path
+    away = path.with_name("away.db")
+    path.rename(away)
+    tick(page)
+    expect(page.locator("#alerts .bad")).to_contain_text("The database can't be read")
+    assert headline(page)["Batches"] == "1"
+    page.goto(address)  # a page that is opened in the meantime
+    expect(page.locator("#alerts .bad")).to_contain_text("The database can't be read")
+    away.rename(path)
+    tick(page)
+    expect(page.locator("#headline .value").first).to_have_text("10")
+    expect(page.locator(".unreadable")).to_have_count(0)
+
+
+def test_a_dashboard_that_is_gone_is_missed(fresh: Cli, page: Page, watch: Watch) -> None:
+    fresh.run("sync", "acme/widgets", code=1)
+    process = fresh.start("dashboard", "--listen", "127.0.0.1:0")
+    assert process.stdout is not None
+    page.clock.install()
+    page.goto(process.stdout.readline().strip())
+    expect(page.locator("#syncs")).to_contain_text("acme/widgets")
+    process.send_signal(signal.SIGTERM)
+    fresh.finish(process)
+    page.clock.run_for(240_000)
+    expect(page.locator("#lost")).to_contain_text("is rfsync dashboard still running?")
+    watch.clear()  # the requests that failed
+
+
+def test_nothing_observed_yet(fresh: Cli, start: Start, page: Page) -> None:
+    fresh.run("db", "upgrade")
+    page.goto(start(fresh))
+    expect(page.locator("#freshness")).to_have_text("Nothing was observed yet.")
+    expect(page.locator("#alerts")).to_contain_text("rfsync sync")
+    expect(page.locator("#batches")).to_contain_text("No batch")
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [360, 1600])
+def test_it_fits(fresh: Cli, start: Start, new_page: NewPage, scheme: str, width: int, tmp_path: Path) -> None:
+    fresh.list(*(batch(f"b{n:02}", n, n % 2, name="a name that is long " * (n % 5)) for n in range(40)))
+    fresh.run("sync", "acme/widgets")
+    page = opened(new_page(viewport={"width": width, "height": 800}, color_scheme=scheme), start(fresh))
+    assert page.evaluate("document.documentElement.scrollWidth") <= width
+    ground, ink = page.evaluate("['background-color', 'color'].map(of => getComputedStyle(document.body)[of])")
+    light = [sum(map(int, re.findall(r"\d+", colour)[:3])) > 380 for colour in (ground, ink)]
+    assert light == ([True, False] if scheme == "light" else [False, True])
+    picture = page.screenshot(path=os.environ.get("RFSYNC_SCREENSHOTS", tmp_path) / Path(f"{scheme}-{width}.png"))
+    assert picture
+
+
+def test_all_of_it_can_be_reached_by_keyboard(fresh: Cli, start: Start, page: Page) -> None:
+    fresh.list(batch("b1", 10, 1, name="the one"))
+    fresh.run("sync", "acme/widgets")
+    opened(page, start(fresh))
+    reached = set()
+    for _ in range(60):
+        page.keyboard.press("Tab")
+        said = page.evaluate(
+            """(() => {const e = document.activeElement; return e.innerText || e.id
+                || (e.closest(".choice") || e).querySelector("label")?.htmlFor || e.ariaLabel || ""})()"""
+        )
+        reached.add(said)
+        if said == "the one":
+            page.keyboard.press("Enter")
+            break
+    assert {"All projects", "7d", "first", "last", "hour", "zone", "the one"} <= reached
+    expect(page.locator(".history, .apart").first).to_be_visible()

@@ -1,0 +1,292 @@
+"""The report in a real browser: its charts say what plain SQL says, and nothing in it gets out or in."""
+
+from __future__ import annotations
+
+import subprocess
+from collections.abc import Sequence
+from datetime import UTC, datetime, time, timedelta
+from pathlib import Path
+from typing import Any
+
+import pytest
+from playwright.sync_api import Page
+
+from rfsync import schema
+from rfsync.errors import ErrorKind, FetchError
+from tests.browser.conftest import NewPage, Watch
+from tests.e2e.conftest import COMMAND, Cli
+from tests.store.conftest import Rig
+
+#: What the page would be if a name were more than a name: an element, a link, an alert.
+EVIL = "<img src=x onerror=alert(1)>"
+EVIL_BATCH = "</script><script>alert(2)</script><a href='http://evil.example'>%{y} $x$</a>"
+#: As its line is called: short, and escaped once more for Plotly.
+EVIL_SHORT = "&lt;img src=x onerror=aler…"
+TODAY = datetime.combine(datetime.now(UTC).date(), time(), UTC)
+
+
+def batch(
+    batch_id: str, images: int, jobs: int = 0, *, name: str | None = None, days_old: float = 41
+) -> dict[str, Any]:
+    uploaded = int((TODAY - timedelta(days=days_old)).timestamp())
+    record = {"id": batch_id, "images": images, "numJobs": jobs, "name": name or f"name of {batch_id}"}
+    return {**record, "uploaded": {"_seconds": uploaded}}
+
+
+def observe(rig: Rig, days_ago: int, project: str, listed: Sequence[dict[str, Any]] | FetchError) -> None:
+    """A run at noon that many days ago."""
+    rig.now, rig.project = TODAY - timedelta(days=days_ago, hours=-12), project
+    rig.listed = listed if isinstance(listed, FetchError) else [*listed]
+    assert rig.sync(minutes=0).ok != isinstance(listed, FetchError)
+
+
+def write_history(url: str) -> None:
+    """Forty days of two projects, the second observed only at their beginning and end."""
+    rig = Rig(url)
+    small = batch("b", 20, 1)
+    try:
+        observe(rig, 40, "widgets", [batch("a", 100), small])
+        observe(rig, 39, "widgets", [batch("a", 60, 1), small])
+        observe(rig, 38, "widgets", [batch("a", 60, 1), small, batch("c", 500, name=EVIL_BATCH, days_old=38)])
+        observe(rig, 35, "widgets", [batch("a", 60, 1), small, batch("c", 480, 1, name=EVIL_BATCH, days_old=38)])
+        observe(rig, 6, "widgets", [batch("a", 90), small, batch("c", 400, 2, name=EVIL_BATCH, days_old=38)])
+        observe(rig, 1, "widgets", [batch("a", 90), small, batch("c", 400, 2, name=EVIL_BATCH, days_old=38)])
+        observe(rig, 40, EVIL, [batch("x", 7)])
+        observe(rig, 2, EVIL, [batch("x", 9)])
+        observe(rig, 1, EVIL, FetchError(ErrorKind.AUTH, f"HTTP 401 {EVIL}", http_status=401, attempts=1))
+    finally:
+        rig.close()
+
+
+@pytest.fixture
+def known(cli: Cli) -> Cli:
+    """With that history in the database."""
+    write_history(cli.database.url)
+    return cli
+
+
+@pytest.fixture(scope="module")
+def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The page of that history, for all who only look at it."""
+    folder = tmp_path_factory.mktemp("report")
+    schema.ensure_sqlite(folder / "rfsync.db").close()
+    write_history(f"sqlite:///{folder / 'rfsync.db'}")
+    arguments = ["report", "--database", "sqlite:///rfsync.db", "-o", "report.html", "--tz", "Europe/Berlin"]
+    subprocess.run([*COMMAND, *arguments], cwd=folder, check=True, capture_output=True)
+    return folder / "report.html"
+
+
+def make(cli: Cli, *arguments: str) -> Path:
+    """The page of a database."""
+    cli.run("report", "-o", "report.html", *arguments)
+    return cli.folder / "report.html"
+
+
+def show(page: Page, path: Path) -> None:
+    page.goto(path.as_uri())
+    page.wait_for_function("[...document.querySelectorAll('.chart')].every(chart => chart.querySelector('.main-svg'))")
+
+
+def points(page: Page, chart: str, trace: str, axis: str = "y") -> dict[str, Any]:
+    """x -> y of a trace, days as ``YYYY-MM-DD``; what is not drawn is left out."""
+    script = """([chart, name, axis]) => document.getElementById(chart)._fullData
+        .filter(trace => trace.name === name && trace.yaxis === axis)
+        .map(trace => [Array.from(trace.x), Array.from(trace.y)])"""
+    ((x, y),) = page.evaluate(script, [chart, trace, axis])
+    return {str(at)[:10]: value for at, value in zip(x, y, strict=True) if value is not None}
+
+
+def test_charts_have_the_numbers_of_the_database(known: Cli, page: Page) -> None:
+    show(page, make(known))
+    ask = known.database.rows
+    for project, name in (("widgets", "widgets"), (EVIL, EVIL_SHORT)):
+        days = ask(f"SELECT day, images, num_jobs FROM project_totals_daily WHERE project = '{project}' ORDER BY day")
+        images, jobs = points(page, "totals", name), points(page, "totals", name, "y2")
+        assert {day: (images[day], jobs[day]) for day, _, _ in days} == {day: (i, j) for day, i, j in days}
+        seen = f"""SELECT DISTINCT substr(CAST(r.started_at AS text), 1, 10) FROM sync_runs r
+            JOIN projects p ON p.id = r.project_id WHERE p.project = '{project}' AND r.outcome <> 'failed'"""
+        assert set(images) == set(known.database.column(seen))
+    for of in ("images", "jobs"):
+        flows = ask(
+            f"""SELECT day, CAST(sum({of}_gained) AS bigint), CAST(sum({of}_lost) AS bigint) FROM project_totals_daily d
+            WHERE day > (SELECT min(day) FROM project_totals_daily e WHERE e.project = d.project) GROUP BY day"""
+        )
+        gained, lost = points(page, f"flow-{of}", f"{of} gained"), points(page, f"flow-{of}", f"{of} lost")
+        drawn = {day: (gained[day], -lost[day]) for day in gained if (gained[day], lost[day]) != (0, 0)}
+        assert drawn == {day: (up, down) for day, up, down in flows if up or down}
+        assert drawn
+
+
+def test_what_there_is_now_and_what_moved(known: Cli, page: Page) -> None:
+    show(page, make(known))
+    ask = known.database.rows
+    bars = "chart => Array.from(document.getElementById(chart)._fullData[0].x)"
+    ((images, jobs, batches),) = ask(
+        "SELECT CAST(sum(images) AS bigint), CAST(sum(num_jobs) AS bigint), CAST(sum(batches) AS bigint) FROM projects"
+    )
+    assert page.locator(".headlines strong").all_inner_texts() == [f"{n:,}" for n in (images, jobs, batches)]
+    assert page.evaluate(bars, "backlog") == [0, 0, 0, images, 0]
+    since = f"{TODAY - timedelta(days=30):%Y-%m-%d}"
+    moved = f"""SELECT project, CAST(sum(images_gained) AS bigint), CAST(sum(images_lost) AS bigint)
+        FROM project_totals_daily WHERE day >= '{since}' GROUP BY project ORDER BY 2 DESC"""
+    found = page.evaluate("Array.from(document.getElementById('movers-projects')._fullData, trace => trace.x)")
+    assert [tuple(x) for x in zip(*found, strict=True)] == [(gained, -lost) for _, gained, lost in ask(moved)]
+    assert page.evaluate(bars, "first-jobs") == [0, 0, 0, 1, 1, 0, 0]
+    week = points(page, "throughput", "lost in 7 days")
+    assert week[f"{TODAY - timedelta(days=6):%Y-%m-%d}"] == 80
+    assert week[f"{TODAY:%Y-%m-%d}"] == 80  # the window's last day
+    waiting = page.locator("section", has=page.locator("#waiting")).locator("tbody tr")
+    assert [row.split("\t")[-1] for row in waiting.all_inner_texts()] == ["9", "90"]
+
+
+def test_a_table_stands_beside_each_chart(report: Path, page: Page) -> None:
+    show(page, report)
+    for chart in page.locator(".chart").all():
+        details = chart.locator("xpath=..").locator("details")
+        assert details.count() == 1
+        details.locator("summary").press("Enter")  # reached and opened by the keyboard alone
+        assert details.locator("tbody tr").count() > 0
+    day = f"{TODAY - timedelta(days=35):%Y-%m-%d}"
+    row = page.locator("section:has(#totals) tr", has_text=day).inner_text()
+    assert row.split("\t") == [day, "1 project", "4", "567", "3"]
+
+
+def test_names_from_the_api_are_only_names(report: Path, page: Page, watch: Watch) -> None:
+    show(page, report)
+    assert page.locator("img, iframe, object, embed, form, base").count() == 0
+    assert [link.get_attribute("href") for link in page.locator("a").all()] == ["#health"]
+    assert page.locator("svg a").count() == 0
+    assert page.locator("#totals .legendtext").all_text_contents()[0:2] == ["widgets", "<img src=x onerror=aler…"]
+    assert EVIL_BATCH[:31] + "…" in page.locator("#movers-batches .ytick text").all_text_contents()
+    assert f"auth: HTTP 401 {EVIL}" in page.locator("section", has=page.locator("#health")).inner_text()
+    lost = page.locator("#movers-batches .barlayer .trace").nth(1)
+    lost.locator("path").first.hover(force=True)  # the layer above is the one that feels it
+    assert EVIL_BATCH in page.locator("#movers-batches .hoverlayer text").first.text_content(timeout=10_000)
+    assert (watch.dialogs, watch.errors) == ([], [])
+
+
+def test_nothing_is_asked_of_anybody(report: Path, page: Page, watch: Watch) -> None:
+    show(page, report)
+    assert watch.requests == [report.as_uri()]
+
+
+def test_the_policy_lets_no_other_script_in(report: Path, page: Page, watch: Watch) -> None:
+    show(page, report)
+    page.evaluate(
+        """() => {
+            const script = document.createElement("script");
+            script.textContent = "window.let_in = 1";
+            document.body.append(script);
+            document.body.insertAdjacentHTML("beforeend", '<b onclick="window.let_in = 1" id="trap">x</b>');
+        }"""
+    )
+    page.locator("#trap").click()
+    assert page.evaluate("window.let_in") is None
+    refused = page.evaluate("fetch('http://127.0.0.1:1/').then(() => 'asked', error => error.name)")
+    assert refused == "TypeError"
+    assert all("Content Security Policy" in error for error in watch.errors)
+    assert len(watch.errors) >= 3
+    watch.clear()
+
+
+@pytest.mark.parametrize("width", [360, 800, 1600])
+def test_it_fits_phones_and_wide_screens(report: Path, new_page: NewPage, width: int) -> None:
+    page = new_page(viewport={"width": width, "height": 800})
+    show(page, report)
+    assert page.evaluate("document.documentElement.scrollWidth") == width
+    wider = (
+        "[...document.querySelectorAll('.main-svg')].filter(svg => svg.clientWidth > svg.closest('.chart').clientWidth)"
+    )
+    assert page.evaluate(f"{wider}.length") == 0
+
+
+def test_it_follows_light_and_dark(report: Path, new_page: NewPage) -> None:
+    page = new_page(color_scheme="light")
+    show(page, report)
+
+    def colours() -> tuple[str, str, str]:
+        return (
+            page.evaluate("getComputedStyle(document.body).backgroundColor"),
+            page.evaluate("getComputedStyle(document.body).color"),
+            page.evaluate("getComputedStyle(document.querySelector('#totals .ytick text')).fill"),
+        )
+
+    light = colours()
+    page.emulate_media(color_scheme="dark")
+    dark = colours()
+    assert light == ("rgb(255, 255, 255)", "rgb(27, 31, 36)", "rgb(89, 97, 108)")
+    assert dark == ("rgb(21, 24, 28)", "rgb(231, 234, 238)", "rgb(154, 163, 174)")
+    page.emulate_media(media="print")
+    assert colours() == light
+
+
+def test_printed_no_chart_is_cut(report: Path, new_page: NewPage) -> None:
+    page = new_page(color_scheme="dark", viewport={"width": 1600, "height": 900})
+    show(page, report)
+    widths = "[...document.querySelectorAll('.chart .main-svg')].map(svg => svg.clientWidth)"
+    before = page.evaluate(widths)
+    page.evaluate(f"addEventListener('beforeprint', () => {{ window.printed = {widths}; }})")
+    assert page.pdf(prefer_css_page_size=True).startswith(b"%PDF-")
+    sheet = 178 / 25.4 * 96
+    assert {round(width) for width in page.evaluate("window.printed")} == {round(sheet)}
+    page.wait_for_function(f"before => JSON.stringify({widths}) === JSON.stringify(before)", arg=before)
+
+
+def test_without_javascript_the_numbers_are_there(report: Path, new_page: NewPage) -> None:
+    page = new_page(java_script_enabled=False)
+    page.goto(report.as_uri())
+    assert "The charts need JavaScript" in page.locator("noscript").inner_text()
+    page.locator("section:has(#backlog) summary").click()
+    assert "30 to 90 days" in page.locator("section:has(#backlog) table").inner_text()
+
+
+def test_it_is_a_page_with_an_order(report: Path, page: Page) -> None:
+    show(page, report)
+    headings = page.locator("h1, h2, h3").evaluate_all("all => all.map(one => one.tagName)")
+    assert (headings[0], set(headings[1:])) == ("H1", {"H2"})
+    assert page.locator("html").get_attribute("lang") == "en"
+    assert page.title().startswith("Annotation batches of all projects, ")
+    assert page.locator("header").inner_text().count("Europe/Berlin") == 1
+    assert "The last sync of 1 of 2 projects failed." in page.locator(".trouble").first.inner_text()
+    assert page.locator("[id]").evaluate_all("all => all.length === new Set(all.map(one => one.id)).size")
+
+
+def test_an_empty_database_gives_a_page_that_says_what_to_do(cli: Cli, page: Page) -> None:
+    show(page, make(cli))
+    assert "Nothing observed yet" in page.locator("main").inner_text()
+    assert page.locator("pre").inner_text() == "rfsync sync WORKSPACE/PROJECT"
+    assert page.locator("script, .chart").count() == 0
+
+
+def test_a_project_that_was_never_observed_says_why(cli: Cli, page: Page) -> None:
+    rig = Rig(cli.database.url)
+    observe(rig, 0, "widgets", FetchError(ErrorKind.AUTH, "HTTP 401: no such key", http_status=401, attempts=1))
+    rig.close()
+    show(page, make(cli))
+    assert "never observed with success" in page.locator(".empty").inner_text()
+    assert "HTTP 401: no such key" in page.locator("table").inner_text()
+
+
+def test_one_observation_is_a_page(cli: Cli, page: Page) -> None:
+    rig = Rig(cli.database.url)
+    observe(rig, 0, "widgets", [batch("a", 5), batch("b", 2, 1)])
+    rig.close()
+    show(page, make(cli))
+    assert page.locator(".headlines strong").all_inner_texts() == ["7", "1", "2"]
+    assert page.locator(".headlines small").all_inner_texts() == [
+        f"not known for {days} days yet" for _ in range(3) for days in (7, 30)
+    ]
+    assert points(page, "totals", "widgets") == {f"{TODAY:%Y-%m-%d}": 7}
+
+
+def test_a_new_project_is_no_change_of_the_others(cli: Cli, page: Page) -> None:
+    rig = Rig(cli.database.url)
+    observe(rig, 9, "widgets", [batch("a", 10)])
+    observe(rig, 1, "widgets", [batch("a", 4, 1)])
+    observe(rig, 1, "gears", [batch("g", 1_000)])
+    rig.close()
+    show(page, make(cli))
+    changes = page.locator(".headlines li").first.locator("small").all_inner_texts()
+    assert changes == ["−6 in 7 days, without 1 newer project", "not known for 30 days yet"]
+    show(page, make(cli, "acme/gears"))
+    assert page.locator(".headlines strong").first.inner_text() == "1,000"
