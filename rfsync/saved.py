@@ -25,14 +25,17 @@ from rfsync.store import Store
 from rfsync.transaction import Transaction
 from rfsync.values import Target
 
-#: ``20260131``, ``2026-01-31T18:00:00Z``, ``2026-01-31_18-00-00.5``, ``20260131T180000+0100``; not within other digits.
+#: ``20260131``, ``2026-01-31T18:00:00Z``, ``2026-01-31_18-00-00.5``, ``20260131180000``, ``2026-01-31T18``,
+#: ``20260131T180000+0100``; not within other digits.
 _TIME: Final = re.compile(
-    r"(?<!\d)(\d{4})(-?)(\d\d)\2(\d\d)"
-    r"(?:[Tt _-](\d\d)[:.h_-]?(\d\d)(?:[:.m_-]?(\d\d)(?:[.,](\d{1,9}))?)?"
-    r"(Z|z|[+](\d\d):?(\d\d)|[-](\d\d):(\d\d))?)?(?!\d)"
+    r"(?<!\d)(?P<year>\d{4})(?P<dash>-?)(?P<month>\d\d)(?P=dash)(?P<day>\d\d)"
+    r"(?:(?:[Tt _-]?(?P<hour>\d\d)[:.h_-]?(?P<minute>\d\d)(?:[:.m_-]?(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?)?"
+    r"|[Tt](?P<only_hour>\d\d))(?P<zone>[Zz]|\+\d\d:?(?:\d\d)?|-\d\d:\d\d)?)?(?!\d)"
 )
-#: Seconds since 1970, of this century.
-_EPOCH: Final = re.compile(r"(?<!\d)(1\d{9})(?!\d)")
+#: What after a time shows that it is not all of it.
+_MORE: Final = re.compile(r"\s?(?:[+-]\d|[ap]\.?m\b)", re.IGNORECASE)
+#: Seconds or milliseconds since 1970, of this century.
+_EPOCH: Final = re.compile(r"(?<!\d)(1\d{9})(\d{3})?(?!\d)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,20 +117,25 @@ def _moment(path: Path) -> tuple[datetime, str]:
 def _named(path: Path) -> Iterator[datetime]:
     """The times in a file's name, in UTC where they don't say otherwise."""
     for match in _TIME.finditer(path.name):
-        year, _, month, day, hour, minute, second, fraction, offset = match.groups()[:9]
-        zone: timezone = UTC
-        if offset and offset not in "Zz":
-            hours, minutes = [part for part in match.groups()[9:] if part is not None]
-            ahead = timedelta(hours=int(hours), minutes=int(minutes))
-            zone = timezone(-ahead if offset.startswith("-") else ahead)
-        microseconds = int((fraction or "")[:6].ljust(6, "0"))
-        clock = (int(hour or 0), int(minute or 0), int(second or 0), microseconds)
+        if match["hour"] and _MORE.match(path.name, match.end()):
+            raise ConfigError(f"the time in the name of {path} can't be told: rename it, or import it alone with --at")
         try:
-            yield datetime(int(year), int(month), int(day), *clock, zone).astimezone(UTC)
+            yield _read(match)
         except ValueError as error:
             raise ConfigError(f"the name of {path} has a time that is none ({match[0]}): {error}") from error
     for match in _EPOCH.finditer(path.name):
-        yield datetime.fromtimestamp(int(match[1]), UTC)
+        yield datetime.fromtimestamp(int(match[1]), UTC) + timedelta(milliseconds=int(match[2] or 0))
+
+
+def _read(match: re.Match[str]) -> datetime:
+    zone = (match["zone"] or "Z").replace(":", "")
+    ahead = timedelta()
+    if zone not in "Zz":
+        ahead = timedelta(hours=int(zone[1:3]), minutes=int(zone[3:] or 0)) * (-1 if zone[0] == "-" else 1)
+    date = (int(match["year"]), int(match["month"]), int(match["day"]))
+    clock = (int(match["hour"] or match["only_hour"] or 0), int(match["minute"] or 0), int(match["second"] or 0))
+    microseconds = int((match["fraction"] or "")[:6].ljust(6, "0"))
+    return datetime(*date, *clock, microseconds, timezone(ahead)).astimezone(UTC)
 
 
 def require_answers(files: Iterable[Saved]) -> None:

@@ -237,6 +237,22 @@ class Store:
 
         return self._patience.do(read)
 
+    def was_refused(self, workspace: str, project: str, at: datetime) -> bool:
+        """Whether an observation of that moment was refused before.
+
+        Raises:
+            DatabaseError: the database refused or vanished.
+        """
+        query = """SELECT 1 FROM sync_runs r JOIN projects p ON p.id = r.project_id WHERE p.workspace = :workspace
+            AND p.project = :project AND r.outcome = 'refused' AND r.started_at = :at"""
+        values = {"workspace": workspace, "project": project, "at": at}
+
+        def read() -> bool:
+            with self._database.begin("reading the runs", patience=self._patience.left) as connection:
+                return bool(connection.execute(query, values))
+
+        return self._patience.do(read)
+
     def prune(self, before: datetime) -> int:
         """Deletes runs that changed nothing and ended before then; returns how many there were.
 

@@ -65,6 +65,9 @@ def _take(parts: Parts, job: Job, saved: Saved, engine: Engine) -> Result | str:
 
     known = parts.store.known(job.workspace, job.project)
     if known.seen is None or saved.at > known.seen:
+        # The same answer a second time is no second answer that lacks the same.
+        if not parts.allow_removals and parts.store.was_refused(job.workspace, job.project, saved.at):
+            return "refused"
         return apply(parts, job, saved)
     return "known" if is_known(parts.store, engine, job, saved) else "too old"
 

@@ -155,7 +155,7 @@ def chosen_format(form: str | None, output: str | None, *, as_json: bool) -> str
     """The format that is meant: the one that is named, else the one that the file's name ends with, else a table."""
     if form is None and as_json:
         return "json"
-    ending = Path(output or "").suffix.removeprefix(".")
+    ending = Path(output or "").suffix.removeprefix(".").lower()
     return form or (ending if ending in FORMATS else "table")
 
 

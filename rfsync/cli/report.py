@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,6 +36,8 @@ def command(options: Options, targets: tuple[str, ...], output: str, tz: str) ->
     engine = options.reader(config)
     require_known(engine, targets)
     page = render(read(engine, targets, calendar, now))
+    # As Ctrl-C does: a file that is half written is taken away again.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with replacing(Path(output)) as temporary:
         temporary.write_text(page, encoding="utf-8", newline="\n")
     click.echo(f"rfsync: wrote {output}", err=True)

@@ -53,6 +53,8 @@ def backlog(
         ConfigError: a target is none.
         DatabaseError: the database can't be read.
     """
+    if not edges or list(edges) != sorted(set(edges)):
+        raise ValueError(f"{edges!r} are no rising ages in days")
     question = Question(engine, targets)
     cases = []
     for number, days in enumerate(edges):

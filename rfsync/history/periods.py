@@ -105,6 +105,13 @@ def quarters(since: datetime, until: datetime) -> list[tuple[date, int, int]]:
     return found
 
 
+def nearest(at: datetime) -> datetime:
+    """The midnight of UTC that an instant is nearest to."""
+    at = at.astimezone(UTC)
+    past = (at - _EPOCH) % _DAY
+    return at - past if past * 2 < _DAY else at - past + _DAY
+
+
 def rest(
     since: datetime, until: datetime, unit: timedelta
 ) -> tuple[tuple[datetime, datetime] | None, list[tuple[datetime, datetime]]]:
@@ -116,6 +123,8 @@ def rest(
     Returns:
         From and until of the whole units, None if there is none; and what is left, as up to two ranges.
     """
+    # In any other zone a day added would be a day of its calendar.
+    since, until = since.astimezone(UTC), until.astimezone(UTC)
     before, after = (since - _EPOCH) % unit, (until - _EPOCH) % unit
     if not before and not after:
         return (since, until), []

@@ -121,7 +121,8 @@ class Question:
         """SQL for the seconds between two instants, as a float with microseconds."""
         if self.sqlite:
             # Whole seconds and the fractions apart: a float of seconds since 1970 has no room for microseconds.
-            whole = f"strftime('%s', {later}) - strftime('%s', {earlier})"
+            # And cut, since SQLite rounds to milliseconds first.
+            whole = f"strftime('%s', substr({later}, 1, 19)) - strftime('%s', substr({earlier}, 1, 19))"
             fractions = f"substr({later}, 20) - substr({earlier}, 20)"
             return f"round({whole} + ({fractions}), 6)"
         return f"CAST(extract(epoch FROM {later} - {earlier}) AS double precision)"

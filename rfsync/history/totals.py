@@ -8,37 +8,38 @@ from typing import Any, Final
 
 from sqlalchemy import Engine
 
-from rfsync.history.periods import By, Period, periods, quarters, rest, zone
+from rfsync.history.periods import By, Period, nearest, periods, quarters, rest, zone
 from rfsync.history.query import Question, Targets, targets_of
 from rfsync.history.rows import ThroughputRow, TotalRow
 
 _TICK: Final = timedelta(microseconds=1)
 _DAY: Final = timedelta(days=1)
+_NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: Of the flows before the first period, which its totals begin with.
 _BEFORE: Final = -1
 
-#: The flows of a ledger row, as the roll-ups have them.
-_FLOWS: Final = """CASE c.change WHEN 'removed' THEN -1 WHEN 'changed' THEN 0 ELSE 1 END AS batches,
-    CASE WHEN c.images_delta > 0 THEN c.images_delta ELSE 0 END AS images_gained,
-    CASE WHEN c.images_delta < 0 THEN -c.images_delta ELSE 0 END AS images_lost,
-    CASE WHEN c.num_jobs_delta > 0 THEN c.num_jobs_delta ELSE 0 END AS jobs_gained,
-    CASE WHEN c.num_jobs_delta < 0 THEN -c.num_jobs_delta ELSE 0 END AS jobs_lost"""
-_ROLLED_UP: Final = (
-    "d.batches_added - d.batches_removed AS batches, d.images_gained, d.images_lost, d.jobs_gained, d.jobs_lost"
-)
-_MOVED: Final = ("batches", "images_gained", "images_lost", "jobs_gained", "jobs_lost")
+#: The flows of a ledger row, as the roll-ups have them; what is too much of a day is taken away.
+_FLOWS: Final = """w.sign AS changes, CASE c.change WHEN 'removed' THEN -w.sign WHEN 'changed' THEN 0 ELSE w.sign END
+        AS batches,
+    CASE WHEN c.images_delta > 0 THEN w.sign * c.images_delta ELSE 0 END AS images_gained,
+    CASE WHEN c.images_delta < 0 THEN -w.sign * c.images_delta ELSE 0 END AS images_lost,
+    CASE WHEN c.num_jobs_delta > 0 THEN w.sign * c.num_jobs_delta ELSE 0 END AS jobs_gained,
+    CASE WHEN c.num_jobs_delta < 0 THEN -w.sign * c.num_jobs_delta ELSE 0 END AS jobs_lost"""
+_ROLLED_UP: Final = """d.changes, d.batches_added - d.batches_removed AS batches, d.images_gained, d.images_lost,
+    d.jobs_gained, d.jobs_lost"""
+_MOVED: Final = ("changes", "batches", "images_gained", "images_lost", "jobs_gained", "jobs_lost")
 _COUNTS: Final = ("batches", "images", "num_jobs", "images_gained", "images_lost", "jobs_gained", "jobs_lost")
 
-_WORKSPACE_DAYS: Final = f"""SELECT 0 AS id, w.n, {_ROLLED_UP} FROM whole w CROSS JOIN spaces p
+_WORKSPACE_DAYS: Final = f"""SELECT 0 AS id, w.n, {_ROLLED_UP} FROM sums w CROSS JOIN spaces p
     CROSS JOIN workspace_daily d WHERE d.workspace = p.workspace AND d.day = w.day
     UNION ALL
     SELECT 0, {_BEFORE}, {_ROLLED_UP} FROM spaces p
     CROSS JOIN workspace_daily d WHERE d.workspace = p.workspace AND d.day < :first_day"""
 # What a project had before is in the last of its days until then.
-_PROJECT_DAYS: Final = f"""SELECT {{key}} AS id, w.n, {_ROLLED_UP} FROM whole w CROSS JOIN scope p
+_PROJECT_DAYS: Final = f"""SELECT {{key}} AS id, w.n, {_ROLLED_UP} FROM sums w CROSS JOIN scope p
     CROSS JOIN project_daily d WHERE d.project_id = p.id AND d.day = w.day
     UNION ALL
-    SELECT {{key}}, {_BEFORE}, d.batches, d.images, 0, d.num_jobs, 0 FROM scope p
+    SELECT {{key}}, {_BEFORE}, 0, d.batches, d.images, 0, d.num_jobs, 0 FROM scope p
     CROSS JOIN project_daily d WHERE d.project_id = p.id AND d.day = (
         SELECT max(x.day) FROM project_daily x WHERE x.project_id = p.id AND x.day < :first_day)"""
 _LEDGER: Final = "c.project_id = p.id AND c.observed_at >= w.since AND c.observed_at < w.until"
@@ -220,12 +221,12 @@ def _totals(question: Question, targets: Targets, asked: list[Period], *, summed
     return f"""WITH {", ".join(tables)},
 cells AS (SELECT id, n, max(since) AS since, max(until) AS until, max(seen) AS seen, {sums}
     FROM (SELECT {key} AS id, w.n, w.since, w.until, 0 AS seen, {zeros} FROM {cells}
-        UNION ALL SELECT id, n, NULL, NULL, 1, {", ".join(_MOVED)} FROM ({moved}) m
+        UNION ALL SELECT id, n, NULL, NULL, 0, {", ".join(_MOVED)} FROM ({moved}) m
         UNION ALL SELECT id, n, NULL, NULL, 1, {zeros} FROM ({covered}) o) parts
     GROUP BY id, n),
 running AS (SELECT k.id, k.n, sum(batches) OVER w AS batches, sum(images_gained - images_lost) OVER w AS images,
         sum(jobs_gained - jobs_lost) OVER w AS num_jobs, images_gained, images_lost, jobs_gained, jobs_lost,
-        CASE WHEN seen = 1 OR {looked} = 1 THEN 1 ELSE 0 END AS observed
+        CASE WHEN seen = 1 OR changes > 0 OR {looked} = 1 THEN 1 ELSE 0 END AS observed
     FROM cells k WINDOW w AS (PARTITION BY k.id ORDER BY k.n)){_BEGUN if from_first else ""}
 SELECT {names}, n, {", ".join(f"CAST({c} AS bigint) AS {c}" for c in _COUNTS)}, observed
 FROM {"known" if from_first else "running"} t{among} WHERE {"begun = 1" if from_first else "n >= 0"}
@@ -235,29 +236,44 @@ ORDER BY workspace, project, n"""
 def _calendar(question: Question, asked: list[Period]) -> list[str]:
     """What of each period the roll-ups have, and what only the ledger has.
 
-    ``period`` has them all, ``whole`` the whole days in them, ``edge`` what else there is of them, and ``part`` the
-    same in quarters of an hour. Number -1 is the time before the first.
+    ``period`` has them all. ``sums`` has the UTC days that make up each, and ``edge`` what these lack of it, or (sign
+    -1) have too much: never more than half a day at either end. ``whole`` has the days that lie in a period from end
+    to end, and ``part`` the rest of it in quarters of an hour. Number -1 is the time before the first period.
     """
-    days: dict[date, int] = {}
-    edges: list[tuple[int, datetime, datetime]] = []
+    sums: dict[date, int] = {}
+    whole: dict[date, int] = {}
+    edges: list[tuple[int, datetime, datetime, int]] = []
+    parts: list[tuple[int, date, int, int]] = []
     for n, period in enumerate(asked):
-        whole, others = rest(period.since, period.until, _DAY)
-        if whole:
-            first, last = whole[0].date(), whole[1].date()
-            days.update((first + number * _DAY, n) for number in range((last - first).days))
-        edges += [(n, *edge) for edge in others]
-    parts = [(n, *quarter) for n, since, until in edges for quarter in quarters(since, until)]
+        days, others = rest(period.since, period.until, _DAY)
+        for first, last, into in (
+            (nearest(period.since), nearest(period.until), sums),
+            (*(days or (_NEVER, _NEVER)), whole),
+        ):
+            into.update((first.date() + number * _DAY, n) for number in range((last - first).days))
+        parts += [(n, *quarter) for edge in others for quarter in quarters(*edge)]
+        edges += [(n, *edge) for edge in _signed(period.since, period.until)]
     start = asked[0].since if asked else datetime.now(UTC)
-    midnight = start.astimezone(UTC).replace(hour=0, minute=0, second=0, microsecond=0)
-    question.values["first_day"] = midnight.date()
-    if midnight < start:
-        edges.append((_BEFORE, midnight, start))
+    question.values["first_day"] = nearest(start).date()
+    edges += [(_BEFORE, *edge) for edge in _signed(None, start)]
+    signed = {"n": "integer", "since": "timestamptz", "until": "timestamptz", "sign": "integer"}
     return [
         question.ranges("period", [period.since for period in asked] + [period.until for period in asked[-1:]]),
-        question.numbered("whole", days),
-        question.table("edge", {"n": "integer", "since": "timestamptz", "until": "timestamptz"}, edges),
+        question.numbered("sums", sums),
+        question.numbered("whole", whole),
+        question.table("edge", signed, edges),
         question.table("part", {"n": "integer", "day": "date", "am": "bigint", "pm": "bigint"}, parts),
     ]
+
+
+def _signed(since: datetime | None, until: datetime) -> Iterator[tuple[datetime, datetime, int]]:
+    """What the days between the midnights that are nearest lack of the time, or (-1) have too much."""
+    if since is not None and nearest(since) == nearest(until):
+        yield since, until, 1
+        return
+    for at, sign in ((since, -1), (until, 1)):
+        if at is not None and (midnight := nearest(at)) != at:
+            yield min(at, midnight), max(at, midnight), sign if midnight < at else -sign
 
 
 def _maker(asked: list[Period]) -> Any:

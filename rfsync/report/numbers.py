@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, time, timedelta
+from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
@@ -99,7 +99,7 @@ def read(engine: Engine, targets: Sequence[str], zone: ZoneInfo, now: datetime) 
 
     def midnight(day: datetime, days: int) -> datetime:
         local = day.astimezone(zone).date() + timedelta(days=days)
-        return datetime.combine(local, time.min, zone)
+        return datetime.combine(local, time.min, zone).astimezone(UTC)
 
     earliest = midnight(now, 1 - LONGEST)
     day_after = midnight(first, 1)  # from here on nothing was there just because it was looked at first

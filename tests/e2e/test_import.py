@@ -136,7 +136,11 @@ def test_a_sync_goes_on_from_what_was_imported(cli: Cli) -> None:
         ("20260131.json", "2026-01-31 00:00:00.000000"),
         ("1769884215.json", "2026-01-31 18:30:15.000000"),
         ("answer.json", None),
-        ("12345678901234.json", None),
+        ("2026-01-31T18.json", "2026-01-31 18:00:00.000000"),
+        ("20260131183015.json", "2026-01-31 18:30:15.000000"),
+        ("202601311830.json", "2026-01-31 18:30:00.000000"),
+        ("2026-01-31T18:30:15+02.json", "2026-01-31 16:30:15.000000"),
+        ("1769884215250.json", "2026-01-31 18:30:15.250000"),
     ],
 )
 def test_the_time_is_in_the_name_or_else_the_files_own(fresh: Cli, name: str, moment: str | None) -> None:
@@ -161,6 +165,9 @@ def test_the_time_can_be_said(fresh: Cli) -> None:
         (["2026-01-01.json", "2026-01-02.json"], ["saved", "--at", "2026-01-01"], "--at"),
         (["2099-01-01.json"], ["saved"], "2099"),
         (["2026-13-01.json"], ["saved"], "2026-13-01"),
+        (["2026-01-01T06-30-00PM.json"], ["saved"], "can't be told"),
+        (["2026-01-01T18-30-00 -0500.json"], ["saved"], "can't be told"),
+        (["12345678901234.json"], ["saved"], "12345678901234"),
         (["2026-01-01 to 2026-01-02.json"], ["saved"], "more than one time"),
         (["20260101.json", "2026-01-01.json"], ["saved"], "one moment"),
         ([], ["nowhere.json"], "nowhere.json"),
@@ -204,6 +211,8 @@ def test_suspiciously_much_missing_is_refused_until_it_is_missing_again(cli: Cli
     save(cli, "2026-01-02.json")
     done = cli.run("import", "acme/widgets", "saved", code=1)
     assert "rfsync import acme/widgets saved/2026-01-02.json --allow-removals" in done.err
+    # The same once more is no second answer.
+    assert "refused" in cli.run("import", "acme/widgets", "saved", code=1).out
     assert cli.database.one("SELECT images FROM projects") == 12
     save(cli, "2026-01-03.json")
     cli.run("import", "acme/widgets", "saved/2026-01-03.json")

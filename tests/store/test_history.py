@@ -255,6 +255,17 @@ def test_the_flow_between_two_times(model: Model) -> None:
             assert row[5:] == (gained - lost, jobs_gained - jobs_lost, gained, lost, jobs_gained, jobs_lost)
 
 
+@pytest.mark.parametrize("name", ["America/New_York", "Asia/Kolkata"])
+def test_the_zone_of_an_instant_is_no_matter(model: Model, name: str) -> None:
+    since, until = (datetime(2026, 3, day, 0, 30, tzinfo=ZoneInfo(name)) for day in (26, 31))
+    utc = {"since": since.astimezone(UTC), "until": until.astimezone(UTC)}
+    own = {"since": since, "until": until}
+    assert history.flow(model.engine, **own) == history.flow(model.engine, **utc)
+    assert history.movers(model.engine, **own) == history.movers(model.engine, **utc)
+    for by in BY:
+        assert list(history.totals(model.engine, by=by, **own)) == list(history.totals(model.engine, by=by, **utc))
+
+
 def test_the_biggest_movers(model: Model) -> None:
     since, until = SPANS[1]
     projects = history.movers(model.engine, since=since, until=until)
@@ -335,6 +346,20 @@ def test_how_old_a_batch_was_when_its_first_job_came(model: Model) -> None:
     assert [row.observed_at for row in rows] == sorted(row.observed_at for row in rows)
     some = list(history.first_jobs(model.engine, since=MOMENTS[1], until=MOMENTS[3]))
     assert some == [row for row in rows if MOMENTS[1] <= row.observed_at < MOMENTS[3]]
+
+
+def test_an_age_is_right_to_the_microsecond(rig: Rig) -> None:
+    rig.now = datetime(2026, 1, 1, 12, 0, 0, 999_700, tzinfo=UTC)
+    rig.listed = [record("a", 1, 0)]
+    assert rig.sync(minutes=0).ok
+    rig.now += timedelta(microseconds=300)
+    rig.listed = [record("a", 1, 1)]
+    assert rig.sync(minutes=0).ok
+    engine = open_engine(rig.url, read_only=True)
+    (row,) = history.first_jobs(engine)
+    assert row.age_seconds == pytest.approx(0.0003)
+    (fresh,) = history.freshness(engine, now=rig.now + timedelta(microseconds=999_900))
+    assert fresh.age_seconds == pytest.approx(0.9999)
 
 
 def test_freshness_and_status(model: Model) -> None:
