@@ -60,7 +60,7 @@ def add_callbacks(app: Dash, source: Source) -> None:
 
     @app.callback(Output("periods", "children"), Output("buckets", "children"), Input("url", "search"))
     def link(search: Any) -> tuple[Any, Any]:
-        view = parse(search, None)[0]
+        view = parse(_known(search), None)[0]
         return parts.periods(view), parts.buckets(view)
 
     _add_overview(app, source)
@@ -68,6 +68,13 @@ def add_callbacks(app: Dash, source: Source) -> None:
     _add_details(app, source)
     _add_first_jobs(app, source)
     _add_batches(app, source)
+
+
+def _known(search: Any) -> Any:
+    """The address; a page that is being loaded asks once before it knows its own, and might show that answer last."""
+    if search is None:
+        raise PreventUpdate
+    return search
 
 
 def _add(app: Dash, name: str, outputs: tuple[tuple[str, str], ...], draw: Callable[[Any, Any], _Answer]) -> None:
@@ -86,7 +93,7 @@ def _add(app: Dash, name: str, outputs: tuple[tuple[str, str], ...], draw: Calla
         State(f"{name}-of", "data"),
     )
     def answer(search: Any, _: Any, zoomed: Any, shown: Any) -> tuple[Any, ...]:
-        view, notes = parse(search, None)
+        view, notes = parse(_known(search), None)
         of = "\n".join([view.charted.search, *notes])
         if ctx.triggered_id == "url" and shown == of:
             raise PreventUpdate  # only the table of batches shows something else
@@ -187,7 +194,7 @@ def _add_batches(app: Dash, source: Source) -> None:
     def draw(search: Any, _: Any) -> tuple[Any, Any]:
         try:
             projects = projects_of(source.engine)
-            view, notes = parse(search, targets_of(projects))
+            view, notes = parse(_known(search), targets_of(projects))
             page = page_of(source.engine, view)
             changes = history_of(source.engine, view.batch) if view.batch else []
         except DatabaseError as error:

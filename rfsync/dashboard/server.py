@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import signal
 import socket
 from collections.abc import Callable
@@ -60,6 +61,8 @@ def serve(app: Flask, bound: socket.socket, ready: Callable[[], None]) -> None:
         max_request_header_size=MOST_BYTES,
         ident=None,
     )
+    # A page asks for more at once than there are threads: that one of its questions waits is no news.
+    logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     ready()

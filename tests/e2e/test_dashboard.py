@@ -208,11 +208,16 @@ def test_what_an_address_gets_wrong_is_said(dashboard: Dashboard) -> None:
 
 def test_anything_may_come_as_an_address(dashboard: Dashboard) -> None:
     for search in [
-        None, 5, 1e300, True, [], {"a": 1}, "?", "???&&&=", "?" + "a=1&" * 1000, "?" + "x" * 20_000, "?target=%ff",
+        5, 1e300, True, [], {"a": 1}, "?", "???&&&=", "?" + "a=1&" * 1000, "?" + "x" * 20_000, "?target=%ff",
         "?name=%00", "?name=%25_!'\"", "?project=acme/widgets&batch=%00%ed%a0%80",
     ]:  # fmt: skip
         for output in OUTPUTS:
             assert dashboard.call(output, search), search
+
+
+def test_a_page_that_does_not_know_its_address_yet_is_given_nothing(dashboard: Dashboard) -> None:
+    for output in OUTPUTS:
+        assert dashboard.post(json.dumps(dashboard.payload(output, None)).encode()) == (204, "")
 
 
 def test_what_is_no_request_of_the_page_is_refused(dashboard: Dashboard) -> None:
