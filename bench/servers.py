@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from typing import Any
@@ -23,7 +24,7 @@ from rfsync.verify import verify
 SMALL = Size(rows=10_000, projects=10, large=4_000, days=60)
 
 
-class Server:
+class Server(ABC):
     """A database of that size, made unless it is there, and the floor's tables beside it."""
 
     name: str
@@ -58,21 +59,25 @@ class Server:
                 cursor.execute(floor_sql(statement, self.dialect).replace("{large}", str(World(size).large)))
             self.settle(cursor)
 
+    @abstractmethod
     def exists(self, url: str) -> bool:
-        raise NotImplementedError
+        """Whether the database is there."""
 
+    @abstractmethod
     def make(self, url: str) -> None:
-        raise NotImplementedError
+        """Makes what can't be made by filling it."""
 
+    @abstractmethod
     def floor(self) -> Any:
-        raise NotImplementedError
+        """A cursor, for as long as it is needed."""
 
+    @abstractmethod
     def settle(self, cursor: Any) -> None:
-        raise NotImplementedError
+        """What keeps the floor quick."""
 
+    @abstractmethod
     def sizes(self) -> tuple[int, int, str]:
         """Bytes of the ledger with its indexes, of everything of rfsync's, and the version."""
-        raise NotImplementedError
 
 
 class Sqlite(Server):
