@@ -14,7 +14,6 @@ from rfsync.history.rows import ThroughputRow, TotalRow
 
 _TICK: Final = timedelta(microseconds=1)
 _DAY: Final = timedelta(days=1)
-_NEVER: Final = datetime(1970, 1, 1, tzinfo=UTC)
 #: Of the flows before the first period, which its totals begin with.
 _BEFORE: Final = -1
 
@@ -245,12 +244,13 @@ def _calendar(question: Question, asked: list[Period]) -> list[str]:
     edges: list[tuple[int, datetime, datetime, int]] = []
     parts: list[tuple[int, date, int, int]] = []
     for n, period in enumerate(asked):
-        days, others = rest(period.since, period.until, _DAY)
-        for first, last, into in (
-            (nearest(period.since), nearest(period.until), sums),
-            (*(days or (_NEVER, _NEVER)), whole),
-        ):
-            into.update((first.date() + number * _DAY, n) for number in range((last - first).days))
+        near = nearest(period.since), nearest(period.until)
+        sums.update(dict.fromkeys(_days(*near), n))
+        if near == (period.since, period.until):
+            whole.update(dict.fromkeys(_days(*near), n))  # and nothing else, as most periods of UTC
+            continue
+        inside, others = rest(period.since, period.until, _DAY)
+        whole.update(dict.fromkeys(_days(*inside) if inside else (), n))
         parts += [(n, *quarter) for edge in others for quarter in quarters(*edge)]
         edges += [(n, *edge) for edge in _signed(period.since, period.until)]
     start = asked[0].since if asked else datetime.now(UTC)
@@ -264,6 +264,12 @@ def _calendar(question: Question, asked: list[Period]) -> list[str]:
         question.table("edge", signed, edges),
         question.table("part", {"n": "integer", "day": "date", "am": "bigint", "pm": "bigint"}, parts),
     ]
+
+
+def _days(first: datetime, last: datetime) -> list[date]:
+    """The days from a midnight of UTC until another."""
+    day = first.date()
+    return [day + number * _DAY for number in range((last - first).days)]
 
 
 def _signed(since: datetime | None, until: datetime) -> Iterator[tuple[datetime, datetime, int]]:
