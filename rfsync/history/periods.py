@@ -90,6 +90,8 @@ def _full_hour(at: datetime, tz: ZoneInfo) -> datetime:
 
 def _midnight(day: date, tz: ZoneInfo) -> datetime:
     # Where the clock jumps over midnight this is the moment of the jump; where midnight comes twice, the first.
+    if tz.key == "UTC":
+        return datetime(day.year, day.month, day.day, tzinfo=UTC)
     return datetime(day.year, day.month, day.day, tzinfo=tz).astimezone(UTC)
 
 

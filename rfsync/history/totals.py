@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, date, datetime, timedelta
+from itertools import pairwise
 from typing import Any, Final
 
 from sqlalchemy import Engine
@@ -243,11 +244,12 @@ def _calendar(question: Question, asked: list[Period]) -> list[str]:
     whole: dict[date, int] = {}
     edges: list[tuple[int, datetime, datetime, int]] = []
     parts: list[tuple[int, date, int, int]] = []
-    for n, period in enumerate(asked):
-        near = nearest(period.since), nearest(period.until)
-        sums.update(dict.fromkeys(_days(*near), n))
+    midnights = [nearest(period.since) for period in asked] + [nearest(period.until) for period in asked[-1:]]
+    for n, (period, near) in enumerate(zip(asked, pairwise(midnights), strict=True)):
+        days = dict.fromkeys(_days(*near), n)
+        sums.update(days)
         if near == (period.since, period.until):
-            whole.update(dict.fromkeys(_days(*near), n))  # and nothing else, as most periods of UTC
+            whole.update(days)  # and nothing else, as most periods of UTC
             continue
         inside, others = rest(period.since, period.until, _DAY)
         whole.update(dict.fromkeys(_days(*inside) if inside else (), n))
@@ -282,27 +284,14 @@ def _signed(since: datetime | None, until: datetime) -> Iterator[tuple[datetime,
             yield min(at, midnight), max(at, midnight), sign if midnight < at else -sign
 
 
-def _maker(asked: list[Period]) -> Any:
+def _maker(asked: list[Period]) -> Callable[[Iterable[Any]], TotalRow]:
     starts = [period.start for period in asked]
 
-    def make(row: tuple[Any, ...]) -> TotalRow:
-        (
-            workspace,
-            project,
-            n,
-            batches,
-            images,
-            num_jobs,
-            images_gained,
-            images_lost,
-            jobs_gained,
-            jobs_lost,
-            observed,
-        ) = row
+    def make(row: Iterable[Any]) -> TotalRow:
+        workspace, project, n, batches, images, jobs, gained, lost, jobs_gained, jobs_lost, observed = row
         return TotalRow(
-            workspace, project, starts[n], batches, images, num_jobs,
-            images_gained - images_lost, jobs_gained - jobs_lost,
-            images_gained, images_lost, jobs_gained, jobs_lost, bool(observed),
+            workspace, project, starts[n], batches, images, jobs, gained - lost, jobs_gained - jobs_lost,
+            gained, lost, jobs_gained, jobs_lost, observed == 1,
         )  # fmt: skip
 
     return make
