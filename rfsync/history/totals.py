@@ -262,7 +262,7 @@ def _calendar(question: Question, asked: list[Period]) -> list[str]:
     return [
         question.ranges("period", [period.since for period in asked] + [period.until for period in asked[-1:]]),
         question.numbered("sums", sums),
-        question.numbered("whole", whole),
+        "whole AS (SELECT day, n FROM sums)" if whole == sums else question.numbered("whole", whole),
         question.table("edge", signed, edges),
         question.table("part", {"n": "integer", "day": "date", "am": "bigint", "pm": "bigint"}, parts),
     ]
