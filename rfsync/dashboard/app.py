@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import suppress
+from importlib import import_module
 from pathlib import Path
 from typing import Any, cast
 
@@ -26,6 +28,11 @@ def make_app(source: Source, hosts: Hosts) -> Flask:
     server = Flask("rfsync.dashboard", static_folder=None)
     known: dict[str, Callback] = {}
     guard(server, hosts, known)
+    # What plotly loads for its first figure, numpy too where that is installed, two threads at once must not load.
+    for name in ("numpy", "pandas"):
+        with suppress(ImportError):
+            import_module(name)
+    charts.totals_figure(()).to_plotly_json()
     app = Dash(
         "rfsync.dashboard",
         server=cast("Any", server),  # the types know no Flask
