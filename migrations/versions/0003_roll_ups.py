@@ -53,6 +53,20 @@ END $$""",
     ),
 }
 
+# Says that ids are above 0, so that SQLite uses the new index of the runs that went wrong.
+SYNC_HEALTH = """SELECT p.workspace, p.project, last.started_at AS last_run_at, last.outcome AS last_outcome,
+       success.started_at AS last_success_at,
+       (SELECT count(*) FROM sync_runs r WHERE r.project_id = p.id AND r.id > coalesce(success.id, 0)
+        AND r.outcome IN ('failed', 'refused', 'abandoned')) AS consecutive_failures,
+       bad.error_kind AS last_error_kind, bad.error AS last_error
+FROM projects p
+LEFT JOIN sync_runs last ON last.id = (SELECT max(r.id) FROM sync_runs r
+    WHERE r.project_id = p.id AND r.outcome <> 'running')
+LEFT JOIN sync_runs success ON success.id = (SELECT max(r.id) FROM sync_runs r
+    WHERE r.project_id = p.id AND r.outcome IN ('changed', 'unchanged', 'superseded'))
+LEFT JOIN sync_runs bad ON bad.id = (SELECT max(r.id) FROM sync_runs r
+    WHERE r.project_id = p.id AND r.id > 0 AND r.outcome IN ('failed', 'refused', 'abandoned'))"""
+
 
 def upgrade() -> None:
     """What the projects' days have becomes the workspaces'; what was pruned before is not known."""
@@ -90,6 +104,11 @@ def upgrade() -> None:
     )
     bad = sa.text("outcome IN ('failed', 'refused', 'abandoned')")
     op.create_index("ix_sync_runs_bad", "sync_runs", ["project_id", "id"], postgresql_where=bad, sqlite_where=bad)
+    if dialect == "postgresql":
+        op.execute(f"CREATE OR REPLACE VIEW sync_health AS\n{SYNC_HEALTH}")  # keeps who may read it
+    else:
+        op.execute("DROP VIEW sync_health")
+        op.execute(f"CREATE VIEW sync_health AS\n{SYNC_HEALTH}")
     columns = ", ".join(FLOWS)
     sums = ", ".join(f"sum(d.{name})" for name in FLOWS)
     op.execute(

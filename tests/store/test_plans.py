@@ -101,6 +101,15 @@ def test_no_question_scans_the_ledger(ledger: Engine) -> None:
     assert not guilty, "\n\n".join(f"{name}: {plan}" for name, plan in guilty.items())
 
 
+def test_no_run_is_read_to_find_one_that_failed(tmp_path: Path) -> None:
+    """A project whose syncs go well has as many runs as it had polls; that SQLite reads them all is easily missed."""
+    url = f"sqlite:///{tmp_path / 'runs.db'}"
+    build(url, Size(rows=200, projects=2, large=100, days=2))
+    (plan,) = plans(connect(url), history.status)
+    of_the_bad = [line for line in plan.splitlines() if "ix_sync_runs_bad (project_id=? AND id>?)" in line]
+    assert len(of_the_bad) == 2, plan  # the last one, and how many since the last success
+
+
 def test_no_row_of_a_long_answer_is_lost(ledger: Engine) -> None:
     """More rows than are fetched at once."""
     with ledger.connect() as connection:
