@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dash import ClientsideFunction, Dash, Input, Output, State
+from dash import ClientsideFunction, Dash, Input, Output
 
 from rfsync.dashboard.page import CHARTS
 
@@ -17,14 +17,13 @@ def add_browser_callbacks(app: Dash) -> None:
         Input("url", "search"),
         *(Input(*control) for control in controls),
     )
-    app.clientside_callback(  # type: ignore[no-untyped-call]
-        ClientsideFunction("rfsync", "zoomed"),
-        Output("zoomed", "data"),
-        Input("overview-of", "data"),
-        *(Input(name, "relayoutData") for name in CHARTS),
-        State("zoomed", "data"),
-        prevent_initial_call=True,
-    )
+    for name in CHARTS:
+        app.clientside_callback(  # type: ignore[no-untyped-call]
+            ClientsideFunction("rfsync", "show"),
+            Output(f"{name}-place", "children"),
+            Input(f"{name}-chart", "data"),
+            prevent_initial_call=True,
+        )
     app.clientside_callback(  # type: ignore[no-untyped-call]
         ClientsideFunction("rfsync", "lost"),
         Output("lost", "children"),

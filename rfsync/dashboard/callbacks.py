@@ -11,7 +11,7 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dash import Dash, Input, Output, Patch, State, ctx, no_update, set_props
+from dash import Dash, Input, Output, State, ctx, no_update
 from dash.development.base_component import Component
 from dash.exceptions import PreventUpdate
 from plotly.graph_objects import Figure
@@ -19,7 +19,7 @@ from sqlalchemy import Engine
 
 from rfsync import charts, history
 from rfsync.dashboard import parts, tables
-from rfsync.dashboard.page import REFRESH
+from rfsync.dashboard.page import EVERYTHING, REFRESH, graph
 from rfsync.dashboard.questions import (
     Patience,
     details,
@@ -32,7 +32,7 @@ from rfsync.dashboard.questions import (
     troubles,
 )  # fmt: skip
 from rfsync.dashboard.table import page_of
-from rfsync.dashboard.view import View, parse
+from rfsync.dashboard.view import parse
 from rfsync.errors import DatabaseError
 from rfsync.printable import printable
 
@@ -51,8 +51,8 @@ class Source:
     clock: Callable[[], datetime]
 
 
-#: What a question gives for the callback's outputs; whether that is what was asked for, and not why it can't be had.
-_Answer = tuple[tuple[Any, ...], bool]
+#: The figures that were asked for, None: they can't be had; and what there is for the callback's other outputs.
+_Answer = tuple[tuple[Figure, ...] | None, tuple[Any, ...]]
 
 
 def add_callbacks(app: Dash, source: Source) -> None:
@@ -77,34 +77,40 @@ def _known(search: Any) -> Any:
     return search
 
 
-def _add(app: Dash, name: str, outputs: tuple[tuple[str, str], ...], draw: Callable[[Any, Any], _Answer]) -> None:
+def _add(
+    app: Dash, name: str, figures: tuple[str, ...], outputs: tuple[tuple[str, str], ...], draw: Callable[[Any], _Answer]
+) -> None:
     """A callback for what of an address the charts show; the page keeps in ``{name}-of`` for which it was answered.
 
     Args:
-        draw: is given the address and the charts that somebody has zoomed into.
+        figures: the charts that it draws.
+        outputs: what it gives besides.
+        draw: is given the address.
     """
 
     @app.callback(
+        *(Output(f"{figure}-chart", "data") for figure in figures),
         *(Output(*output) for output in outputs),
         Output(f"{name}-of", "data"),
         Input("url", "search"),
         Input("tick", "n_intervals"),
-        State("zoomed", "data"),
         State(f"{name}-of", "data"),
     )
-    def answer(search: Any, _: Any, zoomed: Any, shown: Any) -> tuple[Any, ...]:
+    def answer(search: Any, _: Any, shown: Any) -> tuple[Any, ...]:
         view, notes = parse(_known(search), None)
         of = "\n".join([view.charted.search, *notes])
         if ctx.triggered_id == "url" and shown == of:
             raise PreventUpdate  # only the table of batches shows something else
-        given, whole = draw(search, zoomed)
-        return *given, of if whole else None
+        drawn, others = draw(search)
+        if drawn is None:
+            return *[no_update] * len(figures), *others, None
+        return *(graph(*one, view=of) for one in zip(figures, drawn, strict=True)), *others, of
 
 
 def _add_overview(app: Dash, source: Source) -> None:
     """What has been there and what has moved."""
 
-    def draw(search: Any, zoomed: Any) -> _Answer:
+    def draw(search: Any) -> _Answer:
         now = source.clock()
         try:
             projects = projects_of(source.engine)
@@ -114,72 +120,75 @@ def _add_overview(app: Dash, source: Source) -> None:
             seen = overview(source.engine, view, len(projects), now)
         except DatabaseError as error:
             # What is shown stays, and the next tick tries again.
-            return ([_unreadable(source, error)], no_update, no_update, now.isoformat()), False
+            return None, ([_unreadable(source, error)], no_update, no_update, now.isoformat())
         if seen.span.by != view.by:
             notes.append(f"By {view.by} that is too much for a chart: it is shown by {seen.span.by}.")
         moved = list(charts.after_first_look(seen.totals))
         zone = ZoneInfo(view.tz)
-        _show("totals", charts.totals_figure(seen.totals, zone=zone), view, zoomed)
-        _show("images", charts.flow_figure(moved, of="images", zone=zone), view, zoomed)
-        _show("jobs", charts.flow_figure(moved, of="jobs", zone=zone), view, zoomed)
+        drawn = (
+            charts.totals_figure(seen.totals, zone=zone),
+            charts.flow_figure(moved, of="images", zone=zone),
+            charts.flow_figure(moved, of="jobs", zone=zone),
+        )
         alerts = [parts.alert(note, "note") for note in notes]
-        options = [{"label": printable(target), "value": target} for target in targets]
-        return (alerts, parts.headline(projects, moved, view), options, now.isoformat()), True
+        options = [EVERYTHING, *({"label": printable(target), "value": target} for target in targets)]
+        return drawn, (alerts, parts.headline(projects, moved, view), options, now.isoformat())
 
     outputs = (("notes", "children"), ("headline", "children"), ("target", "options"), ("answered", "data"))
-    _add(app, "overview", outputs, draw)
+    _add(app, "overview", ("totals", "images", "jobs"), outputs, draw)
 
 
 def _add_health(app: Dash, source: Source) -> None:
     """Whether all that can be relied on."""
 
-    def draw(search: Any, _: Any) -> _Answer:
+    def draw(search: Any) -> _Answer:
         now = source.clock()
         try:
             view = parse(search, targets_of(projects_of(source.engine)))[0]
             projects = history.status(source.engine, view.target)
         except DatabaseError as error:
-            return ([_unreadable(source, error)], no_update, no_update), False
+            return None, ([_unreadable(source, error)], no_update, no_update)
         bad = troubles(projects, now, source.patience)
         alerts = parts.trouble_alert(bad, len(projects))
-        return (alerts, parts.freshness(projects, now, view.tz), tables.syncs(projects, bad, now, view.tz)), True
+        return (), (alerts, parts.freshness(projects, now, view.tz), tables.syncs(projects, bad, now, view.tz))
 
-    _add(app, "health", (("alerts", "children"), ("freshness", "children"), ("syncs", "children")), draw)
+    _add(app, "health", (), (("alerts", "children"), ("freshness", "children"), ("syncs", "children")), draw)
 
 
 def _add_details(app: Dash, source: Source) -> None:
     """What it comes from."""
 
-    def draw(search: Any, zoomed: Any) -> _Answer:
+    def draw(search: Any) -> _Answer:
         now = source.clock()
         try:
             projects = projects_of(source.engine)
             view = parse(search, targets_of(projects))[0]
             seen = details(source.engine, view, len(in_scope(projects, view.target)), now)
         except DatabaseError as error:
-            return ([_unreadable(source, error)], no_update), False
-        throughput = charts.throughput_figure(seen.throughput, seen.window, zone=ZoneInfo(view.tz))
-        _show("throughput", throughput, view, zoomed)
-        _show("backlog", charts.backlog_figure(seen.backlog), view, zoomed)
-        _show("movers", charts.movers_figure(seen.movers), view, zoomed)
-        return ([], tables.waiting(view, seen.waiting, now)), True
+            return None, ([_unreadable(source, error)], no_update)
+        drawn = (
+            charts.throughput_figure(seen.throughput, seen.window, zone=ZoneInfo(view.tz)),
+            charts.backlog_figure(seen.backlog),
+            charts.movers_figure(seen.movers),
+        )
+        return drawn, ([], tables.waiting(view, seen.waiting, now))
 
-    _add(app, "details", (("details-alert", "children"), ("waiting", "children")), draw)
+    outputs = (("details-alert", "children"), ("waiting", "children"))
+    _add(app, "details", ("throughput", "backlog", "movers"), outputs, draw)
 
 
 def _add_first_jobs(app: Dash, source: Source) -> None:
     """How old batches get; the most to be read, and last on the page."""
 
-    def draw(search: Any, zoomed: Any) -> _Answer:
+    def draw(search: Any) -> _Answer:
         try:
             view = parse(search, targets_of(projects_of(source.engine)))[0]
             rows = first_jobs(source.engine, view, source.clock())
         except DatabaseError as error:
-            return ([_unreadable(source, error)],), False
-        _show("first-jobs", charts.first_jobs_figure(rows), view, zoomed)
-        return (charts.first_jobs_summary(rows),), True
+            return None, ([_unreadable(source, error)],)
+        return (charts.first_jobs_figure(rows),), (charts.first_jobs_summary(rows),)
 
-    _add(app, "ages", (("first-jobs-summary", "children"),), draw)
+    _add(app, "ages", ("first-jobs",), (("first-jobs-summary", "children"),), draw)
 
 
 def _add_batches(app: Dash, source: Source) -> None:
@@ -202,29 +211,6 @@ def _add_batches(app: Dash, source: Source) -> None:
         own = [note for note in notes if note.startswith(("sort=", "page=", "batch="))]
         shown = tables.batches(view, page, changes, many_projects=len(in_scope(projects, view.target)) > 1)
         return [parts.alert(note, "note") for note in own], shown
-
-
-def _show(name: str, figure: Figure, view: View, zoomed: Any) -> None:
-    """Puts a figure into its place.
-
-    Not an output, for which Dash would wait until plotly.js is there: the questions are asked in the meantime.
-    """
-    figure.update_layout(uirevision=f"view{view.charted.search}")  # of what is hidden by a click on the legend
-    if ctx.triggered_id != "tick" or not isinstance(zoomed, list) or name not in zoomed:
-        set_props(name, {"figure": figure})
-        return
-    # Somebody has zoomed into it: all is new but the stretch of time that it shows.
-    new = figure.to_plotly_json()
-    new["layout"]["xaxis"].pop("range", None)
-    patch = Patch()
-    patch["data"] = new["data"]
-    for key, value in new["layout"].items():
-        if key == "xaxis":
-            for part in value:
-                patch["layout"][key][part] = value[part]
-        else:
-            patch["layout"][key] = value
-    set_props(name, {"figure": patch})
 
 
 def _unreadable(source: Source, error: DatabaseError) -> Component:

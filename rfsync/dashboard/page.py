@@ -6,6 +6,7 @@ from typing import Any, Final, cast
 
 from dash import dcc, html
 from dash.development.base_component import Component
+from plotly.graph_objects import Figure
 
 from rfsync.charts import CONFIG
 
@@ -22,6 +23,9 @@ CHARTS: Final = {
     "first-jobs": ("Age of batches at their first job", False),
 }
 
+#: Where no project is chosen.
+EVERYTHING: Final = {"label": "All projects", "value": ""}
+
 #: No button leads anywhere else, and nothing is sent anywhere.
 GRAPH: Final = {**CONFIG, "displaylogo": False, "showTips": False, "plotlyServerURL": ""}
 
@@ -32,7 +36,7 @@ INDEX: Final = """<!DOCTYPE html>
     <meta name="color-scheme" content="light dark">
     <title>{%title%}</title>
     <link rel="icon" href="/assets/icon.svg" type="image/svg+xml">
-    <link rel="preload" as="script" href="/_dash-component-suites/plotly/package_data/plotly.min.js">
+    <link rel="prefetch" as="script" href="/_dash-component-suites/plotly/package_data/plotly.min.js">
     {%css%}
     <style>{%charts%}</style>
   </head>
@@ -58,9 +62,9 @@ def layout() -> Component:
             dcc.Location(id="goto", refresh="callback-nav"),
             dcc.Interval(id="tick", interval=REFRESH * 1000),
             dcc.Interval(id="clock", interval=5_000),
-            # For what the parts of the page were answered and when, and which charts somebody has zoomed into.
+            # For what the parts of the page were answered and when, and the charts of the last answers.
             *(dcc.Store(id=f"{name}-of") for name in ("overview", "health", "details", "ages")),
-            dcc.Store(id="zoomed"),
+            *(dcc.Store(id=f"{name}-chart") for name in CHARTS),
             dcc.Store(id="answered"),
             html.Header([html.H1("rfsync"), html.P("Reading the history …", id="freshness")]),
             html.Div(id="lost", role="status"),
@@ -82,7 +86,7 @@ def _choices() -> list[Component]:
     # The browser knows their names and lists them (assets/dashboard.js).
     zone = dcc.Input(id="zone", list="zones", debounce=True, autoComplete="off", maxLength=60)
     return [
-        _labelled("Project", "target", dcc.Dropdown(id="target", placeholder="All projects")),
+        _labelled("Project", "target", dcc.Dropdown(id="target", options=[EVERYTHING], value="", clearable=False)),
         html.Div(id="periods", className="choice"),
         _labelled("From", "first", _day("first")),
         _labelled("To", "last", _day("last")),
@@ -113,10 +117,19 @@ def _charts() -> list[Component]:
 
 
 def _chart(name: str) -> html.Div:
-    # Empty, so that plotly.js is on its way while the first view is still being asked for.
-    hidden = {"visible": False}
-    graph = dcc.Graph(id=name, config=cast("Any", GRAPH), figure={"layout": {"xaxis": hidden, "yaxis": hidden}})
-    return html.Div(graph, className=f"chart {name}")
+    # Empty: the first chart has plotly.js compiled, and all that can be read without it is to be there before.
+    return html.Div(id=f"{name}-place", className=f"chart {name}")
+
+
+def graph(name: str, figure: Figure, *, view: str) -> dict[str, Any]:
+    """A chart as the page takes it (``show`` in ``assets/dashboard.js``).
+
+    Args:
+        view: what it shows; while that is the same, what somebody has zoomed into or hidden stays so.
+    """
+    figure.update_layout(uirevision=f"view{view}")
+    made: dict[str, Any] = dcc.Graph(id=name, config=cast("Any", GRAPH), figure=figure).to_plotly_json()  # type: ignore[no-untyped-call]
+    return made
 
 
 def _tables() -> list[Component]:

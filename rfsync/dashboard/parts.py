@@ -20,18 +20,23 @@ from rfsync.printable import printable
 MOST_TROUBLES: Final = 5
 
 
-def link(text: str, view: View, **attributes: Any) -> html.A:
-    """A link to a view, which the page follows without being loaded anew (``assets/dashboard.js``)."""
+def link(text: str, view: View, sets: str, **attributes: Any) -> html.A:
+    """A link to a view, which the page follows without being loaded anew (``assets/dashboard.js``).
+
+    Args:
+        sets: the parts of an address that a click is to change, by name; all others stay as they have become since.
+    """
     classes = f"view {attributes.pop('className', '')}".strip()
+    attributes["data-sets"] = sets
     return html.A(text, href=f"/{view.search}", className=classes, **attributes)
 
 
-def choice(label: str, options: Iterable[tuple[str, View, bool]]) -> list[Component]:
+def choice(label: str, sets: str, options: Iterable[tuple[str, View, bool]]) -> list[Component]:
     """A row of links of which one is in force."""
     return [
         html.Span(label, className="label"),
         html.Span(
-            [link(text, view, **({"aria-current": "true"} if on else {})) for text, view, on in options],
+            [link(text, view, sets, **({"aria-current": "true"} if on else {})) for text, view, on in options],
             className="segments",
         ),
     ]
@@ -41,12 +46,12 @@ def periods(view: View) -> list[Component]:
     """The periods to choose from."""
     free = view.first_day is None
     to = view.but(first_day=None, last_day=None)
-    return choice("Period", [(p, to.but(period=p), free and view.period == p) for p in PERIODS])
+    return choice("Period", "period from to", [(p, to.but(period=p), free and view.period == p) for p in PERIODS])
 
 
 def buckets(view: View) -> list[Component]:
     """What the charts can count by."""
-    return choice("By", [(by, view.but(by=by), view.by == by) for by in BY])
+    return choice("By", "by", [(by, view.but(by=by), view.by == by) for by in BY])
 
 
 def age(since: timedelta) -> str:

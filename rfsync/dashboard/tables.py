@@ -18,7 +18,7 @@ from rfsync.history import ChangeRow, ProjectStatus, WaitingRow
 from rfsync.printable import printable
 
 #: Projects in the table of syncs.
-MOST_PROJECTS: Final = 100
+MOST_PROJECTS: Final = 20
 
 _HEADERS: Final = {
     "project": "Project",
@@ -84,7 +84,7 @@ def _sorting(view: View, column: str) -> html.Th:
     down = not view.descending if on else column not in {"project", "name"}
     way = {"aria-sort": "descending" if view.descending else "ascending"} if on else {}
     text = _HEADERS[column] + (" ▾" if view.descending else " ▴") * on
-    return _head(link(text, view.but(sort=column, descending=down)), number=column in _NUMBERS, **way)
+    return _head(link(text, view.but(sort=column, descending=down), "sort page"), number=column in _NUMBERS, **way)
 
 
 def _batch(view: View, line: BatchLine, columns: Sequence[str]) -> html.Tr:
@@ -97,6 +97,7 @@ def _batch(view: View, line: BatchLine, columns: Sequence[str]) -> html.Tr:
             link(
                 printable(line.name or line.batch_id),
                 to,
+                "project batch",
                 title=f"{printable(line.batch_id)}: {'close' if on else 'show'} its history",
                 **{"aria-expanded": "true" if on else "false"},
             ),
@@ -144,7 +145,7 @@ def _history(view: View, changes: Sequence[ChangeRow]) -> list[Component]:
 
 
 def _close(view: View) -> html.P:
-    return html.P(link("Close", view.but(batch=None)), className="small")
+    return html.P(link("Close", view.but(batch=None), "project batch"), className="small")
 
 
 def _pager(view: View, page: Page) -> html.Div:
@@ -157,7 +158,7 @@ def _pager(view: View, page: Page) -> html.Div:
         ("Last", page.pages, page.number < page.pages),
     ]
     made = [
-        link(text, view.but(page=number)) if there else html.Span(text, className="off")
+        link(text, view.but(page=number), "page") if there else html.Span(text, className="off")
         for text, number, there in links
     ]
     return html.Div([html.Span(said), html.Span(made, className="links")], className="pager")
@@ -174,7 +175,8 @@ def waiting(view: View, rows: Sequence[WaitingRow], now: datetime) -> list[Compo
                 html.Td(
                     link(
                         printable(row.name or row.batch_id),
-                        view.charted.but(batch=Batch(f"{row.workspace}/{row.project}", row.batch_id)),
+                        view.but(batch=Batch(f"{row.workspace}/{row.project}", row.batch_id)),
+                        "project batch",
                         title=printable(row.batch_id),
                     ),
                     className="name",

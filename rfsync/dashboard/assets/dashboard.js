@@ -1,11 +1,22 @@
-// Links to views are followed here: the address changes, the page stays, and so does the place it is scrolled to.
+// What an address says, as the server writes it.
+const search = (said) => {
+  const query = said.toString().replaceAll("%2F", "/").replaceAll("%3A", ":");
+  return query ? `?${query}` : "";
+};
+
+// Links to views are followed here: the address changes, the page stays, and so does the place it is scrolled to. What
+// a link does not set stays as it has been chosen, which may be so new that the link does not have it yet.
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a.view");
   if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) {
     return;
   }
   event.preventDefault();
-  history.pushState({}, "", link.href);
+  const [to, now] = [new URLSearchParams(link.search), new URLSearchParams(location.search)];
+  for (const name of link.dataset.sets.split(" ")) {
+    to.has(name) ? now.set(name, to.get(name)) : now.delete(name);
+  }
+  history.pushState({}, "", `/${search(now)}`);
   dispatchEvent(new PopStateEvent("popstate"));
 });
 
@@ -14,6 +25,7 @@ document.addEventListener("click", (event) => {
   const PATIENCE = 150_000; // two and a half refreshes, in milliseconds
   let answered = Date.now();
   let last = null;
+  const given = {}; // chart -> its view and the stretch of time that it was to show
   window.dash_clientside = window.dash_clientside || {};
   window.dash_clientside.rfsync = {
     lost: (_, answer) => {
@@ -26,14 +38,17 @@ document.addEventListener("click", (event) => {
         : `No answer since ${new Date(answered).toLocaleTimeString()}: is rfsync dashboard still running?`;
     },
     // The address and the controls say the same. What they say is judged by the server, and only there.
-    choose: (search, ...values) => {
+    choose: (address, ...values) => {
       const { callback_context: context, no_update: same } = window.dash_clientside;
-      const said = new URLSearchParams(search || "");
+      const said = new URLSearchParams(address || "");
       const names = ["target", "from", "to", "tz", "name"];
+      const always = { target: "", tz: "UTC" };
       const changed = context.triggered.map((one) => one.prop_id);
       if (!changed.length || changed.includes("url.search")) {
-        return [same, ...names.map((name) => said.get(name) || (name === "tz" ? "UTC" : null))];
+        return [same, ...names.map((name) => said.get(name) || (always[name] ?? null))];
       }
+      // Nobody can choose no project: Dash takes away one that it has not got among its options, or not yet.
+      values[0] ??= said.get("target");
       let [target, from, to, zone, name] = values.map((value) => value || "");
       [from, to] = [from || to, to || from].sort();
       if (target !== (said.get("target") || "") || name !== (said.get("name") || "")) {
@@ -42,19 +57,25 @@ document.addEventListener("click", (event) => {
       [target, from, to, zone === "UTC" ? "" : zone, name].forEach((value, n) =>
         value ? said.set(names[n], value) : said.delete(names[n]),
       );
-      const query = said.toString().replaceAll("%2F", "/").replaceAll("%3A", ":");
-      return [query ? `?${query}` : "", target || null, from || null, to || null, zone || "UTC", name];
+      return [search(said), target, from || null, to || null, zone || "UTC", name];
     },
-    // The charts whose time axis somebody has moved, and which are to stay there when new data comes.
-    zoomed: (...inputs) => {
-      const before = inputs.pop() || [];
-      const [{ prop_id: what, value: moved }] = window.dash_clientside.callback_context.triggered;
-      const chart = what.split(".")[0];
-      if (chart === "overview-of") {
-        return []; // another view
+    // A chart that is there is changed and not made anew, and stays where somebody has zoomed to.
+    show: (chart) => {
+      const { no_update: same, set_props: set } = window.dash_clientside;
+      const { id, figure } = chart.props;
+      const { uirevision: view, xaxis } = figure.layout;
+      const drawn = document.querySelector(`#${id} .js-plotly-plot`);
+      const before = given[id];
+      given[id] = { view, range: xaxis?.range };
+      if (!drawn) {
+        return chart;
       }
-      const others = before.filter((name) => name !== chart);
-      return moved && "xaxis.range[0]" in moved ? [...others, chart] : others;
+      const now = drawn.layout.xaxis?.range;
+      if (before.view === view && before.range && now && String(now) !== String(before.range)) {
+        xaxis.range = now;
+      }
+      set(id, { figure });
+      return same;
     },
   };
 })();
