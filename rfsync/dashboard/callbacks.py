@@ -123,7 +123,7 @@ def _add_overview(app: Dash, source: Source) -> None:
             return None, ([_unreadable(source, error)], no_update, no_update, now.isoformat())
         if seen.span.by != view.by:
             notes.append(f"By {view.by} that is too much for a chart: it is shown by {seen.span.by}.")
-        moved = list(charts.after_first_look(seen.totals))
+        moved = charts.after_first_looks(seen.totals, seen.first_looks)
         zone = ZoneInfo(view.tz)
         drawn = (
             charts.totals_figure(seen.totals, zone=zone),

@@ -16,6 +16,7 @@ from rfsync.history import (
     BacklogRow,
     ChangeRow,
     FirstJobRow,
+    FirstLookRow,
     MoverRow,
     ProjectStatus,
     ThroughputRow,
@@ -82,6 +83,8 @@ class Overview:
     span: Span
     #: Of each project, or where they are too many of all as one.
     totals: list[TotalRow]
+    #: From the first period on.
+    first_looks: list[FirstLookRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,7 +113,8 @@ def overview(engine: Engine, view: View, projects: int, now: datetime) -> Overvi
     rows = history.totals(
         engine, view.target, by=time.by, since=time.since, until=time.until, tz=view.tz, summed=not alone, now=now
     )
-    return Overview(time, list(rows))
+    looks = history.first_looks(engine, view.target, since=time.since, until=time.until)
+    return Overview(time, list(rows), looks)
 
 
 def details(engine: Engine, view: View, projects: int, now: datetime) -> Details:

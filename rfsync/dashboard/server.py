@@ -72,4 +72,5 @@ def serve(app: Flask, bound: socket.socket, ready: Callable[[], None]) -> None:
 def _stop(_: int, __: FrameType | None) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
+    logging.getLogger("waitress").setLevel(logging.ERROR)  # nor that nobody waits for the answers any more
     raise SystemExit(0)

@@ -72,7 +72,7 @@ class Question:
             return f"{name} AS (SELECT {picked} FROM json_each(CAST(:{name}_rows AS text)))"
 
         picked = ", ".join(f"CAST(value->>{n} AS {columns[c]}) AS {c}" for n, c in enumerate(columns))
-        return f"{name} AS {self._kept}(SELECT {picked} FROM jsonb_array_elements(CAST(:{name}_rows AS jsonb)))"
+        return f"{name} AS {self.kept}(SELECT {picked} FROM jsonb_array_elements(CAST(:{name}_rows AS jsonb)))"
 
     def ranges(self, name: str, edges: Sequence[datetime]) -> str:
         """A CTE ``(n, since, until)`` of the ranges between these instants, the first of them number 0."""
@@ -85,7 +85,7 @@ class Question:
                 f"FROM jsonb_array_elements_text(CAST(:{name}_edges AS jsonb)) WITH ORDINALITY AS e (value, n)"
             )
         following = f"SELECT n, since, lead(since) OVER (ORDER BY n) AS until FROM ({source}) e"
-        return f"{name} AS {self._kept}(SELECT n, since, until FROM ({following}) r WHERE until IS NOT NULL)"
+        return f"{name} AS {self.kept}(SELECT n, since, until FROM ({following}) r WHERE until IS NOT NULL)"
 
     def numbered(self, name: str, days: dict[date, int]) -> str:
         """A CTE ``(day, n)``."""
@@ -94,11 +94,12 @@ class Question:
         if self.sqlite:
             return f"{name} AS (SELECT key AS day, value AS n FROM json_each(CAST(:{name}_days AS text)))"
         each = f"jsonb_each_text(CAST(:{name}_days AS jsonb))"
-        return f"{name} AS {self._kept}(SELECT CAST(key AS date) AS day, CAST(value AS integer) AS n FROM {each})"
+        return f"{name} AS {self.kept}(SELECT CAST(key AS date) AS day, CAST(value AS integer) AS n FROM {each})"
 
     @property
-    def _kept(self) -> str:
-        # Made once, where the database would otherwise make it anew for each use; older SQLite has no such word.
+    def kept(self) -> str:
+        """For a CTE that is to be made once, where the database would make it anew for each use."""
+        # Older SQLite has no such word.
         return "" if self.sqlite else "MATERIALIZED "
 
     def seek(self, table: str, alias: str, condition: str, last_by: str | None = None) -> str:

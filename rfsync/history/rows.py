@@ -154,6 +154,17 @@ class FirstJobRow(NamedTuple):
     age_seconds: float
 
 
+class FirstLookRow(NamedTuple):
+    """What a project had when it was first observed, which the ledger has as gained then."""
+
+    workspace: str
+    project: str
+    observed_at: datetime
+    batches: int
+    images: int
+    num_jobs: int
+
+
 class BacklogRow(NamedTuple):
     """The images not yet in a job, of the batches of some age."""
 

@@ -12,6 +12,7 @@ from rfsync import history
 from rfsync.history.rows import (
     BacklogRow,
     FirstJobRow,
+    FirstLookRow,
     MoverRow,
     ProjectStatus,
     ThroughputRow,
@@ -68,6 +69,7 @@ class Numbers:
     since: datetime | None = None
     #: By day and project.
     totals: Sequence[TotalRow] = ()
+    first_looks: Sequence[FirstLookRow] = ()
     now: Totals = field(default_factory=lambda: Totals(0, 0, 0))
     changes: Sequence[Change] = ()
     backlog: Sequence[BacklogRow] = ()
@@ -112,6 +114,7 @@ def read(engine: Engine, targets: Sequence[str], zone: ZoneInfo, now: datetime) 
         projects,
         since=max(first, earliest),
         totals=totals,
+        first_looks=history.first_looks(engine, scope, since=earliest),
         now=_sum(_last(totals, None)),
         changes=[_change(totals, midnight(now, -days), days) for days in CHANGES],
         backlog=history.backlog(engine, scope, now=now),

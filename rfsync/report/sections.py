@@ -46,7 +46,7 @@ def sections(numbers: Numbers, clock: Clock) -> list[Section]:
 
 
 def _over_time(numbers: Numbers, clock: Clock) -> list[Section]:
-    moved = list(charts.after_first_look(numbers.totals))
+    moved = charts.after_first_looks(numbers.totals, numbers.first_looks)
     return [
         Section(
             "totals",
@@ -70,8 +70,11 @@ def _over_time(numbers: Numbers, clock: Clock) -> list[Section]:
 
 
 _FLOWS: tuple[tuple[Literal["images", "jobs"], str], ...] = (
-    ("images", "By day, without each project's first. Lost mostly means handed out to a job."),
-    ("jobs", "By day, without each project's first."),
+    (
+        "images",
+        "By day. What a project had when it was first observed is not counted as gained. Lost mostly means handed out.",
+    ),
+    ("jobs", "By day. What a project had when it was first observed is not counted as gained."),
 )
 
 

@@ -348,6 +348,23 @@ def test_how_old_a_batch_was_when_its_first_job_came(model: Model) -> None:
     assert some == [row for row in rows if MOMENTS[1] <= row.observed_at < MOMENTS[3]]
 
 
+def test_what_a_project_had_when_it_was_first_observed(rig: Rig) -> None:
+    """And not what came later into one that had nothing then."""
+    for project, *states in (("gears", {}, {"a": (9, 9)}), ("widgets", {"a": (5, 1), "b": (0, 2)}, {"a": (7, 1)})):
+        rig.project = project
+        for state in states:
+            rig.now += timedelta(hours=1)
+            rig.listed = [record(batch, *counts) for batch, counts in state.items()]
+            assert rig.sync(minutes=0, allow_removals=True).ok
+    at = rig.now - timedelta(hours=1)
+    engine = open_engine(rig.url, read_only=True)
+    row = ("acme", "widgets", at, 2, 5, 3)
+    assert history.first_looks(engine) == history.first_looks(engine, "acme/widgets") == [row]
+    assert history.first_looks(engine, since=at, until=at + timedelta(microseconds=1)) == [row]
+    assert history.first_looks(engine, "acme/gears") == history.first_looks(engine, until=at) == []
+    assert history.first_looks(engine, since=at + timedelta(microseconds=1)) == []
+
+
 def test_an_age_is_right_to_the_microsecond(rig: Rig) -> None:
     rig.now = datetime(2026, 1, 1, 12, 0, 0, 999_700, tzinfo=UTC)
     rig.listed = [record("a", 1, 0)]
@@ -380,7 +397,7 @@ def test_an_empty_database_has_nothing_to_say(rig: Rig) -> None:
     assert list(history.changes(engine)) == list(history.first_jobs(engine)) == []
     assert list(history.totals(engine)) == list(history.totals(engine, summed=True)) == []
     assert list(history.throughput(engine)) == history.waiting(engine) == history.status(engine) == []
-    assert history.flow(engine, since=FIRST) == history.movers(engine, since=FIRST) == []
+    assert history.flow(engine, since=FIRST) == history.movers(engine, since=FIRST) == history.first_looks(engine) == []
     assert [row.images for row in history.backlog(engine, now=LAST)] == [0] * 5
     assert history.first_observed(engine) is None
 

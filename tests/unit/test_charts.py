@@ -13,7 +13,7 @@ from plotly.graph_objects import Figure
 
 from rfsync import charts
 from rfsync.charts import theme
-from rfsync.history.rows import BacklogRow, FirstJobRow, MoverRow, ThroughputRow, TotalRow
+from rfsync.history.rows import BacklogRow, FirstJobRow, FirstLookRow, MoverRow, ThroughputRow, TotalRow
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOSTILE = [
@@ -57,6 +57,10 @@ def mover(project: str = "widgets", batch_id: str | None = None, name: str | Non
 
 def first_job(seconds: float) -> FirstJobRow:
     return FirstJobRow("acme", "widgets", "b", None, START, START, START + timedelta(seconds=seconds), seconds)
+
+
+def look(project: str, at: datetime, images: int, jobs: int = 0, workspace: str = "acme") -> FirstLookRow:
+    return FirstLookRow(workspace, project, at, 1, images, jobs)
 
 
 def line(figure: Figure, name: str, axis: str = "y") -> dict[datetime, Any]:
@@ -161,16 +165,39 @@ def test_what_was_there_at_the_first_look_did_not_come_that_day() -> None:
     rows = [
         total(0, 100, 2, gained=100, jobs_gained=2),
         total(1, 110, 2, gained=10),
-        total(0, 0, project="unknown", observed=False),
-        total(1, 7, project="unknown", gained=7),
-        total(2, 8, project="unknown", gained=1),
+        total(0, 0, project="unknown", observed=False)._replace(batches=0),
+        total(1, 9, project="unknown", gained=9, lost=1, jobs_gained=4),
+        total(2, 10, project="unknown", gained=1),
         total(0, 55, project="known before", gained=5),
+        total(0, 6, project="empty before", gained=6),
+        total(0, 0, project="never observed", observed=False)._replace(batches=0),
     ]
-    assert [(row.project, row.images_gained) for row in charts.after_first_look(rows)] == [
-        ("widgets", 10),
-        ("unknown", 1),
-        ("known before", 5),
+    looks = [look("widgets", day(0), 100, 2), look("unknown", day(1) + timedelta(hours=23), 7, 3)]
+    left = charts.after_first_looks(rows, looks)
+    assert [
+        (row.project, row.images_gained, row.jobs_gained, row.images_delta, row.num_jobs_delta) for row in left
+    ] == [
+        ("widgets", 10, 0, 10, 0),
+        ("unknown", 2, 1, 1, 1),
+        ("unknown", 1, 0, 1, 0),
+        ("known before", 5, 0, 5, 0),
+        ("empty before", 6, 0, 6, 0),
     ]
+
+
+def test_what_was_there_at_the_first_looks_is_not_in_the_sum_of_projects_either() -> None:
+    rows = [total(0, 5, gained=5), total(1, 9, gained=6, lost=2), total(2, 20, gained=11)]
+    looks = [
+        look("a", day(0), 5),
+        look("b", day(1), 4),
+        look("c", day(2), 10),
+        look("other", day(0), 50, workspace="beta"),
+    ]
+    for workspace in ("acme", None):
+        summed = [row._replace(workspace=workspace, project=None) for row in rows]
+        of = [one for one in looks if one.workspace == "acme"] if workspace is None else looks
+        left = charts.after_first_looks(summed, of)
+        assert [(row.images_gained, row.images_lost) for row in left] == [(2, 2), (1, 0)]
 
 
 def test_backlog_has_every_class() -> None:
