@@ -107,11 +107,14 @@ def _day(name: str) -> dcc.Input:
 
 
 def _charts() -> list[Component]:
+    below = {
+        "movers": html.P("With what a project had when it was first observed.", className="small"),
+        "first-jobs": html.P(id="first-jobs-summary", className="small"),
+    }
     cards = [
-        html.Section([html.H2(title), _chart(name)], className="card wide" if wide else "card")
+        html.Section([html.H2(title), _chart(name), below.get(name)], className="card wide" if wide else "card")
         for name, (title, wide) in CHARTS.items()
     ]
-    cards[-1].children.append(html.P(id="first-jobs-summary", className="small"))
     headline = html.Section(id="headline", className="headline", **named("Now"))
     return [headline, html.Div(cards, className="charts")]
 

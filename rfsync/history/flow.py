@@ -101,14 +101,9 @@ def first_looks(
     """
     question = Question(engine, targets)
     question.values.update(since=since or _FOREVER, until=until or _EVER)
-    ledger = question.seek(
-        "batch_changes", "c", "c.project_id = p.id AND c.observed_at = p.at AND c.observed_after IS NULL"
-    )
-    sql = f"""WITH {question.scope},
-begun AS {question.kept}(SELECT id, workspace, project,
-    (SELECT min(f.observed_at) FROM batch_changes f WHERE f.project_id = s.id) AS at FROM scope s)
+    sql = f"""WITH {question.scope}, {question.opened}
 SELECT p.workspace, p.project, p.at, count(*), CAST(sum(c.images) AS bigint), CAST(sum(c.num_jobs) AS bigint)
-FROM begun p {ledger} WHERE p.at >= :since AND p.at < :until
+FROM opened p {question.first_look} WHERE p.at >= :since AND p.at < :until
 GROUP BY p.workspace, p.project, p.at ORDER BY p.workspace, p.project"""
     return list(question.rows("reading the first looks", sql, FirstLookRow._make, times=(2,)))
 

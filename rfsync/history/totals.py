@@ -114,6 +114,8 @@ def throughput(
 ) -> Iterator[ThroughputRow]:
     """What moved in the period and the ``window - 1`` before it, for each period; arguments as for ``totals``.
 
+    What a project had when it was first observed has not moved: it is left out here, other than in ``totals``.
+
     Raises:
         ConfigError: a target or time zone is none, or the periods are too many.
         DatabaseError: the database can't be read.
@@ -138,7 +140,7 @@ def throughput(
         lead = whole[-(window - 1) :]
         asked[0] = Period(asked[0].start, asked[0].start, asked[0].until)
     question = Question(engine, targets)
-    inner = _totals(question, targets, [*lead, *asked], summed=summed, from_first=False)
+    inner = _totals(question, targets, [*lead, *asked], summed=summed, from_first=False, looks=False)
     question.values.update(window=window - 1, lead=len(lead))
     trailing = "OVER (PARTITION BY workspace, project ORDER BY n ROWS BETWEEN :window PRECEDING AND CURRENT ROW)"
     sums = ", ".join(
@@ -196,8 +198,14 @@ def _span(
     return None if since is None else (since, until)
 
 
-def _totals(question: Question, targets: Targets, asked: list[Period], *, summed: bool, from_first: bool) -> str:
-    """The statement; ``n`` is the period's place in ``asked``."""
+def _totals(
+    question: Question, targets: Targets, asked: list[Period], *, summed: bool, from_first: bool, looks: bool = True
+) -> str:
+    """The statement; ``n`` is the period's place in ``asked``.
+
+    Args:
+        looks: what a project had when it was first observed counts as gained, without which its totals are wrong.
+    """
     named = targets_of(targets)
     tables = [question.scope, *_calendar(question, asked)]
     if summed:
@@ -217,6 +225,10 @@ def _totals(question: Question, targets: Targets, asked: list[Period], *, summed
         f"SELECT {key}, w.n, {_FLOWS} FROM edge w CROSS JOIN scope p {question.seek('batch_changes', 'c', _LEDGER)}"
     )
     moved = f"{days.format(key=key)} UNION ALL {ledger}"
+    if not looks:
+        tables.append(question.opened)
+        moved += f""" UNION ALL SELECT {key}, w.n, 0, 0, -c.images, 0, -c.num_jobs, 0
+            FROM opened p JOIN period w ON p.at >= w.since AND p.at < w.until {question.first_look}"""
     sums, zeros = (", ".join(form.format(name) for name in _MOVED) for form in ("sum({0}) AS {0}", "0 AS {0}"))
     return f"""WITH {", ".join(tables)},
 cells AS (SELECT id, n, max(since) AS since, max(until) AS until, max(seen) AS seen, {sums}

@@ -130,7 +130,7 @@ def read(engine: Engine, targets: Sequence[str], zone: ZoneInfo, now: datetime) 
 def _throughput(
     engine: Engine, scope: list[str] | None, since: datetime, zone: ZoneInfo, now: datetime
 ) -> list[ThroughputRow]:
-    """From the first window on that does not reach back to the day of the first observation."""
+    """From the first whole window on."""
     if since >= now:
         return []
     rows = history.throughput(engine, scope, window=WINDOW, since=since, tz=zone.key, summed=True, now=now)

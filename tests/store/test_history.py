@@ -302,6 +302,31 @@ def test_throughput_is_the_sum_of_the_window(model: Model) -> None:
             assert getattr(row, name) == sum(getattr(day, name) for day in window), name
 
 
+@pytest.mark.parametrize("summed", [True, False])
+def test_throughput_is_without_what_was_there_at_first(model: Model, summed: bool) -> None:
+    day = timedelta(days=1)
+    looks = history.first_looks(model.engine)
+    since = FIRST.replace(hour=0, minute=0)
+    days: dict[object, list[TotalRow]] = defaultdict(list)
+    for total in history.totals(model.engine, since=since - 2 * day, until=LAST, summed=summed):
+        days[total.workspace, total.project].append(total)
+    rows = list(history.throughput(model.engine, window=3, since=since, until=LAST, summed=summed))
+    assert len(rows) == sum(len(own) - 2 for own in days.values())
+    left_out = 0
+    for row in rows:
+        own = [
+            total for total in days[row.workspace, row.project] if timedelta() <= row.period - total.period < 3 * day
+        ]
+        mine = [look for look in looks if row.period - 2 * day <= look.observed_at < row.period + day]
+        mine = [look for look in mine if summed or look[:2] == row[:2]]
+        left_out += len(mine)
+        assert row.images_gained == sum(t.images_gained for t in own) - sum(look.images for look in mine)
+        assert row.jobs_gained == sum(t.jobs_gained for t in own) - sum(look.num_jobs for look in mine)
+        assert row.images_lost == sum(t.images_lost for t in own)
+        assert row.observed == sum(t.observed for t in own)
+    assert left_out
+
+
 def test_what_waits_longest_without_a_job(model: Model) -> None:
     rows = history.waiting(model.engine, limit=None)
     expected = {}
