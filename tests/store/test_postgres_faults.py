@@ -204,13 +204,13 @@ def test_no_connection_to_be_had_is_told(rig: Rig, url: str) -> None:
 
 
 def test_a_session_may_be_idle_for_as_long_as_the_api_takes(rig: Rig, url: str) -> None:
-    configure(rig, idle_session_timeout="50ms", idle_in_transaction_session_timeout="10s")
+    configure(rig, idle_session_timeout="1s", idle_in_transaction_session_timeout="10s")
     other = Rig(url)
 
     def meanwhile() -> None:
         with psycopg.connect(url, autocommit=True) as waiting:
             waiting.execute("SET idle_session_timeout = 0")
-            waiting.execute("SELECT pg_sleep(0.3)")
+            waiting.execute("SELECT pg_sleep(1.5)")
         assert other.store.abandon_dead_runs(other.now) == 0  # it lives
 
     rig.meanwhile = meanwhile
