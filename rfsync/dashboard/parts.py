@@ -99,7 +99,7 @@ def trouble_alert(troubles: Sequence[Trouble], projects: int) -> list[Component]
     many = f"{len(troubles):,} of {projects:,} projects" if projects > 1 else "The project"
     shown = [html.Li([html.B(printable(t.project)), f": {printable(t.text)}"]) for t in troubles[:MOST_TROUBLES]]
     if len(troubles) > MOST_TROUBLES:
-        shown.append(html.Li(f"and {len(troubles) - MOST_TROUBLES:,} more, see Syncs below"))
+        shown.append(html.Li(f"and {len(troubles) - MOST_TROUBLES:,} more: rfsync status shows all"))
     said = [html.B(f"{many} can't be relied on to be up to date."), html.Ul(shown)]
     return [alert(said, "bad")]
 
