@@ -3,12 +3,10 @@
 from rfsync.charts.bars import age_classes, backlog_figure, first_jobs_figure, first_jobs_summary, movers_figure
 from rfsync.charts.lines import flow_figure, throughput_figure, totals_figure
 from rfsync.charts.names import days_label, safe
-from rfsync.charts.series import after_first_looks
 from rfsync.charts.theme import CONFIG, stylesheet, template
 
 __all__ = [
     "CONFIG",
-    "after_first_looks",
     "age_classes",
     "backlog_figure",
     "days_label",

@@ -8,7 +8,7 @@ from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Literal
 
 from rfsync.charts.blank import blank_figure, new_figure
-from rfsync.charts.series import Axis, Series, flows, totals_series
+from rfsync.charts.series import Axis, Flow, Series, flows, totals_series
 from rfsync.charts.theme import GAINED, GRID, LOST, OTHERS, PALETTE, TEXT, UNOBSERVED
 from rfsync.history.rows import ThroughputRow, TotalRow
 
@@ -111,7 +111,9 @@ def flow_figure(rows: Sequence[TotalRow], of: Literal["images", "jobs"] = "image
     """
     found = flows(rows, of)
     if not found:
-        return blank_figure("Not enough history yet")
+        return blank_figure("Nothing observed yet")
+    if list(found.values()) == [Flow(observed=True)]:
+        return blank_figure("Nothing moved")
     axis = Axis(tuple(found), zone)
     figure = new_figure(height=300)
     for name, colour, values, sign in (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from bisect import bisect_right
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -11,7 +10,7 @@ from itertools import pairwise
 from typing import Final
 
 from rfsync.charts.names import SHORT, safe
-from rfsync.history.rows import FirstLookRow, ThroughputRow, TotalRow
+from rfsync.history.rows import ThroughputRow, TotalRow
 
 #: Projects with a line of their own; the rest is one line.
 TOP: Final = 6
@@ -56,49 +55,6 @@ def project_name(workspace: str | None, project: str | None, *, several: bool) -
     if project is None:
         return workspace or "all projects"
     return f"{workspace}/{project}" if several else project
-
-
-def after_first_looks(rows: Iterable[TotalRow], looks: Iterable[FirstLookRow]) -> list[TotalRow]:
-    """What moved, without what each project had when it was first observed: the ledger has that as gained then.
-
-    Without the periods before anything was known, too, and that of the first look if nothing else moved in it.
-
-    Args:
-        rows: of projects or of several as one; those of one project follow each other in order of time.
-        looks: of all these projects, from the first period on.
-    """
-    found = list(rows)
-    places: dict[_Key, list[int]] = {}
-    for place, row in enumerate(found):
-        places.setdefault((row.workspace, row.project), []).append(place)
-    looked = set()
-    for look in looks:
-        keys: tuple[_Key, ...] = ((look.workspace, look.project), (look.workspace, None), (None, None))
-        for key in keys:
-            periods = [found[place].period for place in places.get(key, ())]
-            if number := bisect_right(periods, look.observed_at):
-                place = places[key][number - 1]
-                found[place] = _without(found[place], look)
-                looked.add(place)
-    left = []
-    begun: set[_Key] = set()
-    for place, row in enumerate(found):
-        key = (row.workspace, row.project)
-        moved = row.images_gained or row.images_lost or row.jobs_gained or row.jobs_lost
-        known = row.observed or row.batches or row.images or row.num_jobs
-        if key in begun or (known and (moved or place not in looked)):
-            begun.add(key)
-            left.append(row)
-    return left
-
-
-def _without(row: TotalRow, look: FirstLookRow) -> TotalRow:
-    return row._replace(
-        images_delta=row.images_delta - look.images,
-        num_jobs_delta=row.num_jobs_delta - look.num_jobs,
-        images_gained=row.images_gained - look.images,
-        jobs_gained=row.jobs_gained - look.num_jobs,
-    )
 
 
 @dataclass

@@ -123,16 +123,15 @@ def _add_overview(app: Dash, source: Source) -> None:
             return None, ([_unreadable(source, error)], no_update, no_update, now.isoformat())
         if seen.span.by != view.by:
             notes.append(f"By {view.by} that is too much for a chart: it is shown by {seen.span.by}.")
-        moved = charts.after_first_looks(seen.totals, seen.first_looks)
         zone = ZoneInfo(view.tz)
         drawn = (
             charts.totals_figure(seen.totals, zone=zone),
-            charts.flow_figure(moved, of="images", zone=zone),
-            charts.flow_figure(moved, of="jobs", zone=zone),
+            charts.flow_figure(seen.totals, of="images", zone=zone),
+            charts.flow_figure(seen.totals, of="jobs", zone=zone),
         )
         alerts = [parts.alert(note, "note") for note in notes]
         options = [EVERYTHING, *({"label": printable(target), "value": target} for target in targets)]
-        return drawn, (alerts, parts.headline(projects, moved, view), options, now.isoformat())
+        return drawn, (alerts, parts.headline(projects, seen.totals, view), options, now.isoformat())
 
     outputs = (("notes", "children"), ("headline", "children"), ("target", "options"), ("answered", "data"))
     _add(app, "overview", ("totals", "images", "jobs"), outputs, draw)

@@ -16,7 +16,6 @@ from rfsync.history import (
     BacklogRow,
     ChangeRow,
     FirstJobRow,
-    FirstLookRow,
     MoverRow,
     ProjectStatus,
     ThroughputRow,
@@ -81,10 +80,8 @@ class Overview:
     """What has been there and what has moved."""
 
     span: Span
-    #: Of each project, or where they are too many of all as one.
+    #: Of each project, or where they are too many of all as one; without first looks.
     totals: list[TotalRow]
-    #: From the first period on.
-    first_looks: list[FirstLookRow]
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,11 +107,11 @@ def overview(engine: Engine, view: View, projects: int, now: datetime) -> Overvi
     time = _span(engine, view, now)
     points = projects * (((time.until or now) - time.since) / LENGTH[time.by] + 1)
     alone = projects <= MOST_LINES and points <= MOST_POINTS
+    since, until, by = time.since, time.until, time.by
     rows = history.totals(
-        engine, view.target, by=time.by, since=time.since, until=time.until, tz=view.tz, summed=not alone, now=now
+        engine, view.target, by=by, since=since, until=until, tz=view.tz, summed=not alone, first_looks=False, now=now
     )
-    looks = history.first_looks(engine, view.target, since=time.since, until=time.until)
-    return Overview(time, list(rows), looks)
+    return Overview(time, list(rows))
 
 
 def details(engine: Engine, view: View, projects: int, now: datetime) -> Details:

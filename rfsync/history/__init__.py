@@ -7,7 +7,7 @@ exclusive. Where an iterator comes back, the rows stream: nothing is asked befor
 
 from rfsync.history.backlog import backlog, first_jobs, waiting
 from rfsync.history.batches import batches, changes
-from rfsync.history.flow import first_looks, flow, movers
+from rfsync.history.flow import flow, movers
 from rfsync.history.health import freshness, status
 from rfsync.history.periods import BY, By
 from rfsync.history.query import Targets, require_known
@@ -16,7 +16,6 @@ from rfsync.history.rows import (
     BatchRow,
     ChangeRow,
     FirstJobRow,
-    FirstLookRow,
     FlowRow,
     FreshnessRow,
     MoverRow,
@@ -34,7 +33,6 @@ __all__ = [
     "By",
     "ChangeRow",
     "FirstJobRow",
-    "FirstLookRow",
     "FlowRow",
     "FreshnessRow",
     "MoverRow",
@@ -47,7 +45,6 @@ __all__ = [
     "batches",
     "changes",
     "first_jobs",
-    "first_looks",
     "first_observed",
     "flow",
     "freshness",

@@ -9,9 +9,8 @@ from sqlalchemy import Engine
 
 from rfsync.history.periods import rest
 from rfsync.history.query import Question, Targets
-from rfsync.history.rows import FirstLookRow, FlowRow, MoverRow
+from rfsync.history.rows import FlowRow, MoverRow
 
-_FOREVER: Final = datetime(1, 1, 1, tzinfo=UTC)
 _EVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
 _GAINED_AND_LOST: Final = """CASE WHEN c.images_delta > 0 THEN c.images_delta ELSE 0 END AS images_gained,
@@ -82,30 +81,6 @@ most AS (SELECT workspace, project, s.* FROM sums s JOIN scope p ON p.id = s.id
 SELECT workspace, project, m.batch_id, b.name, changes, {_NET}
 FROM most m CROSS JOIN batches b WHERE b.project_id = m.id AND b.batch_id = m.batch_id ORDER BY {_MUCH}, m.batch_id"""
     return list(question.rows("reading the movers", sql, MoverRow._make))
-
-
-def first_looks(
-    engine: Engine, targets: Targets = None, *, since: datetime | None = None, until: datetime | None = None
-) -> list[FirstLookRow]:
-    """What each project had when it was first observed, by workspace and project; none of those that had nothing.
-
-    To take out of what was gained, where that is to mean what came.
-
-    Args:
-        since: only of projects first observed then or later; None: whenever.
-        until: and before then.
-
-    Raises:
-        ConfigError: a target is none.
-        DatabaseError: the database can't be read.
-    """
-    question = Question(engine, targets)
-    question.values.update(since=since or _FOREVER, until=until or _EVER)
-    sql = f"""WITH {question.scope}, {question.opened}
-SELECT p.workspace, p.project, p.at, count(*), CAST(sum(c.images) AS bigint), CAST(sum(c.num_jobs) AS bigint)
-FROM opened p {question.first_look} WHERE p.at >= :since AND p.at < :until
-GROUP BY p.workspace, p.project, p.at ORDER BY p.workspace, p.project"""
-    return list(question.rows("reading the first looks", sql, FirstLookRow._make, times=(2,)))
 
 
 def _moved(question: Question, since: datetime, until: datetime | None) -> str:

@@ -102,19 +102,6 @@ class Question:
         # Older SQLite has no such word.
         return "" if self.sqlite else "MATERIALIZED "
 
-    @property
-    def opened(self) -> str:
-        """A CTE ``opened (id, workspace, project, at)``: when the first change of each project was observed."""
-        first = "SELECT min(f.observed_at) FROM batch_changes f WHERE f.project_id = s.id"
-        return f"opened AS {self.kept}(SELECT id, workspace, project, ({first}) AS at FROM scope s)"
-
-    @property
-    def first_look(self) -> str:
-        """Joins to each row of ``opened`` what there was at the project's first observation, as ``c``."""
-        return self.seek(
-            "batch_changes", "c", "c.project_id = p.id AND c.observed_at = p.at AND c.observed_after IS NULL"
-        )
-
     def seek(self, table: str, alias: str, condition: str, last_by: str | None = None) -> str:
         """Joins to each row what an index leads to, whatever the planner thinks of reading all of the table.
 

@@ -60,7 +60,7 @@ class TotalRow(NamedTuple):
     batches: int
     images: int
     num_jobs: int
-    #: What was gained less what was lost.
+    #: What was gained less what was lost, and so not how the totals differ where first looks don't count as gained.
     images_delta: int
     num_jobs_delta: int
     #: Sums of the positive deltas, and of the negative ones as a positive number.
@@ -152,17 +152,6 @@ class FirstJobRow(NamedTuple):
     observed_at: datetime
     #: Seconds from ``began_at`` to ``observed_at``: at most so old was the batch.
     age_seconds: float
-
-
-class FirstLookRow(NamedTuple):
-    """What a project had when it was first observed, which the ledger has as gained then."""
-
-    workspace: str
-    project: str
-    observed_at: datetime
-    batches: int
-    images: int
-    num_jobs: int
 
 
 class BacklogRow(NamedTuple):

@@ -9,6 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Engine
 
+from rfsync.history.looks import looks_by_period
 from rfsync.history.periods import By, Period, nearest, periods, quarters, rest, zone
 from rfsync.history.query import Question, Targets, targets_of
 from rfsync.history.rows import ThroughputRow, TotalRow
@@ -71,6 +72,7 @@ def totals(
     until: datetime | None = None,
     tz: str = "UTC",
     summed: bool = False,
+    first_looks: bool = True,
     now: datetime | None = None,
 ) -> Iterator[TotalRow]:
     """Each period of each project, without gaps; by workspace, project and period.
@@ -84,6 +86,8 @@ def totals(
         until: None: now; it is never later than that.
         tz: the calendar's time zone; a day of it may have 23 or 25 hours.
         summed: all as one.
+        first_looks: what a project had when it was first observed counts as gained then, as in the ledger; False: it
+            does not, though the totals have it.
         now: None: the clock's time.
 
     Raises:
@@ -95,7 +99,7 @@ def totals(
         return
     asked = periods(by, *span, zone(tz))
     question = Question(engine, targets)
-    sql = _totals(question, targets, asked, summed=summed, from_first=since is None)
+    sql = _totals(question, targets, asked, summed=summed, from_first=since is None, first_looks=first_looks)
     make = _maker(asked)
     yield from question.rows("reading the totals", sql, make)
 
@@ -140,7 +144,7 @@ def throughput(
         lead = whole[-(window - 1) :]
         asked[0] = Period(asked[0].start, asked[0].start, asked[0].until)
     question = Question(engine, targets)
-    inner = _totals(question, targets, [*lead, *asked], summed=summed, from_first=False, looks=False)
+    inner = _totals(question, targets, [*lead, *asked], summed=summed, from_first=False, first_looks=False)
     question.values.update(window=window - 1, lead=len(lead))
     trailing = "OVER (PARTITION BY workspace, project ORDER BY n ROWS BETWEEN :window PRECEDING AND CURRENT ROW)"
     sums = ", ".join(
@@ -199,13 +203,9 @@ def _span(
 
 
 def _totals(
-    question: Question, targets: Targets, asked: list[Period], *, summed: bool, from_first: bool, looks: bool = True
+    question: Question, targets: Targets, asked: list[Period], *, summed: bool, from_first: bool, first_looks: bool
 ) -> str:
-    """The statement; ``n`` is the period's place in ``asked``.
-
-    Args:
-        looks: what a project had when it was first observed counts as gained, without which its totals are wrong.
-    """
+    """The statement; ``n`` is the period's place in ``asked``."""
     named = targets_of(targets)
     tables = [question.scope, *_calendar(question, asked)]
     if summed:
@@ -225,12 +225,13 @@ def _totals(
         f"SELECT {key}, w.n, {_FLOWS} FROM edge w CROSS JOIN scope p {question.seek('batch_changes', 'c', _LEDGER)}"
     )
     moved = f"{days.format(key=key)} UNION ALL {ledger}"
-    if not looks:
-        tables.append(question.opened)
-        moved += f""" UNION ALL SELECT {key}, w.n, 0, 0, -c.images, 0, -c.num_jobs, 0
-            FROM opened p JOIN period w ON p.at >= w.since AND p.at < w.until {question.first_look}"""
+    counts, looks = {name: f"t.{name}" for name in _COUNTS}, ""
+    if not first_looks and asked:
+        tables += looks_by_period(question, key, asked[0].since, asked[-1].until)
+        looks = " LEFT JOIN looks l ON l.id = t.id AND l.n = t.n"
+        counts |= {name: f"t.{name} - coalesce(l.{name}, 0)" for name in ("images_gained", "jobs_gained")}
     sums, zeros = (", ".join(form.format(name) for name in _MOVED) for form in ("sum({0}) AS {0}", "0 AS {0}"))
-    return f"""WITH {", ".join(tables)},
+    return f"""WITH RECURSIVE {", ".join(tables)},
 cells AS (SELECT id, n, max(since) AS since, max(until) AS until, max(seen) AS seen, {sums}
     FROM (SELECT {key} AS id, w.n, w.since, w.until, 0 AS seen, {zeros} FROM {cells}
         UNION ALL SELECT id, n, NULL, NULL, 0, {", ".join(_MOVED)} FROM ({moved}) m
@@ -240,9 +241,9 @@ running AS (SELECT k.id, k.n, sum(batches) OVER w AS batches, sum(images_gained 
         sum(jobs_gained - jobs_lost) OVER w AS num_jobs, images_gained, images_lost, jobs_gained, jobs_lost,
         CASE WHEN seen = 1 OR changes > 0 OR {looked} = 1 THEN 1 ELSE 0 END AS observed
     FROM cells k WINDOW w AS (PARTITION BY k.id ORDER BY k.n)){_BEGUN if from_first else ""}
-SELECT {names}, n, {", ".join(f"CAST({c} AS bigint) AS {c}" for c in _COUNTS)}, observed
-FROM {"known" if from_first else "running"} t{among} WHERE {"begun = 1" if from_first else "n >= 0"}
-ORDER BY workspace, project, n"""
+SELECT {names}, t.n, {", ".join(f"CAST({sql} AS bigint) AS {name}" for name, sql in counts.items())}, observed
+FROM {"known" if from_first else "running"} t{among}{looks} WHERE {"begun = 1" if from_first else "t.n >= 0"}
+ORDER BY workspace, project, t.n"""
 
 
 def _calendar(question: Question, asked: list[Period]) -> list[str]:

@@ -12,7 +12,6 @@ from rfsync import history
 from rfsync.history.rows import (
     BacklogRow,
     FirstJobRow,
-    FirstLookRow,
     MoverRow,
     ProjectStatus,
     ThroughputRow,
@@ -67,9 +66,8 @@ class Numbers:
     projects: Sequence[ProjectStatus]
     #: Start of the charts; None: nothing was ever observed, and all below is empty.
     since: datetime | None = None
-    #: By day and project.
+    #: By day and project; what a project had when it was first observed counts as gained in none.
     totals: Sequence[TotalRow] = ()
-    first_looks: Sequence[FirstLookRow] = ()
     now: Totals = field(default_factory=lambda: Totals(0, 0, 0))
     changes: Sequence[Change] = ()
     backlog: Sequence[BacklogRow] = ()
@@ -104,9 +102,10 @@ def read(engine: Engine, targets: Sequence[str], zone: ZoneInfo, now: datetime) 
         return datetime.combine(local, time.min, zone).astimezone(UTC)
 
     earliest = midnight(now, 1 - LONGEST)
-    day_after = midnight(first, 1)  # from here on nothing was there just because it was looked at first
+    day_after = midnight(first, 1)  # else most of what moved would be what was there when rfsync began
     moved_since = max(midnight(now, -MOVERS), day_after)
-    totals = list(history.totals(engine, scope, since=earliest if first < earliest else None, tz=zone.key, now=now))
+    since = earliest if first < earliest else None
+    totals = list(history.totals(engine, scope, since=since, tz=zone.key, first_looks=False, now=now))
     return Numbers(
         now,
         zone,
@@ -114,7 +113,6 @@ def read(engine: Engine, targets: Sequence[str], zone: ZoneInfo, now: datetime) 
         projects,
         since=max(first, earliest),
         totals=totals,
-        first_looks=history.first_looks(engine, scope, since=earliest),
         now=_sum(_last(totals, None)),
         changes=[_change(totals, midnight(now, -days), days) for days in CHANGES],
         backlog=history.backlog(engine, scope, now=now),

@@ -46,7 +46,6 @@ def sections(numbers: Numbers, clock: Clock) -> list[Section]:
 
 
 def _over_time(numbers: Numbers, clock: Clock) -> list[Section]:
-    moved = charts.after_first_looks(numbers.totals, numbers.first_looks)
     return [
         Section(
             "totals",
@@ -60,8 +59,8 @@ def _over_time(numbers: Numbers, clock: Clock) -> list[Section]:
                 f"flow-{of}",
                 f"{of.capitalize()} gained and lost",
                 note,
-                charts.flow_figure(moved, of=of, zone=clock.zone),
-                _flows(moved, of, clock),
+                charts.flow_figure(numbers.totals, of=of, zone=clock.zone),
+                _flows(numbers.totals, of, clock),
                 half=True,
             )
             for of, note in _FLOWS
@@ -113,6 +112,7 @@ def _now(numbers: Numbers) -> list[Section]:
 def _movers(numbers: Numbers, clock: Clock) -> list[Section]:
     assert numbers.moved_since is not None  # noqa: S101 there is an observation
     note = f"By images gained and lost from {clock.day(numbers.moved_since)} on, the last {MOVERS} days at most."
+    note += " A project first observed later has moved with all that it had."
     found = [
         ("movers-projects", "Projects that moved most", numbers.moving_projects),
         ("movers-batches", "Batches that moved most", numbers.moving_batches),

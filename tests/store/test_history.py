@@ -141,11 +141,17 @@ def test_the_changes_of_single_batches(model: Model) -> None:
 
 
 def expected_totals(
-    model: Model, scope: Sequence[tuple[str, str]], edges: list[tuple[datetime, datetime, datetime]]
+    model: Model,
+    scope: Sequence[tuple[str, str]],
+    edges: list[tuple[datetime, datetime, datetime]],
+    first_looks: bool = True,
 ) -> Iterator[tuple[Any, ...]]:
     """What ``totals`` has after the names, for a scope taken as one."""
     for start, since, until in edges:
-        moved = [row for project in scope for row in model.moved(project, since, until)]
+        moved = [
+            row for project in scope for row in model.moved(project, since, until)
+            if first_looks or row[0] != model.seen[project][0][0]
+        ]  # fmt: skip
         states = [model.state(project, until, before=True) for project in scope]
         counts = [batch for state in states for batch in state.values()]
         gained, lost, jobs_gained, jobs_lost = sums(moved)
@@ -190,11 +196,13 @@ ZONES = ("UTC", "Europe/Berlin", "Asia/Kathmandu")
 
 @pytest.mark.parametrize("by", BY)
 def test_the_totals_of_each_project_over_time(model: Model, by: By) -> None:
-    for (since, until), tz in product(SPANS, ZONES):
-        rows = list(history.totals(model.engine, by=by, since=since, until=until, tz=tz))
+    for (since, until), tz, looks in product(SPANS, ZONES, (True, False)):
+        rows = list(history.totals(model.engine, by=by, since=since, until=until, tz=tz, first_looks=looks))
         edges = edges_of(by, since, until, tz)
         assert rows == [
-            TotalRow(*project, *values) for project in PROJECTS for values in expected_totals(model, [project], edges)
+            TotalRow(*project, *values)
+            for project in PROJECTS
+            for values in expected_totals(model, [project], edges, looks)
         ]
 
 
@@ -206,11 +214,13 @@ def test_the_totals_of_all_as_one(model: Model, by: By) -> None:
         ("acme/widgets", "acme", PROJECTS[1:2]),
         (["other", "acme/gears"], None, [PROJECTS[0], PROJECTS[2]]),
     ]
-    for (since, until), tz in product(SPANS, ZONES):
+    for (since, until), tz, looks in product(SPANS, ZONES, (True, False)):
         edges = edges_of(by, since, until, tz)
+        span: dict[str, Any] = {"by": by, "since": since, "until": until, "tz": tz}
         for targets, workspace, scope in cases:
-            rows = history.totals(model.engine, targets, by=by, since=since, until=until, tz=tz, summed=True)
-            assert list(rows) == [TotalRow(workspace, None, *values) for values in expected_totals(model, scope, edges)]
+            rows = history.totals(model.engine, targets, **span, summed=True, first_looks=looks)
+            expected = expected_totals(model, scope, edges, looks)
+            assert list(rows) == [TotalRow(workspace, None, *values) for values in expected]
 
 
 def test_the_days_of_a_workspace_follow_whoever_writes_those_of_a_project(rig: Rig, model: Model) -> None:
@@ -302,29 +312,27 @@ def test_throughput_is_the_sum_of_the_window(model: Model) -> None:
             assert getattr(row, name) == sum(getattr(day, name) for day in window), name
 
 
-@pytest.mark.parametrize("summed", [True, False])
-def test_throughput_is_without_what_was_there_at_first(model: Model, summed: bool) -> None:
+@pytest.mark.parametrize("tz", ZONES)
+def test_throughput_is_without_what_was_there_at_first(model: Model, tz: str) -> None:
     day = timedelta(days=1)
-    looks = history.first_looks(model.engine)
-    since = FIRST.replace(hour=0, minute=0)
-    days: dict[object, list[TotalRow]] = defaultdict(list)
-    for total in history.totals(model.engine, since=since - 2 * day, until=LAST, summed=summed):
-        days[total.workspace, total.project].append(total)
-    rows = list(history.throughput(model.engine, window=3, since=since, until=LAST, summed=summed))
-    assert len(rows) == sum(len(own) - 2 for own in days.values())
+    since = FIRST.astimezone(ZoneInfo(tz)).replace(hour=0, minute=0)
     left_out = 0
-    for row in rows:
-        own = [
-            total for total in days[row.workspace, row.project] if timedelta() <= row.period - total.period < 3 * day
-        ]
-        mine = [look for look in looks if row.period - 2 * day <= look.observed_at < row.period + day]
-        mine = [look for look in mine if summed or look[:2] == row[:2]]
-        left_out += len(mine)
-        assert row.images_gained == sum(t.images_gained for t in own) - sum(look.images for look in mine)
-        assert row.jobs_gained == sum(t.jobs_gained for t in own) - sum(look.num_jobs for look in mine)
-        assert row.images_lost == sum(t.images_lost for t in own)
-        assert row.observed == sum(t.observed for t in own)
-    assert left_out
+    for targets, summed in product((None, "acme/gears", ["acme"]), (True, False)):
+        ask = {"targets": targets, "until": LAST - day / 3, "tz": tz, "summed": summed}
+        days: dict[object, list[TotalRow]] = defaultdict(list)
+        for first_looks in (True, False):
+            days.clear()
+            for total in history.totals(model.engine, since=since - 2 * day, **ask, first_looks=first_looks):
+                days[total.workspace, total.project].append(total)
+            left_out += sum(t.images_gained for own in days.values() for t in own) * (1 if first_looks else -1)
+        rows = list(history.throughput(model.engine, window=3, since=since, **ask))
+        assert len(rows) == sum(len(own) - 2 for own in days.values())
+        for row in rows:
+            own = days[row.workspace, row.project]
+            last = [total.period for total in own].index(row.period)
+            for name in ("images_gained", "images_lost", "jobs_gained", "jobs_lost", "observed"):
+                assert getattr(row, name) == sum(getattr(total, name) for total in own[last - 2 : last + 1]), name
+    assert left_out > 0
 
 
 def test_what_waits_longest_without_a_job(model: Model) -> None:
@@ -374,20 +382,41 @@ def test_how_old_a_batch_was_when_its_first_job_came(model: Model) -> None:
 
 
 def test_what_a_project_had_when_it_was_first_observed(rig: Rig) -> None:
-    """And not what came later into one that had nothing then."""
-    for project, *states in (("gears", {}, {"a": (9, 9)}), ("widgets", {"a": (5, 1), "b": (0, 2)}, {"a": (7, 1)})):
+    """Single batches looked at before included; and not what came into one that had nothing, or what moved between."""
+    first = rig.now
+    looks: tuple[tuple[str, State, tuple[str, ...]], ...] = (
+        ("gears", {}, ()),
+        ("gears", {"a": (9, 9)}, ()),
+        ("widgets", {"a": (5, 1)}, ("a",)),
+        ("widgets", {"a": (7, 0)}, ("a",)),
+        ("widgets", {"c": (30, 3)}, ("c",)),
+        ("widgets", {"a": (6, 0), "b": (100, 10), "c": (30, 3)}, ()),
+        ("widgets", {"a": (6, 1), "b": (100, 10), "c": (30, 3), "d": (4, 0)}, ()),
+        ("widgets", {"e": (2, 2)}, ("e",)),
+    )
+    for project, state, ids in looks:
         rig.project = project
-        for state in states:
-            rig.now += timedelta(hours=1)
-            rig.listed = [record(batch, *counts) for batch, counts in state.items()]
-            assert rig.sync(minutes=0, allow_removals=True).ok
-    at = rig.now - timedelta(hours=1)
+        rig.now += timedelta(hours=1)
+        rig.listed = [record(batch, *counts) for batch, counts in state.items()]
+        assert rig.sync(minutes=0, batch_ids=ids).ok
     engine = open_engine(rig.url, read_only=True)
-    row = ("acme", "widgets", at, 2, 5, 3)
-    assert history.first_looks(engine) == history.first_looks(engine, "acme/widgets") == [row]
-    assert history.first_looks(engine, since=at, until=at + timedelta(microseconds=1)) == [row]
-    assert history.first_looks(engine, "acme/gears") == history.first_looks(engine, until=at) == []
-    assert history.first_looks(engine, since=at + timedelta(microseconds=1)) == []
+    span: dict[str, Any] = {"by": "hour", "since": first, "until": rig.now + timedelta(hours=1), "first_looks": False}
+    rows = list(history.totals(engine, "acme/widgets", **span))[3:]
+    assert [(row.images_gained, row.images_lost, row.jobs_gained, row.jobs_lost) for row in rows] == [
+        (0, 0, 0, 0), (2, 0, 0, 1), (0, 0, 0, 0), (0, 1, 0, 0), (4, 0, 1, 0), (2, 0, 2, 0)
+    ]  # fmt: skip
+    assert [(row.images_delta, row.num_jobs_delta) for row in rows][1:4] == [(2, -1), (0, 0), (-1, 0)]
+    assert [(row.images, row.num_jobs) for row in rows] == [(5, 1), (7, 0), (37, 3), (136, 13), (140, 14), (142, 16)]
+    both = list(history.totals(engine, **span, summed=True))
+    assert [row.images_gained for row in both] == [0, 0, 9, 0, 2, 0, 0, 4, 2]
+    # Also where the periods begin after the first of them, and where all are in one.
+    for since in (4, 5, 6, 7):
+        late = list(history.totals(engine, "acme/widgets", **span | {"since": first + timedelta(hours=since)}))
+        assert late == rows[since - 3 :]
+    (day,) = history.totals(engine, **span | {"by": "month"}, summed=True)
+    assert (day.images, day.images_gained, day.images_lost, day.jobs_gained) == (151, 17, 1, 12)
+    (whole,) = history.throughput(engine, by="month", window=1, since=first, until=span["until"], summed=True)
+    assert whole[3:7] == (17, 1, 12, 1)
 
 
 def test_an_age_is_right_to_the_microsecond(rig: Rig) -> None:
@@ -422,7 +451,7 @@ def test_an_empty_database_has_nothing_to_say(rig: Rig) -> None:
     assert list(history.changes(engine)) == list(history.first_jobs(engine)) == []
     assert list(history.totals(engine)) == list(history.totals(engine, summed=True)) == []
     assert list(history.throughput(engine)) == history.waiting(engine) == history.status(engine) == []
-    assert history.flow(engine, since=FIRST) == history.movers(engine, since=FIRST) == history.first_looks(engine) == []
+    assert history.flow(engine, since=FIRST) == history.movers(engine, since=FIRST) == []
     assert [row.images for row in history.backlog(engine, now=LAST)] == [0] * 5
     assert history.first_observed(engine) is None
 

@@ -43,7 +43,7 @@ QUESTIONS: dict[str, Ask] = {
     "waiting": lambda e: history.waiting(e, PROJECT),
     "backlog": lambda e: history.backlog(e, now=END),
     "first jobs": lambda e: history.first_jobs(e, PROJECT, since=MONTH[0], until=MONTH[1]),
-    "first looks": lambda e: history.first_looks(e, since=MONTH[0]),
+    "totals without first looks": lambda e: history.totals(e, since=MONTH[0], until=MONTH[1], first_looks=False),
     "status": history.status,
     "freshness": lambda e: history.freshness(e, now=END),
     "first observed": history.first_observed,

@@ -13,7 +13,7 @@ from plotly.graph_objects import Figure
 
 from rfsync import charts
 from rfsync.charts import theme
-from rfsync.history.rows import BacklogRow, FirstJobRow, FirstLookRow, MoverRow, ThroughputRow, TotalRow
+from rfsync.history.rows import BacklogRow, FirstJobRow, MoverRow, ThroughputRow, TotalRow
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOSTILE = [
@@ -57,10 +57,6 @@ def mover(project: str = "widgets", batch_id: str | None = None, name: str | Non
 
 def first_job(seconds: float) -> FirstJobRow:
     return FirstJobRow("acme", "widgets", "b", None, START, START, START + timedelta(seconds=seconds), seconds)
-
-
-def look(project: str, at: datetime, images: int, jobs: int = 0, workspace: str = "acme") -> FirstLookRow:
-    return FirstLookRow(workspace, project, at, 1, images, jobs)
 
 
 def line(figure: Figure, name: str, axis: str = "y") -> dict[datetime, Any]:
@@ -161,43 +157,12 @@ def test_flow_goes_up_and_down_and_sums_the_projects() -> None:
     assert line(jobs, "jobs lost") == {naive(0): 0, naive(1): 0}
 
 
-def test_what_was_there_at_the_first_look_did_not_come_that_day() -> None:
-    rows = [
-        total(0, 100, 2, gained=100, jobs_gained=2),
-        total(1, 110, 2, gained=10),
-        total(0, 0, project="unknown", observed=False)._replace(batches=0),
-        total(1, 9, project="unknown", gained=9, lost=1, jobs_gained=4),
-        total(2, 10, project="unknown", gained=1),
-        total(0, 55, project="known before", gained=5),
-        total(0, 6, project="empty before", gained=6),
-        total(0, 0, project="never observed", observed=False)._replace(batches=0),
-    ]
-    looks = [look("widgets", day(0), 100, 2), look("unknown", day(1) + timedelta(hours=23), 7, 3)]
-    left = charts.after_first_looks(rows, looks)
-    assert [
-        (row.project, row.images_gained, row.jobs_gained, row.images_delta, row.num_jobs_delta) for row in left
-    ] == [
-        ("widgets", 10, 0, 10, 0),
-        ("unknown", 2, 1, 1, 1),
-        ("unknown", 1, 0, 1, 0),
-        ("known before", 5, 0, 5, 0),
-        ("empty before", 6, 0, 6, 0),
-    ]
-
-
-def test_what_was_there_at_the_first_looks_is_not_in_the_sum_of_projects_either() -> None:
-    rows = [total(0, 5, gained=5), total(1, 9, gained=6, lost=2), total(2, 20, gained=11)]
-    looks = [
-        look("a", day(0), 5),
-        look("b", day(1), 4),
-        look("c", day(2), 10),
-        look("other", day(0), 50, workspace="beta"),
-    ]
-    for workspace in ("acme", None):
-        summed = [row._replace(workspace=workspace, project=None) for row in rows]
-        of = [one for one in looks if one.workspace == "acme"] if workspace is None else looks
-        left = charts.after_first_looks(summed, of)
-        assert [(row.images_gained, row.images_lost) for row in left] == [(2, 2), (1, 0)]
+def test_nothing_moved_in_the_only_period() -> None:
+    (nothing,) = charts.flow_figure([total(0, 100)]).layout.annotations
+    assert nothing.text == "Nothing moved"
+    assert charts.flow_figure([total(0, 100, gained=1)]).data
+    assert charts.flow_figure([total(0, 100), total(1, 100)]).data
+    assert charts.flow_figure([total(0, 100, observed=False)]).layout.shapes
 
 
 def test_backlog_has_every_class() -> None:
