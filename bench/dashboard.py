@@ -60,7 +60,7 @@ def payloads(address: str) -> Iterator[tuple[str, bytes]]:
 
 def _payload(callback: dict[str, Any]) -> dict[str, Any]:
     def part(one: dict[str, str]) -> dict[str, Any]:
-        value = _SEARCH if one["property"] == "search" else None
+        value = _SEARCH if one["id"] in {"address", "charted"} else None
         return {"id": one["id"], "property": one["property"], "value": value}
 
     name = callback["output"]
@@ -70,7 +70,7 @@ def _payload(callback: dict[str, Any]) -> dict[str, Any]:
         "outputs": outputs if name.startswith("..") else outputs[0],
         "inputs": [part(one) for one in callback["inputs"]],
         "state": [part(one) for one in callback["state"]],
-        "changedPropIds": ["url.search"],
+        "changedPropIds": [f"{one['id']}.{one['property']}" for one in callback["inputs"][:1]],
     }
 
 

@@ -200,7 +200,9 @@ def _time_axis(figure: Figure, axis: Axis) -> None:
     labels: dict[str, Any] = {"tickformatstops": _TICKS}
     if len(axis.walls) == 1:
         labels = {"tickvals": axis.walls, "tickformat": axis.hover_format}
-    figure.update_xaxes(type="date", range=axis.range, hoverformat=axis.hover_format, **labels)
+    # And no range: what has one was zoomed into.
+    whole = {"include": axis.range}
+    figure.update_xaxes(type="date", autorangeoptions=whole, hoverformat=axis.hover_format, **labels)
     figure.update_yaxes(tickformat=",", hoverformat=",")
 
 

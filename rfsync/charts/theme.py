@@ -24,8 +24,13 @@ GRID: Final = "rgba(128, 134, 145, 0.22)"
 #: Behind what was not observed.
 UNOBSERVED: Final = "rgba(128, 134, 145, 0.13)"
 
-#: For plotly.js: fits its place, no buttons, nothing that a name could set off.
-CONFIG: Final[dict[str, Any]] = {"responsive": True, "displayModeBar": False, "typesetMath": False}
+#: For plotly.js: fits its place, no buttons, nothing that a name could set off; a double-click shows the whole again.
+CONFIG: Final[dict[str, Any]] = {
+    "responsive": True,
+    "displayModeBar": False,
+    "typesetMath": False,
+    "doubleClick": "autosize",
+}
 
 
 def template() -> Template:

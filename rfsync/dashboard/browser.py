@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
-from dash import ClientsideFunction, Dash, Input, Output
+from dash import ClientsideFunction, Dash, Input, Output, State
 
 from rfsync.dashboard.page import CHARTS
 
 
 def add_browser_callbacks(app: Dash) -> None:
-    """The address and the controls follow each other, and the page watches itself."""
+    """The address and the controls follow each other, the server is asked, and the page watches itself."""
+    asked = [("address", "data"), ("charted", "data")]
+    app.clientside_callback(  # type: ignore[no-untyped-call]
+        ClientsideFunction("rfsync", "ask"),
+        *(Output(*store) for store in asked),
+        Input("url", "search"),
+        *(State(*store) for store in asked),
+    )
     controls = [("target", "value"), ("first", "value"), ("last", "value"), ("zone", "value"), ("name", "value")]
     app.clientside_callback(  # type: ignore[no-untyped-call]
         ClientsideFunction("rfsync", "choose"),
@@ -28,5 +35,6 @@ def add_browser_callbacks(app: Dash) -> None:
         ClientsideFunction("rfsync", "lost"),
         Output("lost", "children"),
         Input("clock", "n_intervals"),
-        Input("answered", "data"),
+        # No input: that waits for an answer under way, and one that never comes is just what is to be told.
+        State("answered", "data"),
     )

@@ -11,9 +11,8 @@ from datetime import datetime
 from typing import Any
 from zoneinfo import ZoneInfo
 
-from dash import Dash, Input, Output, State, ctx, no_update
+from dash import Dash, Input, Output, no_update
 from dash.development.base_component import Component
-from dash.exceptions import PreventUpdate
 from plotly.graph_objects import Figure
 from sqlalchemy import Engine
 
@@ -58,9 +57,9 @@ _Answer = tuple[tuple[Figure, ...] | None, tuple[Any, ...]]
 def add_callbacks(app: Dash, source: Source) -> None:
     """All that the server answers."""
 
-    @app.callback(Output("periods", "children"), Output("buckets", "children"), Input("url", "search"))
+    @app.callback(Output("periods", "children"), Output("buckets", "children"), Input("address", "data"))
     def link(search: Any) -> tuple[Any, Any]:
-        view = parse(_known(search), None)[0]
+        view = parse(search, None)[0]
         return parts.periods(view), parts.buckets(view)
 
     _add_overview(app, source)
@@ -70,17 +69,10 @@ def add_callbacks(app: Dash, source: Source) -> None:
     _add_batches(app, source)
 
 
-def _known(search: Any) -> Any:
-    """The address; a page that is being loaded asks once before it knows its own, and might show that answer last."""
-    if search is None:
-        raise PreventUpdate
-    return search
-
-
 def _add(
-    app: Dash, name: str, figures: tuple[str, ...], outputs: tuple[tuple[str, str], ...], draw: Callable[[Any], _Answer]
+    app: Dash, figures: tuple[str, ...], outputs: tuple[tuple[str, str], ...], draw: Callable[[Any], _Answer]
 ) -> None:
-    """A callback for what of an address the charts show; the page keeps in ``{name}-of`` for which it was answered.
+    """A callback for what of an address the charts show.
 
     Args:
         figures: the charts that it draws.
@@ -91,20 +83,15 @@ def _add(
     @app.callback(
         *(Output(f"{figure}-chart", "data") for figure in figures),
         *(Output(*output) for output in outputs),
-        Output(f"{name}-of", "data"),
-        Input("url", "search"),
+        Input("charted", "data"),
         Input("tick", "n_intervals"),
-        State(f"{name}-of", "data"),
     )
-    def answer(search: Any, _: Any, shown: Any) -> tuple[Any, ...]:
-        view, notes = parse(_known(search), None)
-        of = "\n".join([view.charted.search, *notes])
-        if ctx.triggered_id == "url" and shown == of:
-            raise PreventUpdate  # only the table of batches shows something else
+    def answer(search: Any, _: Any) -> tuple[Any, ...]:
         drawn, others = draw(search)
         if drawn is None:
-            return *[no_update] * len(figures), *others, None
-        return *(graph(*one, view=of) for one in zip(figures, drawn, strict=True)), *others, of
+            return *[no_update] * len(figures), *others
+        view = parse(search, None)[0]
+        return *(graph(*one, view=view) for one in zip(figures, drawn, strict=True)), *others
 
 
 def _add_overview(app: Dash, source: Source) -> None:
@@ -134,7 +121,7 @@ def _add_overview(app: Dash, source: Source) -> None:
         return drawn, (alerts, parts.headline(projects, seen.totals, view), options, now.isoformat())
 
     outputs = (("notes", "children"), ("headline", "children"), ("target", "options"), ("answered", "data"))
-    _add(app, "overview", ("totals", "images", "jobs"), outputs, draw)
+    _add(app, ("totals", "images", "jobs"), outputs, draw)
 
 
 def _add_health(app: Dash, source: Source) -> None:
@@ -151,7 +138,7 @@ def _add_health(app: Dash, source: Source) -> None:
         alerts = parts.trouble_alert(bad, len(projects))
         return (), (alerts, parts.freshness(projects, now, view.tz), tables.syncs(projects, bad, now, view.tz))
 
-    _add(app, "health", (), (("alerts", "children"), ("freshness", "children"), ("syncs", "children")), draw)
+    _add(app, (), (("alerts", "children"), ("freshness", "children"), ("syncs", "children")), draw)
 
 
 def _add_details(app: Dash, source: Source) -> None:
@@ -173,7 +160,7 @@ def _add_details(app: Dash, source: Source) -> None:
         return drawn, ([], tables.waiting(view, seen.waiting, now))
 
     outputs = (("details-alert", "children"), ("waiting", "children"))
-    _add(app, "details", ("throughput", "backlog", "movers"), outputs, draw)
+    _add(app, ("throughput", "backlog", "movers"), outputs, draw)
 
 
 def _add_first_jobs(app: Dash, source: Source) -> None:
@@ -187,7 +174,7 @@ def _add_first_jobs(app: Dash, source: Source) -> None:
             return None, ([_unreadable(source, error)],)
         return (charts.first_jobs_figure(rows),), (charts.first_jobs_summary(rows),)
 
-    _add(app, "ages", ("first-jobs",), (("first-jobs-summary", "children"),), draw)
+    _add(app, ("first-jobs",), (("first-jobs-summary", "children"),), draw)
 
 
 def _add_batches(app: Dash, source: Source) -> None:
@@ -196,13 +183,13 @@ def _add_batches(app: Dash, source: Source) -> None:
     @app.callback(
         Output("batches-alert", "children"),
         Output("batches", "children"),
-        Input("url", "search"),
+        Input("address", "data"),
         Input("tick", "n_intervals"),
     )
     def draw(search: Any, _: Any) -> tuple[Any, Any]:
         try:
             projects = projects_of(source.engine)
-            view, notes = parse(_known(search), targets_of(projects))
+            view, notes = parse(search, targets_of(projects))
             page = page_of(source.engine, view)
             changes = history_of(source.engine, view.batch) if view.batch else []
         except DatabaseError as error:

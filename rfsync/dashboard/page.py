@@ -9,6 +9,7 @@ from dash.development.base_component import Component
 from plotly.graph_objects import Figure
 
 from rfsync.charts import CONFIG
+from rfsync.dashboard.view import View
 
 #: How often the page asks for what is new, in seconds.
 REFRESH: Final = 60
@@ -36,7 +37,6 @@ INDEX: Final = """<!DOCTYPE html>
     <meta name="color-scheme" content="light dark">
     <title>{%title%}</title>
     <link rel="icon" href="/assets/icon.svg" type="image/svg+xml">
-    <link rel="prefetch" as="script" href="/_dash-component-suites/plotly/package_data/plotly.min.js">
     {%css%}
     <style>{%charts%}</style>
   </head>
@@ -62,8 +62,9 @@ def layout() -> Component:
             dcc.Location(id="goto", refresh="callback-nav"),
             dcc.Interval(id="tick", interval=REFRESH * 1000),
             dcc.Interval(id="clock", interval=5_000),
-            # For what the parts of the page were answered and when, and the charts of the last answers.
-            *(dcc.Store(id=f"{name}-of") for name in ("overview", "health", "details", "ages")),
+            # What is asked for, the charts of the last answers, and when there was one.
+            dcc.Store(id="address"),
+            dcc.Store(id="charted"),
             *(dcc.Store(id=f"{name}-chart") for name in CHARTS),
             dcc.Store(id="answered"),
             html.Header([html.H1("rfsync"), html.P("Reading the history …", id="freshness")]),
@@ -124,13 +125,13 @@ def _chart(name: str) -> html.Div:
     return html.Div(id=f"{name}-place", className=f"chart {name}")
 
 
-def graph(name: str, figure: Figure, *, view: str) -> dict[str, Any]:
+def graph(name: str, figure: Figure, *, view: View) -> dict[str, Any]:
     """A chart as the page takes it (``show`` in ``assets/dashboard.js``).
 
     Args:
         view: what it shows; while that is the same, what somebody has zoomed into or hidden stays so.
     """
-    figure.update_layout(uirevision=f"view{view}")
+    figure.update_layout(uirevision=f"view{view.search}")
     made: dict[str, Any] = dcc.Graph(id=name, config=cast("Any", GRAPH), figure=figure).to_plotly_json()  # type: ignore[no-untyped-call]
     return made
 

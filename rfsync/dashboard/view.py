@@ -77,11 +77,6 @@ class View:
         return replace(self, **changes)
 
     @property
-    def charted(self) -> View:
-        """What the charts show of it: the same, whatever the table of batches shows."""
-        return replace(self, sort="images", descending=True, page=1, name="", batch=None)
-
-    @property
     def search(self) -> str:
         """The view as an address has it, with the question mark; "" for the defaults."""
         days = self.first_day is not None and self.last_day is not None

@@ -61,12 +61,7 @@ class Dashboard:
         callback = self.callbacks[name]
 
         def part(one: dict[str, str]) -> dict[str, Any]:
-            of = f"{one['id']}.{one['property']}"
-            return {
-                "id": one["id"],
-                "property": one["property"],
-                "value": search if of == "url.search" else None,
-            }
+            return {**one, "value": search if one["id"] in {"address", "charted"} else None}
 
         outputs = [dict(zip(("id", "property"), o.rsplit(".", 1), strict=True)) for o in name.strip(".").split("...")]
         return {
@@ -82,7 +77,8 @@ class Dashboard:
         status, text = self.post(json.dumps(self.payload(output, search)).encode())
         assert status == 200, text
         answer: dict[str, Any] = json.loads(text)
-        return {**answer["response"], **answer.get("sideUpdate", {})}
+        found: dict[str, Any] = answer["response"]
+        return found
 
 
 def texts(component: Any) -> list[str]:
@@ -213,11 +209,6 @@ def test_anything_may_come_as_an_address(dashboard: Dashboard) -> None:
     ]:  # fmt: skip
         for output in OUTPUTS:
             assert dashboard.call(output, search), search
-
-
-def test_a_page_that_does_not_know_its_address_yet_is_given_nothing(dashboard: Dashboard) -> None:
-    for output in OUTPUTS:
-        assert dashboard.post(json.dumps(dashboard.payload(output, None)).encode()) == (204, "")
 
 
 def test_what_is_no_request_of_the_page_is_refused(dashboard: Dashboard) -> None:

@@ -253,7 +253,7 @@ def test_no_rows_give_a_word(figure: Callable[[Sequence[Any]], Figure]) -> None:
 
 def test_one_point_fills_no_figure() -> None:
     (gained, _) = charts.flow_figure([total(0, 1, gained=1)]).data
-    first, last = charts.flow_figure([total(0, 1, gained=1)]).layout.xaxis.range
+    first, last = charts.flow_figure([total(0, 1, gained=1)]).layout.xaxis.autorangeoptions.include
     assert timedelta(milliseconds=gained.width) < timedelta(days=1) < last - first
 
 

@@ -20,14 +20,33 @@ document.addEventListener("click", (event) => {
   dispatchEvent(new PopStateEvent("popstate"));
 });
 
-// A page that gets no answers any more looks just like one that has nothing new: it has to say so.
+// On its way before the first chart wants it. No link in the page does that everywhere: some browsers know none that
+// waits for all else, and others let none of these past the page's policy. If it fails, it will for the chart too.
+fetch("/_dash-component-suites/plotly/package_data/plotly.min.js", { priority: "low" }).catch(() => {});
+
 (() => {
   const PATIENCE = 150_000; // two and a half refreshes, in milliseconds
+  const TABLE = ["sort", "name", "page", "project", "batch"]; // of an address, what no chart shows
+  const CONTROLS = [
+    ["target", "target", ""], // control, its part of the address, and what it has without
+    ["first", "from", null],
+    ["last", "to", null],
+    ["zone", "tz", "UTC"],
+    ["name", "name", null],
+  ];
   let answered = Date.now();
   let last = null;
-  const given = {}; // chart -> its view and the stretch of time that it was to show
+  let begun = false;
   window.dash_clientside = window.dash_clientside || {};
   window.dash_clientside.rfsync = {
+    // What the server is asked for: the address, and of that what the charts show.
+    ask: (_, ...before) => {
+      const said = new URLSearchParams(location.search);
+      const address = search(said);
+      TABLE.forEach((name) => said.delete(name));
+      return [address, search(said)].map((now, n) => (now === before[n] ? window.dash_clientside.no_update : now));
+    },
+    // A page that gets no answers any more looks just like one that has nothing new: it has to say so.
     lost: (_, answer) => {
       if (answer && answer !== last) {
         last = answer;
@@ -38,41 +57,42 @@ document.addEventListener("click", (event) => {
         : `No answer since ${new Date(answered).toLocaleTimeString()}: is rfsync dashboard still running?`;
     },
     // The address and the controls say the same. What they say is judged by the server, and only there.
-    choose: (address, ...values) => {
+    choose: (_, ...values) => {
       const { callback_context: context, no_update: same } = window.dash_clientside;
-      const said = new URLSearchParams(address || "");
-      const names = ["target", "from", "to", "tz", "name"];
-      const always = { target: "", tz: "UTC" };
-      const changed = context.triggered.map((one) => one.prop_id);
-      if (!changed.length || changed.includes("url.search")) {
-        return [same, ...names.map((name) => said.get(name) || (always[name] ?? null))];
-      }
-      // Nobody can choose no project: Dash takes away one that it has not got among its options, or not yet.
-      values[0] ??= said.get("target");
-      let [target, from, to, zone, name] = values.map((value) => value || "");
-      [from, to] = [from || to, to || from].sort();
-      if (target !== (said.get("target") || "") || name !== (said.get("name") || "")) {
-        said.delete("page");
-      }
-      [target, from, to, zone === "UTC" ? "" : zone, name].forEach((value, n) =>
-        value ? said.set(names[n], value) : said.delete(names[n]),
-      );
-      return [search(said), target, from || null, to || null, zone || "UTC", name];
+      const changed = begun ? context.triggered.map((one) => one.prop_id) : [];
+      begun = true;
+      const said = new URLSearchParams(location.search);
+      const before = search(said);
+      CONTROLS.forEach(([control, name, none], n) => {
+        const value = values[n] === none ? "" : values[n] || "";
+        // Nobody can choose no project: Dash takes away one that it has not got among its options, or not yet.
+        const ours = changed.includes(`${control}.value`) && !(name === "target" && values[n] === null);
+        if (!ours || value === (said.get(name) || "")) {
+          return;
+        }
+        value ? said.set(name, value) : said.delete(name);
+        if (name === "from" || name === "to") {
+          // A day by itself is all of the time, and none of the two is none at all.
+          const days = value ? [said.get("from") || value, said.get("to") || value].sort() : [];
+          ["from", "to"].forEach((end, n) => (value ? said.set(end, days[n]) : said.delete(end)));
+        } else if (name !== "tz") {
+          said.delete("page");
+        }
+      });
+      const after = search(said);
+      return [after === before ? same : after, ...CONTROLS.map(([, name, none]) => said.get(name) || none)];
     },
     // A chart that is there is changed and not made anew, and stays where somebody has zoomed to.
     show: (chart) => {
       const { no_update: same, set_props: set } = window.dash_clientside;
       const { id, figure } = chart.props;
-      const { uirevision: view, xaxis } = figure.layout;
-      const drawn = document.querySelector(`#${id} .js-plotly-plot`);
-      const before = given[id];
-      given[id] = { view, range: xaxis?.range };
+      const drawn = document.querySelector(`#${id} .js-plotly-plot`)?.layout;
       if (!drawn) {
         return chart;
       }
-      const now = drawn.layout.xaxis?.range;
-      if (before.view === view && before.range && now && String(now) !== String(before.range)) {
-        xaxis.range = now;
+      // A stretch of time is chosen by nobody but who looks at it. Dash keeps that from plotly.js, which would keep it.
+      if (drawn.uirevision === figure.layout.uirevision && drawn.xaxis.type === "date" && !drawn.xaxis.autorange) {
+        Object.assign(figure.layout.xaxis, { range: drawn.xaxis.range, autorange: false });
       }
       set(id, { figure });
       return same;
