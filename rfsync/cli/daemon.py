@@ -162,7 +162,7 @@ class _Running:
     def tick(self) -> None:
         """To be called about once a second."""
         self._service.daemon.tick()
-        if self._service.daemon.alive:
+        if self._manager.watchdog is not None and self._service.daemon.alive:
             self._manager.alive()
         for thread in [thread for thread in self._retiring if not thread.is_alive()]:
             del self._retiring[thread]
