@@ -20,9 +20,18 @@ def add_browser_callbacks(app: Dash) -> None:
     app.clientside_callback(  # type: ignore[no-untyped-call]
         ClientsideFunction("rfsync", "choose"),
         Output("goto", "search"),
+        Output("target", "options"),
         *(Output(*control) for control in controls),
         Input("url", "search"),
         *(Input(*control) for control in controls),
+        # No input, which nothing could be chosen without while its answer is under way.
+        State("targets", "data"),
+    )
+    app.clientside_callback(  # type: ignore[no-untyped-call]
+        ClientsideFunction("rfsync", "offer"),
+        Output("target", "options", allow_duplicate=True),
+        Input("targets", "data"),
+        prevent_initial_call=True,
     )
     for name in CHARTS:
         app.clientside_callback(  # type: ignore[no-untyped-call]

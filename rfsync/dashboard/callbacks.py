@@ -120,7 +120,7 @@ def _add_overview(app: Dash, source: Source) -> None:
         options = [EVERYTHING, *({"label": printable(target), "value": target} for target in targets)]
         return drawn, (alerts, parts.headline(projects, seen.totals, view), options, now.isoformat())
 
-    outputs = (("notes", "children"), ("headline", "children"), ("target", "options"), ("answered", "data"))
+    outputs = (("notes", "children"), ("headline", "children"), ("targets", "data"), ("answered", "data"))
     _add(app, ("totals", "images", "jobs"), outputs, draw)
 
 

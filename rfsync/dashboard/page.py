@@ -62,7 +62,8 @@ def layout() -> Component:
             dcc.Location(id="goto", refresh="callback-nav"),
             dcc.Interval(id="tick", interval=REFRESH * 1000),
             dcc.Interval(id="clock", interval=5_000),
-            # What is asked for, the charts of the last answers, and when there was one.
+            # What there is to choose from, what is asked for, the charts of the last answers, and when there was one.
+            dcc.Store(id="targets", data=[EVERYTHING]),
             dcc.Store(id="address"),
             dcc.Store(id="charted"),
             *(dcc.Store(id=f"{name}-chart") for name in CHARTS),

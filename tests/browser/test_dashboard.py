@@ -6,8 +6,9 @@ import os
 import re
 import signal
 from collections.abc import Callable, Iterator
+from itertools import product
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import pytest
 from playwright.sync_api import Page, Request, Route, expect
@@ -112,13 +113,13 @@ def test_the_charts_have_the_numbers_that_sql_gives(cli: Cli, start: Start, page
     assert [row.split("\t")[1:4] for row in rows] == [[name, str(i), str(j)] for name, i, j in expected]
 
 
-def test_strange_names_are_just_names(cli: Cli, start: Start, page: Page) -> None:
+def test_strange_names_are_just_names(fresh: Cli, start: Start, page: Page) -> None:
     project = HOSTILE.replace("/", ".")
-    cli.list(*(batch(f"b{n}", 9 - n, 0, name=name) for n, name in enumerate(NAMES)), project=project)
-    cli.run("sync", f"acme/{project}")
-    cli.list(*(batch(f"b{n}", 3, 1, name=name) for n, name in enumerate(NAMES)), project=project)
-    cli.run("sync", f"acme/{project}")
-    address = start(cli)
+    fresh.list(*(batch(f"b{n}", 9 - n, 0, name=name) for n, name in enumerate(NAMES)), project=project)
+    fresh.run("sync", f"acme/{project}")
+    fresh.list(*(batch(f"b{n}", 3, 1, name=name) for n, name in enumerate(NAMES)), project=project)
+    fresh.run("sync", f"acme/{project}")
+    address = start(fresh)
     opened(page, address)
     page.get_by_role("link", name=NAMES[0]).click()
     expect(page.locator("tr.history h3")).to_contain_text(NAMES[0])
@@ -222,15 +223,19 @@ def test_a_project_stays_chosen_while_it_is_not_known_yet(fresh: Cli, start: Sta
     page.goto(start(fresh) + "?target=acme/widgets&page=1")
     expect(page.locator("#batches tbody tr")).to_have_count(1)
     page.locator("#target").click()
-    expect(page.get_by_role("option")).to_have_text(["All projects"])
+    expect(page.get_by_role("option")).to_have_text(["All projects", "acme/widgets"])
     page.keyboard.press("Escape")
-    (asked,) = held
-    asked.continue_()
+    page.locator("#zone").fill("Asia/Tokyo")
+    page.locator("#zone").press("Enter")
+    expect(page).to_have_url(re.compile(r"\?target=acme/widgets&page=1&tz=Asia/Tokyo$"))
+    for asked in held:
+        asked.continue_()
+    expect(page.locator("#headline .figure")).to_have_count(5)
     expect(page.locator("#target")).to_contain_text("acme/widgets")
-    assert page.url.endswith("?target=acme/widgets&page=1")
+    assert page.url.endswith("?target=acme/widgets&page=1&tz=Asia/Tokyo")
     page.locator("#target").click()
     page.get_by_role("option", name="All projects").click()
-    expect(page).to_have_url(re.compile(r"/$"))
+    expect(page).to_have_url(re.compile(r"/\?tz=Asia/Tokyo$"))
 
 
 def test_a_project_that_is_gone_stays_in_the_address(fresh: Cli, start: Start, page: Page) -> None:
@@ -264,11 +269,11 @@ def test_an_answer_that_comes_late_is_not_shown(fresh: Cli, start: Start, page: 
     expect(page.locator("#headline")).to_contain_text("in 90 days")
 
 
-def test_a_batch_s_history_is_a_click_away(cli: Cli, start: Start, page: Page) -> None:
+def test_a_batch_s_history_is_a_click_away(fresh: Cli, start: Start, page: Page) -> None:
     for images, jobs in [(10, 0), (6, 1), (0, 2)]:
-        cli.list(batch("b1", images, jobs, name="the one"), batch("b2", 50))
-        cli.run("sync", "acme/widgets")
-    opened(page, start(cli))
+        fresh.list(batch("b1", images, jobs, name="the one"), batch("b2", 50))
+        fresh.run("sync", "acme/widgets")
+    opened(page, start(fresh))
     page.get_by_role("link", name="the one").and_(page.locator("[aria-expanded]")).click()
     rows = page.locator("tr.history tbody tr")
     expect(rows).to_have_count(3)
@@ -276,7 +281,8 @@ def test_a_batch_s_history_is_a_click_away(cli: Cli, start: Start, page: Page) -
     sql = """SELECT change, images, images_delta, num_jobs, num_jobs_delta FROM change_log WHERE batch_id = 'b1'
         ORDER BY observed_at DESC"""
     written = [
-        [c, str(i), f"{d:+}" if d else "0", str(j), f"{e:+}" if e else "0"] for c, i, d, j, e in cli.database.rows(sql)
+        [c, str(i), f"{d:+}" if d else "0", str(j), f"{e:+}" if e else "0"]
+        for c, i, d, j, e in fresh.database.rows(sql)
     ]
     assert shown == written
     page.get_by_role("link", name="Close").click()
@@ -297,17 +303,17 @@ def zoom(page: Page) -> None:
 RANGE = "document.querySelector('#totals .js-plotly-plot')._fullLayout.xaxis.range"
 
 
-def test_it_refreshes_without_losing_the_place(cli: Cli, start: Start, page: Page) -> None:
-    cli.list(batch("b1", 10, 1))
-    cli.run("sync", "acme/widgets")
-    opened(page, start(cli) + "?by=hour&period=7d")
+def test_it_refreshes_without_losing_the_place(fresh: Cli, start: Start, page: Page) -> None:
+    fresh.list(batch("b1", 10, 1))
+    fresh.run("sync", "acme/widgets")
+    opened(page, start(fresh) + "?by=hour&period=7d")
     whole = page.evaluate(RANGE)
     zoom(page)
     page.wait_for_function(f"whole => String({RANGE}) !== String(whole)", arg=whole)
     zoomed = page.evaluate(RANGE)
     page.evaluate("window.kept = document.querySelector('#totals .main-svg'); scrollTo(0, 300)")
-    cli.list(batch("b1", 4, 2), batch("b2", 20))
-    cli.run("sync", "acme/widgets")
+    fresh.list(batch("b1", 4, 2), batch("b2", 20))
+    fresh.run("sync", "acme/widgets")
     tick(page)
     expect(page.locator("#headline .value").first).to_have_text("24")
     expect(page.locator("#batches tbody tr")).to_have_count(2)
@@ -316,9 +322,9 @@ def test_it_refreshes_without_losing_the_place(cli: Cli, start: Start, page: Pag
     assert page.evaluate("[window.kept.isConnected, scrollY]") == [True, 300]
 
 
-def test_a_chart_goes_on_with_the_time_unless_somebody_has_zoomed_into_it(cli: Cli, start: Start, page: Page) -> None:
-    cli.list(batch("b1", 10, 1))
-    cli.run("sync", "acme/widgets")
+def test_a_chart_goes_on_with_the_time_unless_somebody_has_zoomed_into_it(fresh: Cli, start: Start, page: Page) -> None:
+    fresh.list(batch("b1", 10, 1))
+    fresh.run("sync", "acme/widgets")
     ends = iter(["2100-01-01T00:00:00", "2200-01-01T00:00:00", "2300-01-01T00:00:00"])
 
     def later(route: Route) -> None:
@@ -338,7 +344,7 @@ def test_a_chart_goes_on_with_the_time_unless_somebody_has_zoomed_into_it(cli: C
         page.wait_for_function(f"year => {given}.startsWith(year)", arg=str(year))
         return page.evaluate(f"{RANGE}[1].slice(0, 4)")
 
-    opened(page, start(cli))
+    opened(page, start(fresh))
     page.route("**/_dash-update-component*", later)
     assert refreshed(2100) == "2100"
     zoom(page)
@@ -410,18 +416,22 @@ def test_nothing_observed_yet(fresh: Cli, start: Start, page: Page) -> None:
     expect(page.locator("#batches")).to_contain_text("No batch")
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [360, 1600])
-def test_it_fits(fresh: Cli, start: Start, new_page: NewPage, scheme: str, width: int, tmp_path: Path) -> None:
+def test_it_fits(fresh: Cli, start: Start, page: Page, tmp_path: Path) -> None:
     fresh.list(*(batch(f"b{n:02}", n, n % 2, name="a name that is long " * (n % 5)) for n in range(40)))
     fresh.run("sync", "acme/widgets")
-    page = opened(new_page(viewport={"width": width, "height": 800}, color_scheme=scheme), start(fresh))
-    assert page.evaluate("document.documentElement.scrollWidth") <= width
-    ground, ink = page.evaluate("['background-color', 'color'].map(of => getComputedStyle(document.body)[of])")
-    light = [sum(map(int, re.findall(r"\d+", colour)[:3])) > 380 for colour in (ground, ink)]
-    assert light == ([True, False] if scheme == "light" else [False, True])
-    picture = page.screenshot(path=os.environ.get("RFSYNC_SCREENSHOTS", tmp_path) / Path(f"{scheme}-{width}.png"))
-    assert picture
+    address = start(fresh)
+    schemes: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+    for width, scheme in product((360, 1600), schemes):
+        if page.viewport_size != {"width": width, "height": 800}:
+            page.set_viewport_size({"width": width, "height": 800})
+            opened(page, address)
+        page.emulate_media(color_scheme=scheme)
+        assert page.evaluate("document.documentElement.scrollWidth") <= width
+        ground, ink = page.evaluate("['background-color', 'color'].map(of => getComputedStyle(document.body)[of])")
+        light = [sum(map(int, re.findall(r"\d+", colour)[:3])) > 380 for colour in (ground, ink)]
+        assert light == ([True, False] if scheme == "light" else [False, True])
+        folder = Path(os.environ.get("RFSYNC_SCREENSHOTS", tmp_path))
+        assert page.screenshot(path=folder / f"{scheme}-{width}.png")
 
 
 def test_all_of_it_can_be_reached_by_keyboard(fresh: Cli, start: Start, page: Page) -> None:

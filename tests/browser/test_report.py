@@ -58,6 +58,10 @@ def write_history(url: str) -> None:
         rig.close()
 
 
+#: For what is the same whatever the database.
+ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
+
+
 @pytest.fixture
 def known(cli: Cli) -> Cli:
     """With that history in the database."""
@@ -251,6 +255,7 @@ def test_it_is_a_page_with_an_order(report: Path, page: Page) -> None:
     assert page.locator("[id]").evaluate_all("all => all.length === new Set(all.map(one => one.id)).size")
 
 
+@ON_SQLITE
 def test_an_empty_database_gives_a_page_that_says_what_to_do(cli: Cli, page: Page) -> None:
     show(page, make(cli))
     assert "Nothing observed yet" in page.locator("main").inner_text()
@@ -258,6 +263,7 @@ def test_an_empty_database_gives_a_page_that_says_what_to_do(cli: Cli, page: Pag
     assert page.locator("script, .chart").count() == 0
 
 
+@ON_SQLITE
 def test_a_project_that_was_never_observed_says_why(cli: Cli, page: Page) -> None:
     rig = Rig(cli.database.url)
     observe(rig, 0, "widgets", FetchError(ErrorKind.AUTH, "HTTP 401: no such key", http_status=401, attempts=1))
@@ -267,6 +273,7 @@ def test_a_project_that_was_never_observed_says_why(cli: Cli, page: Page) -> Non
     assert "HTTP 401: no such key" in page.locator("table").inner_text()
 
 
+@ON_SQLITE
 def test_one_observation_is_a_page(cli: Cli, page: Page) -> None:
     rig = Rig(cli.database.url)
     observe(rig, 0, "widgets", [batch("a", 5), batch("b", 2, 1)])
@@ -279,6 +286,7 @@ def test_one_observation_is_a_page(cli: Cli, page: Page) -> None:
     assert points(page, "totals", "widgets") == {f"{TODAY:%Y-%m-%d}": 7}
 
 
+@ON_SQLITE
 def test_a_new_project_is_no_change_of_the_others(cli: Cli, page: Page) -> None:
     rig = Rig(cli.database.url)
     observe(rig, 9, "widgets", [batch("a", 10)])

@@ -8,6 +8,7 @@ import re
 import signal
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -90,8 +91,7 @@ def texts(component: Any) -> list[str]:
     return [] if component is None else [str(component)]
 
 
-@pytest.fixture
-def filled(cli: Cli) -> Cli:
+def fill(cli: Cli) -> Cli:
     """Two projects that were synced."""
     cli.list(batch("b1", 10, 1, name="first"), batch("b2", 5, 0, name="100%_of it"))
     cli.list(batch("c1", 7), project="gears")
@@ -99,22 +99,40 @@ def filled(cli: Cli) -> Cli:
     return cli
 
 
-@pytest.fixture
-def dashboard(filled: Cli) -> Iterator[Dashboard]:
-    dashboard = Dashboard(filled)
+@contextmanager
+def running(cli: Cli) -> Iterator[Dashboard]:
+    dashboard = Dashboard(cli)
     yield dashboard
     dashboard.process.send_signal(signal.SIGTERM)
-    done = filled.finish(dashboard.process)
+    done = cli.finish(dashboard.process)
     assert "bug" not in done.err
 
 
-def test_each_answer_has_its_headers(dashboard: Dashboard) -> None:
+@pytest.fixture
+def filled(cli: Cli) -> Cli:
+    return fill(cli)
+
+
+@pytest.fixture
+def dashboard(filled: Cli) -> Iterator[Dashboard]:
+    with running(filled) as dashboard:
+        yield dashboard
+
+
+@pytest.fixture
+def server(fresh: Cli) -> Iterator[Dashboard]:
+    """For what is the same whatever the database."""
+    with running(fill(fresh)) as dashboard:
+        yield dashboard
+
+
+def test_each_answer_has_its_headers(server: Dashboard) -> None:
     for path, status in [
         ("/", 200), ("/_dash-layout", 200), ("/_dash-dependencies", 200), ("/assets/dashboard.css", 200),
         ("/nowhere", 404), ("/assets/../../etc/passwd", 404), ("/_reload-hash", 404), ("/_dash-update-component", 405),
         ("/_dash-component-suites/os/path.py", 404), ("/_dash-component-suites/dash/dash.py", 404),
     ]:  # fmt: skip
-        code, headers, body = dashboard.ask(path)
+        code, headers, body = server.ask(path)
         assert code == status, path
         assert "Traceback" not in body
         policy = dict(part.split(" ", 1) for part in headers["content-security-policy"].split("; "))
@@ -136,8 +154,8 @@ def test_each_answer_has_its_headers(dashboard: Dashboard) -> None:
         assert "server" not in headers
 
 
-def test_the_page_asks_nobody_else_and_has_no_tools_for_developers(dashboard: Dashboard) -> None:
-    body = dashboard.ask()[2]
+def test_the_page_asks_nobody_else_and_has_no_tools_for_developers(server: Dashboard) -> None:
+    body = server.ask()[2]
     config = json.loads(body.split('<script id="_dash-config" type="application/json">')[1].split("</script>")[0])
     assert (config["ui"], config["props_check"], config["disable_version_check"]) == (False, False, True)
     assert "hot_reload" not in config
@@ -146,10 +164,10 @@ def test_the_page_asks_nobody_else_and_has_no_tools_for_developers(dashboard: Da
     assert [address for address in asked if not re.match("/[^/]", address)] == []
 
 
-def test_it_answers_to_its_own_names_only(dashboard: Dashboard) -> None:
-    port = dashboard.port
+def test_it_answers_to_its_own_names_only(server: Dashboard) -> None:
+    port = server.port
     for host in (f"127.0.0.1:{port}", f"localhost:{port}", f"LOCALHOST:{port}", f"[::1]:{port}"):
-        assert dashboard.ask(headers={"Host": host})[0] == 200, host
+        assert server.ask(headers={"Host": host})[0] == 200, host
     for host in [
         f"evil.example:{port}", f"localhost.evil.example:{port}", f"127.0.0.1.evil.example:{port}",
         f"evil@127.0.0.1:{port}", "127.0.0.1", "localhost:1", "", f":{port}", f"127.0.0.1:{port}@evil", "[::1",
@@ -157,7 +175,7 @@ def test_it_answers_to_its_own_names_only(dashboard: Dashboard) -> None:
         f"0.0.0.0:{port}", f"192.0.2.1:{port}",
     ]:  # fmt: skip
         for path in ("/", "/_dash-layout", "/assets/dashboard.css"):
-            status, _, body = dashboard.ask(path, headers={"Host": host})
+            status, _, body = server.ask(path, headers={"Host": host})
             assert status in {400, 403}, host  # the server itself refuses what is no header at all
             assert "<" not in body
 
@@ -185,7 +203,7 @@ def test_an_address_is_a_view(dashboard: Dashboard) -> None:
             assert dashboard.call(output, search), (output, search)
 
 
-def test_what_an_address_gets_wrong_is_said(dashboard: Dashboard) -> None:
+def test_what_an_address_gets_wrong_is_said(server: Dashboard) -> None:
     for search, told in [
         ("?target=acme/nothing", "target"), ("?target=a%00b/'%22", "target"), ("?period=1", "period"),
         ("?by=year", "by"), ("?tz=Mars/Olympus", "tz"), ("?tz=../../etc/passwd", "tz"),
@@ -195,11 +213,11 @@ def test_what_an_address_gets_wrong_is_said(dashboard: Dashboard) -> None:
         ("?page=99999999999999999999", "page"), ("?page=\u0661", "page"),
         ("?batch=b1&project=acme/nothing", "batch"), ("?by=\u0664", "by"),
     ]:  # fmt: skip
-        charts, table = dashboard.call("notes.children", search), dashboard.call("batches.children", search)
+        charts, table = server.call("notes.children", search), server.call("batches.children", search)
         alerts = texts([charts["notes"]["children"], table["batches-alert"]["children"]])
         assert any(text.startswith(f"{told}=") and "is not known here" in text for text in alerts), (search, alerts)
         for output in OUTPUTS:
-            assert dashboard.call(output, search), (output, search)
+            assert server.call(output, search), (output, search)
 
 
 def test_anything_may_come_as_an_address(dashboard: Dashboard) -> None:
@@ -211,8 +229,8 @@ def test_anything_may_come_as_an_address(dashboard: Dashboard) -> None:
             assert dashboard.call(output, search), search
 
 
-def test_what_is_no_request_of_the_page_is_refused(dashboard: Dashboard) -> None:
-    good = dashboard.payload("batches.children", "")
+def test_what_is_no_request_of_the_page_is_refused(server: Dashboard) -> None:
+    good = server.payload("batches.children", "")
     bad: list[Any] = [
         [], "", None, 5, {}, {**good, "output": "nothing.children"}, {**good, "output": None}, {**good, "inputs": []},
         {**good, "inputs": good["inputs"] * 2}, {**good, "inputs": [good["inputs"]]}, {**good, "inputs": {}},
@@ -224,12 +242,12 @@ def test_what_is_no_request_of_the_page_is_refused(dashboard: Dashboard) -> None
     bodies = [json.dumps(one).encode() for one in bad]
     bodies += [b"", b"{", b"\xff", b"[" * 60_000, b'{"output": NaN}', json.dumps(good).encode()[:-5]]
     for body in bodies:
-        status, text = dashboard.post(body)
+        status, text = server.post(body)
         assert (status, "Traceback" in text) == (400, False), body[:200]
-    assert dashboard.post(b'{"output": "' + b"x" * 70_000)[0] == 413
+    assert server.post(b'{"output": "' + b"x" * 70_000)[0] == 413
     for method in ("PUT", "DELETE", "PATCH", "TRACE"):
-        assert dashboard.ask("/_dash-update-component", method=method)[0] == 405
-    assert dashboard.post(json.dumps(good).encode())[0] == 200
+        assert server.ask("/_dash-update-component", method=method)[0] == 405
+    assert server.post(json.dumps(good).encode())[0] == 200
 
 
 def test_the_table_is_found_sorted_and_cut_by_the_database(filled: Cli, dashboard: Dashboard) -> None:

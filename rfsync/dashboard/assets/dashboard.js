@@ -34,6 +34,13 @@ fetch("/_dash-component-suites/plotly/package_data/plotly.min.js", { priority: "
     ["zone", "tz", "UTC"],
     ["name", "name", null],
   ];
+  // What there is to choose from. Dash takes away what it does not find there: a project that is gone, and whatever
+  // stands in the address as long as none are known.
+  const offered = (targets, said) => {
+    const chosen = said.get("target") || "";
+    const known = targets.some(({ value }) => value === chosen);
+    return known ? targets : [...targets, { label: chosen.replace(/\p{C}/gu, "\ufffd"), value: chosen }];
+  };
   let answered = Date.now();
   let last = null;
   let begun = false;
@@ -56,18 +63,18 @@ fetch("/_dash-component-suites/plotly/package_data/plotly.min.js", { priority: "
         ? ""
         : `No answer since ${new Date(answered).toLocaleTimeString()}: is rfsync dashboard still running?`;
     },
+    offer: (targets) => offered(targets, new URLSearchParams(location.search)),
     // The address and the controls say the same. What they say is judged by the server, and only there.
     choose: (_, ...values) => {
       const { callback_context: context, no_update: same } = window.dash_clientside;
       const changed = begun ? context.triggered.map((one) => one.prop_id) : [];
       begun = true;
+      const targets = values.pop();
       const said = new URLSearchParams(location.search);
       const before = search(said);
       CONTROLS.forEach(([control, name, none], n) => {
         const value = values[n] === none ? "" : values[n] || "";
-        // Nobody can choose no project: Dash takes away one that it has not got among its options, or not yet.
-        const ours = changed.includes(`${control}.value`) && !(name === "target" && values[n] === null);
-        if (!ours || value === (said.get(name) || "")) {
+        if (!changed.includes(`${control}.value`) || value === (said.get(name) || "")) {
           return;
         }
         value ? said.set(name, value) : said.delete(name);
@@ -80,7 +87,8 @@ fetch("/_dash-component-suites/plotly/package_data/plotly.min.js", { priority: "
         }
       });
       const after = search(said);
-      return [after === before ? same : after, ...CONTROLS.map(([, name, none]) => said.get(name) || none)];
+      const shown = CONTROLS.map(([, name, none]) => said.get(name) || none);
+      return [after === before ? same : after, offered(targets, said), ...shown];
     },
     // A chart that is there is changed and not made anew, and stays where somebody has zoomed to.
     show: (chart) => {
