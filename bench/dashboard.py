@@ -3,7 +3,8 @@
 The real command on either database, with a million ledger rows unless told otherwise. Timed are the questions of the
 first view, all sent at once as a browser does, until the last is answered; and a page that headless Chromium opens,
 until its figures are there, and until its last chart is drawn: in a window that has never been there, and in a browser
-that has. What is between the two is the browser's own: it compiles plotly.js anew, and draws.
+that has. What is between the two is the browser's own: it compiles plotly.js anew, and draws. The floor of that is what
+plotly.js takes in an empty page.
 """
 
 import argparse
@@ -32,6 +33,7 @@ _FIGURES = "() => document.querySelectorAll('#headline .figure').length === 5"
 _DRAWN = """() => [...document.querySelectorAll('.js-plotly-plot')].length === 7
     && [...document.querySelectorAll('.js-plotly-plot')].every(g => g._fullLayout?.uirevision?.startsWith('view'))
     && document.querySelector('#batches tbody tr') && document.querySelector('#syncs tbody tr')"""
+_PLOTLY = "_dash-component-suites/plotly/package_data/plotly.min.js"
 #: Visits after which a browser keeps what it has compiled.
 _VISITS = 3
 _WINDOW: Any = {"width": 1400, "height": 900}
@@ -95,8 +97,8 @@ def served(address: str, runs: int) -> tuple[float, int]:
     return median(times), size
 
 
-def drawn(address: str, runs: int, work: Path) -> dict[str, tuple[float, float]]:
-    """Seconds from a page's address to its figures and to its last chart, medians; empty: there is no Chromium."""
+def drawn(address: str, runs: int, work: Path) -> dict[str, tuple[float, float, float]]:
+    """Seconds to the figures, to the last chart, and to plotly.js in an empty page, medians; empty: no Chromium."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
         return {}
@@ -113,15 +115,29 @@ def drawn(address: str, runs: int, work: Path) -> dict[str, tuple[float, float]]
         page.close()
         return times[0], times[1]
 
+    def bare(context: BrowserContext) -> float:
+        page = context.new_page()
+        page.goto(f"{address}nowhere")
+        start = perf_counter()
+        page.add_script_tag(url=f"{address}{_PLOTLY}")
+        seconds = perf_counter() - start
+        page.close()
+        return seconds
+
     with sync_playwright() as playwright:
         start: Any = {"executable_path": found, "args": ["--no-sandbox", "--disable-gpu"]}
         with playwright.chromium.launch(**start) as browser:
             new = [visit(browser.new_context(viewport=_WINDOW)) for _ in range(runs + 1)]
+            alone = [bare(browser.new_context()) for _ in range(runs)]
         with playwright.chromium.launch_persistent_context(work / "browser", viewport=_WINDOW, **start) as context:
             again = [visit(context) for _ in range(_VISITS + runs)]
+            kept = [bare(context) for _ in range(runs)]
     # The first page of a browser that has just been started is its start, too.
-    timed = {"has not been there": new[1:], "has been there": again[_VISITS:]}
-    return {name: (median(a for a, _ in visits), median(b for _, b in visits)) for name, visits in timed.items()}
+    timed = {"has not been there": (new[1:], alone), "has been there": (again[_VISITS:], kept)}
+    return {
+        name: (median(a for a, _ in visits), median(b for _, b in visits), median(floor))
+        for name, (visits, floor) in timed.items()
+    }
 
 
 def main() -> int:
@@ -131,8 +147,8 @@ def main() -> int:
     parser.add_argument("--runs", type=int, default=5, help="of which the median counts (5)")
     options = parser.parse_args()
     size = Size(rows=options.rows, projects=options.projects, days=365)
-    print("| database | ledger | batches | questions | answers | browser | figures | charts |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- |")
+    print("| database | ledger | batches | questions | answers | browser | figures | charts | plotly.js alone |")
+    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rfsync-bench-")))
         for make in (Stage, PostgresStage):
@@ -144,10 +160,10 @@ def main() -> int:
                 seconds, answers = served(address, options.runs)
                 pages = drawn(address, options.runs, work / stage.name)
             said = f"| {stage.name} | {rows:,} | {batches:,} | {seconds:.2f} s | {answers / 1024:,.0f} KiB |"
-            for browser, (figures, last) in pages.items():
-                print(f"{said} {browser} | {figures:.2f} s | {last:.2f} s |")
+            for browser, (figures, last, plotly) in pages.items():
+                print(f"{said} {browser} | {figures:.2f} s | {last:.2f} s | {plotly:.2f} s |")
             if not pages:
-                print(f"{said} no Chromium | | |")
+                print(f"{said} no Chromium | | | |")
     return 0
 
 
