@@ -60,7 +60,8 @@ def make_app(source: Source, hosts: Hosts) -> Flask:
     add_browser_callbacks(app)
     add_callbacks(app, source)
     for entry in app._callback_list:  # noqa: SLF001 Dash has no other word for what a callback takes
-        known[entry["output"]] = _signature(entry)
+        if entry["clientside_function"] is None:  # else the browser answers
+            known[entry["output"]] = _signature(entry)
     policy = content_security_policy(app.csp_hashes())
 
     @server.after_request

@@ -24,7 +24,7 @@ def add_browser_callbacks(app: Dash) -> None:
         *(Output(*control) for control in controls),
         Input("url", "search"),
         *(Input(*control) for control in controls),
-        # No input, which nothing could be chosen without while its answer is under way.
+        # As an input it would hold back every choice while its answer is under way.
         State("targets", "data"),
     )
     app.clientside_callback(  # type: ignore[no-untyped-call]

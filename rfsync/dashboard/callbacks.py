@@ -77,7 +77,7 @@ def _add(
     Args:
         figures: the charts that it draws.
         outputs: what it gives besides.
-        draw: is given the address.
+        draw: is given of the address what the charts show.
     """
 
     @app.callback(

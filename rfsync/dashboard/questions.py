@@ -80,7 +80,7 @@ class Overview:
     """What has been there and what has moved."""
 
     span: Span
-    #: Of each project, or where they are too many of all as one; without first looks.
+    #: Of each project, or where they are too many of all as one; first looks count as no gain.
     totals: list[TotalRow]
 
 

@@ -132,7 +132,7 @@ def parse(search: object, known: Collection[str] | None) -> tuple[View, list[str
         given = parse_qs(text.removeprefix("?"), max_num_fields=50)
     except ValueError:
         given = {}
-    values = {name: found[-1] for name, found in given.items()}
+    values = {name: found[0] for name, found in given.items()}
     notes: list[str] = []
 
     def refuse(name: str, instead: str) -> None:

@@ -118,7 +118,7 @@ def throughput(
 ) -> Iterator[ThroughputRow]:
     """What moved in the period and the ``window - 1`` before it, for each period; arguments as for ``totals``.
 
-    What a project had when it was first observed has not moved: it is left out here, other than in ``totals``.
+    What a project had when it was first observed has not moved: it is left out, as by ``first_looks=False`` there.
 
     Raises:
         ConfigError: a target or time zone is none, or the periods are too many.

@@ -238,6 +238,12 @@ def test_what_is_no_request_of_the_page_is_refused(server: Dashboard) -> None:
         {**good, "changedPropIds": ["{"]}, {**good, "changedPropIds": ["url.href"]}, {**good, "changedPropIds": None},
         {**good, "outputs": [{**good["outputs"][0], "property": "style"}, *good["outputs"][1:]]},
         {**good, "inputs": [{**good["inputs"][0], "id": {"index": 1}}, *good["inputs"][1:]]},
+        {  # which the browser answers
+            "output": "lost.children", "outputs": {"id": "lost", "property": "children"},
+            "inputs": [{"id": "clock", "property": "n_intervals", "value": 1}],
+            "state": [{"id": "answered", "property": "data", "value": None}],
+            "changedPropIds": ["clock.n_intervals"],
+        },
     ]  # fmt: skip
     bodies = [json.dumps(one).encode() for one in bad]
     bodies += [b"", b"{", b"\xff", b"[" * 60_000, b'{"output": NaN}', json.dumps(good).encode()[:-5]]

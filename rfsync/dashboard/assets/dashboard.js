@@ -4,21 +4,35 @@ const search = (said) => {
   return query ? `?${query}` : "";
 };
 
-// Links to views are followed here: the address changes, the page stays, and so does the place it is scrolled to. What
-// a link does not set stays as it has been chosen, which may be so new that the link does not have it yet.
+// Where a link to a view leads: what it does not set stays as it has been chosen, which the link may not know.
+const destination = (link) => {
+  const [to, now] = [new URLSearchParams(link.search), new URLSearchParams(location.search)];
+  for (const name of link.dataset.sets.split(" ")) {
+    to.has(name) ? now.set(name, to.get(name)) : now.delete(name);
+  }
+  return search(now);
+};
+
+// Such links are followed here: the address changes, the page stays, and so does the place it is scrolled to.
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a.view");
   if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) {
     return;
   }
   event.preventDefault();
-  const [to, now] = [new URLSearchParams(link.search), new URLSearchParams(location.search)];
-  for (const name of link.dataset.sets.split(" ")) {
-    to.has(name) ? now.set(name, to.get(name)) : now.delete(name);
-  }
-  history.pushState({}, "", `/${search(now)}`);
+  history.pushState({}, "", `/${destination(link)}`);
   dispatchEvent(new PopStateEvent("popstate"));
 });
+
+// And by the browser, in a window of their own, or copied.
+for (const before of ["mousedown", "focusin"]) {
+  document.addEventListener(before, ({ target }) => {
+    const link = target.closest("a.view");
+    if (link) {
+      link.setAttribute("href", `/${destination(link)}`);
+    }
+  });
+}
 
 // On its way before the first chart wants it. No link in the page does that everywhere: some browsers know none that
 // waits for all else, and others let none of these past the page's policy. If it fails, it will for the chart too.
@@ -67,6 +81,7 @@ fetch("/_dash-component-suites/plotly/package_data/plotly.min.js", { priority: "
     // The address and the controls say the same. What they say is judged by the server, and only there.
     choose: (_, ...values) => {
       const { callback_context: context, no_update: same } = window.dash_clientside;
+      // At first all of them have, to what they are made with.
       const changed = begun ? context.triggered.map((one) => one.prop_id) : [];
       begun = true;
       const targets = values.pop();
@@ -81,7 +96,7 @@ fetch("/_dash-component-suites/plotly/package_data/plotly.min.js", { priority: "
         if (name === "from" || name === "to") {
           // A day by itself is all of the time, and none of the two is none at all.
           const days = value ? [said.get("from") || value, said.get("to") || value].sort() : [];
-          ["from", "to"].forEach((end, n) => (value ? said.set(end, days[n]) : said.delete(end)));
+          ["from", "to"].forEach((end, m) => (value ? said.set(end, days[m]) : said.delete(end)));
         } else if (name !== "tz") {
           said.delete("page");
         }
