@@ -222,7 +222,9 @@ def hold_overviews(page: Page) -> list[Route]:
 
 def two(held: list[Route], page: Page) -> list[Route]:
     """Waits for the second of them."""
-    while len(held) < 2:
+    for _ in range(20 * int(LONG)):
+        if len(held) == 2:
+            break
         page.wait_for_timeout(50)
     return held
 
