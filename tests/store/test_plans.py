@@ -75,7 +75,7 @@ def scans(plan: str) -> bool:
     lines = plan.splitlines()
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
         words = line.replace("->", " ").split()
-        if words[:1] == ["SCAN"] and words[1] in {"batch_changes", "c", "newest", "e"}:
+        if words[:1] == ["SCAN"] and words[1] in {"batch_changes", "c", "newest", "e", "f", "n"}:
             return True
         if (
             " on batch_changes" in line
