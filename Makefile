@@ -46,7 +46,7 @@ audit: .venv/bin/python
 	build/audit/tool/bin/python -m pip install -q pip-audit
 	build/audit/tool/bin/pip-audit --path "$$(build/audit/user/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
-# Writes what is written from the code: docs/database.md, docs/commands.md, rfsync/sqlite.sql.
+# Writes what is written from the code: docs/database.md, docs/commands.md, rfsync/schema/sqlite.sql.
 docs schema: .venv/dev
 	$(BIN)/python docs/generate.py
 

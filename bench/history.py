@@ -23,7 +23,7 @@ from bench.rounds import say
 from bench.servers import Postgres, Server, Sqlite
 from bench.table import table, write
 from bench.world import Size, World
-from rfsync.reading import connect
+from rfsync.history.connect import connect
 
 LIMIT, INSERT_LIMIT = 3.0, 1.5
 

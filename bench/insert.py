@@ -10,13 +10,13 @@ from typing import Final
 
 import msgspec
 
-from rfsync.database import PostgresDatabase, SqliteDatabase, open_database
-from rfsync.database_url import parse_url
-from rfsync.diff import Stored, diff
-from rfsync.liveness import AdvisoryLiveness, FileLiveness, Liveness
-from rfsync.records import RunRow
-from rfsync.store import Store
-from rfsync.transaction import Transaction
+from rfsync.database.drivers import PostgresDatabase, SqliteDatabase, open_database
+from rfsync.database.run_locks import AdvisoryLiveness, FileLiveness, Liveness
+from rfsync.database.url import parse_url
+from rfsync.ledger.diff import Stored, diff
+from rfsync.ledger.runs import RunRow
+from rfsync.ledger.store import Store
+from rfsync.ledger.transaction import Transaction
 
 #: As many as the small database has, but the large one of them.
 PROJECTS: Final = 4

@@ -13,9 +13,9 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from bench.world import END, FROM, KEPT_DAYS, Project, Size, World
-from rfsync import schema
-from rfsync.database_url import parse_url
-from rfsync.engine import open_engine
+from rfsync.database.engine import open_engine
+from rfsync.database.url import parse_url
+from rfsync.schema import upgrade as schema
 
 _CHANGES = (
     "run_id", "project_id", "batch_id", "observed_after", "observed_at", "change", "images", "num_jobs",

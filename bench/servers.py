@@ -16,9 +16,9 @@ from bench.ledger import build
 from bench.questions import TABLES, floor_sql
 from bench.rounds import say
 from bench.world import Size, World
-from rfsync.database_url import parse_url
-from rfsync.reading import connect
-from rfsync.verify import verify
+from rfsync.database.url import parse_url
+from rfsync.history.connect import connect
+from rfsync.ledger.verify import verify
 
 #: For the cost of an insert to be compared with.
 SMALL = Size(rows=10_000, projects=10, large=4_000, days=60)

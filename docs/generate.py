@@ -1,4 +1,4 @@
-"""Writes what is written from the code: docs/database.md, docs/commands.md, rfsync/sqlite.sql and the README's help.
+"""Writes what is written from the code: docs/database.md, docs/commands.md, schema/sqlite.sql and the help in the README.
 
 ``--check`` writes nothing, names what differs and exits with 1.
 """
@@ -14,16 +14,16 @@ from sqlalchemy import Column, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from rfsync.cli import cli
-from rfsync.models import metadata
-from rfsync.schema import script_path, sqlite_script
-from rfsync.views import VIEWS
+from rfsync.schema.models import metadata
+from rfsync.schema.upgrade import script_path, sqlite_script
+from rfsync.schema.views import VIEWS
 
 TOP = Path(__file__).parent.parent
 WIDTH = 100
 
 DATABASE = """# The database
 
-<!-- Written by `make docs` from rfsync/models.py and rfsync/views.py; change those. -->
+<!-- Written by `make docs` from rfsync/schema/models.py and rfsync/schema/views.py; change those. -->
 
 SQLite and PostgreSQL 13 or newer, with the same names on both. Timestamps are UTC: `timestamptz` on PostgreSQL, ISO
 text `YYYY-MM-DD HH:MM:SS.ffffff` on SQLite, so that text order is time order. The views are the stable face for

@@ -8,10 +8,10 @@ from alembic import context
 from sqlalchemy import Connection, text
 
 from rfsync import config as configuration
-from rfsync.database_url import parse_url
-from rfsync.engine import open_engine
-from rfsync.models import metadata
-from rfsync.schema import compared
+from rfsync.database.engine import open_engine
+from rfsync.database.url import parse_url
+from rfsync.schema.models import metadata
+from rfsync.schema.upgrade import compared
 
 # Any number, as long as nobody else uses it in the same database: the first digits of sha256("rfsync migrations").
 MIGRATION_LOCK = 0x3D1F_52A0

@@ -13,11 +13,10 @@ The questions of ``rfsync.history`` can be asked from here::
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
-__version__ = "0.1.0"
+from rfsync.version import __version__
 
 if TYPE_CHECKING:
     from rfsync.errors import ConfigError, DatabaseError, RfsyncError
-    from rfsync.frames import to_arrow, to_pandas
     from rfsync.history import (
         BacklogRow,
         BatchRow,
@@ -43,7 +42,8 @@ if TYPE_CHECKING:
         totals,
         waiting,
     )
-    from rfsync.reading import connect
+    from rfsync.history.connect import connect
+    from rfsync.history.dataframes import to_arrow, to_pandas
 
 __all__ = [
     "BacklogRow",
@@ -78,9 +78,11 @@ __all__ = [
     "waiting",
 ]
 
-_ELSEWHERE = {"connect": "reading", "to_arrow": "frames", "to_pandas": "frames"} | dict.fromkeys(
-    ("ConfigError", "DatabaseError", "RfsyncError"), "errors"
-)
+_ELSEWHERE = {
+    "connect": "history.connect",
+    "to_arrow": "history.dataframes",
+    "to_pandas": "history.dataframes",
+} | dict.fromkeys(("ConfigError", "DatabaseError", "RfsyncError"), "errors")
 
 
 def __getattr__(name: str) -> Any:

@@ -18,7 +18,7 @@ from urllib.parse import urlsplit
 import msgspec
 
 from rfsync.errors import ConfigError
-from rfsync.values import is_loopback, is_url_id, parse_duration, parse_listen
+from rfsync.parsing import is_loopback, is_url_id, parse_duration, parse_listen
 
 DEFAULT_FILE: Final = "rfsync.toml"
 DEFAULT_KEY_ENV: Final = "ROBOFLOW_API_KEY"

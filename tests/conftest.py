@@ -13,11 +13,12 @@ from pathlib import Path
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
+from rig import Rig
 from sqlalchemy import make_url
 
-from rfsync import schema
-from rfsync.database_url import parse_url
-from rfsync.engine import open_engine
+from rfsync.database.engine import open_engine
+from rfsync.database.url import parse_url
+from rfsync.schema import upgrade as schema
 
 settings.register_profile(
     "rfsync",
@@ -28,16 +29,19 @@ settings.register_profile(
 settings.load_profile("rfsync")
 
 
+@pytest.fixture(scope="session")
+def _no_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("nobody") / "home"
+
+
 @pytest.fixture(autouse=True)
-def _own_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _own_environment(monkeypatch: pytest.MonkeyPatch, _no_home: Path) -> None:
     """Nothing of the person who runs the tests gets in: no key, no configuration, no database, no home."""
     for name in list(os.environ):
-        if name.startswith(("RFSYNC_", "ROBOFLOW_")) or name in {"NO_COLOR", "FORCE_COLOR", "API_URL"}:
+        if name.startswith(("RFSYNC_", "ROBOFLOW_", "XDG_")) or name in {"NO_COLOR", "FORCE_COLOR", "API_URL"}:
             monkeypatch.delenv(name)
-    home = tmp_path / "home"
-    home.mkdir()
-    monkeypatch.setenv("HOME", str(home))
-    monkeypatch.setenv("XDG_CONFIG_HOME", str(home / ".config"))
+    monkeypatch.setenv("HOME", str(_no_home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(_no_home / ".config"))
 
 
 class PostgresServer:
@@ -133,3 +137,11 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     url = f"sqlite:///{tmp_path / 'rfsync.db'}"
     schema.ensure_sqlite(tmp_path / "rfsync.db").close()
     return url
+
+
+@pytest.fixture
+def rig(database_url: str) -> Iterator[Rig]:
+    """An empty database with a fake API."""
+    made = Rig(database_url)
+    yield made
+    made.close()

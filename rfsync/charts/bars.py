@@ -8,7 +8,7 @@ from statistics import median
 from typing import TYPE_CHECKING, Final
 
 from rfsync.charts.blank import blank_figure, new_figure
-from rfsync.charts.names import days_label, safe
+from rfsync.charts.labels import days_label, safe
 from rfsync.charts.series import project_name
 from rfsync.charts.theme import GAINED, JOBS, LOST, TEXT
 from rfsync.history.rows import BacklogRow, FirstJobRow, MoverRow

@@ -9,7 +9,7 @@ from functools import cached_property
 from itertools import pairwise
 from typing import Final
 
-from rfsync.charts.names import SHORT, safe
+from rfsync.charts.labels import SHORT, safe
 from rfsync.history.rows import ThroughputRow, TotalRow
 
 #: Projects with a line of their own; the rest is one line.

@@ -13,10 +13,10 @@ from typing import Any
 
 import click
 
-from rfsync import __version__
 from rfsync.cli.options import CONTEXT, Options, common_options, drop_output
 from rfsync.errors import ConfigError, DatabaseError, RfsyncError
-from rfsync.printable import printable
+from rfsync.text import printable
+from rfsync.version import __version__
 
 _EPILOG = """\b
 Exit codes:

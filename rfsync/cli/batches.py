@@ -9,7 +9,7 @@ import click
 
 from rfsync.cli.options import Options, make_command
 from rfsync.cli.output import at, count, format_options
-from rfsync.cli.question import Layout, open_history, parse_moment, show, target_argument
+from rfsync.cli.queries import Layout, open_history, parse_moment, show, target_argument
 
 if TYPE_CHECKING:
     from rfsync.history import BatchRow

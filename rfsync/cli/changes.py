@@ -10,7 +10,7 @@ import click
 
 from rfsync.cli.options import Options, make_command
 from rfsync.cli.output import at, count, format_options, signed
-from rfsync.cli.question import Layout, open_history, parse_span, show, span_options, target_argument
+from rfsync.cli.queries import Layout, open_history, parse_span, show, span_options, target_argument
 
 if TYPE_CHECKING:
     from rfsync.history import ChangeRow

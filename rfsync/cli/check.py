@@ -12,11 +12,11 @@ import click
 
 from rfsync.cli.options import Options, make_command
 from rfsync.cli.output import as_json as to_json
-from rfsync.printable import printable
+from rfsync.text import printable
 
 if TYPE_CHECKING:
     from rfsync.config import Config
-    from rfsync.diagnosis import Check
+    from rfsync.sync.check import Check
 
 
 @make_command("check", example="rfsync check\nrfsync check --config /etc/rfsync/rfsync.toml --json")
@@ -26,8 +26,8 @@ def command(options: Options, as_json: bool) -> int:
 
     Says how to mend what is wrong, and what to type next. Writes nothing.
     """
-    from rfsync.client import Client
-    from rfsync.diagnosis import diagnose
+    from rfsync.api.client import Client
+    from rfsync.sync.check import diagnose
 
     config = options.load()
     options.start_logging()
@@ -50,7 +50,7 @@ def command(options: Options, as_json: bool) -> int:
 
 
 def _database(options: Options, config: Config) -> str:
-    from rfsync import schema
+    from rfsync.schema import upgrade as schema
 
     path = options.url(config).path
     if path is not None and not path.exists():

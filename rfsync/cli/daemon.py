@@ -19,15 +19,15 @@ from rfsync.cli.options import Options, make_command
 from rfsync.errors import ConfigError, RfsyncError
 
 if TYPE_CHECKING:
-    from rfsync.client import Client
+    from rfsync.api.client import Client
     from rfsync.config import Config
-    from rfsync.daemon import Daemon
-    from rfsync.database_url import DatabaseUrl
-    from rfsync.endpoint import Endpoint
-    from rfsync.prometheus import PrometheusMetrics
+    from rfsync.daemon.daemon import Daemon
+    from rfsync.daemon.http import Endpoint
+    from rfsync.daemon.metrics import PrometheusMetrics
+    from rfsync.daemon.systemd import ServiceManager
+    from rfsync.database.url import DatabaseUrl
+    from rfsync.ledger.store import Store
     from rfsync.schedule import Schedule
-    from rfsync.store import Store
-    from rfsync.systemd import ServiceManager
 
 log = logging.getLogger("rfsync.daemon")
 
@@ -49,8 +49,8 @@ def command(options: Options) -> int:
     Starts at once; runs that are late are made up by one, and there are never two of a project at a time. Serves
     /healthz, /readyz and /metrics where [daemon] listen says.
     """
-    from rfsync.prometheus import PrometheusMetrics
-    from rfsync.systemd import ServiceManager
+    from rfsync.daemon.metrics import PrometheusMetrics
+    from rfsync.daemon.systemd import ServiceManager
 
     asked: queue.SimpleQueue[str] = queue.SimpleQueue()
     config = options.load()
@@ -183,10 +183,10 @@ class _Running:
         return self._options.url(self._service.config)
 
     def _build(self, config: Config, previous: Daemon | None) -> _Service:
-        from rfsync import targets
-        from rfsync.client import Client
-        from rfsync.daemon import Daemon, Plan
-        from rfsync.runs import Parts
+        from rfsync.api.client import Client
+        from rfsync.daemon.daemon import Daemon, Plan
+        from rfsync.sync import targets
+        from rfsync.sync.task import Parts
 
         options = self._options
         wanted = targets.wanted(config, [], os.environ)
@@ -202,9 +202,9 @@ class _Running:
         return _Service(config, client, store, Daemon(plan, previous))
 
     def _listen(self, config: Config) -> Endpoint | None:
-        from rfsync.endpoint import Endpoint
-        from rfsync.health import health
-        from rfsync.values import parse_listen
+        from rfsync.daemon.health import health
+        from rfsync.daemon.http import Endpoint
+        from rfsync.parsing import parse_listen
 
         if not config.daemon.listen:
             return None
@@ -241,7 +241,7 @@ def _schedules(config: Config) -> Callable[[str], Schedule]:
 
 def _totals(url: DatabaseUrl) -> list[tuple[Any, ...]]:
     """What the database has of each project; over a connection of its own, so that no long write is waited for."""
-    from rfsync.database import open_database
+    from rfsync.database.drivers import open_database
 
     with contextlib.closing(open_database(url, read_only=True)) as database, database.begin("reading") as connection:
         rows: list[tuple[Any, ...]] = connection.execute(

@@ -11,7 +11,7 @@ import click
 
 from rfsync.cli.options import Options, make_command
 from rfsync.errors import ConfigError
-from rfsync.values import is_loopback, parse_listen
+from rfsync.parsing import is_loopback, parse_listen
 
 if TYPE_CHECKING:
     from rfsync.config import Config
@@ -49,11 +49,11 @@ def command(options: Options, listen: tuple[str, int], hosts: tuple[str, ...]) -
     """
     try:
         from rfsync.dashboard.app import make_app
-        from rfsync.dashboard.bounds import bounded
         from rfsync.dashboard.callbacks import Source
-        from rfsync.dashboard.guard import Hosts
+        from rfsync.dashboard.security import Hosts
         from rfsync.dashboard.server import listen as bind
         from rfsync.dashboard.server import serve
+        from rfsync.dashboard.timeouts import bounded
     except ImportError as error:
         if (error.name or "").partition(".")[0] == "rfsync":
             raise

@@ -19,8 +19,8 @@ def command() -> None:
 @make_command("upgrade", example="rfsync db upgrade --database postgresql://rfsync@db/labels")
 def upgrade(options: Options) -> None:
     """Brings the database to this version's schema."""
-    from rfsync import schema
-    from rfsync.engine import open_engine
+    from rfsync.database.engine import open_engine
+    from rfsync.schema import upgrade as schema
 
     config = options.load()
     options.start_logging()
@@ -33,7 +33,7 @@ def upgrade(options: Options) -> None:
 @make_command("current", example="rfsync db current")
 def current(options: Options) -> None:
     """Shows the schema that the database is at, and the one that this version needs."""
-    from rfsync.schema import HEAD
+    from rfsync.schema.upgrade import HEAD
 
     config = options.load()
     options.start_logging()
@@ -44,7 +44,7 @@ def current(options: Options) -> None:
 @make_command("check", example="rfsync db check")
 def check(options: Options) -> int:
     """Exits with 3 if the database is not at this version's schema, with 1 if its tables differ from it."""
-    from rfsync import schema
+    from rfsync.schema import upgrade as schema
 
     config = options.load()
     options.start_logging()

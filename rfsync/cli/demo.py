@@ -74,11 +74,11 @@ def tour(options: Options, end: datetime, seed: int) -> int:
 
 def _live(world: World, simulator: Simulator, options: Options, end: datetime) -> int:
     """Lets the world live and syncs it all the while."""
-    from rfsync.client import Client
+    from rfsync.api.client import Client
     from rfsync.config import ApiConfig, RemovalsConfig
-    from rfsync.runs import Job, Parts
-    from rfsync.secrets import Secret
-    from rfsync.sync import sync
+    from rfsync.redaction import Secret
+    from rfsync.sync.run import sync
+    from rfsync.sync.task import Job, Parts
 
     now = end - timedelta(days=_DAYS)
 
@@ -107,7 +107,7 @@ def _live(world: World, simulator: Simulator, options: Options, end: datetime) -
 def _show(options: Options) -> None:
     from rfsync.cli.status import print_status
     from rfsync.history import status
-    from rfsync.verify import verify
+    from rfsync.ledger.verify import verify
 
     engine = options.reader(_config())
     print_status(status(engine), datetime.now(UTC), sys.stdout)

@@ -15,7 +15,7 @@ import msgspec
 
 from rfsync.cli.output import replacing, rfc3339, sink
 from rfsync.errors import ConfigError
-from rfsync.printable import escaped, printable
+from rfsync.text import escaped, printable
 
 #: Rows of a block, and of a row group of parquet, which is read faster the longer it is.
 _BLOCK: Final = 1_000
@@ -135,7 +135,7 @@ def _write_parquet(rows: _Rows, kind: type[tuple[Any, ...]], output: str) -> Non
         from pyarrow import parquet
     except ImportError:
         raise ConfigError("--format parquet needs pyarrow: pip install pyarrow") from None
-    from rfsync.frames import arrow_schema
+    from rfsync.history.dataframes import arrow_schema
 
     schema = arrow_schema(kind)
     with replacing(Path(output)) as temporary, parquet.ParquetWriter(temporary, schema) as writer:

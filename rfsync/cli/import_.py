@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING
 import click
 
 from rfsync.cli.options import Options, make_command
-from rfsync.cli.question import parse_moment
-from rfsync.printable import printable
+from rfsync.cli.queries import parse_moment
+from rfsync.text import printable
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-    from rfsync.runs import Job, Parts, Result
-    from rfsync.saved import Saved
+    from rfsync.sync.importer import Saved
+    from rfsync.sync.task import Job, Parts, Result
 
 
 @make_command(
@@ -36,10 +36,10 @@ def command(options: Options, target: str, files: tuple[Path, ...], at: str | No
     project's last observation is refused, so import before the first sync; what is there already is passed over. A file
     that is no answer is named, and then nothing is imported.
     """
-    from rfsync.runs import Job, Parts
-    from rfsync.saved import Nobody, find, require_answers
-    from rfsync.secrets import Secret
-    from rfsync.values import parse_target
+    from rfsync.parsing import parse_target
+    from rfsync.redaction import Secret
+    from rfsync.sync.importer import Nobody, find, require_answers
+    from rfsync.sync.task import Job, Parts
 
     named = parse_target(target)
     if named.project is None:
@@ -61,7 +61,7 @@ def command(options: Options, target: str, files: tuple[Path, ...], at: str | No
 
 def _take(parts: Parts, job: Job, saved: Saved, engine: Engine) -> Result | str:
     """The run that applied it, or in a word why there was none."""
-    from rfsync.saved import apply, is_known
+    from rfsync.sync.importer import apply, is_known
 
     known = parts.store.known(job.workspace, job.project)
     if known.seen is None or saved.at > known.seen:

@@ -12,17 +12,17 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from rfsync import __version__
-from rfsync.secrets import Redactor
-from rfsync.telemetry import FORMATS, LEVELS
+from rfsync.logs import FORMATS, LEVELS
+from rfsync.redaction import Redactor
+from rfsync.version import __version__
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from rfsync.config import Config
-    from rfsync.database import Database
-    from rfsync.database_url import DatabaseUrl
-    from rfsync.store import Store
+    from rfsync.database.drivers import Database
+    from rfsync.database.url import DatabaseUrl
+    from rfsync.ledger.store import Store
 
 #: Of every command.
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -43,7 +43,7 @@ class Options:
 
     def start_logging(self, default_level: str = "warning") -> None:
         """Sends logs to standard error from here on."""
-        from rfsync.telemetry import configure
+        from rfsync.logs import configure
 
         configure(self.log_level or default_level, self.log_format or "console", self.redact)
 
@@ -69,7 +69,7 @@ class Options:
         Raises:
             ConfigError: it is none of the two databases'.
         """
-        from rfsync.database_url import parse_url
+        from rfsync.database.url import parse_url
 
         url = parse_url(config.database.url)
         for secret in url.secrets():
@@ -82,7 +82,7 @@ class Options:
         Raises:
             DatabaseError: there is no such database, or it can't be reached.
         """
-        from rfsync import schema
+        from rfsync.schema import upgrade as schema
 
         database = self._existing(self.url(config))
         try:
@@ -98,7 +98,7 @@ class Options:
             DatabaseError: there is no such database.
             SchemaError: it is at another schema.
         """
-        from rfsync.reading import open_reader
+        from rfsync.history.connect import open_reader
 
         return open_reader(self.url(config))
 
@@ -112,10 +112,10 @@ class Options:
             DatabaseError: the database can't be opened.
             SchemaError: it is at another schema, and not ours to upgrade.
         """
-        from rfsync import schema
-        from rfsync.database import PostgresDatabase
-        from rfsync.liveness import AdvisoryLiveness, FileLiveness, NoLiveness
-        from rfsync.store import Store
+        from rfsync.database.drivers import PostgresDatabase
+        from rfsync.database.run_locks import AdvisoryLiveness, FileLiveness, NoLiveness
+        from rfsync.ledger.store import Store
+        from rfsync.schema import upgrade as schema
 
         url = self.url(config)
         if dry:
@@ -130,7 +130,7 @@ class Options:
 
     def _dry_database(self, url: DatabaseUrl) -> Database:
         """What a sync would begin with; where it would make the schema, an empty database in memory."""
-        from rfsync import schema
+        from rfsync.schema import upgrade as schema
 
         if url.path is not None and not url.path.exists():
             schema.require_folder(url.path)
@@ -147,8 +147,8 @@ class Options:
 
     @staticmethod
     def _existing(url: DatabaseUrl) -> Database:
-        from rfsync.database import open_database
-        from rfsync.reading import require_existing
+        from rfsync.database.drivers import open_database
+        from rfsync.history.connect import require_existing
 
         require_existing(url)
         return open_database(url, read_only=True)

@@ -19,7 +19,7 @@ import click
 
 from rfsync.cli.options import drop_output
 from rfsync.errors import ConfigError
-from rfsync.printable import escaped, printable
+from rfsync.text import escaped, printable
 
 FORMATS: Final = ("table", "json", "jsonl", "csv", "parquet")
 

@@ -18,7 +18,7 @@ _SPEED = 60
 
 
 def _listen(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int]:
-    from rfsync.values import is_loopback, parse_listen
+    from rfsync.parsing import is_loopback, parse_listen
 
     try:
         host, port = parse_listen(value)

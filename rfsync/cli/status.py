@@ -9,14 +9,14 @@ import click
 
 from rfsync.cli.options import Options, make_command
 from rfsync.cli.output import age, ago, chosen_format, count, format_options, print_table, sink
-from rfsync.printable import printable
+from rfsync.text import printable
 
 if TYPE_CHECKING:
     from rfsync.history import ProjectStatus
 
 
 def _age(_: click.Context, __: click.Parameter, value: str | None) -> timedelta | None:
-    from rfsync.values import parse_duration
+    from rfsync.parsing import parse_duration
 
     try:
         return None if value is None else parse_duration(value)

@@ -18,9 +18,9 @@ from rfsync.cli.options import Options, drop_output, make_command
 from rfsync.errors import ConfigError
 
 if TYPE_CHECKING:
-    from rfsync.circuit import Circuit
     from rfsync.config import Config
-    from rfsync.runs import Job, Parts, Result
+    from rfsync.sync.circuit_breaker import Circuit
+    from rfsync.sync.task import Job, Parts, Result
 
 _SHOWN_CHANGES = 20
 #: Exit code of a sync that was stopped, and when it ends at the latest, in seconds.
@@ -52,11 +52,11 @@ def command(
 
     TARGET is a workspace or workspace/project; none: all that is configured.
     """
-    from rfsync import targets as resolving
-    from rfsync.circuit import Circuit
-    from rfsync.client import Client
-    from rfsync.runs import Parts
-    from rfsync.values import parse_target
+    from rfsync.api.client import Client
+    from rfsync.parsing import parse_target
+    from rfsync.sync import targets as resolving
+    from rfsync.sync.circuit_breaker import Circuit
+    from rfsync.sync.task import Parts
 
     if "" in batch_ids:
         raise click.BadParameter("an ID is empty", param_hint="--batch")
@@ -124,7 +124,7 @@ def _now() -> datetime:
 
 def _run(parts: Parts, jobs: Sequence[Job], config: Config, circuit: Circuit, *, quiet: bool) -> list[Result]:
     """The results in the order of the jobs."""
-    from rfsync.sync import sync_all
+    from rfsync.sync.run import sync_all
 
     order = {(job.workspace, job.project): number for number, job in enumerate(jobs)}
     results: list[Result] = []
@@ -144,7 +144,7 @@ def _progress(total: int, *, shown: bool) -> Iterator[Any]:
     from rich.console import Console
     from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
-    from rfsync.printable import printable
+    from rfsync.text import printable
 
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     bar = Progress(*columns, console=Console(stderr=True), transient=True)

@@ -8,7 +8,7 @@ import click
 
 from rfsync.cli.options import Options, make_command
 from rfsync.cli.output import as_json as to_json
-from rfsync.printable import printable
+from rfsync.text import printable
 
 
 @make_command("verify", example="rfsync verify\nrfsync verify --database postgresql://rfsync@db/labels --json")
@@ -19,7 +19,7 @@ def command(options: Options, as_json: bool) -> int:
     Recomputes every sum from the ledger: batches, projects, days and runs. Reads only; exits with 1 if anything is
     wrong.
     """
-    from rfsync.verify import verify
+    from rfsync.ledger.verify import verify
 
     config = options.load()
     options.start_logging()

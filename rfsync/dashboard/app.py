@@ -12,10 +12,10 @@ from dash import Dash
 from flask import Flask, Response
 
 from rfsync import charts
-from rfsync.dashboard.browser import add_browser_callbacks
 from rfsync.dashboard.callbacks import Source, add_callbacks
-from rfsync.dashboard.guard import Callback, Hosts, content_security_policy, guard
+from rfsync.dashboard.clientside import add_browser_callbacks
 from rfsync.dashboard.page import INDEX, layout
+from rfsync.dashboard.security import Callback, Hosts, content_security_policy, guard
 
 
 def make_app(source: Source, hosts: Hosts) -> Flask:

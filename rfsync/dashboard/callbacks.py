@@ -17,9 +17,11 @@ from plotly.graph_objects import Figure
 from sqlalchemy import Engine
 
 from rfsync import charts, history
-from rfsync.dashboard import parts, tables
+from rfsync.dashboard import components as parts
+from rfsync.dashboard import tables
+from rfsync.dashboard.batch_page import page_of
 from rfsync.dashboard.page import EVERYTHING, REFRESH, graph
-from rfsync.dashboard.questions import (
+from rfsync.dashboard.queries import (
     Patience,
     details,
     first_jobs,
@@ -30,10 +32,9 @@ from rfsync.dashboard.questions import (
     targets_of,
     troubles,
 )  # fmt: skip
-from rfsync.dashboard.table import page_of
 from rfsync.dashboard.view import parse
 from rfsync.errors import DatabaseError
-from rfsync.printable import printable
+from rfsync.text import printable
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from typing import Final, NoReturn
 from flask import Flask
 from waitress import create_server
 
-from rfsync.dashboard.guard import MOST_BYTES
+from rfsync.dashboard.security import MOST_BYTES
 from rfsync.errors import ConfigError
 
 #: Requests that are answered at once; each holds one connection to the database at most.

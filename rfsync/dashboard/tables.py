@@ -9,13 +9,13 @@ from typing import Any, Final
 from dash import html
 from dash.development.base_component import Component
 
+from rfsync.dashboard.batch_page import ROWS, BatchLine, Page
+from rfsync.dashboard.components import age, clock, exact, link
 from rfsync.dashboard.page import named as called
-from rfsync.dashboard.parts import age, clock, exact, link
-from rfsync.dashboard.questions import MOST_CHANGES, Trouble, named
-from rfsync.dashboard.table import ROWS, BatchLine, Page
+from rfsync.dashboard.queries import MOST_CHANGES, Trouble, named
 from rfsync.dashboard.view import SORTS, Batch, View
 from rfsync.history import ChangeRow, ProjectStatus, WaitingRow
-from rfsync.printable import printable
+from rfsync.text import printable
 
 #: Projects in the table of syncs.
 MOST_PROJECTS: Final = 20

@@ -13,8 +13,8 @@ from zoneinfo import ZoneInfo
 from rfsync.errors import ConfigError
 from rfsync.history.periods import BY, By
 from rfsync.history.periods import zone as time_zone
-from rfsync.printable import printable
-from rfsync.values import parse_target
+from rfsync.parsing import parse_target
+from rfsync.text import printable
 
 #: Name -> days, today included; None: from the first observation.
 PERIODS: Final[Mapping[str, int | None]] = {"7d": 7, "30d": 30, "90d": 90, "1y": 365, "all": None}

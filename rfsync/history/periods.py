@@ -9,8 +9,8 @@ from itertools import pairwise
 from typing import Final, Literal, get_args
 from zoneinfo import ZoneInfo
 
-from rfsync.coverage import QUARTER, halves
 from rfsync.errors import ConfigError
+from rfsync.ledger.observed import QUARTER, halves
 
 By = Literal["hour", "day", "week", "month"]
 BY: Final[tuple[str, ...]] = get_args(By)

@@ -9,10 +9,10 @@ from typing import Any, Final, TypeAlias, TypeVar
 import msgspec
 from sqlalchemy import Engine, text
 
-from rfsync.database import instant, sqlite_text
-from rfsync.database_errors import translated
+from rfsync.database.drivers import instant, sqlite_text
+from rfsync.database.errors import translated
 from rfsync.errors import ConfigError
-from rfsync.values import Target, parse_target
+from rfsync.parsing import Target, parse_target
 
 #: ``workspace`` or ``workspace/project``, one or many; None: all that the database has.
 Targets: TypeAlias = str | Target | Sequence[str | Target] | None

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from sqlalchemy import Engine
 
-from rfsync.history.looks import looks_by_period
+from rfsync.history.first_observations import looks_by_period
 from rfsync.history.periods import By, Period, nearest, periods, quarters, rest, zone
 from rfsync.history.query import Question, Targets, targets_of
 from rfsync.history.rows import ThroughputRow, TotalRow

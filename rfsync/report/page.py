@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
-from rfsync import __version__, charts
-from rfsync.printable import printable
-from rfsync.report.numbers import Numbers
+from rfsync import charts
+from rfsync.report.data import Numbers
+from rfsync.report.formatting import Clock, ago, count
 from rfsync.report.sections import change_lines, health_table, sections, troubles, waiting_table
-from rfsync.report.words import Clock, ago, count
+from rfsync.text import printable
+from rfsync.version import __version__
 
 if TYPE_CHECKING:
     from jinja2 import Environment

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Literal
 
 from rfsync import charts
 from rfsync.history.rows import MoverRow, ProjectStatus, TotalRow
-from rfsync.report.numbers import MOVERS, WINDOW, Numbers
-from rfsync.report.words import Clock, age, count, plural, signed
+from rfsync.report.data import MOVERS, WINDOW, Numbers
+from rfsync.report.formatting import Clock, age, count, plural, signed
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure

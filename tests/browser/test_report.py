@@ -10,12 +10,12 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page
+from tests.store.conftest import Rig
 
-from rfsync import schema
 from rfsync.errors import ErrorKind, FetchError
+from rfsync.schema import upgrade as schema
 from tests.browser.conftest import NewPage, Watch
 from tests.e2e.conftest import COMMAND, Cli
-from tests.store.conftest import Rig
 
 #: What the page would be if a name were more than a name: an element, a link, an alert.
 EVIL = "<img src=x onerror=alert(1)>"

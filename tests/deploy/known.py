@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from rfsync.errors import ErrorKind, FetchError
-from rfsync.runs import Job, Parts
-from rfsync.secrets import Secret
-from rfsync.sync import sync
 from tests.store.conftest import Rig
+
+from rfsync.errors import ErrorKind, FetchError
+from rfsync.redaction import Secret
+from rfsync.sync.run import sync
+from rfsync.sync.task import Job, Parts
 
 UPLOADED = datetime(2026, 2, 1, tzinfo=UTC)
 

@@ -18,8 +18,8 @@ import pytest
 import yaml
 from datasette.app import Datasette
 
-from rfsync import schema
-from rfsync.views import VIEWS
+from rfsync.schema import upgrade as schema
+from rfsync.schema.views import VIEWS
 from tests.deploy.conftest import DEPLOY
 from tests.deploy.known import write_history
 

@@ -16,8 +16,8 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
+from rfsync.daemon.health import Health, Stale
 from rfsync.errors import ErrorKind
-from rfsync.health import Health, Stale
 from tests.e2e.conftest import Cli, MakeCli, batch
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()

@@ -8,9 +8,9 @@ import psycopg
 import pytest
 from sqlalchemy import inspect
 
-from rfsync.database_url import parse_url
-from rfsync.engine import open_engine
-from rfsync.views import VIEWS
+from rfsync.database.engine import open_engine
+from rfsync.database.url import parse_url
+from rfsync.schema.views import VIEWS
 from tests.deploy.conftest import DEPLOY, Reader
 from tests.e2e.conftest import MakeCli
 

@@ -12,13 +12,13 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from rfsync import schema
 from rfsync.cli import demo
 from rfsync.cli.options import Options
 from rfsync.config import Config, DatabaseConfig
-from rfsync.database_url import parse_url
-from rfsync.engine import open_engine
-from rfsync.views import VIEWS
+from rfsync.database.engine import open_engine
+from rfsync.database.url import parse_url
+from rfsync.schema import upgrade as schema
+from rfsync.schema.views import VIEWS
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sql.md").read_text()
 #: The page's numbers are those of a demo that ended then.

@@ -14,9 +14,9 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from rfsync import endpoint as endpoint_module
-from rfsync.endpoint import Endpoint
-from rfsync.health import Health, Stale
+from rfsync.daemon import http as endpoint_module
+from rfsync.daemon.health import Health, Stale
+from rfsync.daemon.http import Endpoint
 
 LONG = 60.0
 WELL = Health(True, 3, (), None)

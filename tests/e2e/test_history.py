@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from tests.store.conftest import Rig
 
 from tests.e2e.conftest import RFC3339, Cli, batch
-from tests.store.conftest import Rig
 
 FIELDS = {
     "batches": [

@@ -11,7 +11,7 @@ import tty
 
 import pytest
 
-from rfsync.printable import printable
+from rfsync.text import printable
 from tests.e2e.conftest import COMMAND, LONG, Cli, batch
 
 

@@ -21,9 +21,9 @@ from psycopg import sql
 
 from rfsync.cli import _COMMANDS
 from rfsync.cli.db import command as db_command
-from rfsync.printable import printable
+from rfsync.logs import FORMATS as LOGS
 from rfsync.simulator import Body, Cut, Fault, Redirect, Reset, Stall, Status
-from rfsync.telemetry import FORMATS as LOGS
+from rfsync.text import printable
 from tests.e2e.conftest import LONG, Cli, MakeCli, batch
 
 #: With everything that is written differently inside a URL, a JSON text or a Python string.
@@ -164,7 +164,10 @@ def test_a_key_file_that_every_user_can_read_is_told_once_a_workspace(fresh: Cli
 #: A command in which something is broken; what breaks knows all secrets, and says them in every way it can.
 _BROKEN = """
 import os, sys, warnings
-from rfsync import cli, client, deadline, sync
+from rfsync import cli
+from rfsync.api import client
+from rfsync.api import deadline
+from rfsync.sync import run as sync
 
 secrets = os.environ["ROBOFLOW_API_KEY"] + " of " + os.environ["RFSYNC_DATABASE_URL"] + " by " + os.environ["PASSWORD"]
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from rfsync.systemd import ServiceManager
+from rfsync.daemon.systemd import ServiceManager
 
 
 class Listener:

@@ -1,0 +1,1 @@
+"""The scheduled sync as a service: timetable, discovery, health, metrics."""

@@ -1,0 +1,133 @@
+"""The daemon's HTTP: ``/healthz``, ``/readyz`` and ``/metrics``."""
+
+from __future__ import annotations
+
+import json
+import logging
+import socket
+import socketserver
+import sys
+import threading
+from collections.abc import Callable
+from http import HTTPStatus
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import Any, Final
+
+from prometheus_client import CollectorRegistry
+from prometheus_client.exposition import choose_encoder
+
+from rfsync.daemon.health import Health
+
+log = logging.getLogger("rfsync.daemon")
+
+#: For how long a client may keep silent, or not take its answer, in seconds.
+_TIMEOUT: Final = 30.0
+
+
+class Endpoint:
+    """Serves in threads of its own until it is closed.
+
+    Args:
+        address: host and port; port 0 is any that is free.
+        health: asked at each ``/healthz``.
+        ready: asked at each ``/readyz``.
+        registry: what ``/metrics`` shows.
+
+    Raises:
+        OSError: the address can't be listened on.
+    """
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        health: Callable[[], Health],
+        ready: Callable[[], bool],
+        registry: CollectorRegistry,
+    ) -> None:
+        class Handler(_Handler):
+            pass
+
+        Handler.health = staticmethod(health)
+        Handler.ready = staticmethod(ready)
+        Handler.registry = registry
+        self._server = _Server(address, Handler)
+        self._thread = threading.Thread(target=self._server.serve_forever, name="rfsync-endpoint", daemon=True)
+        self._thread.start()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port."""
+        host, port = self._server.server_address[:2]
+        return str(host), int(port)
+
+    def close(self) -> None:
+        """Listens no more."""
+        self._server.shutdown()
+        self._server.server_close()
+        self._thread.join()
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+    # Many may knock at once, and whoever finds the queue full tries again only after a second.
+    request_queue_size = 128
+
+    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
+        super().__init__(address, handler)
+
+    def server_bind(self) -> None:
+        """Without the standard library's question to DNS of what the address is called, which nobody asks here."""
+        socketserver.TCPServer.server_bind(self)
+        self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that goes away is no news; anything else is a bug."""
+        error = sys.exception()
+        if isinstance(error, OSError):
+            log.debug("a request of %s broke off: %s", client_address[0], error)
+        else:
+            log.error("a request of %s failed", client_address[0], exc_info=error)
+
+
+class _Handler(BaseHTTPRequestHandler):
+    timeout = _TIMEOUT
+    server_version = "rfsync"
+    sys_version = ""
+    health: Callable[[], Health]
+    ready: Callable[[], bool]
+    registry: CollectorRegistry
+
+    def do_GET(self) -> None:
+        """Answers one of the three."""
+        path = self.path.partition("?")[0]
+        if path == "/healthz":
+            health = self.health()
+            self._answer(HTTPStatus.OK if health.ok else HTTPStatus.SERVICE_UNAVAILABLE, health.as_dict())
+        elif path == "/readyz":
+            ready = self.ready()
+            self._answer(HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE, {"ready": ready})
+        elif path == "/metrics":
+            encode, content_type = choose_encoder(self.headers.get("Accept", ""))
+            self._send(HTTPStatus.OK, content_type, encode(self.registry))
+        else:
+            self._answer(HTTPStatus.NOT_FOUND, {"error": "there are /healthz, /readyz and /metrics"})
+
+    do_HEAD = do_GET  # noqa: N815 the standard library's name
+
+    def _answer(self, status: HTTPStatus, content: object) -> None:
+        self._send(status, "application/json", json.dumps(content).encode() + b"\n")
+
+    def _send(self, status: HTTPStatus, content_type: str, body: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(body)))
+        self.send_header("Cache-Control", "no-store")
+        self.end_headers()
+        if self.command != "HEAD":
+            self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 the standard library's name
+        """At debug level, and where all logs go."""
+        log.debug("%s asked: %s", self.client_address[0], format % args)

@@ -1,0 +1,1 @@
+"""The tables, views and triggers, and how a database gets to this version of them."""

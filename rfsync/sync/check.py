@@ -1,0 +1,148 @@
+"""What ``rfsync check`` looks at: configuration, database, keys and projects, each with how to mend what is wrong."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from rfsync.api.answers import parse
+from rfsync.api.failures import explained
+from rfsync.api.keys import FoundKey, exposed_file, find_key
+from rfsync.config import DEFAULT_KEY_ENV, Config, WorkspaceConfig
+from rfsync.errors import ConfigError, ErrorKind, FetchError, RfsyncError, SchemaError
+from rfsync.sync.targets import discover
+from rfsync.sync.task import Fetcher, Job
+
+
+@dataclass(frozen=True, slots=True)
+class Check:
+    """One thing that was looked at."""
+
+    #: ``configuration``, ``worst case``, ``database``, ``key``, ``workspace`` or ``project``.
+    what: str
+    #: Which one.
+    subject: str
+    ok: bool
+    #: What was found.
+    found: str
+    #: What to do about it; None: nothing.
+    remedy: str | None = None
+
+
+_REMEDIES = {
+    ErrorKind.AUTH: "look at the key and its scopes in the workspace's settings at app.roboflow.com",
+    ErrorKind.NOT_FOUND: "compare the id with the address app.roboflow.com/WORKSPACE/PROJECT",
+    ErrorKind.RATE_LIMITED: "lower [api] requests_per_second, and try again later",
+    ErrorKind.NETWORK: "look at the network, the proxy and [api] base_url",
+    ErrorKind.TIMEOUT: "raise [api] deadline_seconds, or try again later",
+    ErrorKind.SERVER: "Roboflow has a problem: try again later",
+    ErrorKind.BAD_RESPONSE: "look at [api] base_url: what answers there is not Roboflow's API",
+    ErrorKind.REQUEST: "look at [api] base_url",
+}
+
+
+def diagnose(
+    config: Config,
+    file: Path | None,
+    fetcher: Fetcher,
+    redact: Callable[[str], str],
+    database: Callable[[], str],
+    database_name: str,
+    env: Mapping[str, str],
+) -> Iterator[Check]:
+    """Looks at one thing after the other, and goes on after what is wrong.
+
+    Args:
+        file: where the configuration is from; None: there is no file.
+        redact: takes secrets out of what is shown.
+        database: looks at the database and says what it found, or raises.
+        database_name: its URL for people.
+    """
+    where = str(file) if file is not None else "no file"
+    number = len(config.workspaces)
+    tables = f"{number} workspace{'s' if number > 1 else ''}" if number else "no [[workspaces]]: name TARGETs"
+    yield Check("configuration", where, True, "all defaults" if file is None else tables)
+    yield Check("worst case", "one project", True, worst_case(config))
+    try:
+        yield Check("database", database_name, True, database())
+    except RfsyncError as error:
+        remedy = "look at [database] url, and whether the server is running"
+        if isinstance(error, SchemaError):
+            remedy = "rfsync db upgrade, or a newer rfsync"
+        yield Check("database", database_name, False, redact(str(error)), remedy)
+    if not config.workspaces and not env.get(DEFAULT_KEY_ENV, "").strip():
+        yield Check("key", "default", True, f"${DEFAULT_KEY_ENV} is not set", f"export {DEFAULT_KEY_ENV}=…")
+    for workspace in config.workspaces:
+        yield from _workspace(workspace, fetcher, redact, env)
+
+
+def worst_case(config: Config) -> str:
+    """For how long one project alone can hold a run up, whatever the API does.
+
+    Looking up the host's name, and waiting for the database, come on top.
+    """
+    api, limit = config.api, config.removals.confirm_limit
+    # Before each request its turn by requests_per_second is waited for.
+    request = api.deadline_seconds + 1 / api.requests_per_second
+    retries = (api.attempts - 1) * (request + api.max_wait_seconds)
+    its_list = request + retries
+    # A list asked for once more since a 304 came too late; then each missing batch, only one of them more than once.
+    whole = its_list + request + limit * request + (retries if limit else 0.0)
+    tries = f"{api.attempts} attempt{'s' if api.attempts > 1 else ''} of {api.deadline_seconds:g} s"
+    return (
+        f"its list is given up after {_span(its_list)} at the latest ({tries}, up to {api.max_wait_seconds:g} s "
+        f"between them); with {limit} missing batches to ask for, its run after {_span(whole)}"
+    )
+
+
+def _span(seconds: float) -> str:
+    minutes, rest = divmod(math.ceil(round(seconds, 3)), 60)
+    hours, minutes = divmod(minutes, 60)
+    return " ".join(f"{n} {unit}" for n, unit in ((hours, "h"), (minutes, "min"), (rest, "s")) if n) or "0 s"
+
+
+def _workspace(
+    workspace: WorkspaceConfig, fetcher: Fetcher, redact: Callable[[str], str], env: Mapping[str, str]
+) -> Iterator[Check]:
+    try:
+        key = find_key(workspace, env)
+    except ConfigError as error:
+        yield Check("key", workspace.id, False, str(error), "set the variable, or name a file")
+        return
+    yield _key(workspace, key)
+    try:
+        # Where the projects are named, a key that may not list them is no fault.
+        jobs = discover(workspace, key.key, fetcher) if workspace.discovers else []
+    except FetchError as error:
+        yield Check(
+            "workspace", workspace.id, False, f"{error.kind}: {explained(error, redact)}", _REMEDIES[error.kind]
+        )
+        return
+    if workspace.discovers:
+        yield Check("workspace", workspace.id, True, f"{len(jobs)} project{'' if len(jobs) == 1 else 's'} in it")
+    else:
+        jobs = [Job(workspace.id, p, key.key) for p in workspace.projects if not workspace.excludes(p)]
+    for job in jobs:
+        yield _project(job, fetcher, redact)
+
+
+def _key(workspace: WorkspaceConfig, key: FoundKey) -> Check:
+    path = exposed_file(workspace, key)
+    if path is not None:
+        return Check("key", workspace.id, True, f"from {key.source}, which every user can read", f"chmod o-r {path}")
+    return Check("key", workspace.id, True, f"from {key.source}")
+
+
+def _project(job: Job, fetcher: Fetcher, redact: Callable[[str], str]) -> Check:
+    try:
+        answer = parse(fetcher.get(job.workspace, job.project, "batches", key=job.key).body)
+    except FetchError as error:
+        return Check("project", str(job), False, f"{error.kind}: {explained(error, redact)}", _REMEDIES[error.kind])
+    images = sum(batch.images or 0 for batch in answer.batches)
+    found = f"{len(answer.batches):,} batches, {images:,} images"
+    if answer.rejected:
+        first = answer.rejected[0]
+        found += f"; {len(answer.rejected)} records break the rules, the first at {first.position}: {first.reason}"
+    return Check("project", str(job), True, found)

@@ -1,0 +1,119 @@
+"""Which projects a command line and a configuration mean, each with its key."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from rfsync.api.answers import parse_projects
+from rfsync.api.failures import explained
+from rfsync.api.keys import exposed_file, find_key
+from rfsync.config import Config, WorkspaceConfig
+from rfsync.errors import ConfigError, FetchError
+from rfsync.parsing import Target
+from rfsync.redaction import Secret
+from rfsync.sync.task import Fetcher, Job, Result, read
+
+log = logging.getLogger("rfsync.sync")
+
+
+@dataclass(frozen=True, slots=True)
+class Wanted:
+    """A workspace, and what is wanted of it."""
+
+    workspace: WorkspaceConfig
+    key: Secret
+    #: Project ids, excluded ones too where they were named.
+    projects: tuple[str, ...]
+    #: Whether all others that the workspace has are wanted too, but for the excluded.
+    discover: bool
+
+
+def wanted(config: Config, targets: Sequence[Target], env: Mapping[str, str]) -> list[Wanted]:
+    """What ``targets`` name, or where there are none all that is configured. Asks nobody.
+
+    Raises:
+        ConfigError: there is nothing to sync, or a workspace has no key.
+    """
+    if not targets:
+        if not config.workspaces:
+            raise ConfigError(
+                "nothing to sync: name a TARGET such as acme/widgets, or write [[workspaces]] tables (rfsync init)"
+            )
+        targets = [Target(workspace.id, None) for workspace in config.workspaces]
+    whole: dict[str, bool] = {}
+    named: dict[str, dict[str, None]] = {}
+    for target in targets:
+        workspace = config.workspace(target.workspace)
+        names = named.setdefault(workspace.id, {})
+        if target.project is not None:
+            names[target.project] = None
+        elif workspace.discovers:
+            whole[workspace.id] = True
+        else:
+            listed = [p for p in workspace.projects if not workspace.excludes(p)]
+            if not listed:
+                raise ConfigError(f"workspace {workspace.id!r} has no project to sync: its exclude leaves none")
+            names.update(dict.fromkeys(listed))
+    return [
+        Wanted(config.workspace(w), _key(config.workspace(w), env), tuple(names), whole.get(w, False))
+        for w, names in named.items()
+    ]
+
+
+def _key(workspace: WorkspaceConfig, env: Mapping[str, str]) -> Secret:
+    found = find_key(workspace, env)
+    path = exposed_file(workspace, found)
+    if path is not None:
+        log.warning("%s: every user can read its key in %s: chmod o-r %s", workspace.id, path, path)
+    return found.key
+
+
+def resolve(
+    wanted: Iterable[Wanted],
+    fetcher: Fetcher,
+    redact: Callable[[str], str],
+    known: Callable[[str], Iterable[str]],
+) -> tuple[list[Job], list[Result]]:
+    """The projects to sync, and the workspaces whose projects could not be found out (as failed results).
+
+    Args:
+        redact: takes secrets out of what is shown.
+        known: the projects of a workspace that were synced before; they stand in where it can't be asked, so that each
+            has its own run that says how it went.
+    """
+    jobs: list[Job] = []
+    failures: list[Result] = []
+    for want in wanted:
+        workspace = want.workspace.id
+        found: list[Job] = []
+        try:
+            if want.discover:
+                found = discover(want.workspace, want.key, fetcher)
+        except FetchError as error:
+            text = f"its projects can't be listed: {explained(error, redact)}"
+            log.warning("%s: %s (%s)", workspace, text, error.kind)
+            failed = Result(workspace, "*", "failed", attempts=error.attempts, error_kind=error.kind, error=text)
+            failures.append(failed)
+            found = [Job(workspace, p, want.key) for p in known(workspace) if not want.workspace.excludes(p)]
+        there = {job.project for job in found}
+        jobs += [Job(workspace, project, want.key) for project in want.projects if project not in there]
+        jobs += found
+    return jobs, failures
+
+
+def discover(workspace: WorkspaceConfig, key: Secret, fetcher: Fetcher) -> list[Job]:
+    """All projects that the workspace has now, but for the excluded, in the API's order.
+
+    Raises:
+        FetchError: the workspace can't be read; a 404 names it.
+    """
+    response = fetcher.get(workspace.id, key=key)
+    projects, skipped = read(response, parse_projects)
+    for reason in skipped:
+        log.warning("%s: a project is left out: %s", workspace.id, reason)
+    jobs = [Job(workspace.id, id_, key, name) for id_, name in projects.items() if not workspace.excludes(id_)]
+    if not jobs:
+        log.warning("%s: the workspace has no project to sync", workspace.id)
+    return jobs

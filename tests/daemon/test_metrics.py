@@ -1,0 +1,219 @@
+"""Metrics: what they count, and that no batch is ever among their labels."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from typing import cast
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from prometheus_client import generate_latest
+from prometheus_client.core import Metric
+from prometheus_client.parser import text_string_to_metric_families
+
+from rfsync.daemon.daemon import Daemon
+from rfsync.daemon.metrics import PrometheusMetrics
+from rfsync.errors import DatabaseError, ErrorKind
+from rfsync.ledger.daily import Tally
+from rfsync.redaction import Secret
+from rfsync.sync.task import Job, Result
+
+LABELS = {"workspace", "project", "outcome", "kind", "change", "phase"}
+OUTCOMES = ("changed", "unchanged", "refused", "superseded", "failed", "abandoned")
+WHEN = datetime(2026, 1, 1, 12, tzinfo=UTC)
+Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
+
+
+class Project:
+    """What the metrics ask of a project."""
+
+    def __init__(self, name: str, *, running: bool, failures: int, stale: bool, succeeded: datetime | None) -> None:
+        self.job = Job("acme", name, Secret("key"))
+        self.running, self.failures, self.stale, self.succeeded = running, failures, stale, succeeded
+
+
+class FakeDaemon:
+    """One project that is well, and one that is not."""
+
+    def __init__(self) -> None:
+        self._projects = {
+            "acme/a": Project("a", running=False, failures=0, stale=False, succeeded=WHEN),
+            "acme/b": Project("b", running=True, failures=3, stale=True, succeeded=None),
+        }
+
+    def projects(self) -> dict[str, Project]:
+        return self._projects
+
+    def is_stale(self, project: Project) -> bool:
+        return project.stale
+
+    def next_run(self, key: str) -> datetime | None:
+        return WHEN if key == "acme/a" else None
+
+
+def families(metrics: PrometheusMetrics) -> list[Metric]:
+    return [
+        family
+        for family in text_string_to_metric_families(generate_latest(metrics.registry).decode())
+        if family.name.startswith("rfsync_")
+    ]
+
+
+def samples(metrics: PrometheusMetrics) -> Samples:
+    return {
+        (sample.name, tuple(sorted(sample.labels.items()))): sample.value
+        for family in families(metrics)
+        for sample in family.samples
+    }
+
+
+def of(project: str, **labels: str) -> tuple[tuple[str, str], ...]:
+    return tuple(sorted({"workspace": "acme", "project": project, **labels}.items()))
+
+
+def totals() -> list[tuple[str, str, int, int, int]]:
+    return [("acme", "a", 3, 120, 7), ("acme", "gone", 0, 0, 0)]
+
+
+def away() -> list[tuple[str, str, int, int, int]]:
+    raise DatabaseError("no connection")
+
+
+def watching(read: object = totals) -> PrometheusMetrics:
+    metrics = PrometheusMetrics()
+    metrics.watch(lambda: cast("Daemon", FakeDaemon()), read)  # type: ignore[arg-type]
+    return metrics
+
+
+def test_each_run_is_counted_by_its_outcome() -> None:
+    metrics = PrometheusMetrics()
+    for outcome in ("unchanged", "unchanged", "changed", "refused"):
+        metrics.ended(Result("acme", "a", outcome))
+    metrics.ended(Result("acme", "b", "unchanged"))
+    found = samples(metrics)
+    assert found["rfsync_runs_total", of("a", outcome="unchanged")] == 2
+    assert found["rfsync_runs_total", of("a", outcome="changed")] == 1
+    assert found["rfsync_runs_total", of("a", outcome="refused")] == 1
+    assert found["rfsync_runs_total", of("b", outcome="unchanged")] == 1
+    assert not [name for name, _ in found if name == "rfsync_run_errors_total"]
+
+
+@pytest.mark.parametrize("kind", [ErrorKind.NETWORK, "network"])
+def test_failures_are_counted_by_why(kind: str) -> None:
+    metrics = PrometheusMetrics()
+    metrics.ended(Result("acme", "a", "failed", error_kind=kind, error="anything at all"))
+    found = samples(metrics)
+    assert found["rfsync_run_errors_total", of("a", kind="network")] == 1
+    assert found["rfsync_runs_total", of("a", outcome="failed")] == 1
+
+
+def test_bytes_and_rows_of_the_ledger_add_up() -> None:
+    metrics = PrometheusMetrics()
+    for size in (100, None, 23):
+        metrics.ended(
+            Result("acme", "a", "changed", response_bytes=size, tally=Tally(added=4, changed=3, removed=2, restored=1))
+        )
+    found = samples(metrics)
+    assert found["rfsync_response_bytes_total", of("a")] == 123
+    rows = [found["rfsync_ledger_rows_total", of("a", change=c)] for c in ("added", "changed", "removed", "restored")]
+    assert rows == [12, 9, 6, 3]
+
+
+def test_phases_are_timed_also_where_they_fail() -> None:
+    metrics = PrometheusMetrics()
+    with metrics.time("fetch"):
+        pass
+    with pytest.raises(ZeroDivisionError), metrics.time("write"):
+        raise ZeroDivisionError
+    found = samples(metrics)
+    assert found["rfsync_phase_seconds_count", (("phase", "fetch"),)] == 1
+    assert found["rfsync_phase_seconds_count", (("phase", "write"),)] == 1
+
+
+def test_each_scrape_asks_how_things_stand() -> None:
+    found = samples(watching())
+    assert found["rfsync_database_up", ()] == 1
+    for name, a, b in (("running", 0, 1), ("consecutive_failures", 0, 3), ("stale", 0, 1)):
+        assert (found[f"rfsync_project_{name}", of("a")], found[f"rfsync_project_{name}", of("b")]) == (a, b)
+    for name in ("last_success", "next_run"):
+        assert found[f"rfsync_project_{name}_timestamp_seconds", of("a")] == WHEN.timestamp()
+        assert (f"rfsync_project_{name}_timestamp_seconds", of("b")) not in found
+    for name, value in (("batches", 3), ("images", 120), ("jobs", 7)):
+        assert found[f"rfsync_project_{name}", of("a")] == value
+        assert found[f"rfsync_project_{name}", of("gone")] == 0
+    assert samples(watching(list))["rfsync_database_up", ()] == 1
+
+
+def test_where_the_database_is_away_that_is_said_and_the_rest_is_still_there() -> None:
+    metrics = watching(away)
+    metrics.ended(Result("acme", "a", "changed"))
+    found = samples(metrics)
+    assert found["rfsync_database_up", ()] == 0
+    assert found["rfsync_project_stale", of("b")] == 1
+    assert found["rfsync_runs_total", of("a", outcome="changed")] == 1
+    names = {name for name, _ in found}
+    assert not names & {"rfsync_project_batches", "rfsync_project_images", "rfsync_project_jobs"}
+
+
+def test_another_daemon_may_take_the_place_of_the_one_that_is_asked() -> None:
+    metrics, daemons = PrometheusMetrics(), [FakeDaemon(), FakeDaemon()]
+    daemons[1]._projects.pop("acme/b")
+    metrics.watch(lambda: cast("Daemon", daemons[0]), totals)
+    assert ("rfsync_project_stale", of("b")) in samples(metrics)
+    daemons.pop(0)
+    assert ("rfsync_project_stale", of("b")) not in samples(metrics)
+
+
+def test_each_metric_says_what_it_is_and_no_creation_times_come_along() -> None:
+    metrics = watching()
+    metrics.ended(Result("acme", "a", "failed", error_kind="server"))
+    with metrics.time("fetch"):
+        pass
+    found = families(metrics)
+    assert [family.name for family in found if not family.documentation] == []
+    assert [family.name for family in found if family.name.endswith("_created")] == []
+    assert len({family.name for family in found}) == len(found)
+
+
+def test_two_registries_have_nothing_to_do_with_each_other() -> None:
+    first, second = PrometheusMetrics(), PrometheusMetrics()
+    first.ended(Result("acme", "a", "changed"))
+    assert ("rfsync_runs_total", of("a", outcome="changed")) in samples(first)
+    assert ("rfsync_runs_total", of("a", outcome="changed")) not in samples(second)
+
+
+def test_names_that_need_it_are_escaped() -> None:
+    metrics = PrometheusMetrics()
+    metrics.ended(Result("acme", 'a "b" \\ \n', "changed"))
+    assert samples(metrics)["rfsync_runs_total", of('a "b" \\ \n', outcome="changed")] == 1
+
+
+RESULTS = st.builds(
+    Result,
+    st.sampled_from(["acme", "other"]),
+    st.sampled_from(["a", "b", "c"]),
+    st.sampled_from(OUTCOMES),
+    run_id=st.integers(1) | st.none(),
+    batches=st.integers(0) | st.none(),
+    rejected=st.integers(0, 9),
+    tally=st.builds(Tally, *[st.integers(0, 1_000_000)] * 4),
+    response_bytes=st.integers(0, 1 << 40) | st.none(),
+    error_kind=st.sampled_from([*ErrorKind, None]),
+    error=st.text(max_size=12) | st.none(),
+)
+
+
+@settings(max_examples=25)
+@given(st.lists(RESULTS, max_size=60))
+def test_whatever_the_results_are_labels_are_few_and_series_are_bounded(results: list[Result]) -> None:
+    metrics = watching()
+    for result in results:
+        metrics.ended(result)
+        with metrics.time("fetch"), metrics.time("write"):
+            pass
+    found = samples(metrics)
+    assert {label for _, labels in found for label, _ in labels} <= LABELS | {"le"}
+    projects = 6
+    assert len(found) <= projects * (len(OUTCOMES) + len(ErrorKind) + 1 + 4) + 2 * 17 + 2 * 5 + 2 * 3 + 1
+    assert sum(value for (name, _), value in found.items() if name == "rfsync_runs_total") == len(results)

@@ -1,0 +1,113 @@
+"""Views in addresses, and whom a request may be meant for."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rfsync.dashboard.security import Hosts
+from rfsync.dashboard.view import MOST_PERIODS, PERIODS, SORTS, Batch, View, parse, span
+from rfsync.history.periods import BY
+
+NOW = datetime(2026, 3, 29, 12, 30, tzinfo=UTC)  # when clocks are set forward in Europe
+ANY = "0.0.0.0"  # noqa: S104 compared with, not listened on
+DAYS = st.dates(date(1970, 1, 2), date(9000, 1, 1))
+TEXTS = st.text(st.characters(exclude_categories=["Cs"], exclude_characters="\x00"), min_size=1, max_size=50)
+VIEWS = st.builds(
+    View,
+    target=st.sampled_from([None, "acme", "acme/widgets", "acme/a&b=c%20+d"]),
+    period=st.sampled_from(list(PERIODS)),
+    by=st.sampled_from(BY),
+    tz=st.sampled_from(["UTC", "Europe/Berlin", "Asia/Kolkata", "America/Argentina/Buenos_Aires"]),
+    sort=st.sampled_from(SORTS),
+    descending=st.booleans(),
+    page=st.integers(1, 9_999_999),
+    name=st.just("") | TEXTS,
+    batch=st.none() | st.builds(Batch, st.just("acme/widgets"), TEXTS),
+)
+
+
+@given(VIEWS, st.none() | st.tuples(DAYS, DAYS))
+def test_a_view_is_what_its_address_says(view: View, days: tuple[date, date] | None) -> None:
+    if days is not None:
+        view = view.but(period=View().period, first_day=min(days), last_day=max(days))
+    assert parse(view.search, None) == (view, [])
+
+
+@given(st.text(max_size=200) | st.from_regex(r"\?(target|period|from|to|by|tz|sort|page|batch)=[^&]{0,30}"))
+def test_any_address_is_a_view(search: str) -> None:
+    view, _ = parse(search, ["acme/widgets"])
+    assert parse(view.search, ["acme/widgets"]) == (view, [])
+    assert span(view, NOW, None).since <= NOW
+
+
+def test_the_bare_address_is_the_default() -> None:
+    assert (View().search, parse("", ())) == ("", (View(), []))
+
+
+@pytest.mark.parametrize(
+    ("search", "since", "until"),
+    [
+        ("", "2026-02-28T00:00Z", None),
+        ("?period=7d", "2026-03-23T00:00Z", None),
+        ("?period=7d&tz=Europe/Berlin", "2026-03-22T23:00Z", None),
+        ("?period=7d&tz=Asia/Kolkata", "2026-03-22T18:30Z", None),
+        ("?period=30d&by=week", "2026-02-23T00:00Z", None),
+        ("?period=90d&by=month", "2025-12-01T00:00Z", None),
+        ("?period=all", "2025-05-05T00:00Z", None),
+        ("?period=1y", "2025-05-05T00:00Z", None),
+        ("?period=1y&by=week", "2025-05-05T00:00Z", None),
+        ("?from=2026-03-29&to=2026-03-29&tz=Europe/Berlin", "2026-03-28T23:00Z", "2026-03-29T22:00Z"),
+    ],
+)
+def test_a_view_s_time_begins_with_a_whole_period(search: str, since: str, until: str | None) -> None:
+    view, notes = parse(search, None)
+    found = span(view, NOW, datetime(2025, 5, 5, 5, 5, tzinfo=UTC))
+    assert notes == []
+    assert (found.since, found.until) == (datetime.fromisoformat(since), until and datetime.fromisoformat(until))
+
+
+@given(VIEWS, DAYS)
+def test_no_view_has_too_many_periods(view: View, first: date) -> None:
+    found = span(view.but(first_day=first, last_day=date(9000, 1, 1)), NOW, None)
+    length = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}.get(found.by)
+    assert found.until is not None
+    assert length is None or (found.until - found.since) / length <= MOST_PERIODS + 2
+
+
+def test_another_table_begins_with_its_first_page() -> None:
+    view = View(page=7)
+    assert view.but(period="7d").page == view.but(batch=Batch("acme/widgets", "b1")).page == 7
+    assert view.but(name="x").page == view.but(sort="name").page == view.but(target="acme").page == 1
+
+
+@pytest.mark.parametrize(
+    ("hosts", "header", "allowed"),
+    [
+        (Hosts("127.0.0.1", 80), "localhost", True),
+        (Hosts("127.0.0.1", 80), "127.0.0.1:80", True),
+        (Hosts("127.0.0.1", 80), "127.0.0.1:8050", False),
+        (Hosts("::1", 8050), "[::1]:8050", True),
+        (Hosts("::1", 8050), "localhost:8050", True),
+        (Hosts("127.0.0.1", 8050), "127.0.0.2:8050", False),
+        (Hosts("127.0.0.2", 8050), "127.0.0.2:8050", True),
+        (Hosts("192.0.2.1", 8050), "192.0.2.1:8050", True),
+        (Hosts("192.0.2.1", 8050), "localhost:8050", False),
+        (Hosts("server.example", 8050), "SERVER.example:8050", True),
+        (Hosts(ANY, 8050), "192.0.2.7:8050", True),
+        (Hosts("::", 8050), "[2001:db8::1]:8050", True),
+        (Hosts(ANY, 8050), "localhost:8050", True),
+        (Hosts(ANY, 8050), "server.example:8050", False),
+        (Hosts(ANY, 8050, ("server.example",)), "server.example", True),
+        (Hosts("127.0.0.1", 8050, ("server.example",)), "server.example.evil.example", False),
+        (Hosts("127.0.0.1", 8050, ("localhost:9000",)), "localhost:9000", True),
+        (Hosts("127.0.0.1", 8050, ("localhost:9000",)), "localhost:9001", False),
+        (Hosts("127.0.0.1", 8050, ("[::1]:9000",)), "[::1]:9000", True),
+        (Hosts("127.0.0.1", 8050), None, False),
+    ],
+)
+def test_whom_a_request_may_be_meant_for(hosts: Hosts, header: str | None, allowed: bool) -> None:
+    assert hosts.allow(header) is allowed

@@ -1,0 +1,268 @@
+"""A real PostgreSQL in real trouble: what may pass is waited for, and what does not leaves the state as it was."""
+
+from __future__ import annotations
+
+import socket
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from typing import LiteralString
+
+import psycopg
+import pytest
+from faults import inject
+from psycopg import sql
+from rig import Rig, record
+
+from rfsync.database.drivers import PostgresDatabase
+from rfsync.database.engine import open_engine
+from rfsync.database.url import parse_url
+from rfsync.errors import ErrorKind, TransientDatabaseError
+from rfsync.ledger.runs import RunRow
+from rfsync.ledger.verify import verify
+from rfsync.redaction import Secret
+from rfsync.sync.run import sync
+from rfsync.sync.task import Job, Parts, Result
+
+#: Longer than anything here takes, and no test waits for its end.
+LONG = 60.0
+
+
+@pytest.fixture
+def url(new_postgres: Callable[[str | None], str], postgres_template: str) -> str:
+    return new_postgres(postgres_template)
+
+
+@pytest.fixture
+def rig(url: str) -> Iterator[Rig]:
+    made = Rig(url)
+    made.listed = [record("a", 1, 1)]
+    assert made.sync().ok
+    made.listed = [record("a", 2, 1), record("b", 1, 1)]
+    yield made
+    made.close()
+
+
+def configure(rig: Rig, **settings: str) -> None:
+    """What an administrator sets for the whole database; it holds for new connections."""
+    with psycopg.connect(rig.text, autocommit=True) as admin:
+        name = sql.Identifier(admin.info.dbname)
+        for key, value in settings.items():
+            admin.execute(sql.SQL("ALTER DATABASE {} SET {} = {}").format(name, sql.Identifier(key), value))
+    rig.restart()
+
+
+def applied(rig: Rig, result: Result) -> bool:
+    """Whether the second answer is stored, once, and the books balance."""
+    assert (result.outcome, result.error) == ("changed", None)
+    assert rig.state() == {"a": (2, 1), "b": (1, 1)}
+    assert rig.rows("SELECT count(*) FROM batch_changes") == [(3,)]
+    return verify(open_engine(rig.url, read_only=True)).ok
+
+
+def left_alone(rig: Rig, result: Result) -> bool:
+    """Whether the state is what the first answer showed."""
+    assert (result.outcome, result.error_kind) == ("failed", ErrorKind.DATABASE)
+    return rig.state() == {"a": (1, 1)} and verify(open_engine(rig.url, read_only=True)).ok
+
+
+@contextmanager
+def holding(url: str, statement: LiteralString) -> Iterator[psycopg.Connection]:
+    """Another session, in the middle of a transaction."""
+    with psycopg.connect(url) as other:
+        other.execute(statement)
+        yield other
+        other.rollback()
+
+
+def await_waiting(url: str) -> None:
+    """Returns when some session waits for a lock."""
+    with psycopg.connect(url, autocommit=True) as watcher:
+        query = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
+        while watcher.execute(query).fetchone() is None:
+            pass
+
+
+def test_a_backend_that_is_terminated_at_each_step(rig: Rig, url: str) -> None:
+
+    def terminate() -> None:
+        with psycopg.connect(url, autocommit=True) as admin:
+            admin.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+
+    for number in range(100):
+        rig.project = f"p{number}"
+        rig.listed = [record("a", 1, 1), record("b", 1, 1)]
+        assert rig.sync().ok
+        rig.listed = [record("a", 2, 1), record("c", 1, 1)]
+        rig.restart()
+        steps = inject(rig)
+        steps.begin(lambda n, _, number=number: terminate() if n == number else None)  # type: ignore[misc]
+        result = rig.sync()
+        if len(steps.taken) <= number:
+            break
+        assert (result.outcome, result.error) == ("changed", None), steps.taken
+        rig.restart()
+        query = f"SELECT change, count(*) FROM change_log WHERE project = '{rig.project}' GROUP BY 1"
+        assert dict(rig.rows(query)) == {"added": 3, "changed": 1, "removed": 1}
+    assert 15 < number < 100
+    assert verify(open_engine(rig.url, read_only=True)).ok
+
+
+def test_a_lock_that_is_released_in_time(rig: Rig, url: str) -> None:
+    configure(rig, lock_timeout="100ms")
+    results: list[Result] = []
+    with holding(url, "SELECT 1 FROM projects FOR UPDATE"):
+        thread = threading.Thread(target=lambda: results.append(rig.sync()))
+        thread.start()
+        await_waiting(url)
+        await_waiting(url)
+    thread.join(LONG)
+    assert applied(rig, results[0])
+
+
+@pytest.mark.parametrize("setting", ["lock_timeout", "statement_timeout"])
+def test_a_lock_that_is_held_for_longer(rig: Rig, url: str, setting: str) -> None:
+    configure(rig, **{setting: "100ms"})
+    rig.restart(patience=0.3)
+    with holding(url, "SELECT 1 FROM projects FOR UPDATE"):
+        assert left_alone(rig, rig.sync())
+    assert applied(rig, rig.sync())
+
+
+def test_a_deadlock(rig: Rig, url: str) -> None:
+    """The other one waits for the project, which we have, and has the run, which we want."""
+    configure(rig, deadlock_timeout="50ms")
+    steps = inject(rig)
+    other = psycopg.connect(url)
+    other.execute("SET deadlock_timeout = '1h'")  # so that it is us who find it
+    waiting = threading.Thread(target=lambda: (other.execute("SELECT 1 FROM projects FOR UPDATE"), other.commit()))
+
+    def meet(_: int, name: str) -> None:
+        if name == "append" and not waiting.ident:
+            other.execute("SELECT 1 FROM sync_runs FOR UPDATE")
+            waiting.start()
+            await_waiting(url)
+
+    steps.begin(meet)
+    assert applied(rig, rig.sync())
+    assert len([name for name in steps.taken if name == "append"]) == 2
+    waiting.join(LONG)
+    other.close()
+
+
+@pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
+def test_a_serialisation_failure(rig: Rig, url: str, isolation: str) -> None:
+    configure(rig, default_transaction_isolation=isolation)
+    steps = inject(rig)
+    results: list[Result] = []
+    with holding(url, "UPDATE projects SET name = 'renamed'") as other:
+        thread = threading.Thread(target=lambda: results.append(rig.sync()))
+        thread.start()
+        await_waiting(url)
+        other.commit()
+        thread.join(LONG)
+    assert applied(rig, results[0])
+    begun = [name for name in steps.taken if name.startswith("BEGIN writing")]
+    assert len(begun) == 2
+
+
+@contextmanager
+def poor(url: str) -> Iterator[tuple[str, psycopg.Connection, sql.Identifier]]:
+    """A role of the database with all rights but any number of connections: its URL, an administrator and its name."""
+    with psycopg.connect(url, autocommit=True) as admin:
+        name = sql.Identifier(admin.info.dbname)
+        admin.execute(sql.SQL("CREATE ROLE {} LOGIN CONNECTION LIMIT 1").format(name))
+        admin.execute(sql.SQL("GRANT ALL ON ALL TABLES IN SCHEMA public TO {}").format(name))
+        admin.execute(sql.SQL("GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {}").format(name))
+        yield url.replace("postgres:@", f"{admin.info.dbname}:@"), admin, name
+        admin.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(name))
+
+
+def test_too_few_connections_for_all_at_once(rig: Rig, url: str) -> None:
+    """One that tells that the process lives, one for transactions: eight runs at once share that."""
+    with poor(url) as (poor_url, admin, name):
+        admin.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT 2").format(name))
+        store = Rig(poor_url)
+        store.listed = [record("a", 1, 1)]
+        parts = Parts(store, store.store, store.removals, lambda: store.now, str)
+        with ThreadPoolExecutor(8) as pool:
+            jobs = [Job("acme", f"p{number}", Secret("key")) for number in range(8)]
+            results = list(pool.map(lambda job: sync(parts, job), jobs))
+        assert [(result.outcome, result.error) for result in results] == [("changed", None)] * 8
+        store.close()
+    assert verify(open_engine(rig.url, read_only=True)).ok
+
+
+def test_no_connection_to_be_had_is_told(rig: Rig, url: str) -> None:
+    told = pytest.raises(TransientDatabaseError, match="too many connections")
+    with poor(url) as (poor_url, _, _), psycopg.connect(poor_url), told:
+        Rig(poor_url)
+
+
+def test_a_session_may_be_idle_for_as_long_as_the_api_takes(rig: Rig, url: str) -> None:
+    configure(rig, idle_session_timeout="1s", idle_in_transaction_session_timeout="10s")
+    other = Rig(url)
+
+    def meanwhile() -> None:
+        with psycopg.connect(url, autocommit=True) as waiting:
+            waiting.execute("SET idle_session_timeout = 0")
+            waiting.execute("SELECT pg_sleep(1.5)")
+        assert other.store.abandon_dead_runs(other.now) == 0  # it lives
+
+    rig.meanwhile = meanwhile
+    assert applied(rig, rig.sync())
+    other.close()
+
+
+def test_the_locks_of_living_runs_are_taken_again_with_a_new_connection(rig: Rig, url: str) -> None:
+    other = Rig(url)
+    living = rig.store.begin_run("acme", "widgets", None, "cli", rig.now)
+    with psycopg.connect(url, autocommit=True) as admin:
+        admin.execute(
+            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    rig.store.begin_run("acme", "gears", None, "cli", rig.now)  # which notices
+    other.restart()
+    assert other.store.abandon_dead_runs(rig.now) == 0
+    assert rig.rows(f"SELECT outcome FROM sync_runs WHERE id = {living.id}") == [("running",)]
+    other.close()
+
+
+def test_what_the_url_and_the_role_leave_open_is_set(rig: Rig, url: str) -> None:
+    shown = {name: rig.rows(f"SHOW {name}")[0][0] for name in ("lock_timeout", "timezone", "application_name")}
+    assert shown == {"lock_timeout": "30s", "timezone": "UTC", "application_name": "rfsync"}
+    configure(rig, lock_timeout="7s")
+    assert rig.rows("SHOW lock_timeout") == [("7s",)]
+    named = Rig(f"{url}&application_name=mine")
+    assert named.rows("SHOW application_name") == [("mine",)]
+    named.close()
+
+
+def test_a_run_whose_end_is_being_committed_is_not_made_a_failure(rig: Rig, url: str) -> None:
+    """The word of a commit is lost, and the server has not made it yet when the failure is about to be recorded."""
+    run = rig.store.begin_run("acme", "widgets", None, "cli", rig.now)
+    assert run.id is not None
+    recorded: list[RunRow | None] = []
+    with psycopg.connect(url) as server:
+        server.execute("UPDATE sync_runs SET outcome = 'changed', finished_at = now() WHERE id = %s", (run.id,))
+        failed = RunRow("failed", error_kind="database", error="connection lost")
+        thread = threading.Thread(target=lambda: recorded.append(rig.store.fail_run(run, failed, rig.now)))
+        thread.start()
+        await_waiting(url)
+        server.commit()
+        thread.join(LONG)
+    assert [row and row.outcome for row in recorded] == ["changed"]
+    assert rig.rows(f"SELECT outcome, error FROM sync_runs WHERE id = {run.id}") == [("changed", None)]
+
+
+def test_a_server_that_does_not_answer_is_a_reason_to_try_again() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        port = silent.getsockname()[1]
+        url = parse_url(f"postgresql://nobody@127.0.0.1:{port}/x?connect_timeout=2")
+        with pytest.raises(TransientDatabaseError, match="timeout"), PostgresDatabase(url).begin("asking"):
+            """Not reached."""

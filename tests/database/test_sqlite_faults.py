@@ -1,0 +1,128 @@
+"""An SQLite file that somebody else is writing to."""
+
+from __future__ import annotations
+
+import contextlib
+import sqlite3
+import threading
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from rig import Rig, record
+
+from rfsync.database.drivers import SqliteDatabase
+from rfsync.database.engine import open_engine
+from rfsync.errors import DatabaseError, ErrorKind, TransientDatabaseError
+from rfsync.ledger.verify import verify
+from rfsync.schema import upgrade as schema
+from rfsync.sync.task import Result
+
+
+@pytest.fixture
+def rig(tmp_path: Path) -> Iterator[Rig]:
+    schema.ensure_sqlite(tmp_path / "rfsync.db").close()
+    made = Rig(f"sqlite:///{tmp_path / 'rfsync.db'}")
+    made.listed = [record("a", 1, 1)]
+    assert made.sync().ok
+    made.listed = [record("a", 2, 1)]
+    yield made
+    made.close()
+
+
+@contextlib.contextmanager
+def writing(rig: Rig) -> Iterator[sqlite3.Connection]:
+    """Somebody else is in the middle of a transaction."""
+    assert rig.url.path is not None
+    with contextlib.closing(sqlite3.connect(rig.url.path, isolation_level=None, check_same_thread=False)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        yield other
+
+
+def test_a_writer_that_takes_longer_than_the_patience(rig: Rig) -> None:
+    """He comes while the answer is on its way, so that not even the failure can be written down."""
+    rig.restart(patience=0.1)
+    with contextlib.ExitStack() as stack:
+        rig.meanwhile = lambda: stack.enter_context(writing(rig)) and None
+        result = rig.sync()
+        assert (result.outcome, result.error_kind) == ("failed", ErrorKind.DATABASE)
+        assert result.error is not None
+        assert "locked" in result.error
+        # And nobody waits for him a second time.
+        assert rig.sync().error_kind == ErrorKind.DATABASE
+    assert rig.state() == {"a": (1, 1)}
+    assert rig.sync().tally.images_delta == 1
+    assert rig.rows("SELECT outcome FROM sync_runs ORDER BY id") == [("changed",), ("running",), ("changed",)]
+    rig.restart()
+    assert rig.sync().outcome == "unchanged"
+    assert rig.rows("SELECT outcome FROM sync_runs WHERE id = 2") == [("abandoned",)]
+    assert verify(open_engine(rig.url, read_only=True)).ok
+
+
+def test_a_writer_that_ends_in_time_is_waited_for(rig: Rig) -> None:
+    results: list[Result] = []
+    with writing(rig) as other:
+        thread = threading.Thread(target=lambda: results.append(rig.sync()))
+        thread.start()
+        thread.join(0.5)  # SQLite's own wait has come to its end by then, and was begun again
+        assert thread.is_alive()
+        other.execute("COMMIT")
+        thread.join(60)
+    assert results[0].tally.images_delta == 1
+
+
+def test_those_who_queue_behind_one_that_waited_in_vain_have_waited_long_enough(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rig.restart(patience=0.5)
+    waits: list[float] = []
+    wait = SqliteDatabase._wait_and_begin
+    all_there = threading.Barrier(8)
+
+    def noted(database: SqliteDatabase, patience: float) -> None:
+        waits.append(patience)
+        wait(database, patience)
+
+    def ask() -> None:
+        all_there.wait()
+        with pytest.raises(TransientDatabaseError):
+            rig.store.abandon_dead_runs(rig.now)
+
+    monkeypatch.setattr(SqliteDatabase, "_wait_and_begin", noted)
+    with writing(rig):
+        threads = [threading.Thread(target=ask) for _ in range(8)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join(60)
+    assert waits.count(0.5) == 1
+    assert set(waits) == {0.5, 0.0}
+
+
+def test_what_is_committed_is_synced_to_the_disk(rig: Rig) -> None:
+    assert rig.rows("PRAGMA synchronous") == [(2,)]  # FULL
+    assert rig.rows("PRAGMA journal_mode") == [("wal",)]
+    assert rig.rows("PRAGMA foreign_keys") == [(1,)]
+
+
+def test_a_statement_that_takes_long_is_interrupted(rig: Rig) -> None:
+    numbers = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n) SELECT count(*) FROM n"
+    began = threading.Event()
+    errors: list[Exception] = []
+
+    def count_for_ever() -> None:
+        try:
+            with rig.database.begin("counting") as connection:
+                began.set()
+                connection.execute(numbers)
+        except DatabaseError as error:
+            errors.append(error)
+
+    thread = threading.Thread(target=count_for_ever)
+    thread.start()
+    assert began.wait(60)
+    while thread.is_alive():
+        rig.database.interrupt()
+        thread.join(0.01)
+    assert "interrupted" in str(errors[0])
+    assert rig.sync().ok

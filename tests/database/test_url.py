@@ -1,0 +1,79 @@
+"""Where a database is: the URL, and what is shown of it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from rfsync.database.url import parse_url
+from rfsync.errors import ConfigError
+
+
+@pytest.mark.parametrize(
+    ("url", "path"),
+    [
+        ("sqlite:///rfsync.db", Path("rfsync.db")),
+        ("sqlite:////var/lib/rfsync.db", Path("/var/lib/rfsync.db")),
+        ("sqlite:///folder/with space.db", Path("folder/with space.db")),
+        ("sqlite+pysqlite:///x.db", Path("x.db")),
+    ],
+)
+def test_an_sqlite_url_names_a_file(url: str, path: Path) -> None:
+    parsed = parse_url(url)
+    assert (parsed.dialect, parsed.path, parsed.secrets()) == ("sqlite", path, [])
+
+
+@pytest.mark.parametrize("scheme", ["postgresql", "postgres", "postgresql+psycopg"])
+@pytest.mark.parametrize(
+    "rest", ["user@host/name", "/name", "user:pw@[::1]:5432/name?sslmode=require", "u:12?34567@h/db", "h1:1,h2:2/name"]
+)
+def test_a_postgresql_url_is_as_libpq_takes_it(scheme: str, rest: str) -> None:
+    parsed = parse_url(f"{scheme}://{rest}")
+    assert (parsed.dialect, parsed.path, parsed.text) == ("postgresql", None, f"postgresql://{rest}")
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "", "rfsync.db", "sqlite:", "sqlite://", "sqlite:///", "sqlite:///:memory:", "sqlite://host/x",
+        "mysql://user:hunter22@host/name", "postgresql+asyncpg://user:hunter22@host/name", "://x",
+        "postgresql://user:hunter22@host:port/name", "postgresql://user:hunter22@[::1/name",
+        "user:hunter22@postgresql://host/name", "psql --password hunter22 postgresql://host/name",
+    ],
+)  # fmt: skip
+def test_another_database_is_refused_by_table_and_key_without_its_password(url: str) -> None:
+    with pytest.raises(ConfigError, match=r"^\[database\] url") as caught:
+        parse_url(url)
+    assert "hunter22" not in str(caught.value)
+
+
+def test_a_password_with_a_slash_is_refused_before_it_is_taken_for_the_name_of_a_database() -> None:
+    for rest in (
+        "12/hunter22@host/name",
+        "/hunter22@host/name?sslmode=require",
+        "/a?hunter22@host",
+        "12/a?hunter22@h/b",
+    ):
+        url = f"postgresql://user:{rest}"
+        with pytest.raises(ConfigError, match=r"^\[database\] url.*%2F") as caught:
+            parse_url(url)
+        assert "hunter22" not in str(caught.value)
+    for url in ("postgresql://user@host/na%40me", "postgresql://user@host/name?application_name=a@b"):
+        assert parse_url(url).text == url
+
+
+@pytest.mark.parametrize("password", ["hunter22", "hunter%2F22"])
+@pytest.mark.parametrize(
+    "shown", ["user:{}@host/name", "user:12?{}@host/name", "host/name?user=u&password={}", "host/name?sslpassword={}"]
+)
+def test_a_password_is_never_shown(shown: str, password: str) -> None:
+    url = parse_url(f"postgresql://{shown.format(password)}")
+    assert password in url.text
+    assert "hunter" not in f"{url} {url!r}"
+    assert "***" in str(url)
+
+
+def test_a_password_in_the_query_is_never_shown_however_it_is_written() -> None:
+    for password in ("hunter%2f22", "hunter+22"):
+        assert "hunter" not in str(parse_url(f"postgresql://host/name?password={password}"))

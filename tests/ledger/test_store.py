@@ -1,0 +1,318 @@
+"""What a sync leaves in a real database."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import msgspec
+import pytest
+from rig import START, Rig, record
+
+from rfsync.api.client import Response
+from rfsync.config import ApiConfig, Config, RemovalsConfig
+from rfsync.database.engine import open_engine
+from rfsync.database.errors import translated
+from rfsync.errors import DatabaseError, ErrorKind, FetchError
+from rfsync.ledger.runs import RunRow
+from rfsync.ledger.transaction import Transaction
+from rfsync.ledger.verify import verify
+from rfsync.redaction import Secret
+from rfsync.sync.check import worst_case
+from rfsync.sync.run import sync
+from rfsync.sync.task import Job, Parts
+
+ODD_NAMES = ["tab\there", "new\nline", "back\\slash", "\\N", "'quote\"", "ünï 🐙", "", "\\.", "a\r\nb", "\ufffd", " "]
+ODD_IDS = [
+    "B",
+    "a",
+    "Z9",
+    "é",
+    "z",
+    "🐙",
+    "\uffee",
+    "-1",
+    "a b",
+    "\\N",
+    "%s",
+    ":x",
+    "a/b",
+    "?",
+    "'; DROP TABLE batches",
+]
+
+
+def test_odd_names_and_ids_come_back_as_they_were(rig: Rig) -> None:
+    rig.listed = [record(i, 1, 1, n) for i, n in zip(ODD_IDS, [*ODD_NAMES, *ODD_NAMES], strict=False)]
+    assert rig.sync().outcome == "changed"
+    # As a second answer, in another order and with a byte more, so that it has to be compared.
+    rig.listed = [*reversed(rig.listed)]
+    second = rig.sync()
+    assert (second.outcome, second.changes) == ("unchanged", [])
+    stored = rig.rows("SELECT batch_id, name FROM batches")
+    assert sorted(stored) == sorted((r["id"], r["name"]) for r in rig.listed)
+
+
+@pytest.mark.parametrize("known", [0, 3], ids=["first load", "into a known project"])
+def test_the_largest_count_fits_everywhere(rig: Rig, known: int) -> None:
+    rig.listed = [record(f"known {i}", 1, 1) for i in range(known)]
+    rig.sync()
+    most = 2**53 - 1
+    rig.listed = [*rig.listed, record("big", most, most)]
+    assert rig.sync().tally.images_delta == most
+    assert rig.state()["big"] == (most, most)
+    assert verify(open_engine(rig.url, read_only=True)).ok
+
+
+def test_a_sum_too_large_for_the_database_fails_cleanly(rig: Rig) -> None:
+    rig.listed = [record(f"{i:04d}", 2**53 - 1, 0) for i in range(1025)]
+    result = rig.sync()
+    assert (result.outcome, result.error_kind) == ("failed", ErrorKind.DATABASE)
+    assert rig.state() == {}
+    assert rig.rows("SELECT outcome, error_kind FROM sync_runs") == [("failed", "database")]
+
+
+def test_an_unchanged_run_writes_its_own_row_and_the_projects(rig: Rig) -> None:
+    rig.listed = [record(f"b{i}", i, 1) for i in range(50)]
+    rig.sync()
+    tables = ("batches", "batch_changes", "project_daily")
+    before = [rig.rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables]
+    written = _row_versions(rig)
+    assert rig.sync().outcome == "unchanged"
+    assert [rig.rows(f"SELECT * FROM {table} ORDER BY 1, 2") for table in tables] == before
+    assert _row_versions(rig) == written
+    assert rig.rows("SELECT count(*) FROM sync_runs") == [(2,)]
+
+
+def _row_versions(rig: Rig) -> object:
+    """Changes whenever a row of these tables is written, also with the same values."""
+    if rig.url.path is None:
+        return rig.rows("SELECT xmin::text, ctid::text FROM batches ORDER BY 2")
+    return rig.rows("SELECT count(*) FROM batches")
+
+
+def test_a_failed_run_leaves_one_row_and_the_state_as_it_was(rig: Rig) -> None:
+    rig.listed = [record("a", 5, 1)]
+    rig.sync()
+    before = rig.rows("SELECT * FROM projects")
+    rig.listed = FetchError(ErrorKind.SERVER, "HTTP 503", http_status=503, attempts=5, response_bytes=7)
+    assert rig.sync().error_kind == ErrorKind.SERVER
+    assert rig.rows("SELECT * FROM projects") == before
+    last = rig.rows(
+        "SELECT outcome, attempts, http_status, response_bytes, batches, error_kind, error "
+        "FROM sync_runs ORDER BY id DESC"
+    )[0]
+    assert last == ("failed", 5, 503, 7, None, "server", "HTTP 503")
+
+
+def test_what_raises_inside_a_transaction_undoes_all_of_it(rig: Rig) -> None:
+    rig.listed = [record("a", 5, 1)]
+    rig.sync()
+    run = rig.store.begin_run("acme", "widgets", None, "cli", rig.now)
+    before = rig.rows("SELECT * FROM projects")
+
+    def write_and_fail(transaction: Transaction) -> None:
+        transaction.finish(transaction.state, RunRow("unchanged"), rig.now)
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        rig.store.write(run, write_and_fail)
+    assert rig.rows("SELECT * FROM projects") == before
+    assert rig.rows(f"SELECT outcome FROM sync_runs WHERE id = {run.id}") == [("running",)]
+
+
+def test_a_name_learnt_by_discovery_stays(rig: Rig) -> None:
+    rig.sync()
+    rig.store.begin_run("acme", "widgets", "Widgets", "cli", rig.now)
+    rig.store.begin_run("acme", "widgets", None, "cli", rig.now)
+    assert rig.rows("SELECT name FROM projects") == [("Widgets",)]
+
+
+def test_a_run_without_its_process_is_found_abandoned_and_a_living_one_is_not(rig: Rig, database_url: str) -> None:
+    other = Rig(database_url)
+    killed = other.store.begin_run("acme", "widgets", None, "cli", START)
+    living = rig.store.begin_run("acme", "widgets", None, "cli", START)
+    assert rig.store.abandon_dead_runs(START) == 0
+    other.close()  # what the system does for a process that is killed: its locks are gone
+    assert rig.store.abandon_dead_runs(START) == 1
+    outcomes = dict(rig.rows("SELECT id, outcome FROM sync_runs"))
+    assert outcomes == {killed.id: "abandoned", living.id: "running"}
+    rig.store.fail_run(living, RunRow("failed", error_kind="server"), START)
+    assert rig.store.abandon_dead_runs(START) == 0
+
+
+def test_a_dry_store_writes_nothing_at_all(rig: Rig) -> None:
+    from rfsync.database.run_locks import NoLiveness
+    from rfsync.ledger.store import Store
+
+    rig.listed = [record("a", 5, 1)]
+    rig.sync()
+    rig.listed = [record("a", 6, 1), record("b", 1, 0)]
+    tables = ("projects", "batches", "batch_changes", "project_daily", "sync_runs")
+    before = [rig.rows(f"SELECT * FROM {table}") for table in tables]
+    parts = Parts(
+        rig, Store(rig.database, NoLiveness(), dry=True), rig.removals, lambda: rig.now, str, keep_changes=True
+    )
+    result = sync(parts, Job("acme", "widgets", Secret("key")))
+    assert (result.outcome, result.run_id, result.tally.images_delta) == ("changed", None, 2)
+    assert [c.batch_id for c in result.changes] == ["a", "b"]
+    assert [rig.rows(f"SELECT * FROM {table}") for table in tables] == before
+
+
+def test_times_are_written_in_the_documented_form(rig: Rig) -> None:
+    rig.listed = [{"id": "a", "uploaded": {"_seconds": 253402300799, "_nanoseconds": 999_999_999}}]
+    rig.sync()
+    uploaded, seen = rig.rows("SELECT uploaded_at, first_seen_at FROM batches")[0]
+    if rig.url.path is not None:
+        assert (uploaded, seen) == ("9999-12-31 23:59:59.999999", "2026-01-01 00:05:00.000000")
+    else:
+        assert (uploaded.isoformat(), seen) == ("9999-12-31T23:59:59.999999+00:00", rig.now)  # type: ignore[attr-defined]
+    rig.listed = [{"id": "a", "uploaded": {"_seconds": 0}}]
+    assert rig.sync().tally.changed == 1
+    rig.listed = [{"id": "a", "uploaded": {"_seconds": 0, "_nanoseconds": 999}}]
+    assert rig.sync().outcome == "unchanged"
+
+
+def test_driver_errors_are_translated_without_their_context(rig: Rig) -> None:
+    with pytest.raises(DatabaseError) as caught, translated("asking"):
+        rig.rows("SELECT nonsense FROM nowhere")
+    assert caught.value.__context__ is None
+    assert "asking" not in str(caught.value)
+    assert str(caught.value).startswith("testing: ")
+
+
+def test_missing_batches_that_a_nameless_record_may_be_are_not_taken_for_removed(rig: Rig) -> None:
+    stored = [record(f"b{i:02d}", 1, 1) for i in range(60)]
+    rig.listed = stored
+    rig.sync()
+    nameless: list[dict[str, object]] = [{"id": 5} for _ in range(30)]
+    rig.listed = [*stored[:30], *nameless]
+    assert rig.sync().outcome == "refused"
+    second = rig.sync()
+    assert (second.outcome, second.tally.removed, len(rig.state())) == ("unchanged", 0, 60)
+    assert second.error is not None
+    assert "30 rejected records have no usable id" in second.error
+    assert rig.rows("SELECT fingerprint FROM projects") == [(None,)]
+    assert rig.sync(allow_removals=True).tally.removed == 30
+
+
+def test_a_batch_that_is_kept_by_its_own_address_is_asked_for_at_each_poll(rig: Rig) -> None:
+    rig.listed = [record("a", 1, 1), record("e", 10, 1)]
+    rig.sync()
+    rig.listed = [record("a", 1, 1)]
+    rig.by_id = {"e": record("e", 10, 1)}
+    assert rig.sync().outcome == "unchanged"
+    rig.by_id = {"e": record("e", 2, 1)}
+    assert rig.sync().tally.images_delta == -8
+    rig.by_id = {}
+    assert rig.sync().tally.removed == 1
+    assert rig.state() == {"a": (1, 1)}
+
+
+def test_a_batch_that_an_older_answer_brings_meanwhile_is_asked_for_too(rig: Rig, database_url: str) -> None:
+    rig.listed = [record("a", 1, 1), record("b", 1, 1)]
+    rig.sync()
+    older = Rig(database_url)
+    older.listed = [record("a", 1, 1), record("b", 1, 1), record("late", 7, 7)]
+
+    class AskedEarlier:
+        """Answers what was asked for before the other's request, and is written after it was answered."""
+
+        def get(self, *segments: str, key: Secret, etag: str | None = None, attempts: int | None = None) -> Response:
+            return replace(older.get(*segments, key=key), sent_us=1)
+
+        def cancel(self) -> None:
+            """Never called."""
+
+    class Overtaken:
+        """Answers that ``b`` is gone, and meanwhile the older answer is written."""
+
+        def get(self, *segments: str, key: Secret, etag: str | None = None, attempts: int | None = None) -> Response:
+            if segments[-1] == "b":
+                parts = Parts(AskedEarlier(), older.store, older.removals, lambda: older.now, str)
+                assert sync(parts, Job("acme", "widgets", Secret("key"))).tally.added == 1
+            return rig.get(*segments, key=key)
+
+        def cancel(self) -> None:
+            """Never called."""
+
+    rig.listed = [record("a", 2, 1)]
+    parts = Parts(Overtaken(), rig.store, rig.removals, lambda: rig.now, str)
+    result = sync(parts, Job("acme", "widgets", Secret("key")))
+    assert (result.outcome, result.tally.removed, result.tally.changed, result.error) == ("changed", 2, 1, None)
+    assert rig.asked == ["b", "late"]
+    assert rig.state() == {"a": (2, 1)}
+    assert verify(open_engine(rig.url, read_only=True)).ok
+    older.close()
+
+
+def test_a_run_that_had_ended_is_not_made_a_failure(rig: Rig) -> None:
+    """Whatever happens after the commit: the ledger has the run's changes, and its row has to say so."""
+    rig.listed = [record("a", 5, 1)]
+    assert rig.sync().outcome == "changed"
+    run = replace(rig.store.begin_run("acme", "widgets", None, "cli", rig.now), id=1)
+    ended = rig.store.fail_run(run, RunRow("abandoned", error="asked to stop"), rig.now)
+    assert ended is not None
+    assert (ended.outcome, ended.tally.added, ended.error) == ("changed", 1, None)
+    assert rig.rows("SELECT outcome, added, error FROM sync_runs WHERE id = 1") == [("changed", 1, None)]
+    assert verify(open_engine(rig.url, read_only=True)).ok
+
+
+@pytest.mark.parametrize(("attempts", "limit"), [(1, 0), (1, 3), (5, 1), (5, 25)])
+def test_no_run_takes_longer_than_the_worst_case_that_check_prints(rig: Rig, attempts: int, limit: int) -> None:
+    """An API at whose every answer the last attempt and the last second are spent, and a second waits for its turn."""
+    config = Config(
+        api=ApiConfig(attempts=attempts, deadline_seconds=59.0, max_wait_seconds=7.0, requests_per_second=1.0)
+    )
+    spent: list[float] = []
+
+    class Slow:
+        def get(self, *segments: str, key: Secret, etag: str | None = None, attempts: int | None = None) -> Response:
+            tries = attempts or config.api.attempts
+            spent.append(tries * (59.0 + 1.0) + (tries - 1) * 7.0)
+            return replace(rig.get(*segments, key=key), attempts=tries)
+
+        def cancel(self) -> None:
+            """Never called."""
+
+    rig.removals = RemovalsConfig(confirm_limit=limit)
+    rig.listed = [record(f"b{number:02}", 1, 1) for number in range(limit + 1)]
+    rig.sync()
+    rig.by_id = {f"b{number:02}": record(f"b{number:02}", 2, 1) for number in range(limit)}
+    rig.listed = rig.listed[limit:]
+    parts = Parts(Slow(), rig.store, rig.removals, lambda: rig.now, str)
+    result = sync(parts, Job("acme", "widgets", Secret("key")))
+    assert (result.ok, len(spent)) == (True, 1 + limit)
+    printed = worst_case(msgspec.structs.replace(config, removals=rig.removals))
+    assert seconds(printed.partition("after ")[2].partition(" at the latest")[0]) == spent[0]
+    # The one more is the list, where it is asked for once more.
+    assert seconds(printed.rpartition("after ")[2]) == sum(spent) + 60.0
+
+
+def seconds(span: str) -> float:
+    """Of a span such as "1 h 2 min 3 s"."""
+    words = span.split()
+    return sum(int(n) * {"h": 3600, "min": 60, "s": 1}[unit] for n, unit in zip(words[::2], words[1::2], strict=True))
+
+
+def test_pruning_deletes_old_runs_that_changed_nothing_and_changes_nothing_else(rig: Rig) -> None:
+    answers: list[object] = [1, 1, "failed", 1, 2, "failed", 2, 2, "failed", "failed"]
+    for answer in answers:
+        no = FetchError(ErrorKind.SERVER, "no")
+        rig.listed = no if answer == "failed" else [record("a", int(str(answer)), 1)]
+        rig.sync()
+    rig.store.begin_run("acme", "widgets", None, "cli", rig.now)
+    tables = ("SELECT * FROM batch_changes", "SELECT * FROM projects", "SELECT * FROM sync_health")
+    before = [rig.rows(table) for table in tables]
+    assert rig.store.prune(START) == 0
+    cut = START.replace(minute=5 * 5 + 1)  # after the fifth run
+    assert rig.store.prune(cut) == 3
+    kept = [(number, str(outcome)) for number, outcome in rig.rows("SELECT id, outcome FROM sync_runs ORDER BY id")]
+    assert kept == [
+        *((1, "changed"), (5, "changed"), (6, "failed"), (7, "unchanged"), (8, "unchanged")),
+        *((9, "failed"), (10, "failed"), (11, "running")),
+    ]
+    # However old: what the view of its health looks at stays.
+    assert rig.store.prune(START.replace(year=2100)) == 2
+    assert [row[0] for row in rig.rows("SELECT id FROM sync_runs ORDER BY id")] == [1, 5, 8, 9, 10, 11]
+    assert [rig.rows(table) for table in tables] == before
+    assert verify(open_engine(rig.url, read_only=True)).ok

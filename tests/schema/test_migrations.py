@@ -1,0 +1,188 @@
+"""Models, migrations and the script that makes a new SQLite file are three ways to one schema."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Callable
+from pathlib import Path
+
+import psycopg
+import pytest
+from alembic.script import ScriptDirectory
+from sqlalchemy import create_engine
+
+from rfsync.database.engine import open_engine
+from rfsync.database.url import DatabaseUrl, parse_url
+from rfsync.errors import SchemaError
+from rfsync.ledger.verify import verify
+from rfsync.schema import upgrade as schema
+from rfsync.schema.models import metadata
+from rfsync.schema.references import create_reference_statements
+from rfsync.schema.triggers import create_trigger_statements
+from rfsync.schema.views import comment_view_statements, create_view_statements
+
+
+def upgraded(path: Path) -> sqlite3.Connection:
+    schema.upgrade(open_engine(parse_url(f"sqlite:///{path}"), read_only=False), None)
+    return sqlite3.connect(path)
+
+
+def described(connection: sqlite3.Connection) -> dict[str, list[str]]:
+    """Name -> definition without its layout; columns and constraints sorted, since a migration adds them at the end."""
+    rows = connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL").fetchall()
+    connection.close()
+    return {name: sorted(parts(" ".join(sql.split()))) for name, sql in rows}
+
+
+def parts(definition: str) -> list[str]:
+    """Cut at the brackets around all of it and at the commas between them."""
+    cut = [""]
+    depth = 0
+    for character in definition:
+        depth += {"(": 1, ")": -1}.get(character, 0)
+        if (character, depth) in {("(", 1), (")", 0), (",", 1)}:
+            cut.append("")
+        else:
+            cut[-1] += character
+    return [part.strip() for part in cut]
+
+
+def test_the_newest_migration_is_the_one_that_the_code_needs() -> None:
+    assert ScriptDirectory(str(schema.migrations_path())).get_heads() == [schema.HEAD]
+
+
+def test_the_script_is_what_the_models_say() -> None:
+    assert schema.script_path().read_text() == schema.sqlite_script()
+
+
+def test_migrations_from_nothing_give_what_the_script_gives_on_sqlite(tmp_path: Path) -> None:
+    schema.ensure_sqlite(tmp_path / "script.db").close()
+    assert described(upgraded(tmp_path / "migrated.db")) == described(sqlite3.connect(tmp_path / "script.db"))
+
+
+PARTS = {
+    "columns": """SELECT table_name, column_name, data_type, is_nullable, column_default, collation_name
+        FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'
+        ORDER BY 1, 2""",
+    "constraints": """SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
+        WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version' ORDER BY 1, 2""",
+    "indexes": """SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
+        AND tablename <> 'alembic_version' ORDER BY 1""",
+    "views": "SELECT viewname, definition FROM pg_views WHERE schemaname = 'public' ORDER BY 1",
+    "functions": """SELECT proname, prosrc, proconfig FROM pg_proc
+        WHERE pronamespace = 'public'::regnamespace ORDER BY 1""",
+    "triggers": "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1",
+    "comments": """SELECT c.relname, d.objsubid, d.description FROM pg_description d JOIN pg_class c ON c.oid = d.objoid
+        WHERE c.relnamespace = 'public'::regnamespace ORDER BY 1, 2""",
+}
+
+
+@pytest.mark.parametrize("part", PARTS)
+def test_migrations_from_nothing_give_what_the_models_say_on_postgresql(
+    part: str, new_postgres: Callable[[str | None], str], postgres_template: str
+) -> None:
+    from_models = new_postgres(None)
+    engine = create_engine(from_models.replace("postgresql://", "postgresql+psycopg://"))
+    with engine.begin() as connection:
+        metadata.create_all(connection)
+        for statement in [
+            *create_view_statements(),
+            *comment_view_statements(),
+            *create_reference_statements(),
+            *create_trigger_statements("postgresql"),
+        ]:
+            connection.exec_driver_sql(statement)
+    engine.dispose()
+    found = []
+    for url in (from_models, new_postgres(postgres_template)):
+        with psycopg.connect(url) as connection:
+            found.append(connection.execute(PARTS[part]).fetchall())
+    assert found[0] == found[1]
+    assert found[0]
+
+
+def test_every_table_view_and_column_has_a_comment_on_postgresql(
+    new_postgres: Callable[[str | None], str], postgres_template: str
+) -> None:
+    with psycopg.connect(new_postgres(postgres_template)) as connection:
+        without = connection.execute(
+            """SELECT c.relname, a.attname FROM pg_class c
+            JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND c.relkind = 'r'
+            WHERE c.relnamespace = 'public'::regnamespace AND c.relname <> 'alembic_version'
+              AND col_description(c.oid, a.attnum) IS NULL
+            UNION ALL
+            SELECT c.relname, NULL FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace
+              AND c.relkind IN ('r', 'v') AND c.relname <> 'alembic_version' AND obj_description(c.oid) IS NULL"""
+        ).fetchall()
+    assert without == []
+
+
+def test_alembic_finds_no_difference(database_url: str) -> None:
+    assert schema.drift(open_engine(parse_url(database_url), read_only=True)) == []
+
+
+def test_alembic_would_find_a_difference(database_url: str) -> None:
+    engine = open_engine(parse_url(database_url), read_only=False)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("ALTER TABLE projects ADD COLUMN stray INTEGER")
+    assert "stray" in "".join(schema.drift(engine))
+
+
+def test_upgrading_twice_changes_nothing(database_url: str) -> None:
+    engine = open_engine(parse_url(database_url), read_only=False)
+    schema.upgrade(engine, schema.HEAD)
+    assert schema.drift(engine) == []
+
+
+def test_a_database_from_the_future_is_left_alone(database_url: str) -> None:
+    engine = open_engine(parse_url(database_url), read_only=False)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+    with pytest.raises(SchemaError, match="install the newer rfsync"):
+        schema.upgrade(engine, "9999")
+
+
+def test_another_programs_sqlite_file_keeps_its_tables(tmp_path: Path) -> None:
+    path = tmp_path / "shared.db"
+    with sqlite3.connect(path) as connection:
+        connection.execute("CREATE TABLE theirs (a)")
+        connection.execute("INSERT INTO theirs VALUES (1)")
+    connection.close()
+    schema.ensure_sqlite(path).close()
+    connection = sqlite3.connect(path)
+    assert connection.execute("SELECT * FROM theirs").fetchall() == [(1,)]
+    connection.close()
+    assert schema.drift(open_engine(DatabaseUrl("sqlite", "", path), read_only=True)) != []
+
+
+FILLED = """INSERT INTO projects (id, workspace, project, batches, images, num_jobs, observed_at, written_at)
+VALUES (1, 'acme', 'widgets', 1, 5, 2, '{at}', '{at}');
+INSERT INTO sync_runs (id, project_id, trigger, started_at, finished_at, outcome, added, images_delta, num_jobs_delta)
+VALUES (1, 1, 'cli', '{at}', '{at}', 'changed', 1, 5, 2);
+INSERT INTO batches (project_id, batch_id, images, num_jobs, first_seen_at, changed_at)
+VALUES (1, 'b', 5, 2, '{at}', '{at}');
+INSERT INTO batch_changes (run_id, project_id, batch_id, observed_at, change, images, num_jobs, images_delta,
+num_jobs_delta) VALUES (1, 1, 'b', '{at}', 'added', 5, 2, 5, 2);
+INSERT INTO project_daily VALUES (1, '2026-01-02', 1, 1, 0, 5, 0, 2, 0, 1, 5, 2)"""
+
+
+def test_an_upgrade_from_each_revision_keeps_what_is_there(
+    tmp_path: Path, new_postgres: Callable[[str | None], str]
+) -> None:
+    """The oldest schema with a bit of everything in it, brought up to this one's."""
+    revisions = [r.revision for r in ScriptDirectory(str(schema.migrations_path())).walk_revisions()]
+    assert revisions[0] == schema.HEAD
+    for number, revision in enumerate(revisions[1:]):
+        for url, at in (
+            (f"sqlite:///{tmp_path / f'{number}.db'}", "2026-01-02 03:04:05.678900"),
+            (new_postgres(None), "2026-01-02 03:04:05.678900+00"),
+        ):
+            engine = open_engine(parse_url(url), read_only=False)
+            schema.upgrade(engine, None, to=revision)
+            with engine.begin() as connection:
+                for statement in FILLED.format(at=at).split(";\n"):
+                    connection.exec_driver_sql(statement)
+            schema.upgrade(engine, revision)
+            assert schema.drift(engine) == []
+            verdict = verify(engine)
+            assert (verdict.ok, verdict.changes, verdict.batches) == (True, 1, 1), verdict.findings

@@ -1,0 +1,121 @@
+"""A sync without HTTP: the API is a dictionary, the clock a number, the database is real."""
+
+from __future__ import annotations
+
+import hashlib
+import time
+from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import msgspec
+
+from rfsync.api.client import Response
+from rfsync.config import RemovalsConfig
+from rfsync.database.drivers import PATIENCE, Database, PostgresDatabase, open_database
+from rfsync.database.run_locks import AdvisoryLiveness, FileLiveness, Liveness
+from rfsync.database.url import parse_url
+from rfsync.errors import ErrorKind, FetchError
+from rfsync.ledger.store import Store
+from rfsync.redaction import Secret
+from rfsync.sync.run import sync
+from rfsync.sync.task import Job, Parts, Result
+
+START = datetime(2026, 1, 1, tzinfo=UTC)
+
+
+def record(batch_id: str, images: int | None = 0, jobs: int | None = 0, name: str | None = None) -> dict[str, object]:
+    """A batch as the API writes it."""
+    return {"id": batch_id, "images": images, "numJobs": jobs, "name": name}
+
+
+class Rig:
+    """One project of a fake API, a clock that is set by hand, and a real database."""
+
+    def __init__(self, url: str) -> None:
+        self.text = url
+        self.url = parse_url(url)
+        self.database = open_database(self.url)
+        self.store = Store(self.database, liveness(self.database, url))
+        self.now = START
+        self.workspace = "acme"
+        self.project = "widgets"
+        #: What the list answers: records, bytes, or an error.
+        self.listed: list[dict[str, object]] | bytes | FetchError = []
+        #: What a batch's own address answers, where that is not what the list has.
+        self.by_id: dict[str, dict[str, object] | FetchError] = {}
+        self.asked: list[str] = []
+        self.removals = RemovalsConfig()
+        #: What happens while the list is on its way; once.
+        self.meanwhile: Callable[[], None] | None = None
+
+    def get(self, *segments: str, key: Secret, etag: str | None = None, attempts: int | None = None) -> Response:
+        """As ``client.Client.get``."""
+        answer: object = self.listed
+        if len(segments) == 4:
+            self.asked.append(segments[3])
+            records = self.listed if isinstance(self.listed, list) else []
+            missing = FetchError(ErrorKind.NOT_FOUND, "no such batch", http_status=404, attempts=1)
+            answer = self.by_id.get(segments[3], next((r for r in records if r["id"] == segments[3]), missing))
+        elif isinstance(answer, list):
+            answer = {"batches": answer}
+        if isinstance(answer, FetchError):
+            raise answer
+        body = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
+        digest = hashlib.sha256(body).hexdigest()
+        response = Response(200, bytearray(body), None, digest, self.now, 1, len(body), time.monotonic_ns() // 1000)
+        meanwhile, self.meanwhile = self.meanwhile, None
+        if meanwhile is not None:
+            meanwhile()
+        return response
+
+    def cancel(self) -> None:
+        """As ``client.Client.cancel``."""
+
+    def sync(self, *, allow_removals: bool = False, batch_ids: tuple[str, ...] = (), minutes: float = 5) -> Result:
+        """Lets time go by, and runs once."""
+        self.now += timedelta(minutes=minutes)
+        parts = Parts(
+            self, self.store, self.removals, lambda: self.now, str, allow_removals=allow_removals, keep_changes=True
+        )
+        return sync(parts, Job(self.workspace, self.project, Secret("key"), batch_ids=batch_ids))
+
+    def rows(self, sql: str) -> list[tuple[object, ...]]:
+        """What the database has."""
+        with self.database.begin("testing") as connection:
+            return connection.execute(sql)
+
+    def value(self, sql: str) -> Any:
+        """One value of the project; None: there is no row."""
+        with self.database.begin("testing") as connection:
+            rows = connection.execute(sql, {"project": self.project})
+        return rows[0][0] if rows else None
+
+    def jump(self, minutes: int) -> None:
+        """Sets the clock forward or back, within the years that it can show."""
+        self.now = min(max(self.now + timedelta(minutes=minutes), START), START.replace(year=2500))
+
+    def restart(self, patience: float = PATIENCE) -> None:
+        """Ends the process, as far as the database can tell, and begins another."""
+        self.store.close()
+        self.database = open_database(self.url)
+        self.store = Store(self.database, liveness(self.database, self.text), patience=patience)
+
+    def state(self) -> dict[str, tuple[object, ...]]:
+        """The batches that exist: id -> images, jobs."""
+        return {str(i): (n, j) for i, n, j in self.rows("SELECT batch_id, images, num_jobs FROM current_batches")}
+
+    def close(self) -> None:
+        """Gives everything back."""
+        self.store.close()
+
+
+def liveness(database: Database, url: str) -> Liveness:
+    """The one that the database needs."""
+    path = parse_url(url).path
+    if path is not None:
+        return FileLiveness(path)
+    assert isinstance(database, PostgresDatabase)
+    made = AdvisoryLiveness(database)
+    made.connect()
+    return made

@@ -1,0 +1,56 @@
+"""Processes that sync without pause until they are killed, and what they sync: a project that never rests."""
+
+from __future__ import annotations
+
+import itertools
+import json
+from datetime import UTC, datetime
+from multiprocessing.connection import Connection
+
+import psycopg
+from rig import liveness
+
+from rfsync.api.client import Client
+from rfsync.config import ApiConfig, RemovalsConfig
+from rfsync.database.drivers import open_database
+from rfsync.database.url import parse_url
+from rfsync.ledger.store import Store
+from rfsync.redaction import Redactor, Secret
+from rfsync.simulator import Answer, FixedWorld
+from rfsync.sync.run import sync
+from rfsync.sync.task import Job, Parts
+
+#: Loaded once for all of them, and not by each when it connects.
+assert psycopg
+
+
+class Restless(FixedWorld):
+    """At the n-th request every batch has n images, and some are others than the time before."""
+
+    def __init__(self) -> None:
+        super().__init__({"acme/widgets": []})
+        self._requests = itertools.count(1)
+
+    def batches(self, workspace: str, project: str) -> Answer:
+        number = next(self._requests)
+        return Answer(200, json.dumps([{"id": i, "images": number, "numJobs": 1} for i in ids(number)]).encode())
+
+
+def ids(number: int) -> list[str]:
+    """The batches of the n-th answer."""
+    return [*(f"always-{i:02}" for i in range(40)), *(f"only-{number % 3}-{i}" for i in range(3))]
+
+
+def keep_syncing(url: str, base_url: str, pipe: Connection) -> None:
+    """Sends the id and the outcome of each run that has ended."""
+    database = open_database(parse_url(url))
+    store = Store(database, liveness(database, url))
+    client = Client(ApiConfig(base_url=base_url, requests_per_second=100_000.0), Redactor(), _now)
+    parts = Parts(client, store, RemovalsConfig(), _now, str)
+    while True:
+        result = sync(parts, Job("acme", "widgets", Secret("a-key")))
+        pipe.send((result.run_id, result.outcome, result.error))
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)

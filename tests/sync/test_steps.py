@@ -1,0 +1,101 @@
+"""A failure at each single step of a run: of the whole observation everything is written once, or nothing is."""
+
+from __future__ import annotations
+
+import pytest
+from faults import Steps, inject
+from rig import Rig, record
+
+from rfsync.database.engine import open_engine
+from rfsync.errors import DatabaseError, ErrorKind, TransientDatabaseError
+from rfsync.ledger.verify import verify
+from rfsync.sync.task import Result
+
+#: More than any run takes.
+MANY = 100
+BEFORE = {"same": (1, 1), "changed": (2, 2), "gone": (3, 3)}
+AFTER = {"same": (1, 1), "changed": (20, 1), "new": (5, 5), "back": (4, 9)}
+
+
+def prepare(rig: Rig, project: str) -> None:
+    """A project with a removed batch, about to have a change of each kind."""
+    rig.project = project
+    rig.listed = [record(i, *counts) for i, counts in {**BEFORE, "back": (4, 4)}.items()]
+    assert rig.sync().ok
+    rig.listed = [record(i, *counts) for i, counts in BEFORE.items()]
+    assert rig.sync().tally.removed == 1
+    assert state(rig) == BEFORE
+    rig.listed = [record(i, *counts) for i, counts in AFTER.items()]
+
+
+def state(rig: Rig) -> dict[str, tuple[object, object]]:
+    query = f"SELECT batch_id, images, num_jobs FROM current_batches WHERE project = '{rig.project}'"
+    return {str(i): (images, jobs) for i, images, jobs in rig.rows(query)}
+
+
+def runs(rig: Rig) -> list[object]:
+    """The outcomes of the project's runs after the two that prepared it."""
+    query = f"""SELECT r.outcome FROM sync_runs r JOIN projects p ON p.id = r.project_id
+        WHERE p.project = '{rig.project}' ORDER BY r.id"""
+    return [outcome for (outcome,) in rig.rows(query)][2:]
+
+
+def written_once(rig: Rig) -> bool:
+    """Whether the ledger has one row for each of the four changes, which are all of one run."""
+    query = (
+        f"SELECT change, count(*), count(DISTINCT run_id) FROM change_log WHERE project = '{rig.project}' GROUP BY 1"
+    )
+    counts = {str(change): (rows, of_runs) for change, rows, of_runs in rig.rows(query)}
+    return counts == {"added": (5, 2), "changed": (1, 1), "removed": (2, 2), "restored": (1, 1)}
+
+
+def sync(rig: Rig, steps: Steps, number: int, error: type[DatabaseError], *, for_ever: bool = False) -> Result | None:
+    """Runs with a failure at this step; None: there is no such step."""
+    steps.begin(lambda n, _: error("injected") if (n >= number if for_ever else n == number) else None)
+    result = rig.sync()
+    reached = len(steps.taken) > number
+    steps.begin(lambda *_: None)
+    return result if reached else None
+
+
+def test_what_may_pass_is_tried_again_and_written_once(rig: Rig) -> None:
+    rig.restart(patience=5)
+    steps = inject(rig)
+    for number in range(MANY):
+        prepare(rig, f"p{number}")
+        result = sync(rig, steps, number, TransientDatabaseError)
+        if result is None:
+            break
+        assert (result.outcome, result.error) == ("changed", None), number
+        assert (result.tally.added, result.tally.changed, result.tally.removed, result.tally.restored) == (1, 1, 1, 1)
+        assert state(rig) == AFTER, number
+        assert written_once(rig), number
+        # Where the run's beginning was committed and nobody heard of it, a second one was begun.
+        assert runs(rig) in (["changed"], ["abandoned", "changed"]), number
+    assert 15 < number < MANY
+    verdict = verify(open_engine(rig.url, read_only=True))
+    assert verdict.ok, verdict.findings
+
+
+@pytest.mark.parametrize("for_ever", [False, True], ids=["once", "from-then-on"])
+def test_what_fails_for_good_leaves_all_or_nothing(rig: Rig, for_ever: bool) -> None:
+    for number in range(MANY):
+        rig.restart()
+        steps = inject(rig)
+        prepare(rig, f"p{number}")
+        result = sync(rig, steps, number, DatabaseError, for_ever=for_ever)
+        if result is None:
+            break
+        rig.restart()
+        if result.outcome == "changed" or state(rig) == AFTER:
+            assert (state(rig), written_once(rig), runs(rig)[-1]) == (AFTER, True, "changed"), number
+        else:
+            assert (result.outcome, result.error_kind) == ("failed", ErrorKind.DATABASE), number
+            assert state(rig) == BEFORE, number
+        # Whatever it was: the next run puts it right, and finds the one whose end could not be written.
+        assert rig.sync().ok
+        assert (state(rig), written_once(rig)) == (AFTER, True), number
+        assert "running" not in runs(rig)
+    assert 15 < number < MANY
+    verdict = verify(open_engine(rig.url, read_only=True))
+    assert verdict.ok, verdict.findings
