@@ -1,4 +1,4 @@
-"""Writes what is written from the code: docs/database.md, docs/commands.md, schema/sqlite.sql and the help in the README.
+"""Writes what is written from the code: docs/database.md, docs/commands.md, schema/sqlite.sql, the help in the README.
 
 ``--check`` writes nothing, names what differs and exits with 1.
 """

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from datetime import UTC, datetime
 
-from tests.store.conftest import Rig
+from rig import Rig
 
 from rfsync.errors import ErrorKind, FetchError
 from rfsync.redaction import Secret

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.store.conftest import Rig
+from rig import Rig
 
 from tests.e2e.conftest import RFC3339, Cli, batch
 
