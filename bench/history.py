@@ -18,7 +18,7 @@ from statistics import median
 from typing import Any, NamedTuple
 
 from bench.insert import Writer
-from bench.questions import Question, floor_sql, questions
+from bench.questions import Query, floor_sql, questions
 from bench.rounds import say
 from bench.servers import Postgres, Server, Sqlite
 from bench.table import table, write
@@ -60,7 +60,7 @@ def _by_hand(server: Server, sql: str) -> list[Any]:
         return list(cursor.execute(sql).fetchall())
 
 
-def measure(server: Server, question: Question, runs: int) -> Row:
+def measure(server: Server, question: Query, runs: int) -> Row:
     """Asks both in turn. Both have to give the same."""
     engine = connect(server.url)
     sql = floor_sql(question.floor, server.dialect)

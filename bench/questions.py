@@ -72,7 +72,7 @@ SELECT {text}, b.batches + coalesce(sum(f.batches) OVER w, 0), b.images + coales
 FROM calendar LEFT JOIN flow f USING (day) CROSS JOIN before b WINDOW w AS (ORDER BY calendar.day) ORDER BY 1"""
 
 
-class Question(NamedTuple):
+class Query(NamedTuple):
     key: str
     name: str
     ask: Callable[[Engine], Iterable[Any]]
@@ -88,7 +88,7 @@ def _total(row: history.TotalRow) -> tuple[Any, ...]:
     return (f"{row.period:%Y-%m-%d}", *counts, row.observed)
 
 
-def questions(project: str, number: int, workspace_projects: int) -> list[Question]:
+def questions(project: str, number: int, workspace_projects: int) -> list[Query]:
     """About the large project, and about all of the first workspace, whose projects have the first numbers."""
     year = (END - timedelta(days=366), END - timedelta(days=1))
     since, until = (f"'{at:%Y-%m-%d}'" for at in year)
@@ -98,39 +98,39 @@ def questions(project: str, number: int, workspace_projects: int) -> list[Questi
     ours = f"project <= {workspace_projects}"
     sums = "sum(changes), sum(ig) - sum(il), sum(jg) - sum(jl), sum(ig), sum(il), sum(jg), sum(jl)"
     return [
-        Question(
+        Query(
             "project-year", "daily totals of one project over a year",
             lambda e: history.totals(e, project, since=year[0], until=year[1]),
             _DAYS.replace("{where}", f"project = {number}").replace("{since}", since).replace("{until}", until),
             100.0, _total,
         ),
-        Question(
+        Query(
             "workspace-year", "daily totals of the whole workspace over a year",
             lambda e: history.totals(e, "acme", since=year[0], until=year[1], summed=True),
             _DAYS.replace("{where}", ours).replace("{since}", since).replace("{until}", until), 100.0, _total,
         ),
-        Question(
+        Query(
             "state", "state of a project of 10,000 batches at a past moment",
             lambda e: history.batches(e, project, as_of=moment),
             f"SELECT batch, name, uploaded, images, jobs, first, since FROM floor.version WHERE project = {number} "
             f"AND since <= {_literal(moment)} AND until > {_literal(moment)} ORDER BY batch",
             plain=lambda r: tuple(r[2:]),
         ),
-        Question(
+        Query(
             "changes-day", "changes of a day",
             lambda e: history.changes(e, since=a_day[0], until=a_day[1]),
             f"SELECT batch, name, change, after, at, images, jobs, di, dj, run FROM floor.ledger "
             f"WHERE at >= {_literal(a_day[0])} AND at < {_literal(a_day[1])} ORDER BY at",
             plain=lambda r: tuple(r[2:]),
         ),
-        Question(
+        Query(
             "movers-week", "biggest movers of a week",
             lambda e: history.movers(e, "acme", since=a_week[0], until=a_week[1]),
             f"SELECT {sums} FROM floor.day WHERE {ours} AND day >= '{a_week[0]:%Y-%m-%d}' "
             f"AND day < '{a_week[1]:%Y-%m-%d}' GROUP BY project ORDER BY sum(ig) + sum(il) DESC LIMIT 10",
             plain=lambda r: tuple(r[4:]),
         ),
-        Question(
+        Query(
             "movers-batches", "biggest movers of a week among the batches",
             lambda e: history.movers(e, of="batches", since=a_week[0], until=a_week[1]),
             "SELECT count(*), sum(di), sum(dj), sum(max0(di)), sum(max0(-di)), sum(max0(dj)), sum(max0(-dj)) "
@@ -138,11 +138,11 @@ def questions(project: str, number: int, workspace_projects: int) -> list[Questi
             "GROUP BY project, batch ORDER BY sum(abs(di)) DESC LIMIT 10",
             plain=lambda r: tuple(r[4:]),
         ),
-        Question(
+        Query(
             "project-year-berlin", "the first one by the days of Berlin",
             lambda e: history.totals(e, project, since=year[0], until=year[1], tz="Europe/Berlin"), "",
         ),
-        Question(
+        Query(
             "workspace-year-berlin", "the second one by the days of Berlin",
             lambda e: history.totals(e, "acme", since=year[0], until=year[1], tz="Europe/Berlin", summed=True), "",
         ),

@@ -44,7 +44,7 @@ _about: ContextVar[Mapping[str, object]] = ContextVar("rfsync_about", default=Ma
 
 
 @contextlib.contextmanager
-def about(**fields: object) -> Iterator[None]:
+def log_context(**fields: object) -> Iterator[None]:
     """Has each line that this thread logs inside carry these fields, whichever library it is of."""
     token = _about.set({**_about.get(), **fields})
     try:

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rfsync.logs import FORMATS, LEVELS, about, configure
+from rfsync.logs import FORMATS, LEVELS, configure, log_context
 from rfsync.redaction import Redactor
 
 KEY = "s3cretKey123"
@@ -64,7 +64,7 @@ def fail() -> None:
 
 def test_a_json_line_has_the_time_the_level_the_text_and_the_run(written: Written, redact: Redactor) -> None:
     configure("info", "json", redact)
-    with about(workspace="acme", project="widgets"), about(run_id=7):
+    with log_context(workspace="acme", project="widgets"), log_context(run_id=7):
         log.warning("%s: %d added", "acme/widgets", 5)
     line: dict[str, Any] = json.loads(written())
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", line.pop("timestamp"))
@@ -76,7 +76,7 @@ def test_a_json_line_has_the_time_the_level_the_text_and_the_run(written: Writte
 
 def test_what_a_line_is_about_is_over_when_it_is_over(written: Written, redact: Redactor) -> None:
     configure("info", "json", redact)
-    with contextlib.suppress(ValueError), about(project="widgets"):
+    with contextlib.suppress(ValueError), log_context(project="widgets"):
         log.warning("x")
         raise ValueError
     log.warning("x")
@@ -92,7 +92,7 @@ def test_other_extra_fields_are_left_out(written: Written, redact: Redactor) -> 
 
 def test_a_console_line_has_the_time_the_level_and_the_text(written: Written, redact: Redactor) -> None:
     configure("info", "console", redact)
-    with about(workspace="acme", run_id=7):
+    with log_context(workspace="acme", run_id=7):
         log.warning("%s: %d added", "acme/widgets", 5)
     log.error("%")
     first, second, end = written().split("\n")
@@ -137,7 +137,7 @@ def test_no_line_shows_a_secret_wherever_it_comes_from(written: Written, redact:
     configure("debug", form, redact)
     log.warning(f"in the text {KEY}")  # noqa: G004 that is the point
     log.warning("in an argument %s", KEY)
-    with about(project=KEY, workspace=f"x{KEY}x"):
+    with log_context(project=KEY, workspace=f"x{KEY}x"):
         log.warning("in a field")
     logging.getLogger("urllib3.connectionpool").debug("of another library: GET /?api_key=%s", KEY)
     try:

@@ -21,8 +21,8 @@ from rfsync.database.run_locks import AdvisoryLiveness, NoLiveness
 from rfsync.database.url import parse_url
 from rfsync.ledger.store import Store
 from rfsync.redaction import Redactor, Secret
-from rfsync.sync.targets import Wanted
-from rfsync.sync.task import Job, Parts
+from rfsync.sync.targets import Selection
+from rfsync.sync.task import SyncContext, SyncTask
 
 KEY = "s3cr+t/K y&%"
 
@@ -37,7 +37,7 @@ def redactor(*secrets: str) -> Redactor:
 def test_a_secret_shows_itself_only_when_asked_to() -> None:
     secret = Secret(KEY)
     shown = [str(secret), repr(secret), f"{secret}", f"{secret!s}{secret!r}", "%s" % secret, f"{[secret]}"]  # noqa: UP031
-    assert KEY not in "".join([*shown, repr(Job("acme", "widgets", secret))])
+    assert KEY not in "".join([*shown, repr(SyncTask("acme", "widgets", secret))])
     assert secret.reveal() == KEY
 
 
@@ -48,14 +48,14 @@ def test_nothing_that_holds_a_secret_shows_it() -> None:
     client = Client(settings.api, redact, lambda: datetime.now(UTC))
     database = PostgresDatabase(url)
     store = Store(database, NoLiveness())
-    job = Job("acme", "widgets", secret, batch_ids=("b1",))
+    task = SyncTask("acme", "widgets", secret, batch_ids=("b1",))
     options = Options(database=url.text, redact=redact)
     engine = open_engine(url, read_only=True)
     holders: list[object] = [
-        *(secret, url, settings, settings.database, client, database, AdvisoryLiveness(database), store, job, options),
+        *(secret, url, settings, settings.database, client, database, AdvisoryLiveness(database), store, task, options),
         *(engine, engine.url, engine.pool, redact, FoundKey(secret, "$ACME_KEY")),
-        Parts(client, store, RemovalsConfig(), lambda: datetime.now(UTC), redact),
-        Wanted(settings.workspaces[0], secret, ("widgets",), discover=False),
+        SyncContext(client, store, RemovalsConfig(), lambda: datetime.now(UTC), redact),
+        Selection(settings.workspaces[0], secret, ("widgets",), discover=False),
     ]
     client.close()
     for holder in holders:

@@ -20,7 +20,7 @@ import requests
 import tenacity
 import urllib3
 
-from rfsync.api.deadline import Watch, WatchedAdapter, Watchman
+from rfsync.api.deadline import DeadlineThread, Watch, WatchedAdapter
 from rfsync.api.failures import error_message, shortened
 from rfsync.config import ApiConfig
 from rfsync.errors import BadResponse, Cancelled, ErrorKind, FetchError
@@ -122,8 +122,8 @@ class Client:
         self._clock = clock
         self._cancelled = threading.Event()
         self._rate = RateLimit(settings.requests_per_second, time.monotonic, self._pause)
-        self._watchman = Watchman()
-        self._adapter = WatchedAdapter(self._watchman, settings.concurrency)
+        self._deadlines = DeadlineThread()
+        self._adapter = WatchedAdapter(self._deadlines, settings.concurrency)
         # Proxies and certificates of the environment; read once, since requests would walk all of it at each request.
         with requests.Session() as session:
             self._environment: Any = session.merge_environment_settings(settings.base_url, {}, True, None, None)
@@ -138,13 +138,13 @@ class Client:
 
     def close(self) -> None:
         """Closes all connections."""
-        self._watchman.stop()
+        self._deadlines.stop()
         self._adapter.close()
 
     def cancel(self) -> None:
         """Ends all requests and waits, now and from now on; they raise ``Cancelled``."""
         self._cancelled.set()
-        self._watchman.stop()
+        self._deadlines.stop()
 
     def get(self, *segments: str, key: Secret, etag: str | None = None, attempts: int | None = None) -> Response:
         """Gets one resource, with as many attempts as configured.
@@ -205,7 +205,7 @@ class Client:
         """One request under one deadline, its redirects included."""
         self._rate.wait()
         caught: tuple[ErrorKind, str]
-        with self._watchman.watch(self._settings.deadline_seconds) as watch:
+        with self._deadlines.watch(self._settings.deadline_seconds) as watch:
             try:
                 return self._follow(url, key, etag, watch)
             except FetchError:

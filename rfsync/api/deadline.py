@@ -62,7 +62,7 @@ class Watch:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
 
-class Watchman:
+class DeadlineThread:
     """Ends requests that are past their deadline, from one thread of its own that starts with the first request."""
 
     def __init__(self) -> None:
@@ -156,12 +156,12 @@ class _Watched:
     """
 
     response_class: type[http.client.HTTPResponse] = _WholeHead
-    _watchman: Watchman
+    _deadlines: DeadlineThread
     _duplicate: socket.socket | None = None
 
-    def __init__(self, *args: Any, watchman: Watchman, **kwargs: Any) -> None:
+    def __init__(self, *args: Any, watchman: DeadlineThread, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
-        self._watchman = watchman
+        self._deadlines = watchman
 
     def _new_conn(self) -> socket.socket:
         """As urllib3's, but for the time: it would give all of it to each of a host's addresses anew."""
@@ -184,7 +184,7 @@ class _Watched:
         raise NewConnectionError(this, str(failure)) from failure
 
     def _connect(self, fresh: socket.socket, address: Any) -> socket.socket:
-        watch = self._watchman.current()
+        watch = self._deadlines.current()
         try:
             for option in getattr(self, "socket_options", None) or ():
                 fresh.setsockopt(*option)
@@ -198,7 +198,7 @@ class _Watched:
         return fresh
 
     def _attach(self) -> None:
-        watch = self._watchman.current()
+        watch = self._deadlines.current()
         if watch is not None and self._duplicate is not None:
             watch.attach(self._duplicate)
 
@@ -222,7 +222,7 @@ class _WatchedHTTP(_Watched, HTTPConnection):
 class _WatchedHTTPS(_Watched, HTTPSConnection):
     def _new_conn(self) -> socket.socket:
         connected = super()._new_conn()
-        watch = self._watchman.current()
+        watch = self._deadlines.current()
         if watch is not None:
             watch.in_handshake = not self.proxy_is_tunneling  # a proxy is asked for the way first
         return connected
@@ -230,7 +230,7 @@ class _WatchedHTTPS(_Watched, HTTPSConnection):
     def connect(self) -> None:
         """As urllib3's."""
         super().connect()
-        watch = self._watchman.current()
+        watch = self._deadlines.current()
         if watch is not None:
             watch.in_handshake = False
 
@@ -238,8 +238,8 @@ class _WatchedHTTPS(_Watched, HTTPSConnection):
 class WatchedAdapter(HTTPAdapter):
     """requests' adapter, whose connections are under the watch of ``watchman``."""
 
-    def __init__(self, watchman: Watchman, connections: int) -> None:
-        self._watchman = watchman
+    def __init__(self, watchman: DeadlineThread, connections: int) -> None:
+        self._deadlines = watchman
         super().__init__(pool_connections=4, pool_maxsize=connections, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
@@ -255,12 +255,12 @@ class WatchedAdapter(HTTPAdapter):
 
     def _put_under_watch(self, manager: PoolManager) -> None:
         manager.pool_classes_by_scheme = {
-            "http": functools.partial(_pool, HTTPConnectionPool, _WatchedHTTP, self._watchman),  # type: ignore[dict-item]
-            "https": functools.partial(_pool, HTTPSConnectionPool, _WatchedHTTPS, self._watchman),  # type: ignore[dict-item]
+            "http": functools.partial(_pool, HTTPConnectionPool, _WatchedHTTP, self._deadlines),  # type: ignore[dict-item]
+            "https": functools.partial(_pool, HTTPSConnectionPool, _WatchedHTTPS, self._deadlines),  # type: ignore[dict-item]
         }
 
 
-def _pool(kind: Any, connection: Any, watchman: Watchman, *args: Any, **kwargs: Any) -> Any:
+def _pool(kind: Any, connection: Any, watchman: DeadlineThread, *args: Any, **kwargs: Any) -> Any:
     pool = kind(*args, **kwargs)
     pool.ConnectionCls = functools.partial(connection, watchman=watchman)
     return pool

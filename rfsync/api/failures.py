@@ -10,7 +10,7 @@ from rfsync.errors import BadResponse, FetchError
 from rfsync.text import printable
 
 
-def explained(error: FetchError, redact: Callable[[str], str]) -> str:
+def describe_error(error: FetchError, redact: Callable[[str], str]) -> str:
     """What went wrong in a line for people, with how the answer begins where that says something.
 
     Args:

@@ -186,7 +186,7 @@ class _Running:
         from rfsync.api.client import Client
         from rfsync.daemon.daemon import Daemon, Plan
         from rfsync.sync import targets
-        from rfsync.sync.task import Parts
+        from rfsync.sync.task import SyncContext
 
         options = self._options
         wanted = targets.wanted(config, [], os.environ)
@@ -194,9 +194,11 @@ class _Running:
             options.redact.add(want.key.reveal())
         store = options.store(config)
         client = Client(config.api, options.redact, _now)
-        parts = Parts(client, store, config.removals, _now, options.redact, trigger="schedule", metrics=self._metrics)
+        context = SyncContext(
+            client, store, config.removals, _now, options.redact, trigger="schedule", metrics=self._metrics
+        )
         plan = Plan(
-            parts, wanted, _schedules(config), config.schedule.jitter, config.api.concurrency,
+            context, wanted, _schedules(config), config.schedule.jitter, config.api.concurrency,
             config.retention.unchanged_runs, time.monotonic, self._metrics.ended,
         )  # fmt: skip
         return _Service(config, client, store, Daemon(plan, previous))

@@ -78,7 +78,7 @@ def _live(world: World, simulator: Simulator, options: Options, end: datetime) -
     from rfsync.config import ApiConfig, RemovalsConfig
     from rfsync.redaction import Secret
     from rfsync.sync.run import sync
-    from rfsync.sync.task import Job, Parts
+    from rfsync.sync.task import SyncContext, SyncTask
 
     now = end - timedelta(days=_DAYS)
 
@@ -87,15 +87,15 @@ def _live(world: World, simulator: Simulator, options: Options, end: datetime) -
 
     client = Client(ApiConfig(base_url=simulator.url, requests_per_second=100_000), options.redact, clock)
     store = options.store(_config())
-    parts = Parts(client, store, RemovalsConfig(), clock, options.redact)
-    jobs = [Job("acme", project, Secret("demo-key")) for project in _PROJECTS]
+    context = SyncContext(client, store, RemovalsConfig(), clock, options.redact)
+    tasks = [SyncTask("acme", project, Secret("demo-key")) for project in _PROJECTS]
     runs = changes = failed = 0
     try:
         while now < end:
             now += _EVERY
             world.advance(now)
-            for job in jobs:
-                result = sync(parts, job)
+            for task in tasks:
+                result = sync(context, task)
                 runs, changes, failed = runs + 1, changes + result.tally.total, failed + (not result.ok)
     finally:
         client.close()

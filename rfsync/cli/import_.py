@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from rfsync.sync.importer import Saved
-    from rfsync.sync.task import Job, Parts, Result
+    from rfsync.sync.task import Result, SyncContext, SyncTask
 
 
 @make_command(
@@ -38,8 +38,8 @@ def command(options: Options, target: str, files: tuple[Path, ...], at: str | No
     """
     from rfsync.parsing import parse_target
     from rfsync.redaction import Secret
-    from rfsync.sync.importer import Nobody, find, require_answers
-    from rfsync.sync.task import Job, Parts
+    from rfsync.sync.importer import OfflineFetcher, find, require_answers
+    from rfsync.sync.task import SyncContext, SyncTask
 
     named = parse_target(target)
     if named.project is None:
@@ -52,24 +52,26 @@ def command(options: Options, target: str, files: tuple[Path, ...], at: str | No
     store = options.store(config)
     try:
         store.abandon_dead_runs(now)
-        parts = Parts(Nobody(), store, config.removals, lambda: now, options.redact, allow_removals=allow_removals)
-        job = Job(named.workspace, named.project, Secret(""))
-        return _print([(one, _take(parts, job, one, options.reader(config))) for one in saved])
+        context = SyncContext(
+            OfflineFetcher(), store, config.removals, lambda: now, options.redact, allow_removals=allow_removals
+        )
+        task = SyncTask(named.workspace, named.project, Secret(""))
+        return _print([(one, _take(context, task, one, options.reader(config))) for one in saved])
     finally:
         store.close()
 
 
-def _take(parts: Parts, job: Job, saved: Saved, engine: Engine) -> Result | str:
+def _take(context: SyncContext, task: SyncTask, saved: Saved, engine: Engine) -> Result | str:
     """The run that applied it, or in a word why there was none."""
     from rfsync.sync.importer import apply, is_known
 
-    known = parts.store.known(job.workspace, job.project)
+    known = context.store.known(task.workspace, task.project)
     if known.seen is None or saved.at > known.seen:
         # The same answer a second time is no second answer that lacks the same.
-        if not parts.allow_removals and parts.store.was_refused(job.workspace, job.project, saved.at):
+        if not context.allow_removals and context.store.was_refused(task.workspace, task.project, saved.at):
             return "refused"
-        return apply(parts, job, saved)
-    return "known" if is_known(parts.store, engine, job, saved) else "too old"
+        return apply(context, task, saved)
+    return "known" if is_known(context.store, engine, task, saved) else "too old"
 
 
 _NUMBERS = ("BATCHES", "ADDED", "CHANGED", "REMOVED", "RESTORED", "REJECTED", "IMAGES", "JOBS")

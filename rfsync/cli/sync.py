@@ -19,8 +19,8 @@ from rfsync.errors import ConfigError
 
 if TYPE_CHECKING:
     from rfsync.config import Config
-    from rfsync.sync.circuit_breaker import Circuit
-    from rfsync.sync.task import Job, Parts, Result
+    from rfsync.sync.circuit_breaker import CircuitBreaker
+    from rfsync.sync.task import Result, SyncContext, SyncTask
 
 _SHOWN_CHANGES = 20
 #: Exit code of a sync that was stopped, and when it ends at the latest, in seconds.
@@ -55,8 +55,8 @@ def command(
     from rfsync.api.client import Client
     from rfsync.parsing import parse_target
     from rfsync.sync import targets as resolving
-    from rfsync.sync.circuit_breaker import Circuit
-    from rfsync.sync.task import Parts
+    from rfsync.sync.circuit_breaker import CircuitBreaker
+    from rfsync.sync.task import SyncContext
 
     if "" in batch_ids:
         raise click.BadParameter("an ID is empty", param_hint="--batch")
@@ -77,11 +77,11 @@ def command(
     try:
         if not dry_run:
             store.abandon_dead_runs(_now())
-        fetcher = Circuit(client)
-        jobs, failures = resolving.resolve(wanted, fetcher, options.redact, store.known_projects)
+        fetcher = CircuitBreaker(client)
+        tasks, failures = resolving.resolve(wanted, fetcher, options.redact, store.known_projects)
         if batch_ids:
-            jobs = [replace(jobs[0], batch_ids=tuple(dict.fromkeys(batch_ids)))]
-        parts = Parts(
+            tasks = [replace(tasks[0], batch_ids=tuple(dict.fromkeys(batch_ids)))]
+        context = SyncContext(
             fetcher,
             store,
             config.removals,
@@ -90,7 +90,7 @@ def command(
             allow_removals=allow_removals,
             keep_changes=dry_run and not as_json,
         )
-        results = failures + _run(parts, jobs, config, fetcher, quiet=as_json)
+        results = failures + _run(context, tasks, config, fetcher, quiet=as_json)
     finally:
         client.close()
         store.close()
@@ -122,14 +122,16 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _run(parts: Parts, jobs: Sequence[Job], config: Config, circuit: Circuit, *, quiet: bool) -> list[Result]:
-    """The results in the order of the jobs."""
+def _run(
+    context: SyncContext, tasks: Sequence[SyncTask], config: Config, circuit: CircuitBreaker, *, quiet: bool
+) -> list[Result]:
+    """The results in the order of the tasks."""
     from rfsync.sync.run import sync_all
 
-    order = {(job.workspace, job.project): number for number, job in enumerate(jobs)}
+    order = {(task.workspace, task.project): number for number, task in enumerate(tasks)}
     results: list[Result] = []
-    with _progress(len(jobs), shown=not quiet and sys.stderr.isatty()) as advance:
-        for result in sync_all(parts, jobs, config.api.concurrency, circuit):
+    with _progress(len(tasks), shown=not quiet and sys.stderr.isatty()) as advance:
+        for result in sync_all(context, tasks, config.api.concurrency, circuit):
             results.append(result)
             advance(f"{result.workspace}/{result.project}")
     return sorted(results, key=lambda r: order[r.workspace, r.project])

@@ -16,12 +16,12 @@ from apscheduler.executors.pool import BasePoolExecutor
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 
-from rfsync.api.failures import explained
+from rfsync.api.failures import describe_error
 from rfsync.errors import Cancelled, DatabaseError, FetchError
 from rfsync.schedule import Interval, Schedule, gap
 from rfsync.sync.run import sync
-from rfsync.sync.targets import Wanted, discover
-from rfsync.sync.task import Job, Parts, Result
+from rfsync.sync.targets import Selection, discover
+from rfsync.sync.task import Result, SyncContext, SyncTask
 
 log = logging.getLogger("rfsync.daemon")
 
@@ -33,9 +33,9 @@ _STALE: Final = 3
 #: How far consecutive failures stretch a project's interval at most.
 _STRETCH: Final = 12
 #: A failure that lasts is told at the level of an error once in so many seconds.
-_SHOUT: Final = 3600.0
+ERROR_LOG_INTERVAL: Final = 3600.0
 #: A clock that moves by more than this against the monotonic one was set.
-_SET: Final = timedelta(seconds=2)
+CLOCK_JUMP: Final = timedelta(seconds=2)
 #: A scheduler that has not started by then what was due hangs.
 _OVERDUE: Final = timedelta(minutes=1)
 #: When the daemon stops: seconds in which a transaction may still be committed, and between two interruptions then.
@@ -51,8 +51,8 @@ _PRUNE: Final = "pruning"
 class Plan:
     """What is to be polled, and with what."""
 
-    parts: Parts
-    wanted: Sequence[Wanted]
+    context: SyncContext
+    wanted: Sequence[Selection]
     #: Of a workspace.
     schedule: Callable[[str], Schedule]
     #: A poll is up to that much later than it is due.
@@ -71,7 +71,7 @@ class Plan:
 class Project:
     """A project that is polled; changed under the daemon's lock alone."""
 
-    job: Job
+    task: SyncTask
     schedule: Schedule
     #: When the next poll is due, by the time of day as it was then.
     due: datetime
@@ -91,7 +91,7 @@ class Project:
     failures: int = 0
     last: Result | None = None
     #: When its failure was last told at the level of an error.
-    shouted_at: float | None = None
+    error_logged_at: float | None = None
 
 
 class _Pool(BasePoolExecutor):  # type: ignore[misc]  # APScheduler 3 has no types
@@ -127,7 +127,7 @@ class Daemon:
     """
 
     def __init__(self, plan: Plan, previous: Daemon | None = None) -> None:
-        self._plan = replace(plan, parts=replace(plan.parts, failure_level=self._failure_level))
+        self._plan = replace(plan, context=replace(plan.context, failure_level=self._failure_level))
         self._previous = previous
         self._changed = threading.Condition(threading.RLock())
         self._projects: dict[str, Project] = {}
@@ -158,7 +158,7 @@ class Daemon:
             self._previous.make_way(self)
         self._scheduler.start()
         for want in self._plan.wanted:
-            self._join(Job(want.workspace.id, project, want.key) for project in want.projects)
+            self._join(SyncTask(want.workspace.id, project, want.key) for project in want.projects)
         if not self._discovered:
             self._at(_DISCOVER, self._discover, 0.0)
         self._at(_PRUNE, self._prune, 0.0)
@@ -170,10 +170,10 @@ class Daemon:
         offset = self._time_since_monotonic()
         jump = offset - self._offset
         self._offset = offset
-        if abs(jump) <= _SET:
+        if abs(jump) <= CLOCK_JUMP:
             return
         log.warning("the clock was set by %+.0f s: polls go on as if it had not", jump.total_seconds())
-        now, monotonic = self._plan.parts.clock(), self._plan.monotonic()
+        now, monotonic = self._plan.context.clock(), self._plan.monotonic()
         with self._changed:
             for key, project in self._projects.items():
                 if self._scheduler.get_job(key) is None:
@@ -192,7 +192,7 @@ class Daemon:
         """Whether polls are still being started: nothing is long overdue."""
         if self._stopping or not self._scheduler.running:
             return False
-        latest = self._plan.parts.clock() - _OVERDUE
+        latest = self._plan.context.clock() - _OVERDUE
         return all(job.next_run_time > latest for job in self._scheduler.get_jobs())
 
     @property
@@ -231,12 +231,12 @@ class Daemon:
     def stop(self) -> None:
         """Ends within seconds: fetches at once, transactions when they are committed, or undone if that takes long."""
         self._end_schedule()
-        self._plan.parts.fetcher.cancel()
-        self._plan.parts.store.stop()
+        self._plan.context.fetcher.cancel()
+        self._plan.context.store.stop()
         with self._changed:
             seconds = _GRACE
             while not self._changed.wait_for(lambda: not self._at_work, seconds):
-                self._plan.parts.store.interrupt()
+                self._plan.context.store.interrupt()
                 seconds = _AGAIN
         self._pool.shutdown()
 
@@ -260,22 +260,22 @@ class Daemon:
 
     # Polls
 
-    def _join(self, jobs: Iterable[Job]) -> None:
+    def _join(self, tasks: Iterable[SyncTask]) -> None:
         """Puts projects on the schedule, if they aren't."""
-        plan, now = self._plan, self._plan.parts.clock()
+        plan, now = self._plan, self._plan.context.clock()
         with self._changed:
-            for job in jobs:
-                key = str(job)
+            for task in tasks:
+                key = str(task)
                 known = self._projects.get(key) or self._left.pop(key, None)
                 if known is not None:
-                    known.job = job  # it may have another name by now
+                    known.task = task  # it may have another name by now
                     self._projects[key] = known
                     continue
                 if self._stopping:
                     continue
-                schedule, monotonic = plan.schedule(job.workspace), plan.monotonic()
+                schedule, monotonic = plan.schedule(task.workspace), plan.monotonic()
                 stale_at = monotonic + self._until_stale(schedule, now)
-                project = self._projects[key] = Project(job, schedule, now, monotonic, stale_at)
+                project = self._projects[key] = Project(task, schedule, now, monotonic, stale_at)
                 if self._previous is None or not self._previous.hand_over(key, project):
                     self._put(key, project)
 
@@ -303,7 +303,7 @@ class Daemon:
 
     def _due(self, project: Project, moment: datetime) -> None:
         """Has a project's next poll be due at a moment; one that is past is now."""
-        now, jitter = self._plan.parts.clock(), random.random() * self._plan.jitter.total_seconds()  # noqa: S311
+        now, jitter = self._plan.context.clock(), random.random() * self._plan.jitter.total_seconds()  # noqa: S311
         project.due = max(moment, now)
         project.starts_at = self._plan.monotonic() + (project.due - now).total_seconds() + jitter
 
@@ -314,7 +314,7 @@ class Daemon:
         """Has something done so many seconds from now."""
         with self._changed:
             if not self._stopping:
-                moment = self._plan.parts.clock() + timedelta(seconds=seconds)
+                moment = self._plan.context.clock() + timedelta(seconds=seconds)
                 self._scheduler.add_job(
                     function, "date", run_date=moment, args=arguments, id=name, name=name, replace_existing=True
                 )
@@ -328,7 +328,7 @@ class Daemon:
             self._at_work += 1
         result: Result | None = None
         try:
-            result = sync(self._plan.parts, project.job)
+            result = sync(self._plan.context, project.task)
             self._plan.ended(result)
         except Exception:
             # A bug, in one project's answer perhaps: the others go on, and this one is tried again.
@@ -348,11 +348,11 @@ class Daemon:
 
     def _note(self, project: Project, result: Result | None) -> None:
         """What a run's end means for the next one."""
-        now, monotonic = self._plan.parts.clock(), self._plan.monotonic()
+        now, monotonic = self._plan.context.clock(), self._plan.monotonic()
         project.last = result
         if result is not None and result.ok:
             project.failures = 0
-            project.shouted_at = None
+            project.error_logged_at = None
             project.succeeded, project.succeeded_at = now, monotonic
             project.stale_at = monotonic + self._until_stale(project.schedule, now)
         elif result is None or result.outcome == "failed":
@@ -363,7 +363,7 @@ class Daemon:
             return
         # From when this poll was due. Where the clock was set back meanwhile, that is nonsense; where it has only lost
         # a little, it is not, and to go by the clock would be to poll once more for the same time of the schedule.
-        due = project.schedule.after(project.due if project.due <= now + _SET else now)
+        due = project.schedule.after(project.due if project.due <= now + CLOCK_JUMP else now)
         began = now - timedelta(seconds=monotonic - project.began_at)
         # What had become due before this poll began was made up for by it; what did since, is by the next one, at once.
         self._due(project, due if due > began else project.schedule.after(began))
@@ -374,13 +374,15 @@ class Daemon:
             moment = schedule.after(moment)
         return (moment + self._plan.jitter - now).total_seconds()
 
-    def _failure_level(self, job: Job) -> int:
+    def _failure_level(self, task: SyncTask) -> int:
         monotonic = self._plan.monotonic()
         with self._changed:
-            project = self._projects.get(str(job))
-            if project is None or (project.shouted_at is not None and monotonic - project.shouted_at < _SHOUT):
+            project = self._projects.get(str(task))
+            if project is None or (
+                project.error_logged_at is not None and monotonic - project.error_logged_at < ERROR_LOG_INTERVAL
+            ):
                 return logging.WARNING
-            project.shouted_at = monotonic
+            project.error_logged_at = monotonic
             return logging.ERROR
 
     @contextmanager
@@ -416,7 +418,7 @@ class Daemon:
             if self._stopping:
                 return
             try:
-                deleted = self._plan.parts.store.prune(self._plan.parts.clock() - self._plan.keep_unchanged)
+                deleted = self._plan.context.store.prune(self._plan.context.clock() - self._plan.keep_unchanged)
                 if deleted:
                     log.info("%d old runs that changed nothing deleted", deleted)
             except Cancelled:
@@ -428,16 +430,16 @@ class Daemon:
         self._prunes_at = self._plan.monotonic() + _PRUNING.total_seconds()
         self._at(_PRUNE, self._prune, _PRUNING.total_seconds())
 
-    def _discover_one(self, want: Wanted) -> bool:
+    def _discover_one(self, want: Selection) -> bool:
         """Brings the schedule in line with the projects that a workspace has; whether they could be found out."""
-        workspace, parts = want.workspace.id, self._plan.parts
+        workspace, context = want.workspace.id, self._plan.context
         try:
-            jobs = discover(want.workspace, want.key, parts.fetcher)
+            tasks = discover(want.workspace, want.key, context.fetcher)
         except FetchError as error:
-            text = explained(error, parts.redact)
+            text = describe_error(error, context.redact)
             log.warning("%s: its projects can't be listed (%s): %s", workspace, error.kind, text)
             with self._changed:
-                first = not any(p.job.workspace == workspace for p in self._projects.values())
+                first = not any(p.task.workspace == workspace for p in self._projects.values())
                 if first:
                     self._unlisted[workspace] = (str(error.kind), text)
             if first:
@@ -445,29 +447,29 @@ class Daemon:
             return False
         with self._changed:
             self._unlisted.pop(workspace, None)
-            there = {str(job) for job in jobs} | {f"{workspace}/{project}" for project in want.projects}
-            known = [key for key, project in self._projects.items() if project.job.workspace == workspace]
-            if known and not jobs:
+            there = {str(task) for task in tasks} | {f"{workspace}/{project}" for project in want.projects}
+            known = [key for key, project in self._projects.items() if project.task.workspace == workspace]
+            if known and not tasks:
                 log.warning("%s: the workspace lists no project any more; those that it had are polled on", workspace)
                 return True
             for key in known:
                 if key not in there:
                     self._leave(key)
-            for job in jobs:
-                if known and str(job) not in self._projects:
-                    log.info("%s: a new project, polled from now on", job)
-        self._join(jobs)
+            for task in tasks:
+                if known and str(task) not in self._projects:
+                    log.info("%s: a new project, polled from now on", task)
+        self._join(tasks)
         return True
 
-    def _join_known(self, want: Wanted) -> None:
+    def _join_known(self, want: Selection) -> None:
         """What was synced before stands in for a workspace that can't be asked."""
         workspace = want.workspace
         try:
-            known = self._plan.parts.store.known_projects(workspace.id)
+            known = self._plan.context.store.known_projects(workspace.id)
         except DatabaseError as error:
             log.warning("%s: nor can the database say which there were: %s", workspace.id, error)
             return
-        self._join(Job(workspace.id, project, want.key) for project in known if not workspace.excludes(project))
+        self._join(SyncTask(workspace.id, project, want.key) for project in known if not workspace.excludes(project))
 
     def _leave(self, key: str) -> None:
         log.warning("%s is no longer in its workspace: it is not polled any more, and its history is kept", key)
@@ -479,13 +481,13 @@ class Daemon:
 
     def _time_since_monotonic(self) -> timedelta:
         """The time of day less the monotonic clock: stays the same until the former is set."""
-        now = self._plan.parts.clock() - datetime(1970, 1, 1, tzinfo=UTC)
+        now = self._plan.context.clock() - datetime(1970, 1, 1, tzinfo=UTC)
         return now - timedelta(seconds=self._plan.monotonic())
 
 
 def _remember(old: Project, new: Project) -> None:
     """Has the next daemon's project go on from what is known of it."""
-    if old.schedule == new.schedule and old.job.key == new.job.key:
+    if old.schedule == new.schedule and old.task.key == new.task.key:
         new.due, new.starts_at, new.stale_at = old.due, old.starts_at, old.stale_at
     new.succeeded_at, new.succeeded, new.began_at = old.succeeded_at, old.succeeded, old.began_at
-    new.failures, new.last, new.shouted_at = old.failures, old.last, old.shouted_at
+    new.failures, new.last, new.error_logged_at = old.failures, old.last, old.error_logged_at

@@ -52,8 +52,8 @@ def health(daemon: Daemon, ping: Callable[[], object]) -> Health:
     projects = daemon.projects()
     stale = [
         Stale(
-            project.job.workspace,
-            project.job.project,
+            project.task.workspace,
+            project.task.project,
             daemon.age(project),
             project.last.outcome if project.last else None,
             project.last.error_kind if project.last else None,
@@ -62,7 +62,7 @@ def health(daemon: Daemon, ping: Callable[[], object]) -> Health:
         for project in projects.values()
         if daemon.is_stale(project)
     ]
-    known = {project.job.workspace for project in projects.values()}
+    known = {project.task.workspace for project in projects.values()}
     stale += [
         Stale(workspace, "*", None, "failed", kind, why)
         for workspace, (kind, why) in daemon.unlisted().items()

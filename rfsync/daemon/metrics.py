@@ -105,7 +105,7 @@ class _Standing(Collector):
             name: GaugeMetricFamily(name, what, labels=_OF_A_PROJECT) for name, what in _SCHEDULE.items()
         }
         for key, project in daemon.projects().items():
-            labels = (project.job.workspace, project.job.project)
+            labels = (project.task.workspace, project.task.project)
             next_run = daemon.next_run(key)
             values = {
                 "rfsync_project_running": float(project.running),

@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Engine
 
 from rfsync.dashboard.view import View
-from rfsync.history.query import Question
+from rfsync.history.query import Query
 
 #: Rows of a page.
 ROWS: Final = 25
@@ -54,21 +54,21 @@ def page_of(engine: Engine, view: View) -> Page:
     Raises:
         DatabaseError: the database can't be read.
     """
-    question = Question(engine, view.target)
+    query = Query(engine, view.target)
     found = "FROM scope p JOIN batches b ON b.project_id = p.id WHERE b.removed_at IS NULL"
     if view.name:
-        question.values["part"] = f"%{_literal(view.name)}%"
+        query.values["part"] = f"%{_literal(view.name)}%"
         like = "LIKE lower(:part) ESCAPE '!'"
         found += f" AND (lower(b.name) {like} OR lower(b.batch_id) {like})"
-    counted = question.rows("counting the batches", f"WITH {question.scope} SELECT count(*) {found}", tuple)
+    counted = query.rows("counting the batches", f"WITH {query.scope} SELECT count(*) {found}", tuple)
     ((batches,),) = counted
     pages = max(-(-batches // ROWS), 1)
     number = min(view.page, pages)
-    question.values["skipped"] = (number - 1) * ROWS
-    sql = f"""WITH {question.scope}
+    query.values["skipped"] = (number - 1) * ROWS
+    sql = f"""WITH {query.scope}
 SELECT p.workspace, p.project, b.batch_id, b.name, b.images, b.num_jobs, b.uploaded_at, b.changed_at {found}
 ORDER BY {_order(view)} LIMIT {ROWS} OFFSET :skipped"""
-    lines = question.rows("reading the batches", sql, BatchLine._make, times=(6, 7))
+    lines = query.rows("reading the batches", sql, BatchLine._make, times=(6, 7))
     return Page(list(lines), number, pages, batches)
 
 

@@ -17,8 +17,7 @@ from plotly.graph_objects import Figure
 from sqlalchemy import Engine
 
 from rfsync import charts, history
-from rfsync.dashboard import components as parts
-from rfsync.dashboard import tables
+from rfsync.dashboard import components, tables
 from rfsync.dashboard.batch_page import page_of
 from rfsync.dashboard.page import EVERYTHING, REFRESH, graph
 from rfsync.dashboard.queries import (
@@ -61,7 +60,7 @@ def add_callbacks(app: Dash, source: Source) -> None:
     @app.callback(Output("periods", "children"), Output("buckets", "children"), Input("address", "data"))
     def link(search: Any) -> tuple[Any, Any]:
         view = parse(search, None)[0]
-        return parts.periods(view), parts.buckets(view)
+        return components.periods(view), components.buckets(view)
 
     _add_overview(app, source)
     _add_health(app, source)
@@ -117,9 +116,9 @@ def _add_overview(app: Dash, source: Source) -> None:
             charts.flow_figure(seen.totals, of="images", zone=zone),
             charts.flow_figure(seen.totals, of="jobs", zone=zone),
         )
-        alerts = [parts.alert(note, "note") for note in notes]
+        alerts = [components.alert(note, "note") for note in notes]
         options = [EVERYTHING, *({"label": printable(target), "value": target} for target in targets)]
-        return drawn, (alerts, parts.headline(projects, seen.totals, view), options, now.isoformat())
+        return drawn, (alerts, components.headline(projects, seen.totals, view), options, now.isoformat())
 
     outputs = (("notes", "children"), ("headline", "children"), ("targets", "data"), ("answered", "data"))
     _add(app, ("totals", "images", "jobs"), outputs, draw)
@@ -136,8 +135,8 @@ def _add_health(app: Dash, source: Source) -> None:
         except DatabaseError as error:
             return None, ([_unreadable(source, error)], no_update, no_update)
         bad = troubles(projects, now, source.patience)
-        alerts = parts.trouble_alert(bad, len(projects))
-        return (), (alerts, parts.freshness(projects, now, view.tz), tables.syncs(projects, bad, now, view.tz))
+        alerts = components.trouble_alert(bad, len(projects))
+        return (), (alerts, components.freshness(projects, now, view.tz), tables.syncs(projects, bad, now, view.tz))
 
     _add(app, (), (("alerts", "children"), ("freshness", "children"), ("syncs", "children")), draw)
 
@@ -197,10 +196,10 @@ def _add_batches(app: Dash, source: Source) -> None:
             return [_unreadable(source, error)], no_update
         own = [note for note in notes if note.startswith(("sort=", "page=", "batch="))]
         shown = tables.batches(view, page, changes, many_projects=len(in_scope(projects, view.target)) > 1)
-        return [parts.alert(note, "note") for note in own], shown
+        return [components.alert(note, "note") for note in own], shown
 
 
 def _unreadable(source: Source, error: DatabaseError) -> Component:
     why = printable(source.redact(str(error)))
     said = f"The database can't be read: {why}. This page tries again every {REFRESH} seconds."
-    return parts.alert(said, "bad unreadable")
+    return components.alert(said, "bad unreadable")

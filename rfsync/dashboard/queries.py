@@ -22,7 +22,7 @@ from rfsync.history import (
     TotalRow,
     WaitingRow,
 )
-from rfsync.history.query import Question
+from rfsync.history.query import Query
 
 #: Projects that have a line of their own in a chart; where there are more, all are shown as one.
 MOST_LINES: Final = 8
@@ -59,9 +59,9 @@ def projects_of(engine: Engine) -> list[ProjectNow]:
     Raises:
         DatabaseError: the database can't be read.
     """
-    question = Question(engine, None)
+    query = Query(engine, None)
     sql = "SELECT workspace, project, batches, images, num_jobs FROM projects ORDER BY workspace, project"
-    return list(question.rows("reading the projects", sql, ProjectNow._make))
+    return list(query.rows("reading the projects", sql, ProjectNow._make))
 
 
 def targets_of(projects: Sequence[ProjectNow]) -> list[str]:

@@ -8,7 +8,7 @@ from itertools import pairwise
 
 from sqlalchemy import Engine
 
-from rfsync.history.query import Question, Targets
+from rfsync.history.query import Query, Targets
 from rfsync.history.rows import BacklogRow, FirstJobRow, WaitingRow
 
 
@@ -22,12 +22,12 @@ def waiting(engine: Engine, targets: Targets = None, *, limit: int | None = 10) 
         ConfigError: a target is none.
         DatabaseError: the database can't be read.
     """
-    question = Question(engine, targets)
+    query = Query(engine, targets)
     most = ""
     if limit is not None:
         most = " LIMIT :limit"
-        question.values["limit"] = limit
-    sql = f"""WITH {question.scope}
+        query.values["limit"] = limit
+    sql = f"""WITH {query.scope}
 SELECT p.workspace, p.project, b.batch_id, b.name, b.images, coalesce(
     (SELECT max(c.observed_at) FROM batch_changes c WHERE c.project_id = b.project_id AND c.batch_id = b.batch_id
         AND (c.num_jobs_delta < 0 OR c.change = 'restored')),
@@ -35,7 +35,7 @@ SELECT p.workspace, p.project, b.batch_id, b.name, b.images, coalesce(
 FROM scope p CROSS JOIN batches b
 WHERE b.project_id = p.id AND b.removed_at IS NULL AND b.num_jobs = 0 AND b.images > 0
 ORDER BY waiting_since, p.workspace, p.project, b.batch_id{most}"""
-    return list(question.rows("reading what waits", sql, WaitingRow._make, times=(5,)))
+    return list(query.rows("reading what waits", sql, WaitingRow._make, times=(5,)))
 
 
 def backlog(
@@ -55,17 +55,17 @@ def backlog(
     """
     if not edges or list(edges) != sorted(set(edges)):
         raise ValueError(f"{edges!r} are no rising ages in days")
-    question = Question(engine, targets)
+    query = Query(engine, targets)
     cases = []
     for number, days in enumerate(edges):
-        question.values[f"edge{number}"] = now - timedelta(days=days)
+        query.values[f"edge{number}"] = now - timedelta(days=days)
         cases.append(f"WHEN came > :edge{number} THEN {number}")
-    sql = f"""WITH {question.scope},
+    sql = f"""WITH {query.scope},
 waiting AS (SELECT coalesce(b.uploaded_at, b.first_seen_at) AS came, b.images
     FROM scope p CROSS JOIN batches b WHERE b.project_id = p.id AND b.removed_at IS NULL AND b.images > 0)
 SELECT CASE {" ".join(cases)} ELSE {len(edges)} END AS class, count(*), CAST(sum(images) AS bigint)
 FROM waiting GROUP BY 1"""
-    found = {number: (batches, images) for number, batches, images in question.rows("reading the backlog", sql, tuple)}
+    found = {number: (batches, images) for number, batches, images in query.rows("reading the backlog", sql, tuple)}
     classes = pairwise([0, *edges, None])
     return [
         BacklogRow(younger or 0, older, *found.get(number, (0, 0))) for number, (younger, older) in enumerate(classes)
@@ -85,23 +85,23 @@ def first_jobs(
         ConfigError: a target is none.
         DatabaseError: the database can't be read.
     """
-    question = Question(engine, targets)
+    query = Query(engine, targets)
     conditions = ["c.project_id = p.id", "c.num_jobs > 0", "c.num_jobs_delta = c.num_jobs"]
     if since is not None:
-        question.values["since"] = since
+        query.values["since"] = since
         conditions.append("c.observed_at >= :since")
     if until is not None:
-        question.values["until"] = until
+        query.values["until"] = until
         conditions.append("c.observed_at < :until")
-    sql = f"""WITH {question.scope},
+    sql = f"""WITH {query.scope},
 first AS (SELECT p.workspace, p.project, c.batch_id, b.name, coalesce(b.uploaded_at, b.first_seen_at) AS began_at,
         c.observed_after, c.observed_at
-    FROM scope p {question.seek("batch_changes", "c", " AND ".join(conditions))}
+    FROM scope p {query.seek("batch_changes", "c", " AND ".join(conditions))}
     CROSS JOIN batches b
     WHERE b.project_id = c.project_id AND b.batch_id = c.batch_id AND c.observed_after IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM batch_changes e WHERE e.project_id = c.project_id AND e.batch_id = c.batch_id
             AND e.observed_at < c.observed_at AND e.num_jobs > 0))
 SELECT workspace, project, batch_id, name, began_at, observed_after, observed_at,
-    {question.seconds("observed_at", "began_at")}
+    {query.seconds("observed_at", "began_at")}
 FROM first ORDER BY observed_at, workspace, project, batch_id"""
-    return question.rows("reading the first jobs", sql, FirstJobRow._make, times=(4, 5, 6))
+    return query.rows("reading the first jobs", sql, FirstJobRow._make, times=(4, 5, 6))

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 
-from rfsync.history.query import Question, Targets
+from rfsync.history.query import Query, Targets
 from rfsync.history.rows import BatchRow, ChangeRow
 
 
@@ -23,19 +23,19 @@ def batches(engine: Engine, targets: Targets = None, *, as_of: datetime | None =
         ConfigError: a target is none.
         DatabaseError: the database can't be read.
     """
-    question = Question(engine, targets)
+    query = Query(engine, targets)
     if as_of is None:
-        sql = f"""WITH {question.scope}
+        sql = f"""WITH {query.scope}
 SELECT p.workspace, p.project, b.batch_id, b.name, b.uploaded_at, b.images, b.num_jobs, b.first_seen_at, b.changed_at
 FROM scope p CROSS JOIN batches b
 WHERE b.project_id = p.id AND b.removed_at IS NULL
 ORDER BY p.workspace, p.project, b.batch_id"""
     else:
-        question.values["as_of"] = as_of
+        query.values["as_of"] = as_of
         before = "c.project_id = b.project_id AND c.batch_id = b.batch_id AND c.observed_at <= :as_of"
-        last = question.seek("batch_changes", "c", before, last_by="observed_at")
+        last = query.seek("batch_changes", "c", before, last_by="observed_at")
         # What has not changed since then is read where it stands; of the rest the last row of the ledger until then.
-        sql = f"""WITH {question.scope}
+        sql = f"""WITH {query.scope}
 SELECT p.workspace, p.project, b.batch_id, b.name, b.uploaded_at, b.images, b.num_jobs, b.first_seen_at, b.changed_at
 FROM scope p CROSS JOIN batches b
 WHERE b.project_id = p.id AND b.changed_at <= :as_of AND b.removed_at IS NULL
@@ -44,7 +44,7 @@ SELECT p.workspace, p.project, b.batch_id, c.name, b.uploaded_at, c.images, c.nu
 FROM scope p CROSS JOIN batches b {last}
 WHERE b.project_id = p.id AND b.first_seen_at <= :as_of AND b.changed_at > :as_of AND c.change <> 'removed'
 ORDER BY 1, 2, 3"""
-    return question.rows("reading the batches", sql, BatchRow._make, times=(4, 7, 8))
+    return query.rows("reading the batches", sql, BatchRow._make, times=(4, 7, 8))
 
 
 def changes(
@@ -69,24 +69,24 @@ def changes(
         ConfigError: a target is none.
         DatabaseError: the database can't be read.
     """
-    question = Question(engine, targets)
+    query = Query(engine, targets)
     conditions = ["c.project_id = p.id"]
     if since is not None:
-        question.values["since"] = since
+        query.values["since"] = since
         conditions.append("c.observed_at >= :since")
     if until is not None:
-        question.values["until"] = until
+        query.values["until"] = until
         conditions.append("c.observed_at < :until")
     if batch_ids:
         names = [f"b{number}" for number in range(len(batch_ids))]
-        question.values.update(zip(names, batch_ids, strict=True))
+        query.values.update(zip(names, batch_ids, strict=True))
         conditions.append(f"c.batch_id IN ({', '.join(f':{name}' for name in names)})")
     down = " DESC" if newest_first else ""
     if limit is not None:
-        question.values["limit"] = limit
-    sql = f"""WITH {question.scope}
+        query.values["limit"] = limit
+    sql = f"""WITH {query.scope}
 SELECT p.workspace, p.project, c.batch_id, c.name, c.change, c.observed_after, c.observed_at, c.images, c.num_jobs,
     c.images_delta, c.num_jobs_delta, c.run_id
-FROM scope p {question.seek("batch_changes", "c", " AND ".join(conditions))}
+FROM scope p {query.seek("batch_changes", "c", " AND ".join(conditions))}
 ORDER BY c.observed_at{down}, c.id{down}{"" if limit is None else " LIMIT :limit"}"""
-    return question.rows("reading the ledger", sql, ChangeRow._make, times=(5, 6))
+    return query.rows("reading the ledger", sql, ChangeRow._make, times=(5, 6))

@@ -17,7 +17,7 @@ def to_pandas(rows: Iterable[Any], kind: type[Any] | None = None) -> pd.DataFram
     Instants become ``datetime64[us, UTC]``; None becomes NaT or NaN.
 
     Args:
-        rows: of one question of ``rfsync.history``.
+        rows: of one query of ``rfsync.history``.
         kind: their type, for the columns of an answer without rows.
 
     Raises:

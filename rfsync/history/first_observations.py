@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Final
 
-from rfsync.history.query import Question
+from rfsync.history.query import Query
 
 _THEN: Final = "c.project_id = p.id AND c.observed_at = p.at"
 _NEW: Final = f"{_THEN} AND c.observed_after IS NULL AND c.change = 'added'"
@@ -18,25 +18,25 @@ def _first_change(condition: str) -> str:
     return f"(SELECT min(c.observed_at) FROM batch_changes c WHERE c.project_id = p.id AND c.observed_at {condition})"
 
 
-def looks_by_period(question: Question, key: str, since: datetime, until: datetime) -> list[str]:
+def looks_by_period(query: Query, key: str, since: datetime, until: datetime) -> list[str]:
     """CTEs up to ``looks (id, n, images_gained, jobs_gained)``: what first looks brought, by ``period``.
 
     Args:
-        question: with the CTEs ``scope`` and ``period``; one of these CTEs is recursive.
+        query: with the CTEs ``scope`` and ``period``; one of these CTEs is recursive.
         key: of a project ``p``, as ``id``.
         since: the start of the periods.
         until: their end.
     """
-    question.values.update(looks_since=since, looks_until=until)
+    query.values.update(looks_since=since, looks_until=until)
     # From one instant to the next as long as they are such looks, since no index tells which is the last.
     return [
         f"""instants (id, at) AS (SELECT p.id, {_first_change(">= :looks_since")} FROM scope p
     UNION ALL SELECT p.id, {_first_change("> p.at")} FROM instants p WHERE p.at < :looks_until AND {_IS_LOOK})""",
         # Few: whoever asks for single batches only, and never for the list, looks for the first time again and again.
-        f"""looked AS {question.kept}(SELECT p.id, p.at FROM instants p
+        f"""looked AS {query.kept}(SELECT p.id, p.at FROM instants p
     WHERE p.at < :looks_until AND 1 = (SELECT 1 FROM batch_changes c WHERE {_NEW} LIMIT 1))""",
-        f"""placed AS {question.kept}(SELECT {key} AS key, p.id, p.at, w.n FROM looked p CROSS JOIN period w
+        f"""placed AS {query.kept}(SELECT {key} AS key, p.id, p.at, w.n FROM looked p CROSS JOIN period w
     WHERE p.at >= w.since AND p.at < w.until)""",
-        f"""looks AS {question.kept}(SELECT p.key AS id, p.n, sum(c.images) AS images_gained,
-        sum(c.num_jobs) AS jobs_gained FROM placed p {question.seek("batch_changes", "c", _NEW)} GROUP BY 1, 2)""",
+        f"""looks AS {query.kept}(SELECT p.key AS id, p.n, sum(c.images) AS images_gained,
+        sum(c.num_jobs) AS jobs_gained FROM placed p {query.seek("batch_changes", "c", _NEW)} GROUP BY 1, 2)""",
     ]

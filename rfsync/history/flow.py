@@ -7,8 +7,8 @@ from typing import Final, Literal
 
 from sqlalchemy import Engine
 
-from rfsync.history.periods import rest
-from rfsync.history.query import Question, Targets
+from rfsync.history.periods import split_whole_units
+from rfsync.history.query import Query, Targets
 from rfsync.history.rows import FlowRow, MoverRow
 
 _EVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
@@ -36,12 +36,12 @@ def flow(engine: Engine, targets: Targets = None, *, since: datetime, until: dat
         ConfigError: a target is none.
         DatabaseError: the database can't be read.
     """
-    question = Question(engine, targets)
-    sql = f"""WITH {_moved(question, since, until)}
+    query = Query(engine, targets)
+    sql = f"""WITH {_moved(query, since, until)}
 SELECT p.workspace, p.project, coalesce(changes, 0), coalesce(added, 0), coalesce(removed, 0),
     {", ".join(f"coalesce({name}, 0)" for name in _NET.split(", "))}
 FROM scope p LEFT JOIN sums s ON s.id = p.id ORDER BY p.workspace, p.project"""
-    return list(question.rows("reading the flow", sql, FlowRow._make))
+    return list(query.rows("reading the flow", sql, FlowRow._make))
 
 
 def movers(
@@ -63,36 +63,36 @@ def movers(
         ConfigError: a target is none.
         DatabaseError: the database can't be read.
     """
-    question = Question(engine, targets)
-    question.values["limit"] = limit
+    query = Query(engine, targets)
+    query.values["limit"] = limit
     if of == "projects":
-        sql = f"""WITH {_moved(question, since, until)}
+        sql = f"""WITH {_moved(query, since, until)}
 SELECT workspace, project, NULL, name, changes, {_NET} FROM scope p JOIN sums s ON s.id = p.id
 ORDER BY {_MUCH} LIMIT :limit"""
     else:
-        question.values.update(since=since, until=until or _EVER)
+        query.values.update(since=since, until=until or _EVER)
         within = "c.project_id = p.id AND c.observed_at >= :since AND c.observed_at < :until"
-        ledger = question.seek("batch_changes", "c", within)
-        sql = f"""WITH {question.scope},
+        ledger = query.seek("batch_changes", "c", within)
+        sql = f"""WITH {query.scope},
 moved AS (SELECT c.project_id AS id, c.batch_id, {_GAINED_AND_LOST} FROM scope p {ledger}),
 sums AS (SELECT id, batch_id, count(*) AS changes, {_SUMS} FROM moved GROUP BY id, batch_id),
 most AS (SELECT workspace, project, s.* FROM sums s JOIN scope p ON p.id = s.id
     ORDER BY {_MUCH}, batch_id LIMIT :limit)
 SELECT workspace, project, m.batch_id, b.name, changes, {_NET}
 FROM most m CROSS JOIN batches b WHERE b.project_id = m.id AND b.batch_id = m.batch_id ORDER BY {_MUCH}, m.batch_id"""
-    return list(question.rows("reading the movers", sql, MoverRow._make))
+    return list(query.rows("reading the movers", sql, MoverRow._make))
 
 
-def _moved(question: Question, since: datetime, until: datetime | None) -> str:
+def _moved(query: Query, since: datetime, until: datetime | None) -> str:
     """CTEs up to ``sums``: whole days from the roll-up, what is left of others from the ledger."""
     until = until or _EVER
-    days, edges = rest(since, until, timedelta(days=1))
+    days, edges = split_whole_units(since, until, timedelta(days=1))
     first, last = days or (since, since)
-    question.values.update(first=first.date(), last=last.date())
+    query.values.update(first=first.date(), last=last.date())
     within = "c.project_id = p.id AND c.observed_at >= e.since AND c.observed_at < e.until"
-    ledger = question.seek("batch_changes", "c", within)
-    edge = question.table("edge", {"since": "timestamptz", "until": "timestamptz"}, edges)
-    return f"""{question.scope}, {edge},
+    ledger = query.seek("batch_changes", "c", within)
+    edge = query.table("edge", {"since": "timestamptz", "until": "timestamptz"}, edges)
+    return f"""{query.scope}, {edge},
 moved AS (
     SELECT d.project_id AS id, d.changes, d.batches_added AS added, d.batches_removed AS removed, d.images_gained,
         d.images_lost, d.jobs_gained, d.jobs_lost

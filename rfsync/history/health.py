@@ -6,7 +6,7 @@ from datetime import datetime
 
 from sqlalchemy import Engine
 
-from rfsync.history.query import Question, Targets
+from rfsync.history.query import Query, Targets
 from rfsync.history.rows import FreshnessRow, ProjectStatus
 
 
@@ -17,14 +17,14 @@ def status(engine: Engine, targets: Targets = None) -> list[ProjectStatus]:
         ConfigError: a target is none.
         DatabaseError: the database can't be read.
     """
-    question = Question(engine, targets)
-    sql = f"""WITH {question.scope}
+    query = Query(engine, targets)
+    sql = f"""WITH {query.scope}
 SELECT p.workspace, p.project, t.batches, t.images, t.num_jobs, t.observed_at, h.last_run_at, h.last_outcome,
     h.last_success_at, h.consecutive_failures, h.last_error_kind, h.last_error
 FROM scope p JOIN projects t ON t.id = p.id
 JOIN sync_health h ON h.workspace = p.workspace AND h.project = p.project
 ORDER BY p.workspace, p.project"""
-    return list(question.rows("reading the status", sql, ProjectStatus._make, times=(5, 6, 8)))
+    return list(query.rows("reading the status", sql, ProjectStatus._make, times=(5, 6, 8)))
 
 
 def freshness(engine: Engine, targets: Targets = None, *, now: datetime) -> list[FreshnessRow]:
@@ -34,13 +34,13 @@ def freshness(engine: Engine, targets: Targets = None, *, now: datetime) -> list
         ConfigError: a target is none.
         DatabaseError: the database can't be read.
     """
-    question = Question(engine, targets)
-    question.values["now"] = now
-    moment = "CAST(:now AS text)" if question.sqlite else "CAST(:now AS timestamptz)"
-    sql = f"""WITH {question.scope}
-SELECT p.workspace, p.project, t.observed_at, {question.seconds(moment, "t.observed_at")}, h.last_success_at,
+    query = Query(engine, targets)
+    query.values["now"] = now
+    moment = "CAST(:now AS text)" if query.sqlite else "CAST(:now AS timestamptz)"
+    sql = f"""WITH {query.scope}
+SELECT p.workspace, p.project, t.observed_at, {query.seconds(moment, "t.observed_at")}, h.last_success_at,
     h.consecutive_failures
 FROM scope p JOIN projects t ON t.id = p.id
 JOIN sync_health h ON h.workspace = p.workspace AND h.project = p.project
 ORDER BY t.observed_at IS NOT NULL, t.observed_at, p.workspace, p.project"""
-    return list(question.rows("reading the freshness", sql, FreshnessRow._make, times=(2, 4)))
+    return list(query.rows("reading the freshness", sql, FreshnessRow._make, times=(2, 4)))

@@ -114,10 +114,10 @@ def nearest(at: datetime) -> datetime:
     return at - past if past * 2 < _DAY else at - past + _DAY
 
 
-def rest(
+def split_whole_units(
     since: datetime, until: datetime, unit: timedelta
 ) -> tuple[tuple[datetime, datetime] | None, list[tuple[datetime, datetime]]]:
-    """Parts ``[since, until)`` into the whole units of UTC in it, and what is left before and after them.
+    """SyncContext ``[since, until)`` into the whole units of UTC in it, and what is left before and after them.
 
     Args:
         unit: an hour or a day.

@@ -1,4 +1,4 @@
-"""How a question gets to either database: the projects it is about, lists as a parameter, rows that stream."""
+"""How a query gets to either database: the projects it is about, lists as a parameter, rows that stream."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ def targets_of(targets: Targets) -> tuple[Target, ...]:
     return tuple(parse_target(one) if isinstance(one, str) else one for one in named)
 
 
-class Question:
+class Query:
     """One SQL statement: its parameters, and what of it differs from database to database.
 
     Attributes:
@@ -177,8 +177,6 @@ def require_known(engine: Engine, targets: Targets) -> None:
         DatabaseError: the database can't be read.
     """
     for target in targets_of(targets):
-        question = Question(engine, target)
-        if not list(
-            question.rows("looking for the project", f"WITH {question.scope} SELECT id FROM scope LIMIT 1", tuple)
-        ):
+        query = Query(engine, target)
+        if not list(query.rows("looking for the project", f"WITH {query.scope} SELECT id FROM scope LIMIT 1", tuple)):
             raise ConfigError(f"the database has no {target}: rfsync status shows what it has")

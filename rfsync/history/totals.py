@@ -10,8 +10,8 @@ from typing import Any, Final
 from sqlalchemy import Engine
 
 from rfsync.history.first_observations import looks_by_period
-from rfsync.history.periods import By, Period, nearest, periods, quarters, rest, zone
-from rfsync.history.query import Question, Targets, targets_of
+from rfsync.history.periods import By, Period, nearest, periods, quarters, split_whole_units, zone
+from rfsync.history.query import Query, Targets, targets_of
 from rfsync.history.rows import ThroughputRow, TotalRow
 
 _TICK: Final = timedelta(microseconds=1)
@@ -98,10 +98,10 @@ def totals(
     if span is None:
         return
     asked = periods(by, *span, zone(tz))
-    question = Question(engine, targets)
-    sql = _totals(question, targets, asked, summed=summed, from_first=since is None, first_looks=first_looks)
+    query = Query(engine, targets)
+    sql = _totals(query, targets, asked, summed=summed, from_first=since is None, first_looks=first_looks)
     make = _maker(asked)
-    yield from question.rows("reading the totals", sql, make)
+    yield from query.rows("reading the totals", sql, make)
 
 
 def throughput(
@@ -143,9 +143,9 @@ def throughput(
         whole = periods(by, asked[0].start - stretch * window, asked[0].start, calendar)
         lead = whole[-(window - 1) :]
         asked[0] = Period(asked[0].start, asked[0].start, asked[0].until)
-    question = Question(engine, targets)
-    inner = _totals(question, targets, [*lead, *asked], summed=summed, from_first=False, first_looks=False)
-    question.values.update(window=window - 1, lead=len(lead))
+    query = Query(engine, targets)
+    inner = _totals(query, targets, [*lead, *asked], summed=summed, from_first=False, first_looks=False)
+    query.values.update(window=window - 1, lead=len(lead))
     trailing = "OVER (PARTITION BY workspace, project ORDER BY n ROWS BETWEEN :window PRECEDING AND CURRENT ROW)"
     sums = ", ".join(
         f"CAST(sum({c}) {trailing} AS bigint) AS {c}"
@@ -159,7 +159,7 @@ WHERE n >= :lead ORDER BY workspace, project, n"""
         workspace, project, n, *counts = row
         return ThroughputRow(workspace, project, starts[n], *counts)
 
-    yield from question.rows("reading the throughput", sql, make)
+    yield from query.rows("reading the throughput", sql, make)
 
 
 def first_observed(engine: Engine, targets: Targets = None) -> datetime | None:
@@ -174,9 +174,9 @@ def first_observed(engine: Engine, targets: Targets = None) -> datetime | None:
 
 def _known(engine: Engine, targets: Targets) -> tuple[datetime | None, datetime | None]:
     """The first instant that anything is known of, and the last."""
-    question = Question(engine, targets)
-    midnight = "day || ' 00:00:00.000000'" if question.sqlite else "CAST(day AS timestamp) AT TIME ZONE 'UTC'"
-    sql = f"""WITH {question.scope}, known AS (
+    query = Query(engine, targets)
+    midnight = "day || ' 00:00:00.000000'" if query.sqlite else "CAST(day AS timestamp) AT TIME ZONE 'UTC'"
+    sql = f"""WITH {query.scope}, known AS (
     SELECT (SELECT min(r.started_at) FROM sync_runs r WHERE r.project_id = p.id AND r.outcome = 'unchanged') AS at
     FROM scope p
     UNION ALL
@@ -185,7 +185,7 @@ def _known(engine: Engine, targets: Targets) -> tuple[datetime | None, datetime 
     SELECT (SELECT min({midnight}) FROM project_observed o WHERE o.project_id = p.id) FROM scope p
 )
 SELECT (SELECT min(at) FROM known), (SELECT max(w.written_at) FROM scope p JOIN projects w ON w.id = p.id)"""
-    ((first, last),) = question.rows("reading the totals", sql, tuple, times=(0, 1))
+    ((first, last),) = query.rows("reading the totals", sql, tuple, times=(0, 1))
     return first, last
 
 
@@ -203,13 +203,13 @@ def _span(
 
 
 def _totals(
-    question: Question, targets: Targets, asked: list[Period], *, summed: bool, from_first: bool, first_looks: bool
+    query: Query, targets: Targets, asked: list[Period], *, summed: bool, from_first: bool, first_looks: bool
 ) -> str:
     """The statement; ``n`` is the period's place in ``asked``."""
     named = targets_of(targets)
-    tables = [question.scope, *_calendar(question, asked)]
+    tables = [query.scope, *_calendar(query, asked)]
     if summed:
-        question.values["workspace"] = named[0].workspace if len({t.workspace for t in named}) == 1 else None
+        query.values["workspace"] = named[0].workspace if len({t.workspace for t in named}) == 1 else None
         key, cells, covered = "0", "period w", _COVERED_BY_ANY
         looked = f"(SELECT 1 FROM scope p CROSS JOIN sync_runs r WHERE r.project_id = p.id AND {_LOOKED} LIMIT 1)"
         names, among = "CAST(:workspace AS text) AS workspace, CAST(NULL AS text) AS project", ""
@@ -221,13 +221,11 @@ def _totals(
     if summed and all(target.project is None for target in named):
         tables.append("spaces AS (SELECT DISTINCT workspace FROM scope)")
         days = _WORKSPACE_DAYS
-    ledger = (
-        f"SELECT {key}, w.n, {_FLOWS} FROM edge w CROSS JOIN scope p {question.seek('batch_changes', 'c', _LEDGER)}"
-    )
+    ledger = f"SELECT {key}, w.n, {_FLOWS} FROM edge w CROSS JOIN scope p {query.seek('batch_changes', 'c', _LEDGER)}"
     moved = f"{days.format(key=key)} UNION ALL {ledger}"
     counts, looks = {name: f"t.{name}" for name in _COUNTS}, ""
     if not first_looks and asked:
-        tables += looks_by_period(question, key, asked[0].since, asked[-1].until)
+        tables += looks_by_period(query, key, asked[0].since, asked[-1].until)
         looks = " LEFT JOIN looks l ON l.id = t.id AND l.n = t.n"
         counts |= {name: f"t.{name} - coalesce(l.{name}, 0)" for name in ("images_gained", "jobs_gained")}
     sums, zeros = (", ".join(form.format(name) for name in _MOVED) for form in ("sum({0}) AS {0}", "0 AS {0}"))
@@ -246,7 +244,7 @@ FROM {"known" if from_first else "running"} t{among}{looks} WHERE {"begun = 1" i
 ORDER BY workspace, project, t.n"""
 
 
-def _calendar(question: Question, asked: list[Period]) -> list[str]:
+def _calendar(query: Query, asked: list[Period]) -> list[str]:
     """What of each period the roll-ups have, and what only the ledger has.
 
     ``period`` has them all. ``sums`` has the UTC days that make up each, and ``edge`` what these lack of it, or (sign
@@ -264,20 +262,20 @@ def _calendar(question: Question, asked: list[Period]) -> list[str]:
         if near == (period.since, period.until):
             whole.update(days)  # and nothing else, as most periods of UTC
             continue
-        inside, others = rest(period.since, period.until, _DAY)
+        inside, others = split_whole_units(period.since, period.until, _DAY)
         whole.update(dict.fromkeys(_days(*inside) if inside else (), n))
         parts += [(n, *quarter) for edge in others for quarter in quarters(*edge)]
         edges += [(n, *edge) for edge in _signed(period.since, period.until)]
     start = asked[0].since if asked else datetime.now(UTC)
-    question.values["first_day"] = nearest(start).date()
+    query.values["first_day"] = nearest(start).date()
     edges += [(_BEFORE, *edge) for edge in _signed(None, start)]
     signed = {"n": "integer", "since": "timestamptz", "until": "timestamptz", "sign": "integer"}
     return [
-        question.ranges("period", [period.since for period in asked] + [period.until for period in asked[-1:]]),
-        question.numbered("sums", sums),
-        "whole AS (SELECT day, n FROM sums)" if whole == sums else question.numbered("whole", whole),
-        question.table("edge", signed, edges),
-        question.table("part", {"n": "integer", "day": "date", "am": "bigint", "pm": "bigint"}, parts),
+        query.ranges("period", [period.since for period in asked] + [period.until for period in asked[-1:]]),
+        query.numbered("sums", sums),
+        "whole AS (SELECT day, n FROM sums)" if whole == sums else query.numbered("whole", whole),
+        query.table("edge", signed, edges),
+        query.table("part", {"n": "integer", "day": "date", "am": "bigint", "pm": "bigint"}, parts),
     ]
 
 

@@ -18,7 +18,7 @@ from rfsync.ledger.diff import Change, ChangeKind
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
-class Mark(NamedTuple):
+class LedgerContext(NamedTuple):
     """What all ledger rows of one observation share."""
 
     run_id: int
@@ -34,13 +34,13 @@ class Bulk(Protocol):
     def current(self, connection: Connection, project_id: int) -> Iterator[Batch]:
         """The batches that exist, in the order of their ids by code point."""
 
-    def add(self, connection: Connection, mark: Mark, changes: Sequence[Change]) -> None:
+    def add(self, connection: Connection, mark: LedgerContext, changes: Sequence[Change]) -> None:
         """Writes the rows of batches never seen before."""
 
-    def update(self, connection: Connection, mark: Mark, changes: Sequence[Change]) -> None:
+    def update(self, connection: Connection, mark: LedgerContext, changes: Sequence[Change]) -> None:
         """Brings the rows of known batches up to date: changed, removed and restored ones."""
 
-    def append(self, connection: Connection, mark: Mark, changes: Iterable[Change]) -> None:
+    def append(self, connection: Connection, mark: LedgerContext, changes: Iterable[Change]) -> None:
         """Writes the ledger's rows."""
 
 
@@ -52,7 +52,7 @@ SELECT :run_id, project_id, batch_id, {after}, changed_at, 'added', images, num_
 FROM batches WHERE project_id = :project_id"""
 
 
-def append_all(connection: Connection, mark: Mark) -> None:
+def append_all(connection: Connection, mark: LedgerContext) -> None:
     """Writes the ledger's rows of a project all of whose batches were added just now."""
     after = {"sqlite": ":observed_after", "postgresql": "CAST(:observed_after AS timestamptz)"}[connection.dialect]
     values = {"run_id": mark.run_id, "project_id": mark.project_id, "observed_after": mark.observed_after}
@@ -104,7 +104,7 @@ FROM batches WHERE project_id = ? AND removed_at IS NULL ORDER BY batch_id"""
         """Streams the rows: only one of them is in memory at a time."""
         return starmap(Batch, connection.driver.execute(self._CURRENT, (project_id,)))
 
-    def add(self, connection: Connection, mark: Mark, changes: Sequence[Change]) -> None:
+    def add(self, connection: Connection, mark: LedgerContext, changes: Sequence[Change]) -> None:
         """One prepared statement, executed by the driver's own loop."""
         project, at = mark.project_id, sqlite_text(mark.observed_at)
         connection.driver.executemany(
@@ -112,7 +112,7 @@ FROM batches WHERE project_id = ? AND removed_at IS NULL ORDER BY batch_id"""
             ((project, c.batch_id, c.name, _text_of(c.uploaded_us), c.images, c.num_jobs, at, at) for c in changes),
         )
 
-    def update(self, connection: Connection, mark: Mark, changes: Sequence[Change]) -> None:
+    def update(self, connection: Connection, mark: LedgerContext, changes: Sequence[Change]) -> None:
         """One prepared statement, executed by the driver's own loop."""
         project, at = mark.project_id, sqlite_text(mark.observed_at)
         connection.driver.executemany(
@@ -127,7 +127,7 @@ FROM batches WHERE project_id = ? AND removed_at IS NULL ORDER BY batch_id"""
             ),
         )
 
-    def append(self, connection: Connection, mark: Mark, changes: Iterable[Change]) -> None:
+    def append(self, connection: Connection, mark: LedgerContext, changes: Iterable[Change]) -> None:
         """One prepared statement, executed by the driver's own loop."""
         shared = (mark.run_id, mark.project_id)
         after = None if mark.observed_after is None else sqlite_text(mark.observed_after)
@@ -174,7 +174,7 @@ class PostgresBulk:
             for batch_id, name, us, images, num_jobs in copy.rows():
                 yield Batch(batch_id, name, None if us is None else us + _POSTGRES_EPOCH_US, images, num_jobs)
 
-    def add(self, connection: Connection, mark: Mark, changes: Sequence[Change]) -> None:
+    def add(self, connection: Connection, mark: LedgerContext, changes: Sequence[Change]) -> None:
         """COPY in binary, with timestamps as the numbers that they are there."""
         project, at = mark.project_id, _postgres_us(microseconds(mark.observed_at))
         with connection.driver.cursor() as cursor:
@@ -189,7 +189,7 @@ class PostgresBulk:
                 for c in changes:
                     write((project, c.batch_id, c.name, _postgres_us(c.uploaded_us), c.images, c.num_jobs, at, at))
 
-    def update(self, connection: Connection, mark: Mark, changes: Sequence[Change]) -> None:
+    def update(self, connection: Connection, mark: LedgerContext, changes: Sequence[Change]) -> None:
         """One statement, whose arrays hold a column each."""
         with connection.driver.cursor() as cursor:
             cursor.execute(
@@ -210,7 +210,7 @@ class PostgresBulk:
                 },
             )
 
-    def append(self, connection: Connection, mark: Mark, changes: Iterable[Change]) -> None:
+    def append(self, connection: Connection, mark: LedgerContext, changes: Iterable[Change]) -> None:
         """COPY."""
         after = None if mark.observed_after is None else mark.observed_after.isoformat()
         at = mark.observed_at.isoformat()

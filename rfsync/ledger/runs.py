@@ -28,7 +28,7 @@ class Run:
     etag: str | None
     fingerprint: str | None
     #: The clock that all who write to the database share, less this process's monotonic clock, in microseconds.
-    ahead_us: int = 0
+    clock_offset_us: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,7 +104,7 @@ WHERE id = :id"""
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class ProjectSnapshot:
     """What the database has of a project, before anything is locked."""
 
     #: None: it was never seen.
@@ -113,15 +113,15 @@ class Known:
     seen: datetime | None
     etag: str | None
     fingerprint: str | None
-    #: See ``Run.ahead_us``.
-    ahead_us: int
+    #: See ``Run.clock_offset_us``.
+    clock_offset_us: int
 
     def run(self, run_id: int | None, workspace: str, project: str) -> Run:
         """A run that begins with that."""
-        return Run(run_id, self.id, workspace, project, self.seen, self.etag, self.fingerprint, self.ahead_us)
+        return Run(run_id, self.id, workspace, project, self.seen, self.etag, self.fingerprint, self.clock_offset_us)
 
 
-def read_known(connection: Connection, workspace: str, project: str) -> Known:
+def read_known(connection: Connection, workspace: str, project: str) -> ProjectSnapshot:
     """What is known of a project, and how far the shared clock is ahead."""
     values = {"workspace": workspace, "project": project}
     ((clock, id_, name, seen, etag, fingerprint),) = connection.execute(
@@ -129,8 +129,8 @@ def read_known(connection: Connection, workspace: str, project: str) -> Known:
     )
     # Read after the server's, so that a request never counts as later than it was: a run that begins when another's
     # request is on its way is the newer one, however long it took this process to get the answer.
-    ahead_us = 0 if clock is None else clock - time.monotonic_ns() // 1000
-    return Known(id_, name, instant(seen), etag, fingerprint, ahead_us)
+    clock_offset_us = 0 if clock is None else clock - time.monotonic_ns() // 1000
+    return ProjectSnapshot(id_, name, instant(seen), etag, fingerprint, clock_offset_us)
 
 
 def read_state(connection: Connection, project_id: int, *, lock: bool) -> ProjectState:

@@ -15,7 +15,7 @@ from rfsync.errors import DatabaseError
 from rfsync.ledger.bulk import bulk_for
 from rfsync.ledger.observed import keep_observed, was_observed
 from rfsync.ledger.runs import (
-    Known,
+    ProjectSnapshot,
     ProjectState,
     Run,
     RunEnded,
@@ -210,14 +210,14 @@ class Store:
 
         return self._patience.do(read)
 
-    def known(self, workspace: str, project: str) -> Known:
+    def known(self, workspace: str, project: str) -> ProjectSnapshot:
         """What the database has of a project now.
 
         Raises:
             DatabaseError: the database refused or vanished.
         """
 
-        def read() -> Known:
+        def read() -> ProjectSnapshot:
             with self._database.begin("reading the project", patience=self._patience.left) as connection:
                 return read_known(connection, workspace, project)
 

@@ -9,7 +9,7 @@ from typing import Final
 
 from rfsync.batch import Batch
 from rfsync.database.drivers import Connection, instant
-from rfsync.ledger.bulk import Bulk, Mark, append_all, microseconds
+from rfsync.ledger.bulk import Bulk, LedgerContext, append_all, microseconds
 from rfsync.ledger.daily import Tally, roll_up
 from rfsync.ledger.diff import Change, ChangeKind, Stored
 from rfsync.ledger.runs import ProjectState, Run, RunRow, write_end, write_state
@@ -67,12 +67,12 @@ class Transaction:
             num_jobs=self.state.num_jobs + tally.num_jobs_delta,
         )
         if changes and not self._dry and self._run.id is not None and self.state.id is not None:
-            self._write(Mark(self._run.id, self.state.id, before.observed_at, observed_at), changes, before)
+            self._write(LedgerContext(self._run.id, self.state.id, before.observed_at, observed_at), changes, before)
             totals = (self.state.batches, self.state.images, self.state.num_jobs)
             roll_up(self._connection, self.state.id, observed_at.astimezone(UTC).date(), tally, totals)
         return tally
 
-    def _write(self, mark: Mark, changes: list[Change], before: ProjectState) -> None:
+    def _write(self, mark: LedgerContext, changes: list[Change], before: ProjectState) -> None:
         new = [c for c in changes if c.kind is ChangeKind.ADDED]
         if new:
             self._bulk.add(self._connection, mark, new)

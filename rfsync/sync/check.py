@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rfsync.api.answers import parse
-from rfsync.api.failures import explained
+from rfsync.api.failures import describe_error
 from rfsync.api.keys import FoundKey, exposed_file, find_key
 from rfsync.config import DEFAULT_KEY_ENV, Config, WorkspaceConfig
 from rfsync.errors import ConfigError, ErrorKind, FetchError, RfsyncError, SchemaError
 from rfsync.sync.targets import discover
-from rfsync.sync.task import Fetcher, Job
+from rfsync.sync.task import Fetcher, SyncTask
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,18 +114,18 @@ def _workspace(
     yield _key(workspace, key)
     try:
         # Where the projects are named, a key that may not list them is no fault.
-        jobs = discover(workspace, key.key, fetcher) if workspace.discovers else []
+        tasks = discover(workspace, key.key, fetcher) if workspace.discovers else []
     except FetchError as error:
         yield Check(
-            "workspace", workspace.id, False, f"{error.kind}: {explained(error, redact)}", _REMEDIES[error.kind]
+            "workspace", workspace.id, False, f"{error.kind}: {describe_error(error, redact)}", _REMEDIES[error.kind]
         )
         return
     if workspace.discovers:
-        yield Check("workspace", workspace.id, True, f"{len(jobs)} project{'' if len(jobs) == 1 else 's'} in it")
+        yield Check("workspace", workspace.id, True, f"{len(tasks)} project{'' if len(tasks) == 1 else 's'} in it")
     else:
-        jobs = [Job(workspace.id, p, key.key) for p in workspace.projects if not workspace.excludes(p)]
-    for job in jobs:
-        yield _project(job, fetcher, redact)
+        tasks = [SyncTask(workspace.id, p, key.key) for p in workspace.projects if not workspace.excludes(p)]
+    for task in tasks:
+        yield _project(task, fetcher, redact)
 
 
 def _key(workspace: WorkspaceConfig, key: FoundKey) -> Check:
@@ -135,14 +135,16 @@ def _key(workspace: WorkspaceConfig, key: FoundKey) -> Check:
     return Check("key", workspace.id, True, f"from {key.source}")
 
 
-def _project(job: Job, fetcher: Fetcher, redact: Callable[[str], str]) -> Check:
+def _project(task: SyncTask, fetcher: Fetcher, redact: Callable[[str], str]) -> Check:
     try:
-        answer = parse(fetcher.get(job.workspace, job.project, "batches", key=job.key).body)
+        answer = parse(fetcher.get(task.workspace, task.project, "batches", key=task.key).body)
     except FetchError as error:
-        return Check("project", str(job), False, f"{error.kind}: {explained(error, redact)}", _REMEDIES[error.kind])
+        return Check(
+            "project", str(task), False, f"{error.kind}: {describe_error(error, redact)}", _REMEDIES[error.kind]
+        )
     images = sum(batch.images or 0 for batch in answer.batches)
     found = f"{len(answer.batches):,} batches, {images:,} images"
     if answer.rejected:
         first = answer.rejected[0]
         found += f"; {len(answer.rejected)} records break the rules, the first at {first.position}: {first.reason}"
-    return Check("project", str(job), True, found)
+    return Check("project", str(task), True, found)

@@ -19,7 +19,7 @@ _ENOUGH: Final = 5
 _DOWN: Final = frozenset({ErrorKind.NETWORK, ErrorKind.TIMEOUT, ErrorKind.SERVER, ErrorKind.RATE_LIMITED})
 
 
-class Circuit:
+class CircuitBreaker:
     """A fetcher for one run over many projects, which is half open when the API is down.
 
     Then one request at a time is tried, once. When it fails, the next projects (1, then 2, 4, 8, ...) are put off
@@ -40,15 +40,15 @@ class Circuit:
         self._reason = FetchError(ErrorKind.NETWORK, "")
         self._trying = False
         self._gap = 0
-        self._to_put_off = 0
+        self._to_defer = 0
 
-    def put_off(self) -> bool:
+    def should_defer(self) -> bool:
         """Whether the next project is to be put off, since the API is down."""
         with self._changed:
             self._changed.wait_for(lambda: not self._trying)
-            if not self._is_down() or not self._to_put_off:
+            if not self._is_down() or not self._to_defer:
                 return False
-            self._to_put_off -= 1
+            self._to_defer -= 1
             return True
 
     def last_round(self) -> None:
@@ -114,5 +114,5 @@ class Circuit:
     def _end_trial(self) -> None:
         with self._changed:
             self._trying = False
-            self._gap = self._to_put_off = 2 * self._gap or 1
+            self._gap = self._to_defer = 2 * self._gap or 1
             self._changed.notify_all()

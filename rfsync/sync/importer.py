@@ -23,7 +23,7 @@ from rfsync.ledger.transaction import Transaction
 from rfsync.parsing import Target
 from rfsync.redaction import Secret
 from rfsync.sync.observation import Observation, Written, log_rejected
-from rfsync.sync.task import Job, Parts, Result, log_outcome, result_of
+from rfsync.sync.task import Result, SyncContext, SyncTask, log_outcome, result_of
 
 #: ``20260131``, ``2026-01-31T18:00:00Z``, ``2026-01-31_18-00-00.5``, ``20260131180000``, ``2026-01-31T18``,
 #: ``20260131T180000+0100``; not within other digits.
@@ -155,7 +155,7 @@ def require_answers(files: Iterable[Saved]) -> None:
         raise BadAnswersError(f"nothing was imported, since not every file is an answer of the batch list:\n  {told}")
 
 
-class Nobody:
+class OfflineFetcher:
     """In the place of an API that gave its answers long ago."""
 
     def get(self, *segments: str, key: Secret, etag: str | None = None, attempts: int | None = None) -> Response:
@@ -166,7 +166,7 @@ class Nobody:
         """See ``client.Client.cancel``."""
 
 
-def is_known(store: Store, engine: Engine, job: Job, saved: Saved) -> bool:
+def is_known(store: Store, engine: Engine, task: SyncTask, saved: Saved) -> bool:
     """Whether the history has an observation of that moment, and it says the same.
 
     Raises:
@@ -174,9 +174,9 @@ def is_known(store: Store, engine: Engine, job: Job, saved: Saved) -> bool:
         BadResponse: it is no answer any more.
         DatabaseError: the database refused or vanished.
     """
-    if not store.was_observed(job.workspace, job.project, saved.at):
+    if not store.was_observed(task.workspace, task.project, saved.at):
         return False
-    rows = history.batches(engine, Target(job.workspace, job.project), as_of=saved.at)
+    rows = history.batches(engine, Target(task.workspace, task.project), as_of=saved.at)
     state = {row.batch_id: (row.images, row.num_jobs) for row in rows}
     answer = parse(bytearray(read(saved.path)))
     doubtful = answer.rejected_ids
@@ -188,14 +188,14 @@ def is_known(store: Store, engine: Engine, job: Job, saved: Saved) -> bool:
     )
 
 
-def apply(parts: Parts, job: Job, saved: Saved) -> Result:
+def apply(context: SyncContext, task: SyncTask, saved: Saved) -> Result:
     """Applies an answer as the observation of its moment, and writes that down as a run of that moment.
 
     What it lacks is taken for removed: there is nobody to be asked any more. As with a poll, nothing of it is applied
     where suspiciously much is missing, until the next answer lacks the same.
 
     Args:
-        parts: its clock is not looked at.
+        context: its clock is not looked at.
 
     Raises:
         ConfigError: the file can't be read any more.
@@ -204,13 +204,13 @@ def apply(parts: Parts, job: Job, saved: Saved) -> Result:
     """
     body = bytearray(read(saved.path))
     answer = parse(body)
-    log_rejected(job, answer.rejected)
+    log_rejected(task, answer.rejected)
     digest = hashlib.sha256(body).hexdigest()
     response = Response(200, bytearray(), None, digest, saved.at, 0, len(body), time.monotonic_ns() // 1000)
-    parts = replace(parts, clock=lambda: saved.at)
-    run = parts.store.begin_run(job.workspace, job.project, job.name, parts.trigger, saved.at)
-    accept = f"rfsync import {job} {shlex.quote(str(saved.path))} --allow-removals"
-    observation = Observation(parts, run, job, response, answer, accept=accept)
+    context = replace(context, clock=lambda: saved.at)
+    run = context.store.begin_run(task.workspace, task.project, task.name, context.trigger, saved.at)
+    accept = f"rfsync import {task} {shlex.quote(str(saved.path))} --allow-removals"
+    observation = Observation(context, run, task, response, answer, accept=accept)
 
     def write(transaction: Transaction) -> Written:
         written_at = transaction.state.written_at
@@ -218,6 +218,6 @@ def apply(parts: Parts, job: Job, saved: Saved) -> Result:
             return observation.supersede(transaction)
         return observation.settle(transaction)
 
-    written = parts.store.write(run, write)
-    log_outcome(job, written.row)
-    return result_of(job, run.id, written.row)
+    written = context.store.write(run, write)
+    log_outcome(task, written.row)
+    return result_of(task, run.id, written.row)

@@ -16,9 +16,9 @@ from rfsync.ledger.runs import ProjectState, Run, RunRow
 from rfsync.ledger.transaction import Transaction
 from rfsync.sync.removals import Refused, judge
 from rfsync.sync.task import (
-    Job,
-    Parts,
     Result,
+    SyncContext,
+    SyncTask,
     is_superseded,
     log,
     log_outcome,
@@ -35,7 +35,7 @@ _LOGGED: Final = 20
 
 
 @dataclass(frozen=True, slots=True)
-class Confirmed:
+class Confirmation:
     """What the API said of batches that its list lacked."""
 
     gone: frozenset[str] = frozenset()
@@ -51,37 +51,37 @@ class Confirmed:
         return len(self.gone) + len(self.answered) + len(self.doubtful)
 
 
-def observe(parts: Parts, run: Run, job: Job) -> Result:
+def observe(context: SyncContext, run: Run, task: SyncTask) -> Result:
     """Asks for the list and applies what it shows.
 
     Raises:
         FetchError: no valid list was answered.
         DatabaseError: the database refused or vanished.
     """
-    with parts.metrics.time("fetch"):
-        response = parts.fetcher.get(job.workspace, job.project, "batches", key=job.key, etag=run.etag)
+    with context.metrics.time("fetch"):
+        response = context.fetcher.get(task.workspace, task.project, "batches", key=task.key, etag=run.etag)
     if response.not_modified or response.fingerprint == run.fingerprint:
-        result = _unchanged(parts, run, job, response)
+        result = _unchanged(context, run, task, response)
         if result is not None:
             return result
         if response.not_modified:
             # Somebody applied an older answer in the meantime, and ours has no body to put that right.
-            response = parts.fetcher.get(job.workspace, job.project, "batches", key=job.key, attempts=1)
-    answer = _parse(job, response)
+            response = context.fetcher.get(task.workspace, task.project, "batches", key=task.key, attempts=1)
+    answer = _parse(task, response)
     response.body.clear()  # a hundred megabytes that nobody reads again
-    observation = Observation(parts, run, job, response, answer)
-    with parts.metrics.time("write"):
-        written = parts.store.write(run, observation.judge_and_write)
-    confirmed = Confirmed()
+    observation = Observation(context, run, task, response, answer)
+    with context.metrics.time("write"):
+        written = context.store.write(run, observation.judge_and_write)
+    confirmed = Confirmation()
     while isinstance(written, list):
-        confirmed = _confirm(parts, job, written, confirmed)
-        with parts.metrics.time("write"):
-            written = parts.store.write(run, partial(observation.write, confirmed=confirmed))
-    log_outcome(job, written.row)
-    return result_of(job, run.id, written.row, written.changes if parts.keep_changes else ())
+        confirmed = _confirm(context, task, written, confirmed)
+        with context.metrics.time("write"):
+            written = context.store.write(run, partial(observation.write, confirmed=confirmed))
+    log_outcome(task, written.row)
+    return result_of(task, run.id, written.row, written.changes if context.keep_changes else ())
 
 
-def _unchanged(parts: Parts, run: Run, job: Job, response: Response) -> Result | None:
+def _unchanged(context: SyncContext, run: Run, task: SyncTask, response: Response) -> Result | None:
     """Ends a run whose answer is the one applied last; None: it is not, under the lock."""
 
     def write(transaction: Transaction) -> RunRow | None:
@@ -97,24 +97,24 @@ def _unchanged(parts: Parts, run: Run, job: Job, response: Response) -> Result |
                 state, observed_at=at, written_at=at, sent_us=sent_us(run, response),
                 etag=response.etag or state.etag, missing_digest=None, missing_streak=0,
             )  # fmt: skip
-        transaction.finish(state, row, parts.clock())
+        transaction.finish(state, row, context.clock())
         return row
 
-    with parts.metrics.time("write"):
-        row = parts.store.write(run, write)
+    with context.metrics.time("write"):
+        row = context.store.write(run, write)
     if row is None:
         return None
-    log_outcome(job, row)
-    return result_of(job, run.id, row)
+    log_outcome(task, row)
+    return result_of(task, run.id, row)
 
 
-def _parse(job: Job, response: Response) -> Answer:
+def _parse(task: SyncTask, response: Response) -> Answer:
     answer = read(response, parse)
-    log_rejected(job, answer.rejected)
+    log_rejected(task, answer.rejected)
     return answer
 
 
-def _confirm(parts: Parts, job: Job, missing: Sequence[Batch], before: Confirmed) -> Confirmed:
+def _confirm(context: SyncContext, task: SyncTask, missing: Sequence[Batch], before: Confirmation) -> Confirmation:
     """Asks for each missing batch by its own address; what was known before stays."""
     gone, answered, doubtful = set(before.gone), [*before.answered], dict(before.doubtful)
     troubled = before.troubled
@@ -122,8 +122,8 @@ def _confirm(parts: Parts, job: Job, missing: Sequence[Batch], before: Confirmed
         # An API that is in trouble is not asked again and again for each of the rest.
         attempts = 1 if troubled else None
         try:
-            response = parts.fetcher.get(
-                job.workspace, job.project, "batches", batch.id, key=job.key, attempts=attempts
+            response = context.fetcher.get(
+                task.workspace, task.project, "batches", batch.id, key=task.key, attempts=attempts
             )
             tried = response.attempts
             answered.append(parse_one(response.body, batch.id))
@@ -134,7 +134,7 @@ def _confirm(parts: Parts, job: Job, missing: Sequence[Batch], before: Confirmed
             else:
                 doubtful[batch.id] = str(error)
         troubled = troubled or tried > 1
-    return Confirmed(frozenset(gone), tuple(answered), doubtful, troubled)
+    return Confirmation(frozenset(gone), tuple(answered), doubtful, troubled)
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,14 +153,21 @@ class Observation:
     """
 
     def __init__(
-        self, parts: Parts, run: Run, job: Job, response: Response, answer: Answer, *, accept: str | None = None
+        self,
+        context: SyncContext,
+        run: Run,
+        task: SyncTask,
+        response: Response,
+        answer: Answer,
+        *,
+        accept: str | None = None,
     ) -> None:
-        self._parts = parts
+        self._context = context
         self._run = run
-        self._job = job
+        self._task = task
         self._response = response
         self._answer = answer
-        self._accept = accept or f"rfsync sync {job} --allow-removals"
+        self._accept = accept or f"rfsync sync {task} --allow-removals"
         # What was saved long ago was not asked for by this run: it has no attempts, and no status.
         status = response.status if response.attempts else None
         self._row = RunRow(
@@ -173,16 +180,16 @@ class Observation:
         state = transaction.state
         if is_superseded(self._run, state, self._response):
             return self.supersede(transaction)
-        difference = self._diff(transaction, Confirmed())
+        difference = self._diff(transaction, Confirmation())
         missing = difference.missing
         if not missing:
-            return self._apply(transaction, difference, Confirmed())
+            return self._apply(transaction, difference, Confirmation())
         verdict = judge(
             missing,
             nothing_listed=not self._answer.batches and not self._answer.rejected,
             before=(state.missing_digest, state.missing_streak),
-            settings=self._parts.removals,
-            allow=self._parts.allow_removals,
+            settings=self._context.removals,
+            allow=self._context.allow_removals,
         )
         if isinstance(verdict, Refused):
             reason = f"{verdict.reason}, or at once with: {self._accept}"
@@ -194,7 +201,7 @@ class Observation:
         confirmed = self._believed(missing)
         return self._apply(transaction, self._diff(transaction, confirmed), confirmed)
 
-    def write(self, transaction: Transaction, confirmed: Confirmed) -> Written | list[Batch]:
+    def write(self, transaction: Transaction, confirmed: Confirmation) -> Written | list[Batch]:
         """Writes the observation with what the API said of the batches that it lacks.
 
         Where an older observation was written meanwhile, there may be more to ask for.
@@ -203,7 +210,7 @@ class Observation:
             return self.supersede(transaction)
         difference = self._diff(transaction, confirmed)
         more = [batch for batch in difference.missing if batch.id not in confirmed.doubtful]
-        if more and confirmed.asked + len(more) <= self._parts.removals.confirm_limit:
+        if more and confirmed.asked + len(more) <= self._context.removals.confirm_limit:
             return more
         return self._apply(transaction, difference, confirmed)
 
@@ -219,22 +226,22 @@ class Observation:
         """Ends the run without the observation: a newer one stands."""
         return self._finish(transaction, transaction.state, replace(self._row, outcome="superseded"))
 
-    def _believed(self, missing: list[Batch]) -> Confirmed:
+    def _believed(self, missing: list[Batch]) -> Confirmation:
         """What is made of missing batches that are too many to be asked for, or that nobody can be asked for."""
         nameless = sum(rejected.id is None for rejected in self._answer.rejected)
-        if nameless and not self._parts.allow_removals:
+        if nameless and not self._context.allow_removals:
             # Each of those records may be one of the missing batches, and nobody can say of which.
             why = f"{nameless} rejected records have no usable id"
-            return Confirmed(doubtful={batch.id: why for batch in missing})
-        return Confirmed(frozenset(batch.id for batch in missing))
+            return Confirmation(doubtful={batch.id: why for batch in missing})
+        return Confirmation(frozenset(batch.id for batch in missing))
 
-    def _diff(self, transaction: Transaction, confirmed: Confirmed) -> Diff:
+    def _diff(self, transaction: Transaction, confirmed: Confirmation) -> Diff:
         observed = self._answer.batches
         if confirmed.answered:
             observed = sorted((*observed, *confirmed.answered), key=lambda batch: batch.id)
         return diff(transaction.load(), observed, gone=confirmed.gone, kept=self._answer.rejected_ids)
 
-    def _apply(self, transaction: Transaction, difference: Diff, confirmed: Confirmed) -> Written:
+    def _apply(self, transaction: Transaction, difference: Diff, confirmed: Confirmation) -> Written:
         at = observed_at(self._run, transaction.state, self._response)
         tally = transaction.apply(difference.changes, at)
         doubtful = {b.id: confirmed.doubtful.get(b.id, "not asked for") for b in difference.missing}
@@ -255,23 +262,23 @@ class Observation:
             self._row,
             outcome="changed" if difference.changes else "unchanged",
             tally=tally,
-            error=self._parts.redact(_doubt(doubtful)) if doubtful else None,
+            error=self._context.redact(_doubt(doubtful)) if doubtful else None,
         )
         return self._finish(transaction, state, row, difference.changes)
 
     def _finish(
         self, transaction: Transaction, state: ProjectState, row: RunRow, changes: Sequence[Change] = ()
     ) -> Written:
-        transaction.finish(state, row, self._parts.clock())
+        transaction.finish(state, row, self._context.clock())
         return Written(row, changes)
 
 
-def log_rejected(job: Job, rejected: Sequence[Rejected]) -> None:
+def log_rejected(task: SyncTask, rejected: Sequence[Rejected]) -> None:
     """A warning for each of the first ones, and one for how many more there are."""
     for record in rejected[:_LOGGED]:
-        log.warning("%s: record %d rejected: %s", job, record.position, record.reason)
+        log.warning("%s: record %d rejected: %s", task, record.position, record.reason)
     if len(rejected) > _LOGGED:
-        log.warning("%s: and %d more records rejected", job, len(rejected) - _LOGGED)
+        log.warning("%s: and %d more records rejected", task, len(rejected) - _LOGGED)
 
 
 def _doubt(doubtful: dict[str, str]) -> str:

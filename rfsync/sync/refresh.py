@@ -10,9 +10,9 @@ from rfsync.ledger.diff import Change, diff
 from rfsync.ledger.runs import Run, RunRow
 from rfsync.ledger.transaction import Transaction
 from rfsync.sync.task import (
-    Job,
-    Parts,
     Result,
+    SyncContext,
+    SyncTask,
     is_superseded,
     log_outcome,
     observed_at,
@@ -23,15 +23,15 @@ from rfsync.sync.task import (
 )
 
 
-def refresh(parts: Parts, run: Run, job: Job) -> Result:
-    """Asks for ``job.batch_ids`` and writes what they show: all of it, or nothing.
+def refresh(context: SyncContext, run: Run, task: SyncTask) -> Result:
+    """Asks for ``task.batch_ids`` and writes what they show: all of it, or nothing.
 
     Raises:
         FetchError: one of them gave no valid answer; a 404 removes nothing, since no list stands beside it.
         DatabaseError: the database refused or vanished.
     """
-    ids = job.batch_ids
-    responses = [parts.fetcher.get(job.workspace, job.project, "batches", i, key=job.key) for i in ids]
+    ids = task.batch_ids
+    responses = [context.fetcher.get(task.workspace, task.project, "batches", i, key=task.key) for i in ids]
     seen = [read(r, partial(parse_one, batch_id=batch_id)) for r, batch_id in zip(responses, ids, strict=True)]
     seen.sort(key=lambda batch: batch.id)
     first, last = responses[0], responses[-1]
@@ -41,7 +41,7 @@ def refresh(parts: Parts, run: Run, job: Job) -> Result:
         state = transaction.state
         # By the first request: what was written after it may be newer than its answer.
         if is_superseded(run, state, first):
-            transaction.finish(state, row, parts.clock())
+            transaction.finish(state, row, context.clock())
             return row, []
         at = observed_at(run, state, first)
         changes = diff(transaction.load_some(ids), seen).changes
@@ -52,10 +52,10 @@ def refresh(parts: Parts, run: Run, job: Job) -> Result:
         state = replace(transaction.state, written_at=at, sent_us=sent_us(run, first))
         if changes:
             state = replace(state, etag=None, fingerprint=None, listed=None)
-        transaction.finish(state, applied, parts.clock())
+        transaction.finish(state, applied, context.clock())
         return applied, changes
 
-    with parts.metrics.time("write"):
-        row, changes = parts.store.write(run, write)
-    log_outcome(job, row)
-    return result_of(job, run.id, row, changes if parts.keep_changes else ())
+    with context.metrics.time("write"):
+        row, changes = context.store.write(run, write)
+    log_outcome(task, row)
+    return result_of(task, run.id, row, changes if context.keep_changes else ())

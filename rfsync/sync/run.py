@@ -8,41 +8,41 @@ from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from dataclasses import replace
 from typing import Final, Protocol
 
-from rfsync.api.failures import explained
+from rfsync.api.failures import describe_error
 from rfsync.errors import BadResponse, Cancelled, DatabaseError, ErrorKind, FetchError
 from rfsync.ledger.runs import Run, RunEnded, RunRow
-from rfsync.logs import about
+from rfsync.logs import log_context
 from rfsync.sync.observation import observe
 from rfsync.sync.refresh import refresh
-from rfsync.sync.task import Job, Parts, Result, log, log_outcome, result_of
+from rfsync.sync.task import Result, SyncContext, SyncTask, log, log_outcome, result_of
 
 #: When the sync is stopped: seconds in which a transaction may still be committed, and then between two interruptions.
 _GRACE: Final = 1.0
 _AGAIN: Final = 0.05
 
 
-def sync(parts: Parts, job: Job) -> Result:
+def sync(context: SyncContext, task: SyncTask) -> Result:
     """One run, which does not raise for what can go wrong outside: the result says what did."""
-    with about(workspace=job.workspace, project=job.project):
-        return _begin(parts, job)
+    with log_context(workspace=task.workspace, project=task.project):
+        return _begin(context, task)
 
 
-def _begin(parts: Parts, job: Job) -> Result:
+def _begin(context: SyncContext, task: SyncTask) -> Result:
     try:
-        run = parts.store.begin_run(job.workspace, job.project, job.name, parts.trigger, parts.clock())
+        run = context.store.begin_run(task.workspace, task.project, task.name, context.trigger, context.clock())
     except DatabaseError as error:
-        log.log(parts.failure_level(job), "%s: %s", job, error)
-        row = RunRow("failed", error_kind=ErrorKind.DATABASE, error=parts.redact(str(error)))
-        return result_of(job, None, row)
+        log.log(context.failure_level(task), "%s: %s", task, error)
+        row = RunRow("failed", error_kind=ErrorKind.DATABASE, error=context.redact(str(error)))
+        return result_of(task, None, row)
     except Cancelled as error:
-        return result_of(job, None, RunRow("abandoned", error=str(error)))
-    with about(run_id=run.id):
-        return _go_on(parts, run, job)
+        return result_of(task, None, RunRow("abandoned", error=str(error)))
+    with log_context(run_id=run.id):
+        return _go_on(context, run, task)
 
 
-def _go_on(parts: Parts, run: Run, job: Job) -> Result:
+def _go_on(context: SyncContext, run: Run, task: SyncTask) -> Result:
     try:
-        return refresh(parts, run, job) if job.batch_ids else observe(parts, run, job)
+        return refresh(context, run, task) if task.batch_ids else observe(context, run, task)
     except FetchError as error:
         row = RunRow(
             "failed",
@@ -51,7 +51,7 @@ def _go_on(parts: Parts, run: Run, job: Job) -> Result:
             response_bytes=error.response_bytes,
             rejected=error.rejected if isinstance(error, BadResponse) else 0,
             error_kind=error.kind,
-            error=explained(error, parts.redact),
+            error=describe_error(error, context.redact),
         )
     except DatabaseError as error:
         row = RunRow("failed", error_kind=ErrorKind.DATABASE, error=str(error))
@@ -59,36 +59,36 @@ def _go_on(parts: Parts, run: Run, job: Job) -> Result:
         row = RunRow("abandoned", error=str(error))
     except RunEnded as ended:
         # Its commit was made, and only the word of it was lost.
-        log_outcome(job, ended.row)
-        return result_of(job, run.id, ended.row)
-    return _fail(parts, run, job, row)
+        log_outcome(task, ended.row)
+        return result_of(task, run.id, ended.row)
+    return _fail(context, run, task, row)
 
 
-def _fail(parts: Parts, run: Run, job: Job, row: RunRow) -> Result:
-    row = replace(row, error=parts.redact(row.error or ""))
-    level = parts.failure_level(job) if row.outcome == "failed" else logging.WARNING
-    log.log(level, "%s: %s: %s", job, row.error_kind or row.outcome, row.error)
+def _fail(context: SyncContext, run: Run, task: SyncTask, row: RunRow) -> Result:
+    row = replace(row, error=context.redact(row.error or ""))
+    level = context.failure_level(task) if row.outcome == "failed" else logging.WARNING
+    log.log(level, "%s: %s: %s", task, row.error_kind or row.outcome, row.error)
     try:
-        ended = parts.store.fail_run(run, row, parts.clock())
+        ended = context.store.fail_run(run, row, context.clock())
     except DatabaseError as error:
-        log.warning("%s: the failed run could not be recorded: %s", job, error)
-        return result_of(job, run.id, row)
+        log.warning("%s: the failed run could not be recorded: %s", task, error)
+        return result_of(task, run.id, row)
     if ended is not None:
-        log.warning("%s: the run had ended before that, as %s", job, ended.outcome)
-    return result_of(job, run.id, ended or row)
+        log.warning("%s: the run had ended before that, as %s", task, ended.outcome)
+    return result_of(task, run.id, ended or row)
 
 
-class PuttingOff(Protocol):
-    """What ``sync_all`` needs of ``circuit.Circuit``."""
+class Breaker(Protocol):
+    """What ``sync_all`` needs of ``circuit.CircuitBreaker``."""
 
-    def put_off(self) -> bool:
-        """See ``circuit.Circuit.put_off``."""
+    def should_defer(self) -> bool:
+        """See ``circuit.CircuitBreaker.should_defer``."""
 
     def last_round(self) -> None:
-        """See ``circuit.Circuit.last_round``."""
+        """See ``circuit.CircuitBreaker.last_round``."""
 
 
-def sync_all(parts: Parts, jobs: Sequence[Job], concurrency: int, circuit: PuttingOff) -> Iterator[Result]:
+def sync_all(context: SyncContext, tasks: Sequence[SyncTask], concurrency: int, circuit: Breaker) -> Iterator[Result]:
     """Syncs projects side by side, and gives each result as it comes.
 
     Where it is stopped in the middle, runs that have not begun never do, fetching ends at once, and a transaction is
@@ -97,32 +97,32 @@ def sync_all(parts: Parts, jobs: Sequence[Job], concurrency: int, circuit: Putti
     Args:
         circuit: says which projects are put off until the others were tried.
     """
-    postponed: list[Job] = []
+    postponed: list[SyncTask] = []
 
-    def sync_or_put_off(job: Job) -> Result | None:
-        if circuit.put_off():
-            postponed.append(job)
+    def sync_or_defer(task: SyncTask) -> Result | None:
+        if circuit.should_defer():
+            postponed.append(task)
             return None
-        return sync(parts, job)
+        return sync(context, task)
 
     # In threads of their own, also where there is but one: this one has to hear the signal to stop at any time, and
     # would not while the database works.
-    with ThreadPoolExecutor(max_workers=max(1, min(concurrency, len(jobs))), thread_name_prefix="rfsync") as pool:
+    with ThreadPoolExecutor(max_workers=max(1, min(concurrency, len(tasks))), thread_name_prefix="rfsync") as pool:
         futures: list[Future[Result | None]] = []
         try:
-            futures += (pool.submit(sync_or_put_off, job) for job in jobs)
+            futures += (pool.submit(sync_or_defer, task) for task in tasks)
             yield from _results(futures)
             circuit.last_round()
-            futures += (pool.submit(sync, parts, job) for job in postponed)
-            yield from _results(futures[len(jobs) :])
+            futures += (pool.submit(sync, context, task) for task in postponed)
+            yield from _results(futures[len(tasks) :])
         except BaseException:
             for future in futures:
                 future.cancel()
-            parts.fetcher.cancel()
-            parts.store.stop()
+            context.fetcher.cancel()
+            context.store.stop()
             seconds = _GRACE
             while wait(futures, seconds).not_done:
-                parts.store.interrupt()
+                context.store.interrupt()
                 seconds = _AGAIN
             raise
 

@@ -7,19 +7,19 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from rfsync.api.answers import parse_projects
-from rfsync.api.failures import explained
+from rfsync.api.failures import describe_error
 from rfsync.api.keys import exposed_file, find_key
 from rfsync.config import Config, WorkspaceConfig
 from rfsync.errors import ConfigError, FetchError
 from rfsync.parsing import Target
 from rfsync.redaction import Secret
-from rfsync.sync.task import Fetcher, Job, Result, read
+from rfsync.sync.task import Fetcher, Result, SyncTask, read
 
 log = logging.getLogger("rfsync.sync")
 
 
 @dataclass(frozen=True, slots=True)
-class Wanted:
+class Selection:
     """A workspace, and what is wanted of it."""
 
     workspace: WorkspaceConfig
@@ -30,7 +30,7 @@ class Wanted:
     discover: bool
 
 
-def wanted(config: Config, targets: Sequence[Target], env: Mapping[str, str]) -> list[Wanted]:
+def wanted(config: Config, targets: Sequence[Target], env: Mapping[str, str]) -> list[Selection]:
     """What ``targets`` name, or where there are none all that is configured. Asks nobody.
 
     Raises:
@@ -57,7 +57,7 @@ def wanted(config: Config, targets: Sequence[Target], env: Mapping[str, str]) ->
                 raise ConfigError(f"workspace {workspace.id!r} has no project to sync: its exclude leaves none")
             names.update(dict.fromkeys(listed))
     return [
-        Wanted(config.workspace(w), _key(config.workspace(w), env), tuple(names), whole.get(w, False))
+        Selection(config.workspace(w), _key(config.workspace(w), env), tuple(names), whole.get(w, False))
         for w, names in named.items()
     ]
 
@@ -71,11 +71,11 @@ def _key(workspace: WorkspaceConfig, env: Mapping[str, str]) -> Secret:
 
 
 def resolve(
-    wanted: Iterable[Wanted],
+    wanted: Iterable[Selection],
     fetcher: Fetcher,
     redact: Callable[[str], str],
     known: Callable[[str], Iterable[str]],
-) -> tuple[list[Job], list[Result]]:
+) -> tuple[list[SyncTask], list[Result]]:
     """The projects to sync, and the workspaces whose projects could not be found out (as failed results).
 
     Args:
@@ -83,27 +83,27 @@ def resolve(
         known: the projects of a workspace that were synced before; they stand in where it can't be asked, so that each
             has its own run that says how it went.
     """
-    jobs: list[Job] = []
+    tasks: list[SyncTask] = []
     failures: list[Result] = []
     for want in wanted:
         workspace = want.workspace.id
-        found: list[Job] = []
+        found: list[SyncTask] = []
         try:
             if want.discover:
                 found = discover(want.workspace, want.key, fetcher)
         except FetchError as error:
-            text = f"its projects can't be listed: {explained(error, redact)}"
+            text = f"its projects can't be listed: {describe_error(error, redact)}"
             log.warning("%s: %s (%s)", workspace, text, error.kind)
             failed = Result(workspace, "*", "failed", attempts=error.attempts, error_kind=error.kind, error=text)
             failures.append(failed)
-            found = [Job(workspace, p, want.key) for p in known(workspace) if not want.workspace.excludes(p)]
-        there = {job.project for job in found}
-        jobs += [Job(workspace, project, want.key) for project in want.projects if project not in there]
-        jobs += found
-    return jobs, failures
+            found = [SyncTask(workspace, p, want.key) for p in known(workspace) if not want.workspace.excludes(p)]
+        there = {task.project for task in found}
+        tasks += [SyncTask(workspace, project, want.key) for project in want.projects if project not in there]
+        tasks += found
+    return tasks, failures
 
 
-def discover(workspace: WorkspaceConfig, key: Secret, fetcher: Fetcher) -> list[Job]:
+def discover(workspace: WorkspaceConfig, key: Secret, fetcher: Fetcher) -> list[SyncTask]:
     """All projects that the workspace has now, but for the excluded, in the API's order.
 
     Raises:
@@ -113,7 +113,7 @@ def discover(workspace: WorkspaceConfig, key: Secret, fetcher: Fetcher) -> list[
     projects, skipped = read(response, parse_projects)
     for reason in skipped:
         log.warning("%s: a project is left out: %s", workspace.id, reason)
-    jobs = [Job(workspace.id, id_, key, name) for id_, name in projects.items() if not workspace.excludes(id_)]
-    if not jobs:
+    tasks = [SyncTask(workspace.id, id_, key, name) for id_, name in projects.items() if not workspace.excludes(id_)]
+    if not tasks:
         log.warning("%s: the workspace has no project to sync", workspace.id)
-    return jobs
+    return tasks

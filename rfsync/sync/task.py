@@ -1,4 +1,4 @@
-"""What a run is made of: the job, the parts it works with, its result, and the rules about time that all runs share."""
+"""What a run is given and gives: task, context and result, and the rules about time that all runs share."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Fetcher(Protocol):
 
 
 @dataclass(frozen=True, slots=True)
-class Job:
+class SyncTask:
     """A project to be synced."""
 
     workspace: str
@@ -52,7 +52,7 @@ class Job:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class SyncContext:
     """What a sync works with; all of it is handed in."""
 
     #: Asks the API.
@@ -70,7 +70,7 @@ class Parts:
     #: Is told how long things take.
     metrics: Metrics = NO_METRICS
     #: The level at which the failure of a project's run is logged.
-    failure_level: Callable[[Job], int] = lambda _: logging.WARNING
+    failure_level: Callable[[SyncTask], int] = lambda _: logging.WARNING
     #: Believe every answer in what it lacks.
     allow_removals: bool = False
     #: Hand the changes out with the result.
@@ -114,7 +114,7 @@ def is_superseded(run: Run, state: ProjectState, response: Response) -> bool:
 
 def sent_us(run: Run, response: Response) -> int:
     """When an answer's request was sent, by the clock that all who write share."""
-    return response.sent_us + run.ahead_us
+    return response.sent_us + run.clock_offset_us
 
 
 def observed_at(run: Run, state: ProjectState, response: Response) -> datetime:
@@ -152,26 +152,26 @@ def response_bytes(response: Response) -> int | None:
     return None if response.not_modified else response.size
 
 
-def log_outcome(job: Job, row: RunRow) -> None:
+def log_outcome(task: SyncTask, row: RunRow) -> None:
     """What was written: a change is news, what was refused or is in doubt a warning, anything else neither."""
     tally = row.tally
     if row.outcome == "changed":
         log.info(
             "%s: %d added, %d changed, %d removed, %d restored, images %+d, jobs %+d",
-            *(job, tally.added, tally.changed, tally.removed, tally.restored),
+            *(task, tally.added, tally.changed, tally.removed, tally.restored),
             *(tally.images_delta, tally.num_jobs_delta),
         )
     elif row.outcome != "refused":
-        log.debug("%s: %s", job, row.outcome)
+        log.debug("%s: %s", task, row.outcome)
     if row.error is not None:
-        log.warning("%s: %s%s", job, "refused: " if row.outcome == "refused" else "", row.error)
+        log.warning("%s: %s%s", task, "refused: " if row.outcome == "refused" else "", row.error)
 
 
-def result_of(job: Job, run_id: int | None, row: RunRow, changes: Sequence[Change] = ()) -> Result:
+def result_of(task: SyncTask, run_id: int | None, row: RunRow, changes: Sequence[Change] = ()) -> Result:
     """The result that says what the row says."""
     return Result(
-        workspace=job.workspace,
-        project=job.project,
+        workspace=task.workspace,
+        project=task.project,
         outcome=row.outcome,
         run_id=run_id,
         batches=row.batches,

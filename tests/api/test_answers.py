@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rfsync.api.answers import Answer, Rejected, _parse_each, parse, parse_one, parse_projects
-from rfsync.api.failures import error_message, explained
+from rfsync.api.failures import describe_error, error_message
 from rfsync.batch import Batch
 from rfsync.errors import BadResponse, ErrorKind, FetchError
 
@@ -355,7 +355,7 @@ def test_json_that_is_no_batch_list_is_a_bad_response_that_shows_what_came(body:
     with pytest.raises(BadResponse, match="no batch list") as caught:
         parse(body)
     assert caught.value.body == body
-    assert said in explained(caught.value, str)
+    assert said in describe_error(caught.value, str)
 
 
 def test_of_a_long_answer_only_the_beginning_is_kept_and_less_of_it_shown() -> None:
@@ -364,7 +364,7 @@ def test_of_a_long_answer_only_the_beginning_is_kept_and_less_of_it_shown() -> N
     assert caught.value.body is not None
     assert len(caught.value.body) < 10_000
     assert len(str(caught.value)) < 100
-    assert len(explained(caught.value, str)) < 200
+    assert len(describe_error(caught.value, str)) < 200
 
 
 @pytest.mark.parametrize(
@@ -389,14 +389,14 @@ def test_what_is_shown_of_an_answer(body: bytes, expected: str) -> None:
     def redact(text: str) -> str:
         return text.replace("s3cret", "***")
 
-    shown = explained(BadResponse("s3cret nonsense", body=body), redact)
+    shown = describe_error(BadResponse("s3cret nonsense", body=body), redact)
     assert shown == f"*** nonsense: {expected}"
     assert shown.isprintable()
 
 
 def test_of_an_error_without_an_answer_its_text_is_shown_without_secrets() -> None:
     for error in (BadResponse("no s3cret"), FetchError(ErrorKind.AUTH, "no s3cret")):
-        assert explained(error, lambda text: text.replace("s3cret", "***")) == "no ***"
+        assert describe_error(error, lambda text: text.replace("s3cret", "***")) == "no ***"
 
 
 @pytest.mark.parametrize(("opened", "closed"), [(b"[", b"]"), (b'{"a":', b"1}")], ids=["lists", "objects"])

@@ -17,7 +17,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rfsync.api.answers import Answer, _quick, _unique, parse, parse_one, parse_projects
-from rfsync.api.failures import error_message, explained
+from rfsync.api.failures import describe_error, error_message
 from rfsync.batch import Batch
 from rfsync.errors import BadResponse
 
@@ -176,7 +176,7 @@ def check(body: bytes) -> None:
     check_projects(body)
     text = error_message(body)
     assert text is None or (text and text.encode() and "\n" not in text)
-    assert explained(BadResponse("x", body=body), str).isprintable()
+    assert describe_error(BadResponse("x", body=body), str).isprintable()
     if body.count(b"[") + body.count(b"{") <= SHALLOW:
         check_as_expected(answer, expected_answer(body))
         assert one == expected_one(body, asked)
@@ -192,7 +192,7 @@ def or_none(read: Callable[[bytes], T], body: bytes) -> T | None:
 
 
 def check_error(error: BadResponse, body: bytes) -> None:
-    assert explained(error, str).isprintable()
+    assert describe_error(error, str).isprintable()
     assert error.body is None or (len(error.body) <= 4096 and error.body in body)
 
 

@@ -16,7 +16,7 @@ from typing import Final
 import pytest
 
 from rfsync.api.answers import parse, parse_one, parse_projects
-from rfsync.api.failures import error_message, explained
+from rfsync.api.failures import describe_error, error_message
 from rfsync.errors import BadResponse
 
 #: Records of the smaller answer, or as much of something else as is about as long.
@@ -132,7 +132,7 @@ READERS: Final[dict[str, Callable[[bytes], object]]] = {
     "parse_one": lambda body: parse_one(body, "a"),
     "parse_projects": parse_projects,
     "error_message": error_message,
-    "explained": lambda body: explained(BadResponse("x", body=body), str),
+    "describe_error": lambda body: describe_error(BadResponse("x", body=body), str),
 }
 
 

@@ -23,8 +23,8 @@ from rfsync.errors import Cancelled, DatabaseError, ErrorKind, FetchError
 from rfsync.ledger.store import Store
 from rfsync.redaction import Secret
 from rfsync.schedule import Cron, Interval, Schedule
-from rfsync.sync.targets import Wanted
-from rfsync.sync.task import Job, Parts, Result
+from rfsync.sync.targets import Selection
+from rfsync.sync.task import Result, SyncContext, SyncTask
 
 KEY = Secret("key")
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -34,18 +34,18 @@ EACH_FIVE = Interval(EVERY)
 #: For the end of what must have happened long before; nothing is decided by it.
 LONG = 60.0
 
-Act = Callable[[Parts, Job], Result]
+Act = Callable[[SyncContext, SyncTask], Result]
 
 
 def ends(outcome: str, kind: str | None = None) -> Act:
     """A poll that ends like that."""
-    return lambda _, job: Result(job.workspace, job.project, outcome, error_kind=kind, error=kind and "it broke")
+    return lambda _, task: Result(task.workspace, task.project, outcome, error_kind=kind, error=kind and "it broke")
 
 
 GOOD, FAILED, REFUSED, ABANDONED = ends("unchanged"), ends("failed", "server"), ends("refused"), ends("abandoned")
 
 
-def bug(_: Parts, __: Job) -> Result:
+def bug(_: SyncContext, __: SyncTask) -> Result:
     """A poll in which rfsync itself fails."""
     raise ZeroDivisionError("nobody thought of that")
 
@@ -57,10 +57,10 @@ class Gate:
         self.began, self.through = threading.Event(), threading.Event()
         self._then = then
 
-    def __call__(self, parts: Parts, job: Job) -> Result:
+    def __call__(self, context: SyncContext, task: SyncTask) -> Result:
         self.began.set()
         assert self.through.wait(LONG)
-        return self._then(parts, job)
+        return self._then(context, task)
 
 
 class World:
@@ -84,7 +84,7 @@ class World:
         self.known: dict[str, list[str] | Exception] = {}
         #: How the next polls of each project end; well, where there is none.
         self.acts: dict[str, list[Act]] = {}
-        self.jobs: list[Job] = []
+        self.jobs: list[SyncTask] = []
         #: Those of which a poll began while another one was going on.
         self.doubled: list[str] = []
         self.ended: list[Result] = []
@@ -142,23 +142,23 @@ class World:
         self.calls.append("interrupt")
         self.interrupted.set()
 
-    def sync(self, parts: Parts, job: Job) -> Result:
+    def sync(self, context: SyncContext, task: SyncTask) -> Result:
         """In place of ``rfsync.sync.run.sync``."""
-        key = str(job)
+        key = str(task)
         with self._guard:
-            self.jobs.append(job)
+            self.jobs.append(task)
             if key in self._busy:
                 self.doubled.append(key)
             self._busy.add(key)
             acts = self.acts.get(key)
             act = acts.pop(0) if acts else GOOD
         try:
-            result = act(parts, job)
+            result = act(context, task)
         finally:
             with self._guard:
                 self._busy.discard(key)
         if result.outcome == "failed":
-            logging.getLogger("rfsync.sync").log(parts.failure_level(job), "%s failed", key)
+            logging.getLogger("rfsync.sync").log(context.failure_level(task), "%s failed", key)
         return result
 
     # What the test does
@@ -166,7 +166,7 @@ class World:
     @property
     def polled(self) -> list[str]:
         """All polls so far, by workspace/project."""
-        return [str(job) for job in self.jobs]
+        return [str(task) for task in self.jobs]
 
     def cancelled_then(self, event: threading.Event) -> None:
         assert self.cancelled.wait(LONG)
@@ -181,17 +181,17 @@ class World:
 
     def daemon(
         self,
-        *wanted: Wanted,
+        *wanted: Selection,
         schedule: Schedule | Callable[[str], Schedule] = EACH_FIVE,
         jitter: timedelta = NOW,
         concurrency: int = 4,
         previous: Driven | None = None,
         start: bool = True,
     ) -> Driven:
-        parts = Parts(self, cast("Store", self), RemovalsConfig(), self.clock, str, trigger="schedule")
+        context = SyncContext(self, cast("Store", self), RemovalsConfig(), self.clock, str, trigger="schedule")
         schedules = schedule if callable(schedule) else lambda _: schedule
         plan = Plan(
-            parts, wanted, schedules, jitter, concurrency, timedelta(days=30), self.monotonic, self.ended.append
+            context, wanted, schedules, jitter, concurrency, timedelta(days=30), self.monotonic, self.ended.append
         )  # fmt: skip
         driven = Driven(self, Daemon(plan, None if previous is None else previous.daemon))
         self.driven.append(driven)
@@ -284,9 +284,9 @@ class Driven:
         return waits
 
 
-def workspace(*projects: str, id: str = "acme", exclude: tuple[str, ...] = ()) -> Wanted:  # noqa: A002
+def workspace(*projects: str, id: str = "acme", exclude: tuple[str, ...] = ()) -> Selection:  # noqa: A002
     """One whose projects are named, or all of it where none is."""
-    return Wanted(WorkspaceConfig(id=id, exclude=exclude), KEY, projects, discover=not projects)
+    return Selection(WorkspaceConfig(id=id, exclude=exclude), KEY, projects, discover=not projects)
 
 
 def minutes(*numbers: float) -> list[timedelta]:
@@ -925,7 +925,7 @@ def test_a_new_name_of_a_project_goes_with_its_next_poll(world: World) -> None:
     driven.discovered(2)
     driven.done("acme/a", 2)
     driven.run("acme/a", 1)
-    assert [job.name for job in world.jobs][-1] == "A better one"
+    assert [task.name for task in world.jobs][-1] == "A better one"
 
 
 # Old runs
@@ -980,10 +980,10 @@ def test_it_stops_while_nothing_goes_on(world: World) -> None:
 def test_a_request_that_hangs_ends_when_it_is_cancelled(world: World) -> None:
     began = threading.Event()
 
-    def hangs(_: Parts, job: Job) -> Result:
+    def hangs(_: SyncContext, task: SyncTask) -> Result:
         began.set()
         assert world.cancelled.wait(LONG)
-        return Result(job.workspace, job.project, "abandoned")
+        return Result(task.workspace, task.project, "abandoned")
 
     world.acts["acme/a"] = [hangs]
     driven = world.daemon(workspace("a"))
@@ -1002,12 +1002,12 @@ def test_a_transaction_is_interrupted_after_its_grace_as_often_as_need_be(
     monkeypatch.setattr(daemon_module, "_AGAIN", 0.001)
     began = threading.Event()
 
-    def writes(_: Parts, job: Job) -> Result:
+    def writes(_: SyncContext, task: SyncTask) -> Result:
         began.set()
         for _round in range(3):
             assert world.interrupted.wait(LONG)
             world.interrupted.clear()
-        return Result(job.workspace, job.project, "abandoned")
+        return Result(task.workspace, task.project, "abandoned")
 
     world.acts["acme/a"] = [writes]
     driven = world.daemon(workspace("a"))
@@ -1053,7 +1053,7 @@ def test_what_waits_for_a_thread_is_not_begun_any_more(world: World) -> None:
     driven = world.daemon(workspace("a", "b", "c"), concurrency=1)
     assert gate.began.wait(LONG)
     driven.look()
-    gate._then = lambda _, job: Result(job.workspace, job.project, "abandoned")
+    gate._then = lambda _, task: Result(task.workspace, task.project, "abandoned")
     threading.Thread(target=world.cancelled_then, args=(gate.through,)).start()
     driven.daemon.stop()
     assert world.polled == ["acme/a"]
@@ -1222,10 +1222,10 @@ def test_a_poll_that_goes_on_is_waited_for_over_two_successions(world: World) ->
 def test_one_that_is_being_retired_can_be_stopped(world: World) -> None:
     began = threading.Event()
 
-    def hangs(_: Parts, job: Job) -> Result:
+    def hangs(_: SyncContext, task: SyncTask) -> Result:
         began.set()
         assert world.cancelled.wait(LONG)
-        return Result(job.workspace, job.project, "abandoned")
+        return Result(task.workspace, task.project, "abandoned")
 
     world.acts["acme/a"] = [hangs]
     old = world.daemon(workspace("a"))

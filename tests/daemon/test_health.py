@@ -14,7 +14,7 @@ from rfsync.daemon.daemon import Daemon
 from rfsync.daemon.health import Health, Stale, health
 from rfsync.errors import DatabaseError
 from rfsync.redaction import Secret
-from rfsync.sync.task import Job, Result
+from rfsync.sync.task import Result, SyncTask
 
 
 class Project:
@@ -29,7 +29,7 @@ class Project:
         last: Result | None = None,
         running: bool = False,
     ) -> None:
-        self.job = Job("acme", name, Secret("the-key"))
+        self.task = SyncTask("acme", name, Secret("the-key"))
         self.stale, self.age, self.last, self.running = stale, age, last, running
         self.succeeded = None if age is None else datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -40,7 +40,7 @@ class FakeDaemon:
     def __init__(
         self, *projects: Project, alive: bool = True, unlisted: Mapping[str, tuple[str, str]] | None = None
     ) -> None:
-        self._projects = {str(project.job): project for project in projects}
+        self._projects = {str(project.task): project for project in projects}
         self.alive = alive
         self._unlisted = unlisted or {}
 

@@ -17,7 +17,7 @@ from rfsync.daemon.metrics import PrometheusMetrics
 from rfsync.errors import DatabaseError, ErrorKind
 from rfsync.ledger.daily import Tally
 from rfsync.redaction import Secret
-from rfsync.sync.task import Job, Result
+from rfsync.sync.task import Result, SyncTask
 
 LABELS = {"workspace", "project", "outcome", "kind", "change", "phase"}
 OUTCOMES = ("changed", "unchanged", "refused", "superseded", "failed", "abandoned")
@@ -29,7 +29,7 @@ class Project:
     """What the metrics ask of a project."""
 
     def __init__(self, name: str, *, running: bool, failures: int, stale: bool, succeeded: datetime | None) -> None:
-        self.job = Job("acme", name, Secret("key"))
+        self.task = SyncTask("acme", name, Secret("key"))
         self.running, self.failures, self.stale, self.succeeded = running, failures, stale, succeeded
 
 

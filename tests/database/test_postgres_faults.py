@@ -23,7 +23,7 @@ from rfsync.ledger.runs import RunRow
 from rfsync.ledger.verify import verify
 from rfsync.redaction import Secret
 from rfsync.sync.run import sync
-from rfsync.sync.task import Job, Parts, Result
+from rfsync.sync.task import Result, SyncContext, SyncTask
 
 #: Longer than anything here takes, and no test waits for its end.
 LONG = 60.0
@@ -188,10 +188,10 @@ def test_too_few_connections_for_all_at_once(rig: Rig, url: str) -> None:
         admin.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT 2").format(name))
         store = Rig(poor_url)
         store.listed = [record("a", 1, 1)]
-        parts = Parts(store, store.store, store.removals, lambda: store.now, str)
+        context = SyncContext(store, store.store, store.removals, lambda: store.now, str)
         with ThreadPoolExecutor(8) as pool:
-            jobs = [Job("acme", f"p{number}", Secret("key")) for number in range(8)]
-            results = list(pool.map(lambda job: sync(parts, job), jobs))
+            jobs = [SyncTask("acme", f"p{number}", Secret("key")) for number in range(8)]
+            results = list(pool.map(lambda job: sync(context, job), jobs))
         assert [(result.outcome, result.error) for result in results] == [("changed", None)] * 8
         store.close()
     assert verify(open_engine(rig.url, read_only=True)).ok

@@ -9,7 +9,7 @@ from rig import Rig
 from rfsync.errors import ErrorKind, FetchError
 from rfsync.redaction import Secret
 from rfsync.sync.run import sync
-from rfsync.sync.task import Job, Parts
+from rfsync.sync.task import SyncContext, SyncTask
 
 UPLOADED = datetime(2026, 2, 1, tzinfo=UTC)
 
@@ -65,6 +65,6 @@ def observe(rig: Rig, when: datetime, target: str, listed: list[dict[str, object
     """One run."""
     rig.now, rig.listed = when, listed
     workspace, _, project = target.partition("/")
-    parts = Parts(rig, rig.store, rig.removals, lambda: rig.now, str)
-    result = sync(parts, Job(workspace, project, Secret("key")))
+    context = SyncContext(rig, rig.store, rig.removals, lambda: rig.now, str)
+    result = sync(context, SyncTask(workspace, project, Secret("key")))
     assert result.ok != isinstance(listed, FetchError), result

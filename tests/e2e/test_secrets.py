@@ -203,7 +203,7 @@ BROKEN: dict[str, tuple[str, int, Sequence[str]]] = {
     "in a run": ("after(fail)", 70, BUG),
     "before a request": ("client.Client.get = fail", 70, BUG),
     "in a request": ("client.Client._attempt = fail", 70, BUG),
-    "in a thread": ("deadline.Watchman._run = fail", 0, BUG),
+    "in a thread": ("deadline.DeadlineThread._run = fail", 0, BUG),
     "in a destructor": ("after(Fragile)", 0, BUG),
     "a warning": ("after(lambda: warnings.warn(secrets))", 0, ["UserWarning: *** of postgresql"]),
 }

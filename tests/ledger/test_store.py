@@ -19,7 +19,7 @@ from rfsync.ledger.verify import verify
 from rfsync.redaction import Secret
 from rfsync.sync.check import worst_case
 from rfsync.sync.run import sync
-from rfsync.sync.task import Job, Parts
+from rfsync.sync.task import SyncContext, SyncTask
 
 ODD_NAMES = ["tab\there", "new\nline", "back\\slash", "\\N", "'quote\"", "ünï 🐙", "", "\\.", "a\r\nb", "\ufffd", " "]
 ODD_IDS = [
@@ -149,10 +149,10 @@ def test_a_dry_store_writes_nothing_at_all(rig: Rig) -> None:
     rig.listed = [record("a", 6, 1), record("b", 1, 0)]
     tables = ("projects", "batches", "batch_changes", "project_daily", "sync_runs")
     before = [rig.rows(f"SELECT * FROM {table}") for table in tables]
-    parts = Parts(
+    context = SyncContext(
         rig, Store(rig.database, NoLiveness(), dry=True), rig.removals, lambda: rig.now, str, keep_changes=True
     )
-    result = sync(parts, Job("acme", "widgets", Secret("key")))
+    result = sync(context, SyncTask("acme", "widgets", Secret("key")))
     assert (result.outcome, result.run_id, result.tally.images_delta) == ("changed", None, 2)
     assert [c.batch_id for c in result.changes] == ["a", "b"]
     assert [rig.rows(f"SELECT * FROM {table}") for table in tables] == before
@@ -228,16 +228,16 @@ def test_a_batch_that_an_older_answer_brings_meanwhile_is_asked_for_too(rig: Rig
 
         def get(self, *segments: str, key: Secret, etag: str | None = None, attempts: int | None = None) -> Response:
             if segments[-1] == "b":
-                parts = Parts(AskedEarlier(), older.store, older.removals, lambda: older.now, str)
-                assert sync(parts, Job("acme", "widgets", Secret("key"))).tally.added == 1
+                context = SyncContext(AskedEarlier(), older.store, older.removals, lambda: older.now, str)
+                assert sync(context, SyncTask("acme", "widgets", Secret("key"))).tally.added == 1
             return rig.get(*segments, key=key)
 
         def cancel(self) -> None:
             """Never called."""
 
     rig.listed = [record("a", 2, 1)]
-    parts = Parts(Overtaken(), rig.store, rig.removals, lambda: rig.now, str)
-    result = sync(parts, Job("acme", "widgets", Secret("key")))
+    context = SyncContext(Overtaken(), rig.store, rig.removals, lambda: rig.now, str)
+    result = sync(context, SyncTask("acme", "widgets", Secret("key")))
     assert (result.outcome, result.tally.removed, result.tally.changed, result.error) == ("changed", 2, 1, None)
     assert rig.asked == ["b", "late"]
     assert rig.state() == {"a": (2, 1)}
@@ -279,8 +279,8 @@ def test_no_run_takes_longer_than_the_worst_case_that_check_prints(rig: Rig, att
     rig.sync()
     rig.by_id = {f"b{number:02}": record(f"b{number:02}", 2, 1) for number in range(limit)}
     rig.listed = rig.listed[limit:]
-    parts = Parts(Slow(), rig.store, rig.removals, lambda: rig.now, str)
-    result = sync(parts, Job("acme", "widgets", Secret("key")))
+    context = SyncContext(Slow(), rig.store, rig.removals, lambda: rig.now, str)
+    result = sync(context, SyncTask("acme", "widgets", Secret("key")))
     assert (result.ok, len(spent)) == (True, 1 + limit)
     printed = worst_case(msgspec.structs.replace(config, removals=rig.removals))
     assert seconds(printed.partition("after ")[2].partition(" at the latest")[0]) == spent[0]

@@ -11,7 +11,7 @@ from rig import Rig
 from rfsync.batch import Batch
 from rfsync.database.drivers import PATIENCE, Connection, Database
 from rfsync.errors import DatabaseError
-from rfsync.ledger.bulk import Bulk, Mark
+from rfsync.ledger.bulk import Bulk, LedgerContext
 from rfsync.ledger.diff import Change
 
 #: What is to be raised instead of a step, told by its number and name; None: nothing.
@@ -86,15 +86,15 @@ class _FaultyBulk:
         self._steps.take("current")
         return self._bulk.current(connection, project_id)
 
-    def add(self, connection: Connection, mark: Mark, changes: Sequence[Change]) -> None:
+    def add(self, connection: Connection, mark: LedgerContext, changes: Sequence[Change]) -> None:
         self._steps.take("add")
         self._bulk.add(connection, mark, changes)
 
-    def update(self, connection: Connection, mark: Mark, changes: Sequence[Change]) -> None:
+    def update(self, connection: Connection, mark: LedgerContext, changes: Sequence[Change]) -> None:
         self._steps.take("update")
         self._bulk.update(connection, mark, changes)
 
-    def append(self, connection: Connection, mark: Mark, changes: Iterable[Change]) -> None:
+    def append(self, connection: Connection, mark: LedgerContext, changes: Iterable[Change]) -> None:
         self._steps.take("append")
         self._bulk.append(connection, mark, changes)
 

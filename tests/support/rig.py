@@ -19,7 +19,7 @@ from rfsync.errors import ErrorKind, FetchError
 from rfsync.ledger.store import Store
 from rfsync.redaction import Secret
 from rfsync.sync.run import sync
-from rfsync.sync.task import Job, Parts, Result
+from rfsync.sync.task import Result, SyncContext, SyncTask
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -75,10 +75,10 @@ class Rig:
     def sync(self, *, allow_removals: bool = False, batch_ids: tuple[str, ...] = (), minutes: float = 5) -> Result:
         """Lets time go by, and runs once."""
         self.now += timedelta(minutes=minutes)
-        parts = Parts(
+        context = SyncContext(
             self, self.store, self.removals, lambda: self.now, str, allow_removals=allow_removals, keep_changes=True
         )
-        return sync(parts, Job(self.workspace, self.project, Secret("key"), batch_ids=batch_ids))
+        return sync(context, SyncTask(self.workspace, self.project, Secret("key"), batch_ids=batch_ids))
 
     def rows(self, sql: str) -> list[tuple[object, ...]]:
         """What the database has."""

@@ -18,7 +18,7 @@ from rfsync.ledger.store import Store
 from rfsync.redaction import Redactor, Secret
 from rfsync.simulator import Answer, FixedWorld
 from rfsync.sync.run import sync
-from rfsync.sync.task import Job, Parts
+from rfsync.sync.task import SyncContext, SyncTask
 
 #: Loaded once for all of them, and not by each when it connects.
 assert psycopg
@@ -46,9 +46,9 @@ def keep_syncing(url: str, base_url: str, pipe: Connection) -> None:
     database = open_database(parse_url(url))
     store = Store(database, liveness(database, url))
     client = Client(ApiConfig(base_url=base_url, requests_per_second=100_000.0), Redactor(), _now)
-    parts = Parts(client, store, RemovalsConfig(), _now, str)
+    context = SyncContext(client, store, RemovalsConfig(), _now, str)
     while True:
-        result = sync(parts, Job("acme", "widgets", Secret("a-key")))
+        result = sync(context, SyncTask("acme", "widgets", Secret("a-key")))
         pipe.send((result.run_id, result.outcome, result.error))
 
 

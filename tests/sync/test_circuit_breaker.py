@@ -11,7 +11,7 @@ import pytest
 from rfsync.api.client import Response
 from rfsync.errors import Cancelled, ErrorKind, FetchError
 from rfsync.redaction import Secret
-from rfsync.sync.circuit_breaker import Circuit
+from rfsync.sync.circuit_breaker import CircuitBreaker
 
 KEY = Secret("key")
 
@@ -34,11 +34,11 @@ class Api:
         self.cancelled = True
 
 
-def ask(circuit: Circuit, times: int = 1) -> list[str]:
+def ask(circuit: CircuitBreaker, times: int = 1) -> list[str]:
     """What became of so many projects in their first turn."""
     became = []
     for number in range(times):
-        if circuit.put_off():
+        if circuit.should_defer():
             became.append("put off")
             continue
         try:
@@ -51,7 +51,7 @@ def ask(circuit: Circuit, times: int = 1) -> list[str]:
 
 def test_after_five_failures_only_the_first_third_sixth_and_so_on_is_tried_and_once_each() -> None:
     api = Api()
-    became = ask(Circuit(api), 5 + 1 + 1 + 1 + 2 + 1 + 4 + 1 + 3)
+    became = ask(CircuitBreaker(api), 5 + 1 + 1 + 1 + 2 + 1 + 4 + 1 + 3)
     expected = ["failed"] * 6 + ["put off", "failed"] + ["put off"] * 2 + ["failed"] + ["put off"] * 4
     assert became == [*expected, "failed", *["put off"] * 3]
     assert api.asked == [None] * 5 + [1] * 4
@@ -59,7 +59,7 @@ def test_after_five_failures_only_the_first_third_sixth_and_so_on_is_tried_and_o
 
 def test_the_first_answer_closes_it_for_good() -> None:
     api = Api()
-    circuit = Circuit(api)
+    circuit = CircuitBreaker(api)
     assert ask(circuit, 7)[-1] == "put off"
     api.failure = None
     assert ask(circuit, 3) == ["answered"] * 3
@@ -74,12 +74,12 @@ def test_only_what_says_that_the_api_is_down_opens_it(kind: ErrorKind) -> None:
     api = Api()
     api.failure = FetchError(kind, "no")
     down = kind in {ErrorKind.NETWORK, ErrorKind.TIMEOUT, ErrorKind.SERVER, ErrorKind.RATE_LIMITED}
-    assert ("put off" in ask(Circuit(api), 20)) is down
+    assert ("put off" in ask(CircuitBreaker(api), 20)) is down
 
 
 def test_one_answer_among_the_first_keeps_it_closed() -> None:
     api = Api()
-    circuit = Circuit(api)
+    circuit = CircuitBreaker(api)
     ask(circuit, 4)
     api.failure = FetchError(ErrorKind.AUTH, "HTTP 403")
     ask(circuit)
@@ -90,7 +90,7 @@ def test_one_answer_among_the_first_keeps_it_closed() -> None:
 def test_in_the_last_round_nothing_is_asked_of_an_api_that_never_answered(caplog: pytest.LogCaptureFixture) -> None:
     api = Api()
     api.failure = FetchError(ErrorKind.TIMEOUT, "too late", http_status=None, attempts=5)
-    circuit = Circuit(api)
+    circuit = CircuitBreaker(api)
     ask(circuit, 7)
     asked = len(api.asked)
     circuit.last_round()
@@ -116,7 +116,7 @@ def test_while_one_is_tried_the_others_wait_for_how_it_ends() -> None:
             return super().get(*segments, key=key, etag=etag, attempts=attempts)
 
     api = Slow()
-    circuit = Circuit(api)
+    circuit = CircuitBreaker(api)
     ask(circuit, 5)
     with ThreadPoolExecutor(8) as pool:
         tried = [pool.submit(ask, circuit) for _ in range(8)]
@@ -128,12 +128,12 @@ def test_while_one_is_tried_the_others_wait_for_how_it_ends() -> None:
 
 def test_once_it_is_cancelled_all_are_cancelled_and_nobody_is_held_up() -> None:
     api = Api()
-    circuit = Circuit(api)
+    circuit = CircuitBreaker(api)
     ask(circuit, 6)
     api.failure = Cancelled("asked to stop")
     circuit.cancel()
     assert api.cancelled
     for _ in range(3):
-        assert not circuit.put_off()
+        assert not circuit.should_defer()
         with pytest.raises(Cancelled):
             circuit.get("acme", "widgets", "batches", key=KEY)

@@ -14,8 +14,8 @@ from rfsync.config import Config, WorkspaceConfig
 from rfsync.errors import BadResponse, ConfigError, ErrorKind, FetchError
 from rfsync.parsing import parse_target
 from rfsync.redaction import Secret
-from rfsync.sync.targets import Wanted, discover, resolve, wanted
-from rfsync.sync.task import Job
+from rfsync.sync.targets import Selection, discover, resolve, wanted
+from rfsync.sync.task import SyncTask
 
 ENV = {"ROBOFLOW_API_KEY": "default-key", "ACME_KEY": "acme-key", "HOME": "/nonexistent"}
 KEY = Secret("acme-key")
@@ -147,8 +147,8 @@ def test_a_key_that_is_not_from_the_file_is_no_reason_to_warn_of_it(
 
 def test_named_projects_are_not_asked_for() -> None:
     fetcher = FakeFetcher()
-    want = [Wanted(WorkspaceConfig(id="acme"), KEY, ("b", "a"), discover=False)]
-    assert resolve(want, fetcher, str, nobody) == ([Job("acme", "b", KEY), Job("acme", "a", KEY)], [])
+    want = [Selection(WorkspaceConfig(id="acme"), KEY, ("b", "a"), discover=False)]
+    assert resolve(want, fetcher, str, nobody) == ([SyncTask("acme", "b", KEY), SyncTask("acme", "a", KEY)], [])
     assert fetcher.asked == []
 
 
@@ -156,10 +156,10 @@ def test_a_project_that_is_both_named_and_discovered_is_synced_once() -> None:
     fetcher = FakeFetcher(acme=named("widgets", "scratch-1", "gears"))
     workspace = WorkspaceConfig(id="acme", exclude=("scratch-*",))
     jobs, failures = resolve(
-        [Wanted(workspace, KEY, ("gears", "scratch-1", "gone"), discover=True)], fetcher, str, nobody
+        [Selection(workspace, KEY, ("gears", "scratch-1", "gone"), discover=True)], fetcher, str, nobody
     )
-    assert sorted(job.project for job in jobs) == ["gears", "gone", "scratch-1", "widgets"]
-    assert {job.project: job.name for job in jobs}["gears"] == "Gears"
+    assert sorted(task.project for task in jobs) == ["gears", "gone", "scratch-1", "widgets"]
+    assert {task.project: task.name for task in jobs}["gears"] == "Gears"
     assert failures == []
 
 
@@ -167,15 +167,15 @@ def test_all_projects_of_a_workspace_are_discovered_but_for_the_excluded() -> No
     fetcher = FakeFetcher(acme=named("widgets", "scratch-1", "gears", "old"))
     workspace = WorkspaceConfig(id="acme", exclude=("scratch-*", "old"))
     assert discover(workspace, KEY, fetcher) == [
-        Job("acme", "widgets", KEY, "Widgets"),
-        Job("acme", "gears", KEY, "Gears"),
+        SyncTask("acme", "widgets", KEY, "Widgets"),
+        SyncTask("acme", "gears", KEY, "Gears"),
     ]
     assert fetcher.asked == [(("acme",), "acme-key")]
 
 
 def test_a_project_without_a_usable_id_is_left_out_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     jobs = discover(WorkspaceConfig(id="acme"), KEY, FakeFetcher(acme=listing({"id": "acme/a"}, {"id": "acme/"}, 5)))
-    assert jobs == [Job("acme", "a", KEY)]
+    assert jobs == [SyncTask("acme", "a", KEY)]
     assert [r.levelno for r in caplog.records] == [logging.WARNING] * 2
     assert "number 1 " in caplog.text
 
@@ -200,8 +200,8 @@ def test_one_workspace_that_can_not_be_listed_fails_alone(
     answer: bytes | FetchError, kind: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     fetcher = FakeFetcher(acme=answer, b=listing({"id": "b/p"}))
-    want = [Wanted(WorkspaceConfig(id=i), KEY, named, discover=True) for i, named in (("acme", ("p",)), ("b", ()))]
-    want.append(Wanted(WorkspaceConfig(id="c"), KEY, ("q",), discover=False))
+    want = [Selection(WorkspaceConfig(id=i), KEY, named, discover=True) for i, named in (("acme", ("p",)), ("b", ()))]
+    want.append(Selection(WorkspaceConfig(id="c"), KEY, ("q",), discover=False))
     jobs, (failure,) = resolve(want, fetcher, lambda text: text.replace("s3cret", "***"), nobody)
     assert [str(j) for j in jobs] == ["acme/p", "b/p", "c/q"]
     assert (failure.workspace, failure.project, failure.outcome, failure.error_kind) == ("acme", "*", "failed", kind)
@@ -226,7 +226,7 @@ def test_where_a_workspace_can_not_be_listed_what_was_synced_before_is_synced_st
     workspace = WorkspaceConfig(id="acme", exclude=("old-*",))
     fetcher = FakeFetcher(acme=FetchError(ErrorKind.AUTH, "no", attempts=1))
     jobs, failures = resolve(
-        [Wanted(workspace, KEY, (), discover=True)], fetcher, str, {"acme": ["gears", "old-1"]}.__getitem__
+        [Selection(workspace, KEY, (), discover=True)], fetcher, str, {"acme": ["gears", "old-1"]}.__getitem__
     )
-    assert [str(job) for job in jobs] == ["acme/gears"]
+    assert [str(task) for task in jobs] == ["acme/gears"]
     assert [failure.error_kind for failure in failures] == ["auth"]
