@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types imports docs-check check wheel-check audit docs schema bench clean
+.PHONY: demo test lint types imports docs-check check wheel-check audit docs bench clean
 
 demo: .venv/core
 	$(BIN)/rfsync demo
@@ -46,8 +46,8 @@ audit: .venv/bin/python
 	build/audit/tool/bin/python -m pip install -q pip-audit
 	build/audit/tool/bin/pip-audit --path "$$(build/audit/user/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
-# Writes what is written from the code: docs/database.md, docs/commands.md, rfsync/schema/sqlite.sql.
-docs schema: .venv/dev
+# Writes what is written from the code: docs/database.md, docs/commands.md, the help in the README.
+docs: .venv/dev
 	$(BIN)/python docs/generate.py
 
 # A quarter of an hour, on an idle machine; see docs/performance.md. `.venv/bin/python -m bench --quick` tries whether it works.

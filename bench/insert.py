@@ -9,9 +9,9 @@ from itertools import cycle
 from typing import Final
 
 import msgspec
-
 from rfsync.database.drivers import PostgresDatabase, SqliteDatabase, open_database
 from rfsync.database.run_locks import AdvisoryLiveness, FileLiveness, Liveness
+
 from rfsync.database.url import parse_url
 from rfsync.ledger.diff import Stored, diff
 from rfsync.ledger.runs import RunRow

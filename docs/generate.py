@@ -1,4 +1,4 @@
-"""Writes what is written from the code: docs/database.md, docs/commands.md, schema/sqlite.sql, the help in the README.
+"""Writes what is written from the code: docs/database.md, docs/commands.md, the help in the README.
 
 ``--check`` writes nothing, names what differs and exits with 1.
 """
@@ -15,7 +15,6 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from rfsync.cli import cli
 from rfsync.schema.models import metadata
-from rfsync.schema.upgrade import script_path, sqlite_script
 from rfsync.schema.views import VIEWS
 
 TOP = Path(__file__).parent.parent
@@ -106,7 +105,6 @@ def readme() -> str:
 def main() -> int:
     """Writes, or checks."""
     wanted = {
-        script_path(): sqlite_script(),
         TOP / "docs" / "database.md": database(),
         TOP / "docs" / "commands.md": commands(),
         TOP / "README.md": readme(),

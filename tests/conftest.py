@@ -98,7 +98,9 @@ def postgres(postgres_server: PostgresServer) -> str:
 def postgres_template(postgres: str) -> str:
     """Name of a database that the migrations have made, to be copied."""
     _create(postgres, "rfsync_template", None)
-    schema.upgrade(open_engine(parse_url(_named(postgres, "rfsync_template")), read_only=False), None)
+    engine = open_engine(parse_url(_named(postgres, "rfsync_template")), read_only=False)
+    schema.upgrade(engine, None)
+    engine.dispose()
     return "rfsync_template"
 
 

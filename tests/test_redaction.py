@@ -15,10 +15,9 @@ from rfsync.api.client import Client
 from rfsync.api.keys import FoundKey
 from rfsync.cli.options import Options
 from rfsync.config import Config, DatabaseConfig, RemovalsConfig, WorkspaceConfig
-from rfsync.database.drivers import PostgresDatabase
-from rfsync.database.engine import open_engine
-from rfsync.database.run_locks import AdvisoryLiveness, NoLiveness
+from rfsync.database.engine import open_database, open_engine
 from rfsync.database.url import parse_url
+from rfsync.ledger.run_locks import Leases, NoRunLocks
 from rfsync.ledger.store import Store
 from rfsync.redaction import Redactor, Secret
 from rfsync.sync.targets import Selection
@@ -42,17 +41,18 @@ def test_a_secret_shows_itself_only_when_asked_to() -> None:
 
 
 def test_nothing_that_holds_a_secret_shows_it() -> None:
-    secret, url = Secret(KEY), parse_url(f"postgresql://someone:{quote(KEY, safe='')}@db.example/labels")
-    settings = Config(database=DatabaseConfig(url=url.text), workspaces=(WorkspaceConfig(id="acme"),))
+    text = f"postgresql://someone:{quote(KEY, safe='')}@db.example/labels"
+    secret, url = Secret(KEY), parse_url(text)
+    settings = Config(database=DatabaseConfig(url=text), workspaces=(WorkspaceConfig(id="acme"),))
     redact = redactor(KEY)
     client = Client(settings.api, redact, lambda: datetime.now(UTC))
-    database = PostgresDatabase(url)
-    store = Store(database, NoLiveness())
+    database = open_database(url)
+    store = Store(database, NoRunLocks())
     task = SyncTask("acme", "widgets", secret, batch_ids=("b1",))
-    options = Options(database=url.text, redact=redact)
+    options = Options(database=text, redact=redact)
     engine = open_engine(url, read_only=True)
     holders: list[object] = [
-        *(secret, url, settings, settings.database, client, database, AdvisoryLiveness(database), store, task, options),
+        *(secret, url, settings, settings.database, client, database, Leases(database), store, task, options),
         *(engine, engine.url, engine.pool, redact, FoundKey(secret, "$ACME_KEY")),
         SyncContext(client, store, RemovalsConfig(), lambda: datetime.now(UTC), redact),
         Selection(settings.workspaces[0], secret, ("widgets",), discover=False),

@@ -9,7 +9,7 @@ from __future__ import annotations
 import sqlalchemy as sa
 from alembic import op
 
-from rfsync.schema.columns import UTCDateTime
+from rfsync.schema.types import UTCDateTime
 
 revision = "0001"
 down_revision = None

@@ -27,11 +27,12 @@ def command(options: Options, as_json: bool) -> int:
     Says how to mend what is wrong, and what to type next. Writes nothing.
     """
     from rfsync.api.client import Client
+    from rfsync.database.url import shown_url
     from rfsync.sync.check import diagnose
 
     config = options.load()
     options.start_logging()
-    name = str(options.url(config))
+    name = shown_url(options.url(config))
     client = Client(config.api, options.redact, lambda: datetime.now(UTC))
     try:
         checks = diagnose(
@@ -50,16 +51,24 @@ def command(options: Options, as_json: bool) -> int:
 
 
 def _database(options: Options, config: Config) -> str:
+    from rfsync.database.engine import Database
+    from rfsync.database.postgres import is_pooled
+    from rfsync.database.url import sqlite_file
     from rfsync.schema import upgrade as schema
 
-    path = options.url(config).path
+    path = sqlite_file(options.url(config))
     if path is not None and not path.exists():
         schema.require_folder(path)
         return "not there yet; the first sync makes it"
     if path is not None and options.revision(config) is None:
         return "no schema yet; the first sync makes it"
-    options.reader(config)
-    return f"at schema {schema.HEAD}, as needed"
+    engine = options.reader(config)
+    found = f"at schema {schema.HEAD}, as needed"
+    if path is not None:
+        return found
+    with Database(engine).begin("opening the database") as connection:
+        pooled = is_pooled(connection)
+    return f"{found}; connected {'through a connection pooler' if pooled else 'directly to the server'}"
 
 
 def _shown(checks: Iterable[Check]) -> Iterable[Check]:

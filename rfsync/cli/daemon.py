@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import logging
 import os
 import queue
@@ -19,13 +18,14 @@ from rfsync.cli.options import Options, make_command
 from rfsync.errors import ConfigError, RfsyncError
 
 if TYPE_CHECKING:
+    from sqlalchemy import URL
+
     from rfsync.api.client import Client
     from rfsync.config import Config
     from rfsync.daemon.daemon import Daemon
     from rfsync.daemon.http import Endpoint
     from rfsync.daemon.metrics import PrometheusMetrics
     from rfsync.daemon.systemd import ServiceManager
-    from rfsync.database.url import DatabaseUrl
     from rfsync.ledger.store import Store
     from rfsync.schedule import Schedule
 
@@ -179,7 +179,7 @@ class _Running:
         log.info("stopped")
 
     @property
-    def _url(self) -> DatabaseUrl:
+    def _url(self) -> URL:
         return self._options.url(self._service.config)
 
     def _build(self, config: Config, previous: Daemon | None) -> _Service:
@@ -241,15 +241,16 @@ def _schedules(config: Config) -> Callable[[str], Schedule]:
     return schedule
 
 
-def _totals(url: DatabaseUrl) -> list[tuple[Any, ...]]:
+def _totals(url: URL) -> list[tuple[Any, ...]]:
     """What the database has of each project; over a connection of its own, so that no long write is waited for."""
-    from rfsync.database.drivers import open_database
+    from sqlalchemy import select
 
-    with contextlib.closing(open_database(url, read_only=True)) as database, database.begin("reading") as connection:
-        rows: list[tuple[Any, ...]] = connection.execute(
-            "SELECT workspace, project, batches, images, num_jobs FROM projects ORDER BY workspace, project"
-        )
-    return rows
+    from rfsync.database.engine import Database, open_engine
+    from rfsync.schema.models import Project
+
+    columns = (Project.workspace, Project.project, Project.batches, Project.images, Project.num_jobs)
+    with Database(open_engine(url, read_only=True)).begin("reading") as connection:
+        return [tuple(row) for row in connection.execute(select(*columns).order_by(Project.workspace, Project.project))]
 
 
 def _now() -> datetime:

@@ -20,12 +20,14 @@ def command() -> None:
 def upgrade(options: Options) -> None:
     """Brings the database to this version's schema."""
     from rfsync.database.engine import open_engine
+    from rfsync.database.url import sqlite_file
     from rfsync.schema import upgrade as schema
 
     config = options.load()
     options.start_logging()
     url = options.url(config)
-    missing = url.path is not None and not url.path.exists()
+    path = sqlite_file(url)
+    missing = path is not None and not path.exists()
     schema.upgrade(open_engine(url, read_only=False), None if missing else options.revision(config))
     click.echo(f"The database is at schema {schema.HEAD}.")
 

@@ -17,11 +17,10 @@ from rfsync.redaction import Redactor
 from rfsync.version import __version__
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import URL, Engine
 
     from rfsync.config import Config
-    from rfsync.database.drivers import Database
-    from rfsync.database.url import DatabaseUrl
+    from rfsync.database.engine import Database
     from rfsync.ledger.store import Store
 
 #: Of every command.
@@ -63,16 +62,16 @@ class Options:
 
         return load(self.file(), os.environ, database_url=self.database)
 
-    def url(self, config: Config) -> DatabaseUrl:
+    def url(self, config: Config) -> URL:
         """The database's URL, whose password is hidden from here on.
 
         Raises:
             ConfigError: it is none of the two databases'.
         """
-        from rfsync.database.url import parse_url
+        from rfsync.database.url import parse_url, url_secrets
 
         url = parse_url(config.database.url)
-        for secret in url.secrets():
+        for secret in url_secrets(url):
             self.redact.add(secret)
         return url
 
@@ -82,9 +81,10 @@ class Options:
         Raises:
             DatabaseError: there is no such database, or it can't be reached.
         """
+        from rfsync.database.engine import open_database
         from rfsync.schema import upgrade as schema
 
-        database = self._existing(self.url(config))
+        database = open_database(self.url(config), read_only=True)
         try:
             with database.begin("opening the database") as connection:
                 return schema.current(connection)
@@ -112,31 +112,37 @@ class Options:
             DatabaseError: the database can't be opened.
             SchemaError: it is at another schema, and not ours to upgrade.
         """
-        from rfsync.database.drivers import PostgresDatabase
-        from rfsync.database.run_locks import AdvisoryLiveness, FileLiveness, NoLiveness
+        from rfsync.database.engine import open_database
+        from rfsync.database.url import sqlite_file
+        from rfsync.ledger.run_locks import FileLocks, Leases, NoRunLocks
         from rfsync.ledger.store import Store
         from rfsync.schema import upgrade as schema
 
         url = self.url(config)
+        path = sqlite_file(url)
         if dry:
-            return Store(self._dry_database(url), NoLiveness(), dry=True)
-        if url.path is not None:
-            return Store(schema.ensure_sqlite(url.path), FileLiveness(url.path))
-        server = PostgresDatabase(url)
-        schema.require(server)
-        liveness = AdvisoryLiveness(server)
-        liveness.connect()
-        return Store(server, liveness)
+            return Store(self._dry_database(url, path), NoRunLocks(), dry=True)
+        if path is not None:
+            return Store(schema.ensure_sqlite(path), FileLocks(path))
+        database = open_database(url)
+        try:
+            schema.require(database)
+        except BaseException:
+            database.close()
+            raise
+        return Store(database, Leases(database))
 
-    def _dry_database(self, url: DatabaseUrl) -> Database:
+    @staticmethod
+    def _dry_database(url: URL, path: Path | None) -> Database:
         """What a sync would begin with; where it would make the schema, an empty database in memory."""
+        from rfsync.database.engine import open_database
         from rfsync.schema import upgrade as schema
 
-        if url.path is not None and not url.path.exists():
-            schema.require_folder(url.path)
+        if path is not None and not path.exists():
+            schema.require_folder(path)
             return schema.empty_sqlite()
-        database = self._existing(url)
-        if url.path is not None:
+        database = open_database(url, read_only=True)
+        if path is not None:
             with database.begin("opening the database") as connection:
                 revision = schema.current(connection)
             if revision is None:
@@ -144,14 +150,6 @@ class Options:
                 return schema.empty_sqlite()
         schema.require(database)
         return database
-
-    @staticmethod
-    def _existing(url: DatabaseUrl) -> Database:
-        from rfsync.database.drivers import open_database
-        from rfsync.history.connect import require_existing
-
-        require_existing(url)
-        return open_database(url, read_only=True)
 
 
 def _quietly(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -1,57 +1,112 @@
-"""SQLAlchemy's way to the database, for the migrations and for questions to the history."""
+"""The one way to the database: a SQLAlchemy ``Engine`` made from a URL, with transactions that can be interrupted."""
 
 from __future__ import annotations
 
-import sqlite3
-from typing import Any
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Final
 
-from sqlalchemy import Connection, Engine, create_engine, event
-from sqlalchemy.pool import NullPool
+from sqlalchemy import URL, Connection, Engine
 
-from rfsync.database.drivers import connect_postgres, open_sqlite, require_psycopg
-from rfsync.database.url import DatabaseUrl
-from rfsync.errors import DatabaseError
+from rfsync.database import postgres, sqlite
+from rfsync.database.errors import translated
+
+#: How long a transaction waits for a lock, in seconds.
+LOCK_TIMEOUT: Final = 30.0
+
+_BACKENDS: Final = {"sqlite": sqlite, "postgresql": postgres}
 
 
-def open_engine(url: DatabaseUrl, *, read_only: bool) -> Engine:
-    """An engine that has not connected yet, and keeps no connections.
+def open_engine(url: URL, *, read_only: bool) -> Engine:
+    """An engine that has not connected yet.
 
     Args:
-        url: from ``database.parse_url``.
+        url: from ``url.parse_url``; an SQLite URL without a file is a database in memory.
         read_only: the database itself refuses to write, and a missing SQLite file is an error.
 
     Raises:
         ConfigError: the PostgreSQL driver is not installed.
         DatabaseError: there is no such file.
     """
-    if url.path is not None:
-        return _open_sqlite(url, read_only=read_only)
-
-    def connect() -> Any:
-        driver = connect_postgres(url)
-        if read_only:
-            # Compiling a statement of many parts takes longer than any of the questions does.
-            driver.execute("SET jit = off")
-        driver.autocommit = False
-        driver.read_only = read_only
-        return driver
-
-    require_psycopg()
-    return create_engine("postgresql+psycopg://", creator=connect, poolclass=NullPool, hide_parameters=True)
+    create: Callable[..., Engine] = _BACKENDS[url.get_backend_name()].create
+    return create(url, read_only=read_only, lock_timeout=LOCK_TIMEOUT)
 
 
-def _open_sqlite(url: DatabaseUrl, *, read_only: bool) -> Engine:
-    path = url.path
-    if read_only and path is not None and not path.exists():
-        raise DatabaseError(f"there is no database {path}: rfsync sync makes it")
+class Database:
+    """An engine's transactions. Safe to use from many threads.
 
-    def connect() -> sqlite3.Connection:
-        return open_sqlite(path, read_only=read_only)
+    Args:
+        engine: from ``open_engine``.
+    """
 
-    engine = create_engine("sqlite://", creator=connect, poolclass=NullPool, hide_parameters=True)
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._backend = _BACKENDS[engine.dialect.name]
+        self._guard = threading.Lock()
+        self._interrupted = threading.Event()
+        #: The drivers' connections whose transactions may be interrupted.
+        self._interruptible: set[Any] = set()
 
-    @event.listens_for(engine, "begin")
-    def _begin(connection: Connection) -> None:
-        connection.exec_driver_sql("BEGIN" if read_only else "BEGIN IMMEDIATE")
+    @contextmanager
+    def begin(
+        self, doing: str, *, lock_timeout: float = LOCK_TIMEOUT, interruptible: bool = True
+    ) -> Iterator[Connection]:
+        """One transaction: committed at the end, rolled back if anything is raised.
 
-    return engine
+        Args:
+            doing: for the error's message, such as "beginning a run".
+            lock_timeout: how long to wait for a lock, in seconds, about; at least a moment.
+            interruptible: whether ``interrupt`` ends it.
+
+        Raises:
+            TransientDatabaseError: the same may work when tried again.
+            DatabaseError: the database refused or vanished.
+        """
+        options = {
+            "lock_timeout": lock_timeout,
+            "lock_deadline": time.monotonic() + lock_timeout,
+            "interrupted": self._interrupted,
+        }
+        with translated(doing), self.engine.connect() as connection:
+            driver = connection.connection.driver_connection
+            try:
+                if interruptible:
+                    self._interruptible.add(driver)
+                with connection.execution_options(**options).begin():
+                    yield connection
+            except BaseException:
+                if self._backend.is_broken(driver):
+                    # What spoke to the driver itself, past SQLAlchemy, found that the connection is lost.
+                    connection.invalidate()
+                raise
+            finally:
+                with self._guard:
+                    self._interruptible.discard(driver)
+
+    def interrupt(self) -> None:
+        """Makes the interruptible transactions under way fail.
+
+        An interrupt that comes between two statements has no effect: call this until they have ended.
+        """
+        self._interrupted.set()
+        for driver in list(self._interruptible):
+            with self._guard:
+                if driver in self._interruptible:
+                    self._backend.interrupt(driver)
+
+    def close(self) -> None:
+        """Closes all connections."""
+        with translated("closing the database"):
+            self.engine.dispose()
+
+
+def open_database(url: URL, *, read_only: bool = False) -> Database:
+    """The database at ``url``; it has not been connected to yet.
+
+    Raises:
+        ConfigError: the PostgreSQL driver is not installed.
+        DatabaseError: there is no such file.
+    """
+    return Database(open_engine(url, read_only=read_only))

@@ -1,4 +1,4 @@
-"""What the drivers and SQLAlchemy raise, in our words; the one place where it is translated."""
+"""Translates what SQLAlchemy and the drivers raise into the package's own errors: the one place that does."""
 
 from __future__ import annotations
 
@@ -8,12 +8,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final
 
+from sqlalchemy.exc import DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
 from rfsync.errors import DatabaseError, TransientDatabaseError
 
 
 @contextmanager
 def translated(doing: str) -> Iterator[None]:
-    """Turns what the drivers and SQLAlchemy raise into a ``DatabaseError`` that says what was being done.
+    """Turns a failure of the database into a ``DatabaseError`` that says what was being done.
 
     Raises:
         TransientDatabaseError: the same may work when tried again.
@@ -22,8 +25,10 @@ def translated(doing: str) -> Iterator[None]:
     failure: DatabaseError
     try:
         yield
-    except _driver_errors() as error:
-        cause = getattr(error, "orig", None) or error  # SQLAlchemy's hold the driver's
+    except PoolTimeoutError:
+        failure = TransientDatabaseError(f"{doing}: database is locked by this process's other transactions")
+    except _database_errors() as error:
+        cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
         kind = TransientDatabaseError if is_transient(cause) else DatabaseError
         failure = kind(f"{doing}: {_first_line(cause)}")
     except OverflowError:
@@ -33,19 +38,14 @@ def translated(doing: str) -> Iterator[None]:
     try:
         raise failure
     finally:
-        # The driver's own error, which may show the whole URL with its password, is not to come along.
+        # The driver's own error, which may show the whole URL with its password, must not come along.
         failure.__context__ = None
 
 
-def _driver_errors() -> tuple[type[Exception], ...]:
-    """Of the drivers that are in use; the other's errors can't come."""
-    errors: list[type[Exception]] = [sqlite3.Error]
-    psycopg, sqlalchemy = sys.modules.get("psycopg"), sys.modules.get("sqlalchemy.exc")
-    if psycopg is not None:
-        errors.append(psycopg.Error)
-    if sqlalchemy is not None:
-        errors.append(sqlalchemy.SQLAlchemyError)
-    return tuple(errors)
+def _database_errors() -> tuple[type[Exception], ...]:
+    """SQLAlchemy's, and those of the drivers in use: bulk statements speak to the driver itself."""
+    psycopg = sys.modules.get("psycopg")
+    return (SQLAlchemyError, sqlite3.Error) if psycopg is None else (SQLAlchemyError, sqlite3.Error, psycopg.Error)
 
 
 def _first_line(error: object) -> str:
@@ -64,6 +64,6 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, sqlite3.OperationalError):
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
     state = getattr(error, "sqlstate", None)
-    if state is None:  # psycopg's word for a connection that was lost, or never came about
+    if state is None:  # psycopg's OperationalError without a state: the connection was lost, or never came about
         return any(base.__name__ == "OperationalError" for base in type(error).__mro__)
     return isinstance(state, str) and state.startswith(_TRANSIENT_STATES)

@@ -1,4 +1,4 @@
-"""Trying again what the database refused for a reason that may pass: locked, deadlock, connection lost."""
+"""Retrying what the database refused for a reason that may pass: locked, deadlock, connection lost."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ from rfsync.errors import Cancelled, DatabaseError, TransientDatabaseError
 
 log = logging.getLogger("rfsync.sync")
 
-#: Pauses before a transaction is tried again, in seconds: doubled from the first to the longest, with jitter.
+#: Pauses before a transaction is retried, in seconds: doubled from the first to the longest, with jitter.
 _FIRST_WAIT: Final = 0.1
 _LONGEST_WAIT: Final = 1.0
 
 _T = TypeVar("_T")
 
 
-class Patience:
-    """Does a piece of work again until it succeeds, or the patience is at its end.
+class RetryPolicy:
+    """Retries a transaction until it succeeds or its time is over.
 
-    Once it was all in vain, the next pieces of work are tried once, until one succeeds: many projects don't wait one
-    after the other for a database that is down.
+    After one transaction has exhausted its retries, later ones try once, until one succeeds: many projects don't wait
+    one after the other for a database that is down.
 
     Args:
-        seconds: for how long one piece of work is tried again.
+        seconds: for how long one transaction is retried.
     """
 
     def __init__(self, seconds: float) -> None:
@@ -37,21 +37,21 @@ class Patience:
         self._stopped = threading.Event()
 
     @property
-    def left(self) -> float:
-        """For how long to wait for somebody's lock, in seconds."""
+    def lock_timeout(self) -> float:
+        """How long to wait for a lock, in seconds."""
         return 0.0 if self._down or self._stopped.is_set() else self._seconds
 
     def stop(self) -> None:
-        """Lets no work begin any more but what is essential."""
+        """Lets no transaction begin any more unless it is essential."""
         self._stopped.set()
 
-    def do(self, work: Callable[[], _T], *, essential: bool = False) -> _T:
-        """What ``work`` gives.
+    def run(self, transaction: Callable[[], _T], *, essential: bool = False) -> _T:
+        """Runs a transaction and returns its result.
 
         Args:
-            work: one whole transaction; it leaves nothing behind when it raises.
-            essential: done after ``stop`` too, and then twice at most: what was meant to interrupt another one's work
-                may have met this one's.
+            transaction: leaves nothing behind when it raises.
+            essential: run after ``stop`` too, and then twice at most: an interrupt that was meant for another one may
+                have met this one.
 
         Raises:
             DatabaseError: it failed for good.
@@ -67,7 +67,7 @@ class Patience:
             reraise=True,
         )
         try:
-            result: _T = retrying(self._attempt, work, essential=essential)
+            result: _T = retrying(self._attempt, transaction, essential=essential)
         except DatabaseError as error:
             if self._stopped.is_set() and not essential:
                 raise Cancelled("asked to stop in the middle of a transaction") from None
@@ -76,19 +76,19 @@ class Patience:
         self._down = False
         return result
 
-    def _attempt(self, work: Callable[[], _T], *, essential: bool) -> _T:
+    def _attempt(self, transaction: Callable[[], _T], *, essential: bool) -> _T:
         if self._stopped.is_set() and not essential:
             raise Cancelled("asked to stop")
-        return work()
+        return transaction()
 
     def _is_over(self, essential: bool, state: tenacity.RetryCallState) -> bool:
         if essential and self._stopped.is_set() and state.attempt_number == 1:
             return False
-        return (state.seconds_since_start or 0.0) >= self.left
+        return (state.seconds_since_start or 0.0) >= self.lock_timeout
 
     def _pause(self, seconds: float) -> None:
         self._stopped.wait(seconds)
 
 
 def _log_retry(state: tenacity.RetryCallState) -> None:
-    log.info("the database is tried again: %s", state.outcome.exception() if state.outcome is not None else None)
+    log.info("retrying the database: %s", state.outcome.exception() if state.outcome is not None else None)

@@ -1,81 +1,82 @@
-"""Where the database is."""
+"""The URL of a database: read as people write it, shown without its password."""
 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
-from urllib.parse import unquote, unquote_plus, urlsplit
+from urllib.parse import quote, quote_plus, unquote, urlsplit
+
+from sqlalchemy import URL, make_url
 
 from rfsync.errors import ConfigError
 
-Dialect = Literal["sqlite", "postgresql"]
+_EXAMPLES = "write sqlite:///FILE or postgresql://USER@HOST/NAME"
 
 
-@dataclass(frozen=True, slots=True)
-class DatabaseUrl:
-    """Where a database is. ``str()`` and ``repr()`` hide its password."""
+def parse_url(text: str) -> URL:
+    """The URL of one of the two databases, with the driver that rfsync uses.
 
-    dialect: Dialect
-    #: As libpq and SQLAlchemy take it, password included.
-    text: str
-    #: The file of an SQLite database; None: it is a PostgreSQL one.
-    path: Path | None = None
-
-    def secrets(self) -> list[str]:
-        """What must not be seen of it, as it is written and as it is meant."""
-        written = [value for _, value, secret in self._parts() if secret and value]
-        return [*written, *map(unquote, written), *map(unquote_plus, written)]
-
-    def _parts(self) -> list[tuple[str, str, bool]]:
-        """Cut into pairs of what comes before and a value, and whether the value is secret."""
-        if self.path is not None:
-            return [(self.text, "", False)]
-        rest = self.text.removeprefix("postgresql://")
-        # As libpq reads it: the last @ before the first slash ends who it is, whatever stands before it.
-        user, at, _ = rest.partition("/")[0].rpartition("@")
-        name, colon, password = user.partition(":")
-        address, mark, query = rest.removeprefix(f"{user}{at}").partition("?")
-        parts = [(f"postgresql://{name}{colon}", password, True), (f"{at}{address}{mark}", "", False)]
-        for number, pair in enumerate(query.split("&")):
-            key, equals, value = pair.partition("=")
-            parts.append((f"{'&' if number else ''}{key}{equals}", value, "pass" in unquote(key).lower()))
-        return parts
-
-    def __str__(self) -> str:
-        return "".join(before + ("***" if secret and value else value) for before, value, secret in self._parts())
-
-    def __repr__(self) -> str:
-        return f"DatabaseUrl({str(self)!r})"
-
-
-def parse_url(text: str) -> DatabaseUrl:
-    """The URL of one of the two databases.
+    PostgreSQL's is taken as libpq takes it: ``postgres://`` too, several hosts, a password with an unescaped @.
 
     Raises:
         ConfigError: another database, or none at all; the URL itself is not repeated, since it may hold a password.
     """
     scheme, separator, rest = text.partition("://")
     if not separator:
-        raise ConfigError("[database] url can't be read: write sqlite:///FILE or postgresql://USER@HOST/NAME")
+        raise ConfigError(f"[database] url can't be read: {_EXAMPLES}")
     if scheme in {"sqlite", "sqlite+pysqlite"}:
-        name = rest.removeprefix("/").partition("?")[0]
-        if not rest.startswith("/") or name in {"", ":memory:"}:
+        file = rest.removeprefix("/").partition("?")[0]
+        if not rest.startswith("/") or file in {"", ":memory:"}:
             raise ConfigError("[database] url names no file: a history in memory is lost at exit; write sqlite:///FILE")
-        return DatabaseUrl("sqlite", text, Path(name))
+        return URL.create("sqlite", database=file)
     if scheme in {"postgresql", "postgres", "postgresql+psycopg"}:
-        authority, _, after = rest.partition("/")
-        if "@" in (after.partition("?")[0] if "@" in authority else after):
-            # For libpq the password ends at the slash, and the rest of it is the name of a database, to be shown.
-            raise ConfigError("[database] url: write %2F for a slash in a user's name or password, and %40 for an @")
-        hosts = rest.partition("/")[0].rpartition("@")[2].partition("?")[0]
-        try:
-            for host in hosts.split(","):  # libpq takes more than one
-                urlsplit(f"//{host}").port  # noqa: B018 asked for what it raises
-        except ValueError:
-            raise ConfigError("[database] url can't be read: its host or port is wrong") from None
-        return DatabaseUrl("postgresql", f"postgresql://{rest}")
+        return _parse_postgres(rest)
     # What is no scheme at all may hold anything.
     named = repr(scheme) if re.fullmatch(r"[A-Za-z0-9+.-]+", scheme) else "this"
-    raise ConfigError(f"[database] url: {named} is not supported; write sqlite:///FILE or postgresql://USER@HOST/NAME")
+    raise ConfigError(f"[database] url: {named} is not supported; {_EXAMPLES}")
+
+
+def _parse_postgres(rest: str) -> URL:
+    # As libpq reads it: the last @ before the first slash ends the user, whatever stands before it.
+    user, at, _ = rest.partition("/")[0].rpartition("@")
+    address, mark, options = rest.removeprefix(user + at).partition("?")
+    hosts, slash, name = address.partition("/")
+    if "@" in (name if at else rest.partition("/")[2]):
+        # libpq ends the password at the slash, and would show the rest of it as the name of a database.
+        raise ConfigError("[database] url: write %2F for a slash in a user's name or password, and %40 for an @")
+    try:
+        parts = [urlsplit(f"//{host}") for host in hosts.split(",")]
+        several = {
+            "host": ",".join(p.hostname or "" for p in parts),
+            "port": ",".join(str(p.port or "") for p in parts),
+        }
+        # In a URL of libpq's a + is no blank.
+        options = options.replace("+", "%2B")
+        one = hosts if len(parts) == 1 else ""
+        url = make_url(f"postgresql+psycopg://{user.replace('@', '%40')}{at}{one}{slash}{name}{mark}{options}")
+    except ValueError:
+        raise ConfigError("[database] url can't be read: its host or port is wrong") from None
+    return url if len(parts) == 1 else url.update_query_dict(several)
+
+
+def sqlite_file(url: URL) -> Path | None:
+    """The file of an SQLite database; None: it is a PostgreSQL one."""
+    return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+
+
+def shown_url(url: URL) -> str:
+    """The URL for people, without its secrets."""
+    hidden = {key: "***" for key in url.query if _is_secret(key)}
+    shown = url.update_query_dict(hidden).set(drivername=url.get_backend_name())
+    return shown.render_as_string().replace("%2A%2A%2A", "***")
+
+
+def url_secrets(url: URL) -> list[str]:
+    """The secrets in the URL, in each form in which they may be written."""
+    values = [url.password, *(value for key, value in url.query.items() if _is_secret(key))]
+    plain = [str(value) for value in values if value]
+    return [form for value in plain for form in (value, quote(value, safe=""), quote_plus(value), unquote(value))]
+
+
+def _is_secret(key: str) -> bool:
+    return "pass" in key.lower()

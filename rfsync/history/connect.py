@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 import os
-from typing import TYPE_CHECKING
 
-from rfsync.database.drivers import open_database
-from rfsync.database.engine import open_engine
-from rfsync.database.url import DatabaseUrl, parse_url
-from rfsync.errors import DatabaseError
+from sqlalchemy import URL, Engine
+
+from rfsync.database.engine import Database, open_engine
+from rfsync.database.url import parse_url
 from rfsync.schema import upgrade as schema
-
-if TYPE_CHECKING:
-    from sqlalchemy import Engine
 
 
 def connect(url: str | None = None) -> Engine:
@@ -34,23 +30,8 @@ def connect(url: str | None = None) -> Engine:
     return open_reader(parse_url(url))
 
 
-def open_reader(url: DatabaseUrl) -> Engine:
+def open_reader(url: URL) -> Engine:
     """The same, for a URL that was parsed."""
-    require_existing(url)
     engine = open_engine(url, read_only=True)
-    database = open_database(url, read_only=True)
-    try:
-        schema.require(database)
-    finally:
-        database.close()
+    schema.require(Database(engine))
     return engine
-
-
-def require_existing(url: DatabaseUrl) -> None:
-    """Passes if there is such a file, or the database is on a server.
-
-    Raises:
-        DatabaseError: there is none.
-    """
-    if url.path is not None and not url.path.exists():
-        raise DatabaseError(f"there is no database {url.path}: rfsync sync makes it")

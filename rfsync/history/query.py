@@ -9,8 +9,8 @@ from typing import Any, Final, TypeAlias, TypeVar
 import msgspec
 from sqlalchemy import Engine, text
 
-from rfsync.database.drivers import instant, sqlite_text
 from rfsync.database.errors import translated
+from rfsync.database.sqlite import instant, sqlite_text
 from rfsync.errors import ConfigError
 from rfsync.parsing import Target, parse_target
 

@@ -8,36 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Set
 from dataclasses import dataclass, field
-from enum import StrEnum
-
-import msgspec
 
 from rfsync.batch import Batch
-
-
-class ChangeKind(StrEnum):
-    """The words of ``batch_changes.change``."""
-
-    ADDED = "added"
-    CHANGED = "changed"
-    REMOVED = "removed"
-    RESTORED = "restored"
-
-
-class Change(msgspec.Struct, frozen=True, gc=False):
-    """One row of the ledger to be, and what the batch's own row shall say afterwards."""
-
-    kind: ChangeKind
-    batch_id: str
-    #: None: never known.
-    name: str | None
-    #: Microseconds since 1970 UTC; None: never known.
-    uploaded_us: int | None
-    #: The batch's counts; of a removed one the last that were known (its ledger row says 0).
-    images: int
-    num_jobs: int
-    images_delta: int
-    num_jobs_delta: int
+from rfsync.ledger.changes import Change, ChangeKind
 
 
 @dataclass(frozen=True, slots=True)

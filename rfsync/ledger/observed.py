@@ -1,4 +1,4 @@
-"""When a project was looked at, kept in a quarter of an hour's detail where the runs that did it are deleted."""
+"""When a project was observed, kept in a quarter of an hour's detail where the runs that did it are deleted."""
 
 from __future__ import annotations
 
@@ -7,35 +7,36 @@ from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
 from typing import Final
 
-from rfsync.database.drivers import Connection, instant
+from sqlalchemy import Connection, exists, or_, select
+
+from rfsync.database.upsert import insert
+from rfsync.schema.models import BatchChange, ProjectObserved, SyncRun
 
 QUARTER: Final = timedelta(minutes=15)
 #: Quarters of an hour in half a day: an integer of the database has 63 usable bits.
 NOON: Final = 48
 
-_KEEP: Final = """INSERT INTO project_observed (project_id, day, am, pm) VALUES (:project_id, :day, :am, :pm)
-ON CONFLICT (project_id, day) DO UPDATE SET
-    am = project_observed.am | excluded.am, pm = project_observed.pm | excluded.pm"""
-
 
 def halves(quarters: int) -> tuple[int, int]:
-    """A day's quarters of an hour, bit n the n-th, as what is before noon and what is after it."""
+    """Splits a day's quarters of an hour, bit n the n-th, into those before noon and those after it."""
     return quarters & (1 << NOON) - 1, quarters >> NOON
-
-
-_OBSERVED: Final = """SELECT 1
-WHERE EXISTS (SELECT 1 FROM batch_changes WHERE project_id = :project_id AND observed_at = :at)
-    OR EXISTS (SELECT 1 FROM sync_runs WHERE project_id = :project_id AND outcome = 'unchanged' AND started_at = :at)
-    OR EXISTS (SELECT 1 FROM project_observed WHERE project_id = :project_id AND day = :day
-        AND ((am & :am) <> 0 OR (pm & :pm) <> 0))"""
 
 
 def was_observed(connection: Connection, project_id: int, at: datetime) -> bool:
     """Whether the project was observed at that instant, or in its quarter of an hour where the run is deleted."""
     day, quarter = _quarter(at)
     am, pm = halves(1 << quarter)
-    values = {"project_id": project_id, "at": at, "day": day.isoformat(), "am": am, "pm": pm}
-    return bool(connection.execute(_OBSERVED, values))
+    kept = ProjectObserved
+    found = or_(
+        exists().where(BatchChange.project_id == project_id, BatchChange.observed_at == at),
+        exists().where(SyncRun.project_id == project_id, SyncRun.outcome == "unchanged", SyncRun.started_at == at),
+        exists().where(
+            kept.project_id == project_id,
+            kept.day == day,
+            or_(kept.am.bitwise_and(am) != 0, kept.pm.bitwise_and(pm) != 0),
+        ),
+    )
+    return bool(connection.execute(select(found)).scalar())
 
 
 def _quarter(at: datetime) -> tuple[date, int]:
@@ -44,14 +45,19 @@ def _quarter(at: datetime) -> tuple[date, int]:
     return at.date(), timedelta(hours=at.hour, minutes=at.minute) // QUARTER
 
 
-def keep_observed(connection: Connection, project_id: int, instants: Iterable[str | datetime]) -> None:
-    """Notes that the project was observed at these instants, as the database has them."""
+def keep_observed(connection: Connection, project_id: int, instants: Iterable[datetime]) -> None:
+    """Notes that the project was observed at these instants."""
     days: defaultdict[date, int] = defaultdict(int)
-    for stored in instants:
-        at = instant(stored)
-        if at is not None:
-            day, quarter = _quarter(at)
-            days[day] |= 1 << quarter
-    for day, quarters in days.items():
-        am, pm = halves(quarters)
-        connection.execute(_KEEP, {"project_id": project_id, "day": day.isoformat(), "am": am, "pm": pm})
+    for at in instants:
+        day, quarter = _quarter(at)
+        days[day] |= 1 << quarter
+    if not days:
+        return
+    statement = insert(connection.dialect.name, ProjectObserved)
+    added = statement.excluded
+    statement = statement.on_conflict_do_update(
+        index_elements=["project_id", "day"],
+        set_={"am": ProjectObserved.am.bitwise_or(added.am), "pm": ProjectObserved.pm.bitwise_or(added.pm)},
+    )
+    rows = [(day, *halves(quarters)) for day, quarters in days.items()]
+    connection.execute(statement, [{"project_id": project_id, "day": d, "am": am, "pm": pm} for d, am, pm in rows])

@@ -1,15 +1,18 @@
-"""What the sync reads and writes of a project and of a run: their rows, and the SQL for them."""
+"""A run's row: how it begins, how it ends, and what became of runs whose process was killed."""
 
 from __future__ import annotations
 
-import time
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
-from rfsync.database.drivers import Connection, instant
+from sqlalchemy import Connection, bindparam, insert, select, update
+
 from rfsync.errors import RfsyncError
-from rfsync.ledger.daily import Tally
+from rfsync.ledger.changes import Tally
+from rfsync.ledger.projects import ProjectSnapshot
+from rfsync.schema.models import SyncRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,28 +33,17 @@ class Run:
     #: The clock that all who write to the database share, less this process's monotonic clock, in microseconds.
     clock_offset_us: int = 0
 
-
-@dataclass(frozen=True, slots=True)
-class ProjectState:
-    """A project's row; see ``models.projects`` for what each field means."""
-
-    id: int | None = None
-    batches: int = 0
-    images: int = 0
-    num_jobs: int = 0
-    observed_at: datetime | None = None
-    written_at: datetime | None = None
-    etag: str | None = None
-    fingerprint: str | None = None
-    listed: int | None = None
-    missing_digest: str | None = None
-    missing_streak: int = 0
-    sent_us: int | None = None
+    @classmethod
+    def of(cls, run_id: int | None, workspace: str, project: str, known: ProjectSnapshot) -> Run:
+        """A run that begins with what is known."""
+        return cls(
+            run_id, known.id, workspace, project, known.seen, known.etag, known.fingerprint, known.clock_offset_us
+        )
 
 
 @dataclass(frozen=True, slots=True)
 class RunRow:
-    """What is written of a run when it ends; see ``models.sync_runs``."""
+    """What is written of a run when it ends; see ``models.SyncRun``."""
 
     outcome: str
     attempts: int = 0
@@ -65,100 +57,49 @@ class RunRow:
 
 
 class RunEnded(RfsyncError):
-    """The run had ended already: a try to write it was committed, and the database was lost before it could say so."""
+    """The run had ended already: an earlier try was committed, and the connection was lost before it could say so."""
 
     def __init__(self, row: RunRow) -> None:
         super().__init__(f"the run had ended before, as {row.outcome}")
         self.row = row
 
 
-# The clock that all who write to the database share is the server's. For SQLite, whose file is on this machine, it is
-# the monotonic clock that all its processes have in common (NULL). The time of day of this machine is no such clock.
-_CLOCK: Final = {
-    "postgresql": "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)",
-    "sqlite": "NULL",
-}
-_KNOWN: Final = """SELECT {clock}, p.id, p.name, p.written_at, p.etag, p.fingerprint FROM (SELECT 1) one
-LEFT JOIN projects p ON p.workspace = :workspace AND p.project = :project"""
-_STATE: Final = f"SELECT {', '.join(ProjectState.__slots__)} FROM projects WHERE id = :id"  # noqa: S608 our own names
-_SAVE: Final = f"""UPDATE projects SET {", ".join(f"{n} = :{n}" for n in ProjectState.__slots__ if n != "id")}
-WHERE id = :id"""  # noqa: S608 our own names
-_ENDED_COLUMNS: Final = (
-    "outcome",
-    "attempts",
-    "http_status",
-    "response_bytes",
-    "batches",
-    "rejected",
-    "error_kind",
-    "error",
-)
+_OWN_COLUMNS: Final = [field.name for field in fields(RunRow) if field.name != "tally"]
 _TALLY_COLUMNS: Final = ("added", "changed", "removed", "restored", "images_delta", "num_jobs_delta")
-_ENDED: Final = f"""SELECT {", ".join(_ENDED_COLUMNS + _TALLY_COLUMNS)} FROM sync_runs
-WHERE id = :id"""  # noqa: S608 our own names
-_FINISH: Final = """UPDATE sync_runs SET finished_at = :finished_at, outcome = :outcome, attempts = :attempts,
-    http_status = :http_status, response_bytes = :response_bytes, batches = :batches, added = :added,
-    changed = :changed, removed = :removed, restored = :restored, rejected = :rejected, images_delta = :images_delta,
-    num_jobs_delta = :num_jobs_delta, error_kind = :error_kind, error = :error
-WHERE id = :id"""
+_THIS_RUN: Final = SyncRun.id == bindparam("run_id")
+# The outcome is no part of the condition: a row that did not meet it would not be locked, and not be waited for.
+_END: Final = (
+    select(*(getattr(SyncRun, name) for name in (*_OWN_COLUMNS, *_TALLY_COLUMNS))).where(_THIS_RUN).with_for_update()
+)
+_FINISH: Final = update(SyncRun).where(_THIS_RUN)
+_ABANDON: Final = (
+    update(SyncRun)
+    .where(SyncRun.id.in_(bindparam("run_ids", expanding=True)), SyncRun.outcome == "running")
+    .values(outcome="abandoned", error="the process that ran it was killed")
+)
 
 
-@dataclass(frozen=True, slots=True)
-class ProjectSnapshot:
-    """What the database has of a project, before anything is locked."""
-
-    #: None: it was never seen.
-    id: int | None
-    name: str | None
-    seen: datetime | None
-    etag: str | None
-    fingerprint: str | None
-    #: See ``Run.clock_offset_us``.
-    clock_offset_us: int
-
-    def run(self, run_id: int | None, workspace: str, project: str) -> Run:
-        """A run that begins with that."""
-        return Run(run_id, self.id, workspace, project, self.seen, self.etag, self.fingerprint, self.clock_offset_us)
-
-
-def read_known(connection: Connection, workspace: str, project: str) -> ProjectSnapshot:
-    """What is known of a project, and how far the shared clock is ahead."""
-    values = {"workspace": workspace, "project": project}
-    ((clock, id_, name, seen, etag, fingerprint),) = connection.execute(
-        _KNOWN.format(clock=_CLOCK[connection.dialect]), values
-    )
-    # Read after the server's, so that a request never counts as later than it was: a run that begins when another's
-    # request is on its way is the newer one, however long it took this process to get the answer.
-    clock_offset_us = 0 if clock is None else clock - time.monotonic_ns() // 1000
-    return ProjectSnapshot(id_, name, instant(seen), etag, fingerprint, clock_offset_us)
-
-
-def read_state(connection: Connection, project_id: int, *, lock: bool) -> ProjectState:
-    """A project's row.
+def insert_run(connection: Connection, project_id: int, trigger: str, at: datetime, columns: dict[str, Any]) -> int:
+    """Writes a run down as ``running`` and returns its number.
 
     Args:
-        lock: keep others from writing to the project until the transaction ends.
+        columns: further ones, as SQL expressions.
     """
-    # NO KEY: other runs of the project may begin meanwhile. On SQLite the whole database is locked already.
-    suffix = " FOR NO KEY UPDATE" if lock and connection.dialect == "postgresql" else ""
-    rows = connection.execute(_STATE + suffix, {"id": project_id})
-    values = dict(zip(ProjectState.__slots__, rows[0], strict=True))
-    for column in ("observed_at", "written_at"):
-        values[column] = instant(values[column])
-    return ProjectState(**values)
+    values = {"project_id": project_id, "trigger": trigger, "started_at": at, "outcome": "running"}
+    key = connection.execute(insert(SyncRun).values(**columns), values).inserted_primary_key
+    assert key is not None  # noqa: S101 the insert of one row gives one
+    return int(key[0])
 
 
-def write_state(connection: Connection, state: ProjectState) -> None:
-    """Brings a project's row up to date."""
-    connection.execute(_SAVE, {name: getattr(state, name) for name in ProjectState.__slots__})
+def abandon(connection: Connection, run_ids: Sequence[int], at: datetime) -> None:
+    """Marks the runs of killed processes."""
+    if run_ids:
+        connection.execute(_ABANDON, {"run_ids": run_ids, "finished_at": at})
 
 
 def read_end(connection: Connection, run_id: int) -> RunRow | None:
-    """How a run ended; None: it goes on, or was taken for dead. Whoever is writing it at this moment is waited for."""
-    # The outcome is no part of the condition: a row that did not meet it would not be locked, and not be waited for.
-    lock = " FOR UPDATE" if connection.dialect == "postgresql" else ""
-    rows = connection.execute(_ENDED + lock, {"id": run_id})
-    values = dict(zip(_ENDED_COLUMNS + _TALLY_COLUMNS, rows[0], strict=True))
+    """Reads how a run ended; None: it goes on, or was taken for dead. Waits for a transaction that is writing it."""
+    values = connection.execute(_END, {"run_id": run_id}).one()._asdict()
     if values["outcome"] in {"running", "abandoned"}:
         return None
     tally = Tally(**{name: values.pop(name) for name in _TALLY_COLUMNS})
@@ -167,13 +108,13 @@ def read_end(connection: Connection, run_id: int) -> RunRow | None:
 
 def write_end(connection: Connection, run_id: int, row: RunRow, at: datetime) -> None:
     """Writes how a run ended."""
-    tally = row.tally
     connection.execute(
         _FINISH,
         {
-            "id": run_id,
+            "run_id": run_id,
             "finished_at": at,
-            **{name: getattr(row, name) for name in _ENDED_COLUMNS},
-            **{name: getattr(tally, name) for name in _TALLY_COLUMNS},
+            "lease_expires_at": None,
+            **{name: getattr(row, name) for name in _OWN_COLUMNS},
+            **{name: getattr(row.tally, name) for name in _TALLY_COLUMNS},
         },
     )

@@ -2,80 +2,77 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable
 from datetime import datetime
 from functools import partial
-from typing import Final, TypeVar
+from typing import TypeVar
 
-from rfsync.database.drivers import PATIENCE, Connection, Database
-from rfsync.database.retry import Patience
-from rfsync.database.run_locks import Liveness
-from rfsync.errors import DatabaseError
+from sqlalchemy import Connection, exists, select
+
+from rfsync.database.engine import LOCK_TIMEOUT, Database
+from rfsync.database.retry import RetryPolicy
+from rfsync.ledger import prune
 from rfsync.ledger.bulk import bulk_for
-from rfsync.ledger.observed import keep_observed, was_observed
-from rfsync.ledger.runs import (
-    ProjectSnapshot,
-    ProjectState,
-    Run,
-    RunEnded,
-    RunRow,
-    read_end,
-    read_known,
-    read_state,
-    write_end,
-)
+from rfsync.ledger.observed import was_observed
+from rfsync.ledger.projects import ProjectSnapshot, ProjectState, add_project, read_snapshot, read_state, rename
+from rfsync.ledger.run_locks import RunLocks
+from rfsync.ledger.runs import Run, RunEnded, RunRow, abandon, insert_run, read_end, write_end
 from rfsync.ledger.transaction import Transaction
-
-log = logging.getLogger("rfsync.sync")
+from rfsync.schema.models import Project, SyncRun
 
 _T = TypeVar("_T")
-
-#: Some runs of a project that changed nothing, and that the view of its health does not look at.
-_PRUNED: Final = """SELECT id, outcome, started_at FROM sync_runs
-WHERE project_id = :project_id AND outcome NOT IN ('running', 'changed') AND finished_at < :before
-    AND id < (SELECT max(id) FROM sync_runs WHERE project_id = :project_id
-        AND outcome IN ('changed', 'unchanged', 'superseded'))
-    AND id <> coalesce((SELECT max(id) FROM sync_runs WHERE project_id = :project_id
-        AND outcome IN ('failed', 'refused', 'abandoned')), 0)
-ORDER BY id LIMIT 1000"""
 
 
 class Store:
     """One database, for as long as a process works with it. Safe to use from many threads.
 
-    What fails for a reason that may pass (locked, deadlock, connection lost) is tried again, the whole transaction.
+    A transaction that fails for a reason that may pass (locked, deadlock, connection lost) is retried as a whole.
 
     Args:
         database: at this version's schema.
-        liveness: says which runs are alive.
+        run_locks: says which runs are alive.
         dry: nothing is written; what would be is thrown away.
-        patience: for how long a transaction is tried again, in seconds. Once that was in vain for one, the next ones
-            are tried once, until one succeeds: many projects don't wait one after the other for a database that is
-            down.
+        retry_seconds: for how long a transaction is retried. After one has exhausted that, later ones try once, until
+            one succeeds: many projects don't wait one after the other for a database that is down.
     """
 
     def __init__(
-        self, database: Database, liveness: Liveness, *, dry: bool = False, patience: float = PATIENCE
+        self, database: Database, run_locks: RunLocks, *, dry: bool = False, retry_seconds: float = LOCK_TIMEOUT
     ) -> None:
         self._database = database
-        self._liveness = liveness
-        self._bulk = bulk_for(database.dialect)
+        self._run_locks = run_locks
+        self._bulk = bulk_for(database.engine.dialect.name)
         self._dry = dry
-        self._patience = Patience(patience)
+        self._retry = RetryPolicy(retry_seconds)
 
     def stop(self) -> None:
         """Lets no transaction begin any more but those that record how a run ended; the others raise ``Cancelled``."""
-        self._patience.stop()
+        self._retry.stop()
 
     def interrupt(self) -> None:
         """After ``stop``: gives up what is being written. To be called again until it has ended."""
         self._database.interrupt()
 
     def close(self) -> None:
-        """Gives all connections back."""
-        self._liveness.close()
+        """Closes all connections."""
+        self._run_locks.close()
         self._database.close()
+
+    def _transact(self, doing: str, work: Callable[[Connection], _T], *, essential: bool = False) -> _T:
+        """Runs ``work`` in a transaction of its own, and again where the database failed for a reason that may pass.
+
+        Args:
+            doing: for the message of an error.
+            essential: done after ``stop`` too.
+        """
+
+        def attempt() -> _T:
+            timeout = self._retry.lock_timeout
+            # After a stop, only what records how a run ended is left, and is not to be interrupted.
+            with self._database.begin(doing, lock_timeout=timeout, interruptible=timeout > 0) as connection:
+                return work(connection)
+
+        return self._retry.run(attempt, essential=essential)
 
     def begin_run(self, workspace: str, project: str, name: str | None, trigger: str, at: datetime) -> Run:
         """Writes the run down as ``running``, with its project if that is new, and marks dead ones as abandoned.
@@ -88,35 +85,34 @@ class Store:
             DatabaseError: the database refused or vanished.
             Cancelled: ``stop`` was called.
         """
-        return self._patience.do(lambda: self._begin_run(workspace, project, name, trigger, at))
+        tried: list[int] = []
 
-    def _begin_run(self, workspace: str, project: str, name: str | None, trigger: str, at: datetime) -> Run:
-        run_id: int | None = None
+        def begin(connection: Connection) -> Run:
+            known = read_snapshot(connection, workspace, project)
+            if self._dry:
+                return Run.of(None, workspace, project, known)
+            if known.id is None:
+                add_project(connection, workspace, project, name)
+                known = read_snapshot(connection, workspace, project)
+            elif name is not None and name != known.name:
+                rename(connection, known.id, name)
+            assert known.id is not None  # noqa: S101 it was added just now
+            # An earlier try may have been committed although its connection was lost: its run goes no further.
+            for run_id in tried:
+                self._run_locks.release(run_id)
+            abandon(connection, self._run_locks.find_dead(connection, known.id, given_up=tried), at)
+            run_id = insert_run(connection, known.id, trigger, at, self._run_locks.columns)
+            # Before the commit that lets others see the run.
+            self._run_locks.hold(run_id)
+            tried.append(run_id)
+            return Run.of(run_id, workspace, project, known)
+
         try:
-            with self._database.begin("beginning a run", patience=self._patience.left) as connection:
-                known = read_known(connection, workspace, project)
-                if self._dry:
-                    return known.run(None, workspace, project)
-                if known.id is None:
-                    _add_project(connection, workspace, project, name)
-                    known = read_known(connection, workspace, project)
-                elif name is not None and name != known.name:
-                    connection.execute(
-                        "UPDATE projects SET name = :name WHERE id = :id", {"name": name, "id": known.id}
-                    )
-                _mark_dead(connection, self._liveness, at, known.id)
-                run_id = connection.insert(
-                    "INSERT INTO sync_runs (project_id, trigger, started_at, outcome) "
-                    "VALUES (:project_id, :trigger, :started_at, 'running')",
-                    {"project_id": known.id, "trigger": trigger, "started_at": at},
-                )
-                # Before the commit that lets others see the run.
-                self._liveness.hold(run_id)
+            return self._transact("beginning a run", begin)
         except BaseException:
-            if run_id is not None:
-                self._release(run_id)  # its number may be given to another's run
+            for run_id in tried:
+                self._run_locks.release(run_id)  # its number may be given to another process's run
             raise
-        return known.run(run_id, workspace, project)
 
     def abandon_dead_runs(self, at: datetime) -> int:
         """Marks the runs of killed processes, whatever their project; returns how many there were.
@@ -125,11 +121,12 @@ class Store:
             DatabaseError: the database refused or vanished.
         """
 
-        def mark() -> int:
-            with self._database.begin("looking for killed runs", patience=self._patience.left) as connection:
-                return _mark_dead(connection, self._liveness, at)
+        def mark(connection: Connection) -> int:
+            dead = self._run_locks.find_dead(connection)
+            abandon(connection, dead, at)
+            return len(dead)
 
-        return self._patience.do(mark)
+        return self._transact("looking for killed runs", mark)
 
     def write(self, run: Run, work: Callable[[Transaction], _T]) -> _T:
         """Lets ``work`` read and write the project under its lock; all of it is committed, or nothing is.
@@ -147,29 +144,26 @@ class Store:
         """
         tries = 0
 
-        def attempt() -> tuple[_T, bool]:
+        def write(connection: Connection) -> tuple[_T, bool]:
             nonlocal tries
             tries += 1
-            with self._database.begin(
-                f"writing {run.workspace}/{run.project}", patience=self._patience.left
-            ) as connection:
-                state = ProjectState()
-                if run.project_id is not None:
-                    state = read_state(connection, run.project_id, lock=not self._dry)
-                # Under the lock: an earlier try has come to its end by now, on the server too.
-                ended = read_end(connection, run.id) if tries > 1 and run.id is not None else None
-                if ended is not None:
-                    raise RunEnded(ended)
-                transaction = Transaction(connection, self._bulk, run, state, dry=self._dry)
-                return work(transaction), transaction.finished
+            state = ProjectState()
+            if run.project_id is not None:
+                state = read_state(connection, run.project_id, lock=not self._dry)
+            # Under the lock: an earlier try has ended by now, on the server too.
+            ended = read_end(connection, run.id) if tries > 1 and run.id is not None else None
+            if ended is not None:
+                raise RunEnded(ended)
+            transaction = Transaction(connection, self._bulk, run, state, dry=self._dry)
+            return work(transaction), transaction.finished
 
         try:
-            result, finished = self._patience.do(attempt)
+            result, finished = self._transact(f"writing {run.workspace}/{run.project}", write)
         except RunEnded:
-            self._release_of(run)
+            self._release(run)
             raise
         if finished:
-            self._release_of(run)
+            self._release(run)
         return result
 
     def fail_run(self, run: Run, row: RunRow, at: datetime) -> RunRow | None:
@@ -185,73 +179,61 @@ class Store:
         if self._dry or run_id is None:
             return None
 
-        def record() -> RunRow | None:
-            with self._database.begin("recording a failed run", patience=self._patience.left) as connection:
-                ended = read_end(connection, run_id)
-                if ended is None:
-                    write_end(connection, run_id, row, at)
+        def record(connection: Connection) -> RunRow | None:
+            ended = read_end(connection, run_id)
+            if ended is None:
+                write_end(connection, run_id, row, at)
             return ended
 
-        ended = self._patience.do(record, essential=True)
-        self._release_of(run)
+        ended = self._transact("recording a failed run", record, essential=True)
+        self._release(run)
         return ended
 
+    def _release(self, run: Run) -> None:
+        if run.id is not None:
+            self._run_locks.release(run.id)
+
     def known_projects(self, workspace: str) -> list[str]:
-        """The projects of a workspace that the database has, by id.
+        """Returns the ids of a workspace's projects that the database has.
 
         Raises:
             DatabaseError: the database refused or vanished.
         """
-
-        def read() -> list[str]:
-            query = "SELECT project FROM projects WHERE workspace = :workspace ORDER BY project"
-            with self._database.begin("reading the projects", patience=self._patience.left) as connection:
-                return [str(row[0]) for row in connection.execute(query, {"workspace": workspace})]
-
-        return self._patience.do(read)
+        query = select(Project.project).where(Project.workspace == workspace).order_by(Project.project)
+        return self._transact("reading the projects", lambda connection: list(connection.execute(query).scalars()))
 
     def known(self, workspace: str, project: str) -> ProjectSnapshot:
-        """What the database has of a project now.
+        """Returns what the database has of a project now.
 
         Raises:
             DatabaseError: the database refused or vanished.
         """
-
-        def read() -> ProjectSnapshot:
-            with self._database.begin("reading the project", patience=self._patience.left) as connection:
-                return read_known(connection, workspace, project)
-
-        return self._patience.do(read)
+        return self._transact("reading the project", lambda connection: read_snapshot(connection, workspace, project))
 
     def was_observed(self, workspace: str, project: str, at: datetime) -> bool:
-        """Whether a project was observed at that moment; to a quarter of an hour, where the run was pruned.
+        """Tells whether a project was observed at that moment; to a quarter of an hour, where the run was pruned.
 
         Raises:
             DatabaseError: the database refused or vanished.
         """
 
-        def read() -> bool:
-            with self._database.begin("reading the project", patience=self._patience.left) as connection:
-                known = read_known(connection, workspace, project)
-                return known.id is not None and was_observed(connection, known.id, at)
+        def read(connection: Connection) -> bool:
+            known = read_snapshot(connection, workspace, project)
+            return known.id is not None and was_observed(connection, known.id, at)
 
-        return self._patience.do(read)
+        return self._transact("reading the project", read)
 
     def was_refused(self, workspace: str, project: str, at: datetime) -> bool:
-        """Whether an observation of that moment was refused before.
+        """Tells whether an observation of that moment was refused before.
 
         Raises:
             DatabaseError: the database refused or vanished.
         """
-        query = """SELECT 1 FROM sync_runs r JOIN projects p ON p.id = r.project_id WHERE p.workspace = :workspace
-            AND p.project = :project AND r.outcome = 'refused' AND r.started_at = :at"""
-        values = {"workspace": workspace, "project": project, "at": at}
-
-        def read() -> bool:
-            with self._database.begin("reading the runs", patience=self._patience.left) as connection:
-                return bool(connection.execute(query, values))
-
-        return self._patience.do(read)
+        refused = exists().where(
+            *(SyncRun.project_id == Project.id, SyncRun.outcome == "refused", SyncRun.started_at == at),
+            *(Project.workspace == workspace, Project.project == project),
+        )
+        return self._transact("reading the runs", lambda connection: bool(connection.execute(select(refused)).scalar()))
 
     def prune(self, before: datetime) -> int:
         """Deletes runs that changed nothing and ended before then; returns how many there were.
@@ -264,57 +246,8 @@ class Store:
             Cancelled: ``stop`` was called.
         """
         deleted = 0
-        for project_id in self._patience.do(self._project_ids):
-            # A piece at a time, so that nobody's sync has to wait for long.
-            while number := self._patience.do(partial(self._prune, project_id, before)):
+        for project_id in self._transact("reading the projects", prune.project_ids):
+            some = partial(prune.prune_some, project_id=project_id, before=before)
+            while number := self._transact("pruning the runs", some):
                 deleted += number
         return deleted
-
-    def _project_ids(self) -> list[int]:
-        with self._database.begin("reading the projects", patience=self._patience.left) as connection:
-            return [row[0] for row in connection.execute("SELECT id FROM projects ORDER BY id")]
-
-    def _prune(self, project_id: int, before: datetime) -> int:
-        with self._database.begin("pruning the runs", patience=self._patience.left) as connection:
-            runs = connection.execute(_PRUNED, {"project_id": project_id, "before": before})
-            # That somebody looked, and found nothing new, is part of the history.
-            keep_observed(connection, project_id, [at for _, outcome, at in runs if outcome == "unchanged"])
-            for run_id, *_ in runs:
-                connection.execute("DELETE FROM sync_runs WHERE id = :id", {"id": run_id})
-        return len(runs)
-
-    def _release_of(self, run: Run) -> None:
-        if run.id is not None:
-            self._release(run.id)
-
-    def _release(self, run_id: int) -> None:
-        try:
-            self._liveness.release(run_id)
-        except DatabaseError as error:
-            # The run is committed, and its lock goes with the connection or the process.
-            log.warning("run %d: %s", run_id, error)
-
-
-def _add_project(connection: Connection, workspace: str, project: str, name: str | None) -> None:
-    # Two processes may meet a new project at once: the second finds the first one's row.
-    connection.execute(
-        "INSERT INTO projects (workspace, project, name) VALUES (:workspace, :project, :name) "
-        "ON CONFLICT (workspace, project) DO NOTHING",
-        {"workspace": workspace, "project": project, "name": name},
-    )
-
-
-def _mark_dead(connection: Connection, liveness: Liveness, at: datetime, project_id: int | None = None) -> int:
-    """Marks killed runs as abandoned, of one project or (None) of all; returns how many there were."""
-    query = "SELECT id FROM sync_runs WHERE outcome = 'running'"
-    if project_id is not None:
-        # The plus keeps SQLite off the index by project, which has all runs there ever were: few are running.
-        query += " AND +project_id = :project_id"
-    dead = [row[0] for row in connection.execute(query, {"project_id": project_id}) if liveness.is_dead(row[0])]
-    for run_id in dead:
-        connection.execute(
-            "UPDATE sync_runs SET outcome = 'abandoned', finished_at = :at, "
-            "error = 'the process that ran it was killed' WHERE id = :id AND outcome = 'running'",
-            {"at": at, "id": run_id},
-        )
-    return len(dead)

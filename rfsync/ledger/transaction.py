@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Final
 
-from rfsync.batch import Batch
-from rfsync.database.drivers import Connection, instant
+from sqlalchemy import ColumnElement, Connection, select
+
+from rfsync import batch as records
 from rfsync.ledger.bulk import Bulk, LedgerContext, append_all, microseconds
-from rfsync.ledger.daily import Tally, roll_up
-from rfsync.ledger.diff import Change, ChangeKind, Stored
-from rfsync.ledger.runs import ProjectState, Run, RunRow, write_end, write_state
-
-_BATCHES: Final = """SELECT batch_id, name, uploaded_at, images, num_jobs, removed_at IS NOT NULL FROM batches
-WHERE project_id = :project_id AND """
+from rfsync.ledger.changes import Change, ChangeKind, Tally
+from rfsync.ledger.daily import roll_up
+from rfsync.ledger.diff import Stored
+from rfsync.ledger.projects import ProjectState, write_state
+from rfsync.ledger.runs import Run, RunRow, write_end
+from rfsync.schema.models import Batch
 
 
 class Transaction:
@@ -38,22 +38,24 @@ class Transaction:
         """All batches; the current ones are streamed, and have to be read to their end."""
         if self.state.id is None:
             return Stored(())
-        removed = self._select("removed_at IS NOT NULL", {})
+        removed = self._select(Batch.removed_at.is_not(None))
         return Stored(self._bulk.current(self._connection, self.state.id), {b.id: b for b, _ in removed})
 
     def load_some(self, ids: Iterable[str]) -> Stored:
         """Only the batches of these ids."""
         if self.state.id is None:
             return Stored(())
-        rows = [row for i in ids for row in self._select("batch_id = :batch_id", {"batch_id": i})]
+        rows = self._select(Batch.batch_id.in_(list(ids)))
         current = sorted((b for b, removed in rows if not removed), key=lambda b: b.id)
         return Stored(current, {b.id: b for b, removed in rows if removed})
 
-    def _select(self, condition: str, values: dict[str, object]) -> list[tuple[Batch, bool]]:
-        rows = self._connection.execute(_BATCHES + condition, {"project_id": self.state.id, **values})
+    def _select(self, condition: ColumnElement[bool]) -> list[tuple[records.Batch, bool]]:
+        query = select(
+            *(Batch.batch_id, Batch.name, Batch.uploaded_at, Batch.images, Batch.num_jobs, Batch.removed_at)
+        ).where(Batch.project_id == self.state.id, condition)
         return [
-            (Batch(id_, name, microseconds(instant(uploaded)), images, num_jobs), bool(removed))
-            for id_, name, uploaded, images, num_jobs, removed in rows
+            (records.Batch(id_, name, microseconds(uploaded), images, num_jobs), removed is not None)
+            for id_, name, uploaded, images, num_jobs, removed in self._connection.execute(query)
         ]
 
     def apply(self, changes: list[Change], observed_at: datetime) -> Tally:

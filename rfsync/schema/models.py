@@ -1,17 +1,19 @@
-"""The tables, once for both databases. What is documented in ``docs/database.md`` is generated from here.
+"""The tables, once for both databases, as declarative classes; ``docs/database.md`` is generated from them.
 
-A wrong row is refused by the database itself as far as it can tell one: foreign keys, checks on every count and every
-set of words, and a unique key that makes writing a change twice impossible.
+They are public: ``select(Batch)`` on a session of your own reads what the sync keeps. Only rfsync writes.
+
+The database itself refuses a wrong row as far as it can tell one: foreign keys, checks on every count and every set
+of words, and a unique key that makes it impossible to write a change twice.
 """
 
 from __future__ import annotations
 
-from typing import Any
+from datetime import date, datetime
+from typing import Annotated, ClassVar
 
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
-    Column,
     Date,
     ForeignKey,
     ForeignKeyConstraint,
@@ -19,29 +21,47 @@ from sqlalchemy import (
     Integer,
     MetaData,
     PrimaryKeyConstraint,
-    Table,
     Text,
     UniqueConstraint,
+    text,
 )
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from rfsync.batch import MAX_COUNT
-from rfsync.schema.columns import UTCDateTime
+from rfsync.schema.types import UTCDateTime
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
+#: Numbers that the database gives. SQLite does so only for INTEGER PRIMARY KEY, and stores 64 bits in any case.
+Id = Annotated[int, mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)]
+#: Compared and sorted by code point, as Python does: the diff walks over two sides in that order, and PostgreSQL would
+#: otherwise sort by the language of the database.
+Key = Annotated[str, "compared by code point"]
+#: 32 bits.
+Small = Annotated[int, "32 bits"]
+
+
+class Base(DeclarativeBase):
+    """The root of all tables."""
+
+    metadata = MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "ck": "ck_%(table_name)s_%(constraint_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
+    type_annotation_map: ClassVar = {
+        int: BigInteger,
+        str: Text,
+        date: Date,
+        datetime: UTCDateTime,
+        Key: Text().with_variant(Text(collation="C"), "postgresql"),
+        Small: Integer,
     }
-)
 
-# SQLite gives only INTEGER PRIMARY KEY a number of its own, and knows no other integer than 64 bits anyway.
-_Id = BigInteger().with_variant(Integer, "sqlite")
-# Compared and sorted by code point, as Python does: the walk over two sorted sides needs that, and PostgreSQL would
-# otherwise sort by the language of the database.
-Key = Text().with_variant(Text(collation="C"), "postgresql")
+
+metadata = Base.metadata
 
 
 def _words(column: str, *words: str) -> CheckConstraint:
@@ -50,7 +70,7 @@ def _words(column: str, *words: str) -> CheckConstraint:
 
 
 def _counts(*columns: str, most: int | None = MAX_COUNT) -> list[CheckConstraint]:
-    """Not negative, not beyond what the API may say; and on SQLite, which would take anything, whole numbers."""
+    """Not negative, within what the API may say, and on SQLite, which would store anything, whole numbers."""
     checks = []
     for column in columns:
         upper = f" AND {column} <= {most}" if most is not None else ""
@@ -60,244 +80,278 @@ def _counts(*columns: str, most: int | None = MAX_COUNT) -> list[CheckConstraint
     return checks
 
 
-def _sqlite_reference(columns: list[str], parent: list[Column[Any]]) -> ForeignKeyConstraint:
-    """A foreign key on SQLite, and what ``references`` makes of it on PostgreSQL."""
+def _sqlite_reference(columns: list[str], parent: list[str]) -> ForeignKeyConstraint:
+    """A foreign key on SQLite; PostgreSQL has triggers instead (``schema.triggers``)."""
     return ForeignKeyConstraint(columns, parent).ddl_if(dialect="sqlite")
 
 
-projects = Table(
-    "projects",
-    metadata,
-    Column("id", _Id, primary_key=True, comment="Number of the project in this database."),
-    Column("workspace", Key, nullable=False, comment="URL id of the workspace."),
-    Column("project", Key, nullable=False, comment="URL id of the project within its workspace."),
-    Column("name", Text, comment="Name for people, from the workspace's list; NULL: the project was never discovered."),
-    Column("batches", BigInteger, nullable=False, server_default="0", comment="Batches now, without removed ones."),
-    Column(
-        "images", BigInteger, nullable=False, server_default="0", comment="Images now not yet in a job, all batches."
-    ),
-    Column("num_jobs", BigInteger, nullable=False, server_default="0", comment="Annotation jobs now, all batches."),
-    Column("observed_at", UTCDateTime, comment="Last observation applied; NULL: none yet."),
-    Column(
-        "written_at",
-        UTCDateTime,
-        comment="Kept by the sync: latest instant in the ledger or above; nothing older is applied.",
-    ),
-    Column("etag", Text, comment="Kept by the sync: ETag of the last answer that was applied whole."),
-    Column("fingerprint", Text, comment="Kept by the sync: SHA-256 of the body of that answer."),
-    Column("listed", BigInteger, comment="Kept by the sync: batches in that answer."),
-    Column("missing_digest", Text, comment="Kept by the sync: SHA-256 of the ids that refused observations lacked."),
-    Column(
-        "missing_streak",
-        Integer,
-        nullable=False,
-        server_default="0",
-        comment="Kept by the sync: how many observations in a row lacked just those.",
-    ),
-    Column(
-        "sent_us",
-        BigInteger,
-        comment="Kept by the sync: when the request behind written_at was sent, in microseconds of a clock that "
-        "all who write share; tells which of two overlapping runs is the newer one.",
-    ),
-    UniqueConstraint("workspace", "project"),
-    *_counts("batches", "images", "num_jobs", most=None),
-    CheckConstraint("missing_streak >= 0", name="missing_streak"),
-    CheckConstraint("observed_at IS NULL OR written_at >= observed_at", name="written_at"),
-    comment="A project, its totals now, and what the sync keeps for itself.",
-)
+def _partial_index(name: str, *columns: str, where: str) -> Index:
+    return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
 
-batches = Table(
-    "batches",
-    metadata,
-    Column("project_id", BigInteger, nullable=False, comment="The project."),
-    Column("batch_id", Key, nullable=False, comment="Roboflow's id of the batch, opaque."),
-    Column("name", Text, comment="Name for people; NULL: never reported."),
-    Column("uploaded_at", UTCDateTime, comment="When it was uploaded, by the API's word; NULL: never reported."),
-    Column("images", BigInteger, nullable=False, comment="Images not yet in a job; of a removed batch the last known."),
-    Column("num_jobs", BigInteger, nullable=False, comment="Annotation jobs; of a removed batch the last known."),
-    Column("first_seen_at", UTCDateTime, nullable=False, comment="Observation that showed it first."),
-    Column("changed_at", UTCDateTime, nullable=False, comment="Observation of its last change, removal included."),
-    Column("removed_at", UTCDateTime, comment="Observation that lacked it; NULL: it exists."),
-    PrimaryKeyConstraint("project_id", "batch_id"),
-    _sqlite_reference(["project_id"], [projects.c.id]),
-    *_counts("images", "num_jobs"),
-    CheckConstraint("batch_id <> ''", name="batch_id"),
-    CheckConstraint("changed_at >= first_seen_at", name="changed_at"),
-    CheckConstraint("removed_at IS NULL OR removed_at = changed_at", name="removed_at"),
-    # The whole of an unchanged project is read in the order of its ids: on SQLite that is the order on disk.
-    sqlite_with_rowid=False,
-    comment="The last known state of every batch ever seen.",
-)
-Index(
-    "ix_batches_removed",
-    batches.c.project_id,
-    batches.c.batch_id,
-    postgresql_where=batches.c.removed_at.is_not(None),
-    sqlite_where=batches.c.removed_at.is_not(None),
-)
+
+class Project(Base):
+    """A project, its totals now, and what the sync keeps for itself."""
+
+    __tablename__ = "projects"
+
+    id: Mapped[Id] = mapped_column(comment="Number of the project in this database.")
+    workspace: Mapped[Key] = mapped_column(comment="URL id of the workspace.")
+    project: Mapped[Key] = mapped_column(comment="URL id of the project within its workspace.")
+    name: Mapped[str | None] = mapped_column(
+        comment="Name for people, from the workspace's list; NULL: the project was never discovered."
+    )
+    batches: Mapped[int] = mapped_column(server_default="0", comment="Batches now, without removed ones.")
+    images: Mapped[int] = mapped_column(server_default="0", comment="Images now not yet in a job, all batches.")
+    num_jobs: Mapped[int] = mapped_column(server_default="0", comment="Annotation jobs now, all batches.")
+    observed_at: Mapped[datetime | None] = mapped_column(comment="Last observation applied; NULL: none yet.")
+    written_at: Mapped[datetime | None] = mapped_column(
+        comment="Kept by the sync: latest instant in the ledger or above; nothing older is applied. NULL: none yet."
+    )
+    etag: Mapped[str | None] = mapped_column(
+        comment="Kept by the sync: ETag of the last answer that was applied whole; NULL: there is none."
+    )
+    fingerprint: Mapped[str | None] = mapped_column(
+        comment="Kept by the sync: SHA-256 of the body of that answer; NULL: there is none."
+    )
+    listed: Mapped[int | None] = mapped_column(comment="Kept by the sync: batches in that answer; NULL: there is none.")
+    missing_digest: Mapped[str | None] = mapped_column(
+        comment="Kept by the sync: SHA-256 of the ids that refused observations lacked; NULL: none was refused."
+    )
+    missing_streak: Mapped[Small] = mapped_column(
+        server_default="0", comment="Kept by the sync: how many observations in a row lacked just those."
+    )
+    sent_us: Mapped[int | None] = mapped_column(
+        comment="Kept by the sync: when the request behind written_at was sent, in microseconds of a clock that all "
+        "writers share; tells which of two overlapping runs is the newer one. NULL: not known."
+    )
+
+    __table_args__ = (
+        UniqueConstraint("workspace", "project"),
+        *_counts("batches", "images", "num_jobs", most=None),
+        CheckConstraint("missing_streak >= 0", name="missing_streak"),
+        CheckConstraint("observed_at IS NULL OR written_at >= observed_at", name="written_at"),
+        {"comment": "A project, its totals now, and what the sync keeps for itself."},
+    )
+
+
+class Batch(Base):
+    """The last known state of every batch ever seen."""
+
+    __tablename__ = "batches"
+
+    project_id: Mapped[int] = mapped_column(comment="The project.")
+    batch_id: Mapped[Key] = mapped_column(comment="Roboflow's id of the batch, opaque.")
+    name: Mapped[str | None] = mapped_column(comment="Name for people; NULL: never reported.")
+    uploaded_at: Mapped[datetime | None] = mapped_column(
+        comment="When it was uploaded, by the API's word; NULL: never reported."
+    )
+    images: Mapped[int] = mapped_column(comment="Images not yet in a job; of a removed batch the last known.")
+    num_jobs: Mapped[int] = mapped_column(comment="Annotation jobs; of a removed batch the last known.")
+    first_seen_at: Mapped[datetime] = mapped_column(comment="Observation that showed it first.")
+    changed_at: Mapped[datetime] = mapped_column(comment="Observation of its last change, removal included.")
+    removed_at: Mapped[datetime | None] = mapped_column(comment="Observation that lacked it; NULL: it exists.")
+
+    __table_args__ = (
+        PrimaryKeyConstraint("project_id", "batch_id"),
+        _sqlite_reference(["project_id"], ["projects.id"]),
+        *_counts("images", "num_jobs"),
+        CheckConstraint("batch_id <> ''", name="batch_id"),
+        CheckConstraint("changed_at >= first_seen_at", name="changed_at"),
+        CheckConstraint("removed_at IS NULL OR removed_at = changed_at", name="removed_at"),
+        _partial_index("ix_batches_removed", "project_id", "batch_id", where="removed_at IS NOT NULL"),
+        # An unchanged project is read whole and in the order of its ids: without a rowid that is the order on disk.
+        {"sqlite_with_rowid": False, "comment": "The last known state of every batch ever seen."},
+    )
+
 
 _RUN_COUNTS = ("added", "changed", "removed", "restored", "rejected")
 
-sync_runs = Table(
-    "sync_runs",
-    metadata,
-    Column("id", _Id, primary_key=True, comment="Number of the run, rising with time."),
-    Column("project_id", BigInteger, ForeignKey(projects.c.id), nullable=False, comment="The project."),
-    Column("trigger", Text, nullable=False, comment="What started it: cli, schedule or worker."),
-    Column("started_at", UTCDateTime, nullable=False, comment="By the clock of the machine that ran it."),
-    Column("finished_at", UTCDateTime, comment="NULL: running, or killed and not yet found."),
-    Column(
-        "outcome",
-        Text,
-        nullable=False,
-        comment="running, changed, unchanged, superseded, refused, failed or abandoned.",
-    ),
-    Column("attempts", Integer, nullable=False, server_default="0", comment="Tries of the list request."),
-    Column("http_status", Integer, comment="Of the last answer to the list request; NULL: none came."),
-    Column("response_bytes", BigInteger, comment="Body of the list request's answer, decompressed; NULL: none came."),
-    Column("batches", BigInteger, comment="Valid batches in the answer, each counted once; NULL: none came."),
-    *(
-        Column(count, BigInteger, nullable=False, server_default="0", comment=f"{what}.")
-        for count, what in zip(
-            _RUN_COUNTS,
-            ("Batches new", "Batches changed", "Batches gone", "Batches back again", "Records that broke the rules"),
-            strict=True,
-        )
-    ),
-    Column("images_delta", BigInteger, nullable=False, server_default="0", comment="Sum over its ledger rows."),
-    Column("num_jobs_delta", BigInteger, nullable=False, server_default="0", comment="Sum over its ledger rows."),
-    Column("error_kind", Text, comment="Why it failed, as one word; NULL: it did not."),
-    Column("error", Text, comment="Why it failed, was refused or left something in doubt, for people."),
-    _words("trigger", "cli", "schedule", "worker"),
-    _words("outcome", "running", "changed", "unchanged", "superseded", "refused", "failed", "abandoned"),
-    _words(
-        "error_kind",
-        "auth",
-        "not_found",
-        "rate_limited",
-        "request",
-        "server",
-        "network",
-        "timeout",
-        "bad_response",
-        "database",
-    ),
-    CheckConstraint("(outcome = 'running') = (finished_at IS NULL)", name="finished_at"),
-    CheckConstraint("(outcome = 'failed') = (error_kind IS NOT NULL)", name="failed"),
-    *_counts(*_RUN_COUNTS, most=None),
-    comment="One attempt to observe one project, successful or not.",
-)
-Index("ix_sync_runs_project_id_id", sync_runs.c.project_id, sync_runs.c.id)
-Index(
-    "ix_sync_runs_running",
-    sync_runs.c.id,
-    postgresql_where=sync_runs.c.outcome == "running",
-    sqlite_where=sync_runs.c.outcome == "running",
-)
-# A project that never fails has none of these, and its health would have to read all its runs to know that.
-_BAD = sync_runs.c.outcome.in_(["failed", "refused", "abandoned"])
-Index("ix_sync_runs_bad", sync_runs.c.project_id, sync_runs.c.id, postgresql_where=_BAD, sqlite_where=_BAD)
-# Whether anybody looked at a project in some period is asked of these; what changed something is in the ledger.
-Index(
-    "ix_sync_runs_unchanged",
-    sync_runs.c.project_id,
-    sync_runs.c.started_at,
-    postgresql_where=sync_runs.c.outcome == "unchanged",
-    sqlite_where=sync_runs.c.outcome == "unchanged",
-)
 
-batch_changes = Table(
-    "batch_changes",
-    metadata,
-    Column("id", _Id, primary_key=True, comment="Number of the change, rising."),
-    Column("run_id", BigInteger, nullable=False, comment="The run that saw it."),
-    Column("project_id", BigInteger, nullable=False, comment="The project."),
-    Column("batch_id", Key, nullable=False, comment="The batch."),
-    Column(
-        "observed_after",
-        UTCDateTime,
-        comment="The project's observation before; NULL: this was its first. The change happened in between.",
-    ),
-    Column("observed_at", UTCDateTime, nullable=False, comment="When the request that showed it was sent."),
-    Column("change", Text, nullable=False, comment="added, changed, removed or restored."),
-    Column("images", BigInteger, nullable=False, comment="After the change; 0 when removed."),
-    Column("num_jobs", BigInteger, nullable=False, comment="After the change; 0 when removed."),
-    Column(
-        "images_delta", BigInteger, nullable=False, comment="The sum over a batch is its images now, 0 once removed."
-    ),
-    Column(
-        "num_jobs_delta", BigInteger, nullable=False, comment="The sum over a batch is its jobs now, 0 once removed."
-    ),
-    Column("name", Text, comment="The batch's name after the change; NULL: never reported."),
-    UniqueConstraint("project_id", "batch_id", "observed_at"),
-    _sqlite_reference(["run_id"], [sync_runs.c.id]),
-    _sqlite_reference(["project_id", "batch_id"], [batches.c.project_id, batches.c.batch_id]),
-    _words("change", "added", "changed", "removed", "restored"),
-    *_counts("images", "num_jobs"),
-    CheckConstraint("images >= images_delta AND num_jobs >= num_jobs_delta", name="before"),
-    CheckConstraint("change <> 'removed' OR (images = 0 AND num_jobs = 0)", name="removed"),
-    CheckConstraint(
-        "change NOT IN ('added', 'restored') OR (images = images_delta AND num_jobs = num_jobs_delta)", name="appeared"
-    ),
-    CheckConstraint("observed_after < observed_at", name="observed_after"),
-    comment="The ledger: every change of every batch, appended and never altered.",
-)
-Index("ix_batch_changes_project_id_observed_at", batch_changes.c.project_id, batch_changes.c.observed_at)
-# For SQLite's foreign key, which looks here when a run is pruned. PostgreSQL's trigger needs to look only for runs that
-# changed something, which are kept, and does without one of the ledger's indexes.
-Index("ix_batch_changes_run_id", batch_changes.c.run_id).ddl_if(dialect="sqlite")
+class SyncRun(Base):
+    """One attempt to observe one project, successful or not."""
 
-#: Column -> what it is, of a roll-up.
-FLOWS = {
-    "changes": "Ledger rows of the {unit}.",
-    "batches_added": "Batches new or back again.",
-    "batches_removed": "Batches gone.",
-    "images_gained": "Sum of the positive image deltas.",
-    "images_lost": "Sum of the negative image deltas, as a positive number.",
-    "jobs_gained": "Sum of the positive job deltas.",
-    "jobs_lost": "Sum of the negative job deltas, as a positive number.",
-}
+    __tablename__ = "sync_runs"
+
+    id: Mapped[Id] = mapped_column(comment="Number of the run, rising with time.")
+    project_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("projects.id"), comment="The project.")
+    trigger: Mapped[str] = mapped_column(comment="What started it: cli, schedule or worker.")
+    started_at: Mapped[datetime] = mapped_column(comment="By the clock of the machine that ran it.")
+    finished_at: Mapped[datetime | None] = mapped_column(comment="NULL: running, or killed and not yet found.")
+    outcome: Mapped[str] = mapped_column(
+        comment="running, changed, unchanged, superseded, refused, failed or abandoned."
+    )
+    attempts: Mapped[Small] = mapped_column(server_default="0", comment="Tries of the list request.")
+    http_status: Mapped[Small | None] = mapped_column(
+        comment="Of the last answer to the list request; NULL: none came."
+    )
+    response_bytes: Mapped[int | None] = mapped_column(
+        comment="Body of the list request's answer, decompressed; NULL: none came."
+    )
+    batches: Mapped[int | None] = mapped_column(
+        comment="Valid batches in the answer, each counted once; NULL: none came."
+    )
+    added: Mapped[int] = mapped_column(server_default="0", comment="Batches new.")
+    changed: Mapped[int] = mapped_column(server_default="0", comment="Batches changed.")
+    removed: Mapped[int] = mapped_column(server_default="0", comment="Batches gone.")
+    restored: Mapped[int] = mapped_column(server_default="0", comment="Batches back again.")
+    rejected: Mapped[int] = mapped_column(server_default="0", comment="Records that broke the rules.")
+    images_delta: Mapped[int] = mapped_column(server_default="0", comment="Sum over its ledger rows.")
+    num_jobs_delta: Mapped[int] = mapped_column(server_default="0", comment="Sum over its ledger rows.")
+    error_kind: Mapped[str | None] = mapped_column(comment="Why it failed, as one word; NULL: it did not.")
+    error: Mapped[str | None] = mapped_column(
+        comment="Why it failed, was refused or left something in doubt, for people; NULL: none of these."
+    )
+    lease_expires_at: Mapped[datetime | None] = mapped_column(
+        comment="Kept by the sync: until when a running run counts as alive, by the server's clock; its process renews "
+        "it. NULL: it has no lease, as on SQLite, where a lock on a file tells."
+    )
+
+    __table_args__ = (
+        _words("trigger", "cli", "schedule", "worker"),
+        _words("outcome", "running", "changed", "unchanged", "superseded", "refused", "failed", "abandoned"),
+        _words(
+            "error_kind",
+            "auth",
+            "not_found",
+            "rate_limited",
+            "request",
+            "server",
+            "network",
+            "timeout",
+            "bad_response",
+            "database",
+        ),
+        CheckConstraint("(outcome = 'running') = (finished_at IS NULL)", name="finished_at"),
+        CheckConstraint("(outcome = 'failed') = (error_kind IS NOT NULL)", name="failed"),
+        *_counts(*_RUN_COUNTS, most=None),
+        Index("ix_sync_runs_project_id_id", "project_id", "id"),
+        _partial_index("ix_sync_runs_running", "id", where="outcome = 'running'"),
+        # Without it, the health of a project that never fails would have to read all its runs.
+        _partial_index("ix_sync_runs_bad", "project_id", "id", where="outcome IN ('failed', 'refused', 'abandoned')"),
+        # Tells whether a project was observed in some period: what changed something is in the ledger, the rest here.
+        _partial_index("ix_sync_runs_unchanged", "project_id", "started_at", where="outcome = 'unchanged'"),
+        {"comment": "One attempt to observe one project, successful or not."},
+    )
 
 
-def _flows(unit: str) -> list[Column[int]]:
-    comments = {name: comment.format(unit=unit) for name, comment in FLOWS.items()}
-    return [Column(name, BigInteger, nullable=False, comment=comment) for name, comment in comments.items()]
+class BatchChange(Base):
+    """The ledger: every change of every batch, appended and never altered."""
+
+    __tablename__ = "batch_changes"
+
+    id: Mapped[Id] = mapped_column(comment="Number of the change, rising.")
+    run_id: Mapped[int] = mapped_column(comment="The run that saw it.")
+    project_id: Mapped[int] = mapped_column(comment="The project.")
+    batch_id: Mapped[Key] = mapped_column(comment="The batch.")
+    observed_after: Mapped[datetime | None] = mapped_column(
+        comment="The project's observation before; NULL: this was its first. The change happened in between."
+    )
+    observed_at: Mapped[datetime] = mapped_column(comment="When the request that showed it was sent.")
+    change: Mapped[str] = mapped_column(comment="added, changed, removed or restored.")
+    images: Mapped[int] = mapped_column(comment="After the change; 0 when removed.")
+    num_jobs: Mapped[int] = mapped_column(comment="After the change; 0 when removed.")
+    images_delta: Mapped[int] = mapped_column(comment="The sum over a batch is its images now, 0 once removed.")
+    num_jobs_delta: Mapped[int] = mapped_column(comment="The sum over a batch is its jobs now, 0 once removed.")
+    name: Mapped[str | None] = mapped_column(comment="The batch's name after the change; NULL: never reported.")
+
+    __table_args__ = (
+        UniqueConstraint("project_id", "batch_id", "observed_at"),
+        _sqlite_reference(["run_id"], ["sync_runs.id"]),
+        _sqlite_reference(["project_id", "batch_id"], ["batches.project_id", "batches.batch_id"]),
+        _words("change", "added", "changed", "removed", "restored"),
+        *_counts("images", "num_jobs"),
+        CheckConstraint("images >= images_delta AND num_jobs >= num_jobs_delta", name="before"),
+        CheckConstraint("change <> 'removed' OR (images = 0 AND num_jobs = 0)", name="removed"),
+        CheckConstraint(
+            "change NOT IN ('added', 'restored') OR (images = images_delta AND num_jobs = num_jobs_delta)",
+            name="appeared",
+        ),
+        CheckConstraint("observed_after < observed_at", name="observed_after"),
+        Index("ix_batch_changes_project_id_observed_at", "project_id", "observed_at"),
+        # For SQLite's foreign key, which looks here when a run is pruned. PostgreSQL's trigger looks only for runs that
+        # changed something, which are kept, and does without this index.
+        Index("ix_batch_changes_run_id", "run_id").ddl_if(dialect="sqlite"),
+        {"comment": "The ledger: every change of every batch, appended and never altered."},
+    )
 
 
-project_daily = Table(
-    "project_daily",
-    metadata,
-    Column("project_id", BigInteger, ForeignKey(projects.c.id), nullable=False, comment="The project."),
-    Column("day", Date, nullable=False, comment="Day in UTC."),
-    *_flows("day"),
-    Column("batches", BigInteger, nullable=False, comment="Batches after the day's last change."),
-    Column("images", BigInteger, nullable=False, comment="Images not yet in a job after the day's last change."),
-    Column("num_jobs", BigInteger, nullable=False, comment="Annotation jobs after the day's last change."),
-    PrimaryKeyConstraint("project_id", "day"),
-    *_counts(*FLOWS, "batches", "images", "num_jobs", most=None),
-    comment="A day of a project on which something changed.",
+class _Flows:
+    """Sums of a day, in both roll-ups."""
+
+    changes: Mapped[int] = mapped_column(sort_order=2, comment="Ledger rows of the day.")
+    batches_added: Mapped[int] = mapped_column(sort_order=2, comment="Batches new or back again.")
+    batches_removed: Mapped[int] = mapped_column(sort_order=2, comment="Batches gone.")
+    images_gained: Mapped[int] = mapped_column(sort_order=2, comment="Sum of the positive image deltas.")
+    images_lost: Mapped[int] = mapped_column(
+        sort_order=2, comment="Sum of the negative image deltas, as a positive number."
+    )
+    jobs_gained: Mapped[int] = mapped_column(sort_order=2, comment="Sum of the positive job deltas.")
+    jobs_lost: Mapped[int] = mapped_column(
+        sort_order=2, comment="Sum of the negative job deltas, as a positive number."
+    )
+
+
+#: The columns of ``_Flows``.
+FLOWS = (
+    "changes",
+    "batches_added",
+    "batches_removed",
+    "images_gained",
+    "images_lost",
+    "jobs_gained",
+    "jobs_lost",
 )
 
-workspace_daily = Table(
-    "workspace_daily",
-    metadata,
-    Column("workspace", Key, nullable=False, comment="URL id of the workspace."),
-    Column("day", Date, nullable=False, comment="Day in UTC."),
-    *_flows("day"),
-    PrimaryKeyConstraint("workspace", "day"),
-    sqlite_with_rowid=False,
-    comment="Kept by triggers: the sums of project_daily over the projects of a workspace.",
-)
 
-project_observed = Table(
-    "project_observed",
-    metadata,
-    Column("project_id", BigInteger, ForeignKey(projects.c.id), nullable=False, comment="The project."),
-    Column("day", Date, nullable=False, comment="Day in UTC."),
-    Column("am", BigInteger, nullable=False, comment="Bit n: observed in the n-th quarter of an hour from 00:00."),
-    Column("pm", BigInteger, nullable=False, comment="Bit n: observed in the n-th quarter of an hour from 12:00."),
-    PrimaryKeyConstraint("project_id", "day"),
-    sqlite_with_rowid=False,
-    comment="Kept by prune: when deleted runs that changed nothing had looked at a project.",
-)
+class ProjectDay(_Flows, Base):
+    """A day of a project on which something changed."""
+
+    __tablename__ = "project_daily"
+
+    project_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("projects.id"), sort_order=1, comment="The project.")
+    day: Mapped[date] = mapped_column(sort_order=1, comment="Day in UTC.")
+    batches: Mapped[int] = mapped_column(sort_order=3, comment="Batches after the day's last change.")
+    images: Mapped[int] = mapped_column(sort_order=3, comment="Images not yet in a job after the day's last change.")
+    num_jobs: Mapped[int] = mapped_column(sort_order=3, comment="Annotation jobs after the day's last change.")
+
+    __table_args__ = (
+        PrimaryKeyConstraint("project_id", "day"),
+        *_counts(*FLOWS, "batches", "images", "num_jobs", most=None),
+        {"comment": "A day of a project on which something changed."},
+    )
+
+
+class WorkspaceDay(_Flows, Base):
+    """The sums of ``project_daily`` over the projects of a workspace, kept by triggers."""
+
+    __tablename__ = "workspace_daily"
+
+    workspace: Mapped[Key] = mapped_column(sort_order=1, comment="URL id of the workspace.")
+    day: Mapped[date] = mapped_column(sort_order=1, comment="Day in UTC.")
+
+    __table_args__ = (
+        PrimaryKeyConstraint("workspace", "day"),
+        {
+            "sqlite_with_rowid": False,
+            "comment": "Kept by triggers: the sums of project_daily over the projects of a workspace.",
+        },
+    )
+
+
+class ProjectObserved(Base):
+    """When deleted runs that changed nothing had observed a project, kept by prune."""
+
+    __tablename__ = "project_observed"
+
+    project_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("projects.id"), comment="The project.")
+    day: Mapped[date] = mapped_column(comment="Day in UTC.")
+    am: Mapped[int] = mapped_column(comment="Bit n: observed in the n-th quarter of an hour from 00:00.")
+    pm: Mapped[int] = mapped_column(comment="Bit n: observed in the n-th quarter of an hour from 12:00.")
+
+    __table_args__ = (
+        PrimaryKeyConstraint("project_id", "day"),
+        {
+            "sqlite_with_rowid": False,
+            "comment": "Kept by prune: when deleted runs that changed nothing had observed a project.",
+        },
+    )

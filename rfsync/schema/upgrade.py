@@ -1,7 +1,6 @@
 """Whether a database is at this version's schema, and how it gets there.
 
-A new SQLite file is made from ``sqlite.sql`` in one go, which takes milliseconds where the migrations take half a
-second. That script is written from the models (``make schema``); tests hold models, script and migrations equal.
+A new SQLite file is made from models, views and triggers, and stamped; tests hold that equal to the migrations.
 """
 
 from __future__ import annotations
@@ -11,16 +10,40 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from rfsync.database.drivers import Connection, Database, SqliteDatabase
+from sqlalchemy import (
+    URL,
+    Column,
+    Connection,
+    Engine,
+    MetaData,
+    PrimaryKeyConstraint,
+    String,
+    Table,
+    insert,
+    inspect,
+    select,
+)
+
+from rfsync.database.engine import Database, open_database
 from rfsync.database.errors import translated
 from rfsync.errors import DatabaseError, SchemaError
+from rfsync.schema.models import metadata
+from rfsync.schema.triggers import CHECKED_BY_TRIGGER, ONLY_ON_SQLITE, create_trigger_statements
+from rfsync.schema.views import create_view_statements
 
 if TYPE_CHECKING:
     from alembic.config import Config as AlembicConfig
-    from sqlalchemy import Engine
 
-#: The revision in ``migrations/`` that creates what ``models`` and ``views`` describe.
-HEAD: Final = "0003"
+#: The revision in ``migrations/`` that creates what models, views and triggers describe.
+HEAD: Final = "0004"
+
+# As alembic makes it.
+_VERSION: Final = Table(
+    "alembic_version",
+    MetaData(),
+    Column("version_num", String(32), nullable=False),
+    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
+)
 
 
 def migrations_path() -> Path:
@@ -30,21 +53,11 @@ def migrations_path() -> Path:
     return inside if inside.is_dir() else package.parent / "migrations"
 
 
-def script_path() -> Path:
-    """The script that makes a new SQLite database."""
-    return Path(__file__).with_name("sqlite.sql")
-
-
 def current(connection: Connection) -> str | None:
     """The revision that the database says it is at; None: rfsync was never here."""
-    there = {
-        "sqlite": "SELECT 1 FROM sqlite_master WHERE type = 'table' AND name = 'alembic_version'",
-        "postgresql": "SELECT 1 WHERE to_regclass('alembic_version') IS NOT NULL",
-    }[connection.dialect]
-    if not connection.execute(there):
+    if not inspect(connection).has_table(_VERSION.name):
         return None
-    rows = connection.execute("SELECT version_num FROM alembic_version")
-    return str(rows[0][0]) if rows else None
+    return connection.execute(select(_VERSION.c.version_num)).scalar()
 
 
 def require(database: Database) -> None:
@@ -60,7 +73,7 @@ def require(database: Database) -> None:
         raise SchemaError(_how_to_mend(revision))
 
 
-def ensure_sqlite(path: Path) -> SqliteDatabase:
+def ensure_sqlite(path: Path) -> Database:
     """Opens an SQLite database, and makes or upgrades its schema; two processes at once are no problem.
 
     Raises:
@@ -71,17 +84,14 @@ def ensure_sqlite(path: Path) -> SqliteDatabase:
     if path.exists() and not os.access(path, os.W_OK):
         # SQLite would open it all the same, and fail with each project anew.
         raise DatabaseError(f"the database {path} can't be written: the file is read-only, or not yours")
-    database = SqliteDatabase(path)
+    database = open_database(URL.create("sqlite", database=str(path)))
     try:
         with database.begin(f"opening {path}") as connection:
             revision = current(connection)
             if revision is None:
-                _create(connection)
+                _create_sqlite(connection)
         if revision not in {None, HEAD}:
-            from rfsync.database.engine import open_engine
-            from rfsync.database.url import DatabaseUrl
-
-            upgrade(open_engine(DatabaseUrl("sqlite", "", path), read_only=False), revision)
+            upgrade(database.engine, revision)
     except BaseException:
         database.close()
         raise
@@ -101,18 +111,21 @@ def require_folder(path: Path) -> None:
         raise DatabaseError(f"the database {path} can't be made: its folder is not yours to write")
 
 
-def empty_sqlite() -> SqliteDatabase:
+def empty_sqlite() -> Database:
     """A database in memory with nothing in it but the schema."""
-    database = SqliteDatabase(None)
+    database = open_database(URL.create("sqlite"))
     with database.begin("making a database in memory") as connection:
-        _create(connection)
+        _create_sqlite(connection)
     return database
 
 
-def _create(connection: Connection) -> None:
-    for statement in script_path().read_text().split(";\n"):
-        if statement.strip():
-            connection.execute(statement)
+def _create_sqlite(connection: Connection) -> None:
+    """Makes this version's schema in one go: migrating through all versions takes much longer."""
+    metadata.create_all(connection, checkfirst=False)
+    for statement in [*create_view_statements(), *create_trigger_statements("sqlite")]:
+        connection.exec_driver_sql(statement)
+    _VERSION.create(connection, checkfirst=False)
+    connection.execute(insert(_VERSION), {"version_num": HEAD})
 
 
 def _how_to_mend(revision: str | None) -> str:
@@ -155,8 +168,6 @@ def drift(engine: Engine) -> list[str]:
     from alembic.autogenerate import compare_metadata
     from alembic.runtime.migration import MigrationContext
 
-    from rfsync.schema.models import metadata
-
     with translated("reading the schema"), engine.connect() as connection:
         options = {"compare_type": True, "include_object": compared(connection.dialect.name)}
         context = MigrationContext.configure(connection, opts=options)
@@ -165,7 +176,6 @@ def drift(engine: Engine) -> list[str]:
 
 def compared(dialect: str) -> Callable[..., bool]:
     """For alembic's ``include_object``: PostgreSQL has triggers for some foreign keys, and lacks an index."""
-    from rfsync.schema.references import CHECKED_BY_TRIGGER, ONLY_ON_SQLITE
 
     def compare(thing: Any, name: object, kind: str, _reflected: bool, _other: object) -> bool:
         by_trigger = kind == "foreign_key_constraint" and thing.table.name in CHECKED_BY_TRIGGER
@@ -180,32 +190,3 @@ def _alembic_config() -> AlembicConfig:
     config = AlembicConfig()
     config.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
     return config
-
-
-def sqlite_script() -> str:
-    """What ``sqlite.sql`` has to say, by the models: to be written there when they change."""
-    from sqlalchemy.dialects import sqlite
-    from sqlalchemy.schema import CreateIndex, CreateTable
-
-    from rfsync.schema.models import metadata
-    from rfsync.schema.triggers import create_trigger_statements
-    from rfsync.schema.views import create_view_statements
-
-    dialect = sqlite.dialect()
-    statements: list[str] = []
-    for table in metadata.sorted_tables:
-        statements.append(str(CreateTable(table).compile(dialect=dialect)))
-        indexes = sorted(table.indexes, key=lambda index: str(index.name))
-        statements += [str(CreateIndex(index).compile(dialect=dialect)) for index in indexes]
-    statements += create_view_statements() + create_trigger_statements("sqlite")
-    statements.append(
-        "CREATE TABLE alembic_version (\n\tversion_num VARCHAR(32) NOT NULL, \n"
-        "\tCONSTRAINT alembic_version_pkc PRIMARY KEY (version_num)\n)"
-    )
-    statements.append(f"INSERT INTO alembic_version (version_num) VALUES ('{HEAD}')")  # noqa: S608
-    lines = [line.rstrip() for statement in statements for line in f"{statement.strip()};".splitlines()]
-    return (
-        "-- Written from models.py, views.py and triggers.py by `make schema`; change those.\n"
-        + "\n".join(lines)
-        + "\n"
-    )

@@ -11,8 +11,10 @@ from rfsync.api.answers import Answer, Rejected, parse, parse_one
 from rfsync.api.client import Response
 from rfsync.batch import Batch
 from rfsync.errors import ErrorKind, FetchError
-from rfsync.ledger.diff import Change, Diff, diff
-from rfsync.ledger.runs import ProjectState, Run, RunRow
+from rfsync.ledger.changes import Change
+from rfsync.ledger.diff import Diff, diff
+from rfsync.ledger.projects import ProjectState
+from rfsync.ledger.runs import Run, RunRow
 from rfsync.ledger.transaction import Transaction
 from rfsync.sync.removals import Refused, judge
 from rfsync.sync.task import (

@@ -6,7 +6,8 @@ from dataclasses import replace
 from functools import partial
 
 from rfsync.api.answers import parse_one
-from rfsync.ledger.diff import Change, diff
+from rfsync.ledger.changes import Change
+from rfsync.ledger.diff import diff
 from rfsync.ledger.runs import Run, RunRow
 from rfsync.ledger.transaction import Transaction
 from rfsync.sync.task import (

@@ -11,9 +11,9 @@ from typing import Final, Protocol, TypeVar
 from rfsync.api.client import Response
 from rfsync.config import RemovalsConfig
 from rfsync.errors import BadResponse
-from rfsync.ledger.daily import Tally
-from rfsync.ledger.diff import Change
-from rfsync.ledger.runs import ProjectState, Run, RunRow
+from rfsync.ledger.changes import Change, Tally
+from rfsync.ledger.projects import ProjectState
+from rfsync.ledger.runs import Run, RunRow
 from rfsync.ledger.store import Store
 from rfsync.logs import NO_METRICS, Metrics
 from rfsync.redaction import Secret

@@ -15,7 +15,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from rfsync.daemon.daemon import Daemon
 from rfsync.daemon.metrics import PrometheusMetrics
 from rfsync.errors import DatabaseError, ErrorKind
-from rfsync.ledger.daily import Tally
+from rfsync.ledger.changes import Tally
 from rfsync.redaction import Secret
 from rfsync.sync.task import Result, SyncTask
 

@@ -6,22 +6,25 @@ import socket
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
+from datetime import timedelta
 from typing import LiteralString
 
 import psycopg
 import pytest
 from faults import inject
 from psycopg import sql
-from rig import Rig, record
+from rig import Rig, expire_leases, record
 
-from rfsync.database.drivers import PostgresDatabase
-from rfsync.database.engine import open_engine
+from rfsync.database.engine import open_database, open_engine
 from rfsync.database.url import parse_url
 from rfsync.errors import ErrorKind, TransientDatabaseError
+from rfsync.ledger.run_locks import Leases
 from rfsync.ledger.runs import RunRow
+from rfsync.ledger.store import Store
 from rfsync.ledger.verify import verify
 from rfsync.redaction import Secret
+from rfsync.schema import upgrade as schema
 from rfsync.sync.run import sync
 from rfsync.sync.task import Result, SyncContext, SyncTask
 
@@ -127,7 +130,7 @@ def test_a_lock_that_is_released_in_time(rig: Rig, url: str) -> None:
 @pytest.mark.parametrize("setting", ["lock_timeout", "statement_timeout"])
 def test_a_lock_that_is_held_for_longer(rig: Rig, url: str, setting: str) -> None:
     configure(rig, **{setting: "100ms"})
-    rig.restart(patience=0.3)
+    rig.restart(retry_seconds=0.3)
     with holding(url, "SELECT 1 FROM projects FOR UPDATE"):
         assert left_alone(rig, rig.sync())
     assert applied(rig, rig.sync())
@@ -155,7 +158,7 @@ def test_a_deadlock(rig: Rig, url: str) -> None:
 
 
 @pytest.mark.parametrize("isolation", ["repeatable read", "serializable"])
-def test_a_serialisation_failure(rig: Rig, url: str, isolation: str) -> None:
+def test_the_isolation_level_that_the_server_is_set_to_changes_nothing(rig: Rig, url: str, isolation: str) -> None:
     configure(rig, default_transaction_isolation=isolation)
     steps = inject(rig)
     results: list[Result] = []
@@ -166,8 +169,20 @@ def test_a_serialisation_failure(rig: Rig, url: str, isolation: str) -> None:
         other.commit()
         thread.join(LONG)
     assert applied(rig, results[0])
-    begun = [name for name in steps.taken if name.startswith("BEGIN writing")]
-    assert len(begun) == 2
+    # Under the server's level, the one that waited would have failed and been retried.
+    assert len([name for name in steps.taken if name.startswith("BEGIN writing")]) == 1
+
+
+def test_a_serialisation_failure_is_retried(rig: Rig) -> None:
+    steps = inject(rig)
+
+    def fail_once(_: int, name: str) -> None:
+        if name == "append" and steps.taken.count("append") == 1:
+            raise psycopg.errors.SerializationFailure("could not serialize access")
+
+    steps.begin(fail_once)
+    assert applied(rig, rig.sync())
+    assert steps.taken.count("append") == 2
 
 
 @contextmanager
@@ -183,7 +198,7 @@ def poor(url: str) -> Iterator[tuple[str, psycopg.Connection, sql.Identifier]]:
 
 
 def test_too_few_connections_for_all_at_once(rig: Rig, url: str) -> None:
-    """One that tells that the process lives, one for transactions: eight runs at once share that."""
+    """Two for eight runs at once and for what renews their leases."""
     with poor(url) as (poor_url, admin, name):
         admin.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT 2").format(name))
         store = Rig(poor_url)
@@ -199,11 +214,16 @@ def test_too_few_connections_for_all_at_once(rig: Rig, url: str) -> None:
 
 def test_no_connection_to_be_had_is_told(rig: Rig, url: str) -> None:
     told = pytest.raises(TransientDatabaseError, match="too many connections")
-    with poor(url) as (poor_url, _, _), psycopg.connect(poor_url), told:
-        Rig(poor_url)
+    with (
+        poor(url) as (poor_url, _, _),
+        psycopg.connect(poor_url),
+        closing(open_database(parse_url(poor_url))) as database,
+        told,
+    ):
+        schema.require(database)
 
 
-def test_a_session_may_be_idle_for_as_long_as_the_api_takes(rig: Rig, url: str) -> None:
+def test_a_session_that_was_ended_while_the_api_was_waited_for_is_replaced(rig: Rig, url: str) -> None:
     configure(rig, idle_session_timeout="1s", idle_in_transaction_session_timeout="10s")
     other = Rig(url)
 
@@ -218,18 +238,47 @@ def test_a_session_may_be_idle_for_as_long_as_the_api_takes(rig: Rig, url: str) 
     other.close()
 
 
-def test_the_locks_of_living_runs_are_taken_again_with_a_new_connection(rig: Rig, url: str) -> None:
-    other = Rig(url)
-    living = rig.store.begin_run("acme", "widgets", None, "cli", rig.now)
+def test_the_lease_of_a_living_run_is_renewed_also_over_new_connections(rig: Rig, url: str) -> None:
+    rig.store.close()
+    database = open_database(rig.url)
+    leases = Leases(database, lease=30.0, renewal=0.05)
+    store = Store(database, leases)
+    run = store.begin_run("acme", "widgets", None, "cli", rig.now)
     with psycopg.connect(url, autocommit=True) as admin:
-        admin.execute(
-            "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
-            "WHERE datname = current_database() AND pid <> pg_backend_pid()"
-        )
-    rig.store.begin_run("acme", "gears", None, "cli", rig.now)  # which notices
-    other.restart()
-    assert other.store.abandon_dead_runs(rig.now) == 0
-    assert rig.rows(f"SELECT outcome FROM sync_runs WHERE id = {living.id}") == [("running",)]
+
+        def expires() -> object:
+            row = admin.execute("SELECT lease_expires_at FROM sync_runs WHERE id = %s", (run.id,)).fetchone()
+            return row and row[0]
+
+        for _ in range(3):
+            before = expires()
+            assert before is not None
+            admin.execute(
+                "SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
+            while expires() == before:
+                pass
+        store.fail_run(run, RunRow("abandoned", error="enough"), rig.now)
+        assert expires() is None
+    store.close()
+    rig.restart()
+
+
+def test_a_run_is_dead_once_its_lease_has_expired_and_not_before(rig: Rig, url: str) -> None:
+    """Whatever the clocks of the machines say; and the process that holds the run never takes it for dead."""
+    run = rig.store.begin_run("acme", "widgets", None, "cli", rig.now)
+    assert run.id is not None
+    other = Rig(url)
+    far = rig.now + timedelta(days=365)
+    assert other.store.abandon_dead_runs(far) == 0
+    expire_leases(url, [run.id])
+    assert rig.store.abandon_dead_runs(far) == 0
+    assert other.store.abandon_dead_runs(far) == 1
+    assert rig.rows(f"SELECT outcome FROM sync_runs WHERE id = {run.id}") == [("abandoned",)]
+    # It was alive after all, and suspended: its own end stands.
+    assert rig.store.fail_run(run, RunRow("failed", error_kind="network", error="no answer"), rig.now) is None
+    assert rig.rows(f"SELECT outcome FROM sync_runs WHERE id = {run.id}") == [("failed",)]
     other.close()
 
 
@@ -264,5 +313,6 @@ def test_a_server_that_does_not_answer_is_a_reason_to_try_again() -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         port = silent.getsockname()[1]
         url = parse_url(f"postgresql://nobody@127.0.0.1:{port}/x?connect_timeout=2")
-        with pytest.raises(TransientDatabaseError, match="timeout"), PostgresDatabase(url).begin("asking"):
+        told = pytest.raises(TransientDatabaseError, match="timeout")
+        with closing(open_database(url)) as database, told, database.begin("asking"):
             """Not reached."""

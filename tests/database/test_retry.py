@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rfsync.database.retry import Patience
+from rfsync.database.retry import RetryPolicy
 from rfsync.errors import Cancelled, DatabaseError, TransientDatabaseError
 
 
@@ -28,53 +28,53 @@ def failing(*errors: Exception | None) -> tuple[Callable[[], str], list[int]]:
 
 def test_what_may_pass_is_tried_again() -> None:
     work, done = failing(TransientDatabaseError("locked"), TransientDatabaseError("locked"))
-    assert (Patience(60).do(work), len(done)) == ("done", 3)
+    assert (RetryPolicy(60).run(work), len(done)) == ("done", 3)
 
 
 def test_what_does_not_pass_is_not() -> None:
     work, done = failing(DatabaseError("no such table"))
     with pytest.raises(DatabaseError):
-        Patience(60).do(work)
+        RetryPolicy(60).run(work)
     assert len(done) == 1
 
 
 def test_without_patience_it_is_tried_once() -> None:
     work, done = failing(TransientDatabaseError("locked"))
     with pytest.raises(TransientDatabaseError):
-        Patience(0).do(work)
+        RetryPolicy(0).run(work)
     assert len(done) == 1
 
 
 def test_after_one_was_in_vain_the_next_are_tried_once_until_one_succeeds() -> None:
-    patience = Patience(0.001)
-    assert patience.left == 0.001
+    policy = RetryPolicy(0.001)
+    assert policy.lock_timeout == 0.001
     with pytest.raises(TransientDatabaseError):
-        patience.do(failing(*[TransientDatabaseError("away")] * 99)[0])
-    assert patience.left == 0
+        policy.run(failing(*[TransientDatabaseError("away")] * 99)[0])
+    assert policy.lock_timeout == 0
     for _ in range(3):
         work, done = failing(TransientDatabaseError("away"))
         with pytest.raises(TransientDatabaseError):
-            patience.do(work)
+            policy.run(work)
         assert len(done) == 1
-    assert patience.do(failing()[0]) == "done"
-    assert patience.left == 0.001
+    assert policy.run(failing()[0]) == "done"
+    assert policy.lock_timeout == 0.001
 
 
 def test_stopped_it_does_only_what_is_essential_and_that_twice_at_most() -> None:
-    patience = Patience(60)
-    patience.stop()
+    policy = RetryPolicy(60)
+    policy.stop()
     work, done = failing()
     with pytest.raises(Cancelled):
-        patience.do(work)
+        policy.run(work)
     assert done == []
     work, done = failing(*[TransientDatabaseError("canceled")] * 9)
     with pytest.raises(TransientDatabaseError):
-        patience.do(work, essential=True)
+        policy.run(work, essential=True)
     assert len(done) == 2
 
 
 def test_stopped_in_a_pause_it_goes_no_further() -> None:
-    patience = Patience(60)
+    policy = RetryPolicy(60)
     began = threading.Event()
 
     def work() -> None:
@@ -85,24 +85,24 @@ def test_stopped_in_a_pause_it_goes_no_further() -> None:
 
     def do() -> None:
         try:
-            patience.do(work)
+            policy.run(work)
         except Cancelled as error:
             ended.append(error)
 
     thread = threading.Thread(target=do)
     thread.start()
     assert began.wait(60)
-    patience.stop()
+    policy.stop()
     thread.join(60)
     assert len(ended) == 1
 
 
 def test_what_is_interrupted_when_stopped_is_cancelled_and_not_failed() -> None:
-    patience = Patience(60)
+    policy = RetryPolicy(60)
 
     def work() -> None:
-        patience.stop()
+        policy.stop()
         raise DatabaseError("interrupted")
 
     with pytest.raises(Cancelled):
-        patience.do(work)
+        policy.run(work)

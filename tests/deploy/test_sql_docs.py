@@ -77,7 +77,9 @@ def postgresql(folder: Path, postgres: str) -> Iterator[Ask]:
     with psycopg.connect(postgres, autocommit=True) as connection:
         connection.execute("CREATE DATABASE sql_docs")
     url = postgres.replace("/postgres?", "/sql_docs?")
-    schema.upgrade(open_engine(parse_url(url), read_only=False), None)
+    engine = open_engine(parse_url(url), read_only=False)
+    schema.upgrade(engine, None)
+    engine.dispose()
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
         patch.setattr(demo, "_config", lambda: Config(database=DatabaseConfig(url=url)))

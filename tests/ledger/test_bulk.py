@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rfsync.database.drivers import instant, sqlite_text
+from rfsync.database.sqlite import instant, sqlite_text
 from rfsync.ledger.bulk import SqliteBulk, _counts_after, _offset_text, _text_of, bulk_for, microseconds
-from rfsync.ledger.diff import Change, ChangeKind
+from rfsync.ledger.changes import Change, ChangeKind
 
 LAST = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z
 MICROSECONDS = st.integers(0, LAST)

@@ -6,8 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rfsync.ledger.daily import Tally
-from rfsync.ledger.diff import Change, ChangeKind
+from rfsync.ledger.changes import Change, ChangeKind, Tally
 
 ADDED, CHANGED, REMOVED, RESTORED = ChangeKind
 

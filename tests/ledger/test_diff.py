@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 from rfsync.api.answers import parse
 from rfsync.batch import Batch
-from rfsync.ledger.daily import Tally
-from rfsync.ledger.diff import Change, ChangeKind, Stored, diff
+from rfsync.ledger.changes import Change, ChangeKind, Tally
+from rfsync.ledger.diff import Stored, diff
 
 ADDED, CHANGED, REMOVED, RESTORED = ChangeKind
 State = dict[str, Batch]

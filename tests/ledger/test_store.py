@@ -85,7 +85,7 @@ def test_an_unchanged_run_writes_its_own_row_and_the_projects(rig: Rig) -> None:
 
 def _row_versions(rig: Rig) -> object:
     """Changes whenever a row of these tables is written, also with the same values."""
-    if rig.url.path is None:
+    if rig.file is None:
         return rig.rows("SELECT xmin::text, ctid::text FROM batches ORDER BY 2")
     return rig.rows("SELECT count(*) FROM batches")
 
@@ -132,7 +132,7 @@ def test_a_run_without_its_process_is_found_abandoned_and_a_living_one_is_not(ri
     killed = other.store.begin_run("acme", "widgets", None, "cli", START)
     living = rig.store.begin_run("acme", "widgets", None, "cli", START)
     assert rig.store.abandon_dead_runs(START) == 0
-    other.close()  # what the system does for a process that is killed: its locks are gone
+    other.die()
     assert rig.store.abandon_dead_runs(START) == 1
     outcomes = dict(rig.rows("SELECT id, outcome FROM sync_runs"))
     assert outcomes == {killed.id: "abandoned", living.id: "running"}
@@ -141,7 +141,7 @@ def test_a_run_without_its_process_is_found_abandoned_and_a_living_one_is_not(ri
 
 
 def test_a_dry_store_writes_nothing_at_all(rig: Rig) -> None:
-    from rfsync.database.run_locks import NoLiveness
+    from rfsync.ledger.run_locks import NoRunLocks
     from rfsync.ledger.store import Store
 
     rig.listed = [record("a", 5, 1)]
@@ -150,7 +150,7 @@ def test_a_dry_store_writes_nothing_at_all(rig: Rig) -> None:
     tables = ("projects", "batches", "batch_changes", "project_daily", "sync_runs")
     before = [rig.rows(f"SELECT * FROM {table}") for table in tables]
     context = SyncContext(
-        rig, Store(rig.database, NoLiveness(), dry=True), rig.removals, lambda: rig.now, str, keep_changes=True
+        rig, Store(rig.database, NoRunLocks(), dry=True), rig.removals, lambda: rig.now, str, keep_changes=True
     )
     result = sync(context, SyncTask("acme", "widgets", Secret("key")))
     assert (result.outcome, result.run_id, result.tally.images_delta) == ("changed", None, 2)
@@ -162,7 +162,7 @@ def test_times_are_written_in_the_documented_form(rig: Rig) -> None:
     rig.listed = [{"id": "a", "uploaded": {"_seconds": 253402300799, "_nanoseconds": 999_999_999}}]
     rig.sync()
     uploaded, seen = rig.rows("SELECT uploaded_at, first_seen_at FROM batches")[0]
-    if rig.url.path is not None:
+    if rig.file is not None:
         assert (uploaded, seen) == ("9999-12-31 23:59:59.999999", "2026-01-01 00:05:00.000000")
     else:
         assert (uploaded.isoformat(), seen) == ("9999-12-31T23:59:59.999999+00:00", rig.now)  # type: ignore[attr-defined]

@@ -60,15 +60,16 @@ def test_what_breaks_a_rule_is_found(filled: Rig, rule: str) -> None:
 
 
 def test_a_batch_that_was_taken_from_under_its_changes_is_found(filled: Rig) -> None:
-    if filled.url.path is None:
+    if filled.file is None:
         filled.rows("ALTER TABLE batches DISABLE TRIGGER USER")
         filled.rows("DELETE FROM batches WHERE batch_id = 'b'")
     else:
         with filled.database.begin("testing") as connection:
-            connection.driver.execute("COMMIT")
-            connection.driver.execute("PRAGMA foreign_keys = OFF")
-            connection.driver.execute("BEGIN")
-            connection.driver.execute("DELETE FROM batches WHERE batch_id = 'b'")
+            for statement in (
+                *("COMMIT", "PRAGMA foreign_keys = OFF", "BEGIN"),
+                "DELETE FROM batches WHERE batch_id = 'b'",
+            ):
+                connection.exec_driver_sql(statement)
     verdict = verify(open_engine(filled.url, read_only=True))
     assert [(f.rule, f.what) for f in verdict.findings if "is there" in f.rule] == [
         ("a change is of a batch that is there", "batch b")

@@ -73,7 +73,7 @@ def test_what_is_right_is_taken(rig: Rig) -> None:
 def test_a_fraction_is_never_stored(rig: Rig) -> None:
     rig.listed = [record("a", 5, 1)]
     rig.sync()
-    if rig.url.path is None:
+    if rig.file is None:
         rig.rows("UPDATE batches SET images = 1.5")  # the column's type rounds it
         assert rig.rows("SELECT images FROM batches") == [(2,)]
         return

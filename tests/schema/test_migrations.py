@@ -1,29 +1,38 @@
-"""Models, migrations and the script that makes a new SQLite file are three ways to one schema."""
+"""The models, from which a new SQLite file is made, and the migrations are two ways to one schema."""
 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import psycopg
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine
+from sqlalchemy import Engine, create_engine
 
 from rfsync.database.engine import open_engine
-from rfsync.database.url import DatabaseUrl, parse_url
+from rfsync.database.url import parse_url
 from rfsync.errors import SchemaError
 from rfsync.ledger.verify import verify
 from rfsync.schema import upgrade as schema
 from rfsync.schema.models import metadata
-from rfsync.schema.references import create_reference_statements
 from rfsync.schema.triggers import create_trigger_statements
 from rfsync.schema.views import comment_view_statements, create_view_statements
 
 
+@contextmanager
+def writing(url: str) -> Iterator[Engine]:
+    """An engine that writes, closed at the end."""
+    engine = open_engine(parse_url(url), read_only=False)
+    yield engine
+    engine.dispose()
+
+
 def upgraded(path: Path) -> sqlite3.Connection:
-    schema.upgrade(open_engine(parse_url(f"sqlite:///{path}"), read_only=False), None)
+    with writing(f"sqlite:///{path}") as engine:
+        schema.upgrade(engine, None)
     return sqlite3.connect(path)
 
 
@@ -51,13 +60,9 @@ def test_the_newest_migration_is_the_one_that_the_code_needs() -> None:
     assert ScriptDirectory(str(schema.migrations_path())).get_heads() == [schema.HEAD]
 
 
-def test_the_script_is_what_the_models_say() -> None:
-    assert schema.script_path().read_text() == schema.sqlite_script()
-
-
-def test_migrations_from_nothing_give_what_the_script_gives_on_sqlite(tmp_path: Path) -> None:
-    schema.ensure_sqlite(tmp_path / "script.db").close()
-    assert described(upgraded(tmp_path / "migrated.db")) == described(sqlite3.connect(tmp_path / "script.db"))
+def test_migrations_from_nothing_give_what_a_new_sqlite_file_has(tmp_path: Path) -> None:
+    schema.ensure_sqlite(tmp_path / "new.db").close()
+    assert described(upgraded(tmp_path / "migrated.db")) == described(sqlite3.connect(tmp_path / "new.db"))
 
 
 PARTS = {
@@ -88,7 +93,6 @@ def test_migrations_from_nothing_give_what_the_models_say_on_postgresql(
         for statement in [
             *create_view_statements(),
             *comment_view_statements(),
-            *create_reference_statements(),
             *create_trigger_statements("postgresql"),
         ]:
             connection.exec_driver_sql(statement)
@@ -122,24 +126,24 @@ def test_alembic_finds_no_difference(database_url: str) -> None:
 
 
 def test_alembic_would_find_a_difference(database_url: str) -> None:
-    engine = open_engine(parse_url(database_url), read_only=False)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("ALTER TABLE projects ADD COLUMN stray INTEGER")
-    assert "stray" in "".join(schema.drift(engine))
+    with writing(database_url) as engine:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("ALTER TABLE projects ADD COLUMN stray INTEGER")
+        assert "stray" in "".join(schema.drift(engine))
 
 
 def test_upgrading_twice_changes_nothing(database_url: str) -> None:
-    engine = open_engine(parse_url(database_url), read_only=False)
-    schema.upgrade(engine, schema.HEAD)
-    assert schema.drift(engine) == []
+    with writing(database_url) as engine:
+        schema.upgrade(engine, schema.HEAD)
+        assert schema.drift(engine) == []
 
 
 def test_a_database_from_the_future_is_left_alone(database_url: str) -> None:
-    engine = open_engine(parse_url(database_url), read_only=False)
-    with engine.begin() as connection:
-        connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
-    with pytest.raises(SchemaError, match="install the newer rfsync"):
-        schema.upgrade(engine, "9999")
+    with writing(database_url) as engine:
+        with engine.begin() as connection:
+            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+        with pytest.raises(SchemaError, match="install the newer rfsync"):
+            schema.upgrade(engine, "9999")
 
 
 def test_another_programs_sqlite_file_keeps_its_tables(tmp_path: Path) -> None:
@@ -152,7 +156,7 @@ def test_another_programs_sqlite_file_keeps_its_tables(tmp_path: Path) -> None:
     connection = sqlite3.connect(path)
     assert connection.execute("SELECT * FROM theirs").fetchall() == [(1,)]
     connection.close()
-    assert schema.drift(open_engine(DatabaseUrl("sqlite", "", path), read_only=True)) != []
+    assert schema.drift(open_engine(parse_url(f"sqlite:///{path}"), read_only=True)) != []
 
 
 FILLED = """INSERT INTO projects (id, workspace, project, batches, images, num_jobs, observed_at, written_at)
@@ -177,12 +181,12 @@ def test_an_upgrade_from_each_revision_keeps_what_is_there(
             (f"sqlite:///{tmp_path / f'{number}.db'}", "2026-01-02 03:04:05.678900"),
             (new_postgres(None), "2026-01-02 03:04:05.678900+00"),
         ):
-            engine = open_engine(parse_url(url), read_only=False)
-            schema.upgrade(engine, None, to=revision)
-            with engine.begin() as connection:
-                for statement in FILLED.format(at=at).split(";\n"):
-                    connection.exec_driver_sql(statement)
-            schema.upgrade(engine, revision)
-            assert schema.drift(engine) == []
-            verdict = verify(engine)
+            with writing(url) as engine:
+                schema.upgrade(engine, None, to=revision)
+                with engine.begin() as connection:
+                    for statement in FILLED.format(at=at).split(";\n"):
+                        connection.exec_driver_sql(statement)
+                schema.upgrade(engine, revision)
+                assert schema.drift(engine) == []
+                verdict = verify(engine)
             assert (verdict.ok, verdict.changes, verdict.batches) == (True, 1, 1), verdict.findings

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+import threading
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from typing import Any
 
 from rig import Rig
+from sqlalchemy import Connection, Engine, event
 
 from rfsync.batch import Batch
-from rfsync.database.drivers import PATIENCE, Connection, Database
+from rfsync.database.engine import LOCK_TIMEOUT, Database
 from rfsync.errors import DatabaseError
 from rfsync.ledger.bulk import Bulk, LedgerContext
-from rfsync.ledger.diff import Change
+from rfsync.ledger.changes import Change
 
 #: What is to be raised instead of a step, told by its number and name; None: nothing.
 Plan = Callable[[int, str], DatabaseError | None]
@@ -38,43 +39,45 @@ class Steps:
             raise error
 
 
-class FaultyDatabase:
+class FaultyDatabase(Database):
     """The database of a rig, from now on with steps that can fail."""
 
     def __init__(self, database: Database, steps: Steps) -> None:
-        self._database = database
+        super().__init__(database.engine)
         self._steps = steps
-        self.dialect = database.dialect
+        self._engine_steps = EngineSteps(database.engine, steps)
 
     @contextmanager
-    def begin(self, doing: str, *, patience: float = PATIENCE) -> Iterator[Connection]:
+    def begin(
+        self, doing: str, *, lock_timeout: float = LOCK_TIMEOUT, interruptible: bool = True
+    ) -> Iterator[Connection]:
         self._steps.take(f"BEGIN {doing}")
-        with self._database.begin(doing, patience=patience) as connection:
-            yield _FaultyConnection(connection, self._steps)
+        with super().begin(doing, lock_timeout=lock_timeout, interruptible=interruptible) as connection:
+            with self._engine_steps.counted():
+                yield connection
             self._steps.take(f"COMMIT {doing}")
         self._steps.take(f"committed {doing}")
 
-    def interrupt(self) -> None:
-        self._database.interrupt()
 
-    def close(self) -> None:
-        self._database.close()
+class EngineSteps:
+    """Takes a step before each statement that this thread sends through the engine."""
 
-
-class _FaultyConnection:
-    def __init__(self, connection: Connection, steps: Steps) -> None:
-        self._connection = connection
+    def __init__(self, engine: Engine, steps: Steps) -> None:
         self._steps = steps
-        self.dialect = connection.dialect
-        self.driver = connection.driver
+        self._thread: int | None = None
+        event.listen(engine, "before_cursor_execute", self._before)
 
-    def execute(self, sql: str, values: Mapping[str, object] | None = None) -> list[tuple[Any, ...]]:
-        self._steps.take(sql)
-        return self._connection.execute(sql, values or {})
+    @contextmanager
+    def counted(self) -> Iterator[None]:
+        self._thread = threading.get_ident()
+        try:
+            yield
+        finally:
+            self._thread = None
 
-    def insert(self, sql: str, values: Mapping[str, object]) -> int:
-        self._steps.take(sql)
-        return self._connection.insert(sql, values)
+    def _before(self, _connection: object, _cursor: object, statement: str, *_: object) -> None:
+        if self._thread == threading.get_ident():
+            self._steps.take(statement)
 
 
 class _FaultyBulk:

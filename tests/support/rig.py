@@ -9,13 +9,15 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import msgspec
+import psycopg
+from sqlalchemy import text
 
 from rfsync.api.client import Response
 from rfsync.config import RemovalsConfig
-from rfsync.database.drivers import PATIENCE, Database, PostgresDatabase, open_database
-from rfsync.database.run_locks import AdvisoryLiveness, FileLiveness, Liveness
-from rfsync.database.url import parse_url
+from rfsync.database.engine import LOCK_TIMEOUT, Database, open_database
+from rfsync.database.url import parse_url, sqlite_file
 from rfsync.errors import ErrorKind, FetchError
+from rfsync.ledger.run_locks import FileLocks, Leases, RunLocks
 from rfsync.ledger.store import Store
 from rfsync.redaction import Secret
 from rfsync.sync.run import sync
@@ -35,8 +37,11 @@ class Rig:
     def __init__(self, url: str) -> None:
         self.text = url
         self.url = parse_url(url)
+        #: None: the database is PostgreSQL's.
+        self.file = sqlite_file(self.url)
         self.database = open_database(self.url)
-        self.store = Store(self.database, liveness(self.database, url))
+        self.run_locks = run_locks(self.database)
+        self.store = Store(self.database, self.run_locks)
         self.now = START
         self.workspace = "acme"
         self.project = "widgets"
@@ -80,26 +85,33 @@ class Rig:
         )
         return sync(context, SyncTask(self.workspace, self.project, Secret("key"), batch_ids=batch_ids))
 
-    def rows(self, sql: str) -> list[tuple[object, ...]]:
+    def rows(self, sql: str, **values: object) -> list[tuple[object, ...]]:
         """What the database has."""
         with self.database.begin("testing") as connection:
-            return connection.execute(sql)
+            result = connection.execute(text(sql), values)
+            return [tuple(row) for row in result] if result.returns_rows else []
 
     def value(self, sql: str) -> Any:
         """One value of the project; None: there is no row."""
-        with self.database.begin("testing") as connection:
-            rows = connection.execute(sql, {"project": self.project})
+        rows = self.rows(sql, project=self.project)
         return rows[0][0] if rows else None
 
     def jump(self, minutes: int) -> None:
         """Sets the clock forward or back, within the years that it can show."""
         self.now = min(max(self.now + timedelta(minutes=minutes), START), START.replace(year=2500))
 
-    def restart(self, patience: float = PATIENCE) -> None:
-        """Ends the process, as far as the database can tell, and begins another."""
+    def die(self) -> None:
+        """Ends the process, as far as the database can tell; the time of its leases has passed."""
         self.store.close()
+        if isinstance(self.run_locks, RecordedLeases):
+            expire_leases(self.text, self.run_locks.begun)
+
+    def restart(self, retry_seconds: float = LOCK_TIMEOUT) -> None:
+        """Ends the process, as far as the database can tell, and begins another."""
+        self.die()
         self.database = open_database(self.url)
-        self.store = Store(self.database, liveness(self.database, self.text), patience=patience)
+        self.run_locks = run_locks(self.database)
+        self.store = Store(self.database, self.run_locks, retry_seconds=retry_seconds)
 
     def state(self) -> dict[str, tuple[object, ...]]:
         """The batches that exist: id -> images, jobs."""
@@ -110,12 +122,26 @@ class Rig:
         self.store.close()
 
 
-def liveness(database: Database, url: str) -> Liveness:
-    """The one that the database needs."""
-    path = parse_url(url).path
-    if path is not None:
-        return FileLiveness(path)
-    assert isinstance(database, PostgresDatabase)
-    made = AdvisoryLiveness(database)
-    made.connect()
-    return made
+class RecordedLeases(Leases):
+    """Leases that know all runs that they were ever for."""
+
+    def __init__(self, database: Database) -> None:
+        super().__init__(database)
+        self.begun: list[int] = []
+
+    def hold(self, run_id: int) -> None:
+        self.begun.append(run_id)
+        super().hold(run_id)
+
+
+def run_locks(database: Database) -> RunLocks:
+    """The ones that the database needs."""
+    file = sqlite_file(database.engine.url)
+    return RecordedLeases(database) if file is None else FileLocks(file)
+
+
+def expire_leases(url: str, run_ids: list[int]) -> None:
+    """Lets others find these runs dead now and not within a minute; PostgreSQL only."""
+    with psycopg.connect(url) as connection:
+        expired = "UPDATE sync_runs SET lease_expires_at = now() - interval '1 s' WHERE id = ANY(%s)"
+        connection.execute(expired, (run_ids,))

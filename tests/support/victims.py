@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 
 import psycopg
-from rig import liveness
+from rig import run_locks
 
 from rfsync.api.client import Client
 from rfsync.config import ApiConfig, RemovalsConfig
-from rfsync.database.drivers import open_database
+from rfsync.database.engine import open_database
 from rfsync.database.url import parse_url
 from rfsync.ledger.store import Store
 from rfsync.redaction import Redactor, Secret
@@ -44,7 +44,7 @@ def ids(number: int) -> list[str]:
 def keep_syncing(url: str, base_url: str, pipe: Connection) -> None:
     """Sends the id and the outcome of each run that has ended."""
     database = open_database(parse_url(url))
-    store = Store(database, liveness(database, url))
+    store = Store(database, run_locks(database))
     client = Client(ApiConfig(base_url=base_url, requests_per_second=100_000.0), Redactor(), _now)
     context = SyncContext(client, store, RemovalsConfig(), _now, str)
     while True:

@@ -10,7 +10,7 @@ from multiprocessing.context import ForkServerProcess
 from pathlib import Path
 
 import pytest
-from rig import Rig
+from rig import Rig, expire_leases
 from victims import Restless, ids, keep_syncing
 
 from rfsync.database.engine import open_engine
@@ -111,10 +111,13 @@ def whole_observation(rig: Rig, least: int) -> int:
 
 
 def settle(rig: Rig) -> None:
-    """Waits until the server has noticed that those who were killed are gone; the rig itself has two connections."""
-    if rig.url.path is None:
+    """Waits until the server has noticed that those who were killed are gone, and lets their leases expire."""
+    if rig.file is None:
         sessions = (
             "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend'"
         )
-        while len(rig.rows(sessions)) > 2:
+        while len(rig.rows(sessions)) > 1:
             pass
+        expire_leases(
+            rig.text, [int(str(i)) for (i,) in rig.rows("SELECT id FROM sync_runs WHERE outcome = 'running'")]
+        )

@@ -18,8 +18,8 @@ from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, 
 from rig import START, Rig, record
 
 from rfsync.config import RemovalsConfig
-from rfsync.database.drivers import instant
 from rfsync.database.engine import open_engine
+from rfsync.database.sqlite import instant, sqlite_text
 from rfsync.errors import DatabaseError, ErrorKind, FetchError, TransientDatabaseError
 from rfsync.ledger.verify import verify
 from rfsync.sync.task import Result
@@ -150,7 +150,7 @@ class Machine(RuleBasedStateMachine):
             rig.removals = RemovalsConfig(confirm_limit=LIMIT, repeat=REPEAT)
         with self.rig.database.begin("clearing") as connection:
             for table in TABLES:
-                connection.execute(f"DELETE FROM {table}")
+                connection.exec_driver_sql(f"DELETE FROM {table}")
         self.model = Model()
         self.past: dict[datetime, State] = {}
         self.days: dict[date, Day] = {}
@@ -253,7 +253,7 @@ class Machine(RuleBasedStateMachine):
         else:
             kind = TransientDatabaseError if failure.transient else DatabaseError
             (before,) = self.rig.rows("SELECT coalesce(max(id), 0) FROM sync_runs")
-            rig.restart(patience=0.0 if failure.for_ever else 5.0)
+            rig.restart(retry_seconds=0.0 if failure.for_ever else 5.0)
             inject(rig).begin(
                 lambda n, _: kind("injected") if n == failure.step or (failure.for_ever and n > failure.step) else None
             )
@@ -307,12 +307,11 @@ class Machine(RuleBasedStateMachine):
     @invariant()
     def the_past_is_what_it_was(self) -> None:
         for at, state in self.past.items():
-            with self.rig.database.begin("testing") as connection:
-                rows = connection.execute(
-                    """SELECT batch_id, images, num_jobs, name FROM batch_history
-                    WHERE valid_from <= :at AND (valid_to > :at OR valid_to IS NULL)""",
-                    {"at": at},
-                )
+            rows = self.rig.rows(
+                """SELECT batch_id, images, num_jobs, name FROM batch_history
+                WHERE valid_from <= :at AND (valid_to > :at OR valid_to IS NULL)""",
+                at=sqlite_text(at) if self.rig.file else at,
+            )
             assert {row[0]: row[1:] for row in rows} == state, at
         assert self.rig.rows("SELECT 1 FROM batch_history WHERE valid_to <= valid_from") == []
 

@@ -59,7 +59,7 @@ def sync(rig: Rig, steps: Steps, number: int, error: type[DatabaseError], *, for
 
 
 def test_what_may_pass_is_tried_again_and_written_once(rig: Rig) -> None:
-    rig.restart(patience=5)
+    rig.restart(retry_seconds=5)
     steps = inject(rig)
     for number in range(MANY):
         prepare(rig, f"p{number}")

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rfsync.api.client import Response
-from rfsync.ledger.runs import ProjectState, Run
+from rfsync.ledger.projects import ProjectState
+from rfsync.ledger.runs import Run
 from rfsync.sync.task import Result, is_superseded, observed_at, response_bytes
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)

@@ -1,0 +1,103 @@
+"""PostgreSQL: its connections, directly or through a pooler, and the settings of each transaction.
+
+A pooler that hands out connections by the transaction (PgBouncer, Supabase, Neon, RDS Proxy) gives a session to another
+client after each. So nothing outlives a transaction: settings are local to it, no statement is prepared on the server,
+and no lock is the session's.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from typing import Any, Final
+
+from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engine, event
+
+from rfsync.errors import ConfigError
+
+# What the URL leaves open. A server that vanished without a word is noticed within two minutes: a sync that waits for
+# it for ever would be a silent failure.
+_DEFAULTS: Final = {
+    "connect_timeout": "10",
+    "application_name": "rfsync",
+    "keepalives_idle": "30",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "60000",
+}
+# In another time zone the last hours of the year 9999 would be in a year that Python does not have. A timeout that the
+# administrator has set stands, unless this transaction is to wait for less.
+_SETTINGS: Final = """SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO, MDY', true),
+set_config('lock_timeout', CASE WHEN %(given)s OR current_setting('lock_timeout') = '0' THEN %(lock_timeout)s
+ELSE current_setting('lock_timeout') END, true)"""
+# Compiling a query of many parts takes longer than any of the history's takes to run.
+_READ_SETTINGS: Final = _SETTINGS + ", set_config('jit', 'off', true)"
+
+
+def create(url: URL, *, read_only: bool, lock_timeout: float) -> Engine:
+    """An engine for a server.
+
+    Raises:
+        ConfigError: the driver is not installed.
+    """
+    require_psycopg()
+    options = {**_DEFAULTS, **url.query}
+    pool: dict[str, Any] = {"poolclass": NullPool}
+    if not read_only:
+        # As many connections as there are transactions at once; the most recently used is the first to be used again.
+        pool = {"poolclass": QueuePool, "pool_size": 0, "pool_use_lifo": True, "pool_pre_ping": True}
+    engine = create_engine(
+        url.set(query=options),
+        connect_args={"prepare_threshold": None},
+        # Each write locks the project first, and reads what it compares after that.
+        isolation_level="READ COMMITTED",
+        hide_parameters=True,
+        use_native_hstore=False,
+        **pool,
+    )
+
+    @event.listens_for(engine, "connect")
+    def _connect(driver: Any, _record: object) -> None:
+        driver.read_only = read_only
+
+    @event.listens_for(engine, "begin")
+    def _begin(connection: Connection) -> None:
+        wanted = connection.get_execution_options().get("lock_timeout", lock_timeout)
+        settings = {"given": wanted < lock_timeout, "lock_timeout": f"{max(wanted, 1.0):g}s"}
+        connection.exec_driver_sql(_READ_SETTINGS if read_only else _SETTINGS, settings)
+
+    return engine
+
+
+def require_psycopg() -> None:
+    """Passes if PostgreSQL's driver is installed.
+
+    Raises:
+        ConfigError: it is not.
+    """
+    try:
+        import psycopg  # noqa: F401 asked for whether it is there
+    except ImportError:
+        raise ConfigError("PostgreSQL needs its driver: pip install 'psycopg[binary]'") from None
+
+
+def interrupt(driver: Any) -> None:
+    """Makes the statement under way fail."""
+    import psycopg
+
+    with contextlib.suppress(psycopg.Error):  # it has ended meanwhile, or its server has
+        driver.cancel_safe(timeout=1.0)
+
+
+def is_broken(driver: Any) -> bool:
+    """Whether the connection is lost."""
+    return bool(driver.closed)
+
+
+def is_pooled(connection: Connection) -> bool:
+    """Whether a pooler stands between this connection and the server.
+
+    A server gives its process id when a connection starts; a pooler that hands out its own connections can't know which
+    server process will serve it, and gives a number of its own.
+    """
+    driver: Any = connection.connection.driver_connection
+    return bool(driver.info.backend_pid != connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())

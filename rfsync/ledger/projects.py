@@ -1,0 +1,125 @@
+"""A project's row: what is known of it before a run, and its state under the lock."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import asdict, dataclass, fields
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Connection, and_, bindparam, literal, outerjoin, select, update
+from sqlalchemy.ext.compiler import compiles
+from sqlalchemy.sql.expression import FunctionElement
+
+from rfsync.database.upsert import insert
+from rfsync.schema.models import Project
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectState:
+    """A project's row; see ``models.Project`` for what each field means."""
+
+    id: int | None = None
+    batches: int = 0
+    images: int = 0
+    num_jobs: int = 0
+    observed_at: datetime | None = None
+    written_at: datetime | None = None
+    etag: str | None = None
+    fingerprint: str | None = None
+    listed: int | None = None
+    missing_digest: str | None = None
+    missing_streak: int = 0
+    sent_us: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectSnapshot:
+    """What the database has of a project, before anything is locked."""
+
+    #: None: it was never seen.
+    id: int | None
+    name: str | None
+    #: Latest instant written for it; None: none yet.
+    seen: datetime | None
+    #: Of the last answer applied whole; None: there was none, or it sent none.
+    etag: str | None
+    fingerprint: str | None
+    #: See ``Run.clock_offset_us``.
+    clock_offset_us: int
+
+
+class _SharedClock(FunctionElement[int]):
+    """Microseconds of the clock that all who write to the database share; NULL: the monotonic clock of this machine.
+
+    PostgreSQL's is the server's. An SQLite file is on this machine, whose processes have the monotonic clock in common.
+    The time of day of this machine is no such clock.
+    """
+
+    type = BigInteger()
+    inherit_cache = True
+
+
+@compiles(_SharedClock, "postgresql")
+def _server_clock(_element: _SharedClock, _compiler: Any, **_options: Any) -> str:
+    return "CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS bigint)"
+
+
+@compiles(_SharedClock, "sqlite")
+def _no_clock(_element: _SharedClock, _compiler: Any, **_options: Any) -> str:
+    return "NULL"
+
+
+_COLUMNS: Final = [getattr(Project, field.name) for field in fields(ProjectState)]
+_STATE: Final = select(*_COLUMNS).where(Project.id == bindparam("project_id"))
+# NO KEY: other runs of the project may begin meanwhile. On SQLite the whole database is locked already.
+_LOCKED_STATE: Final = _STATE.with_for_update(key_share=True)
+_SAVE: Final = update(Project).where(Project.id == bindparam("project_id"))
+_ONE_ROW: Final = select(literal(1).label("one")).subquery()
+# The clock is read whether there is such a project or not.
+_SNAPSHOT: Final = select(
+    _SharedClock(), Project.id, Project.name, Project.written_at, Project.etag, Project.fingerprint
+).select_from(
+    outerjoin(
+        _ONE_ROW,
+        Project,
+        and_(Project.workspace == bindparam("workspace"), Project.project == bindparam("project")),
+    )
+)
+
+
+def read_snapshot(connection: Connection, workspace: str, project: str) -> ProjectSnapshot:
+    """Reads what is known of a project, and how far the shared clock is ahead of this process's."""
+    values = {"workspace": workspace, "project": project}
+    clock, id_, name, seen, etag, fingerprint = connection.execute(_SNAPSHOT, values).one()
+    # Read after the server's, so that a request never counts as later than it was: a run that begins while another's
+    # request is under way is the newer one, however long its process took to get the answer.
+    offset_us = 0 if clock is None else clock - time.monotonic_ns() // 1000
+    return ProjectSnapshot(id_, name, seen, etag, fingerprint, offset_us)
+
+
+def read_state(connection: Connection, project_id: int, *, lock: bool) -> ProjectState:
+    """Reads a project's row.
+
+    Args:
+        lock: keep others from writing to the project until the transaction ends.
+    """
+    statement = _LOCKED_STATE if lock else _STATE
+    return ProjectState(*connection.execute(statement, {"project_id": project_id}).one())
+
+
+def write_state(connection: Connection, state: ProjectState) -> None:
+    """Brings a project's row up to date."""
+    values = asdict(state)
+    connection.execute(_SAVE, {"project_id": values.pop("id"), **values})
+
+
+def add_project(connection: Connection, workspace: str, project: str, name: str | None) -> None:
+    """Adds a project, unless another process has added it meanwhile."""
+    statement = insert(connection.dialect.name, Project).on_conflict_do_nothing(index_elements=["workspace", "project"])
+    connection.execute(statement, {"workspace": workspace, "project": project, "name": name})
+
+
+def rename(connection: Connection, project_id: int, name: str) -> None:
+    """Keeps the project's new name for people."""
+    connection.execute(_SAVE, {"project_id": project_id, "name": name})

@@ -1,0 +1,230 @@
+"""Which runs are alive: told by something that a living process keeps and that no crash can leave behind.
+
+On SQLite that is a lock on a file, which the system drops with the process: no clock is involved. On PostgreSQL, which
+may be behind a pooler where locks of a session mean nothing, it is a lease: ``sync_runs.lease_expires_at``, by the
+server's clock, renewed by a thread for as long as the process lives. (A lease won't do for SQLite: while one process
+writes for a minute, no other could renew.)
+"""
+
+from __future__ import annotations
+
+import fcntl
+import logging
+import os
+import struct
+import sys
+import threading
+import time
+from collections.abc import Sequence
+from datetime import timedelta
+from pathlib import Path
+from typing import Any, ClassVar, Final, Protocol
+
+from sqlalchemy import Connection, func, or_, select, update
+
+from rfsync.database.engine import Database
+from rfsync.errors import DatabaseError
+from rfsync.schema.models import SyncRun
+
+log = logging.getLogger("rfsync.sync")
+
+
+class RunLocks(Protocol):
+    """Locks named by the numbers of runs."""
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """Further columns of a run that begins, as SQL expressions."""
+
+    def hold(self, run_id: int) -> None:
+        """Declares a run of this process alive. To be called before others can see the run."""
+
+    def release(self, run_id: int) -> None:
+        """Declares it over."""
+
+    def find_dead(
+        self, connection: Connection, project_id: int | None = None, *, given_up: Sequence[int] = ()
+    ) -> list[int]:
+        """Finds the runs that say ``running`` and whose process is gone.
+
+        Args:
+            project_id: only this project's; None: all.
+            given_up: runs that this process has begun, and knows to be over.
+        """
+
+    def close(self) -> None:
+        """Releases everything."""
+
+
+def _running(project_id: int | None) -> Any:
+    query = select(SyncRun.id).where(SyncRun.outcome == "running")
+    # The sum keeps SQLite off the index by project, which has all runs there ever were: few are running.
+    return query if project_id is None else query.where(SyncRun.project_id + 0 == project_id)
+
+
+class NoRunLocks:
+    """For a store that only reads: it has no runs and judges none."""
+
+    columns: ClassVar[dict[str, Any]] = {}
+
+    def hold(self, run_id: int) -> None:
+        """Nothing to hold."""
+
+    def release(self, run_id: int) -> None:
+        """Nothing to release."""
+
+    def find_dead(
+        self, connection: Connection, project_id: int | None = None, *, given_up: Sequence[int] = ()
+    ) -> list[int]:
+        """Not known, so none."""
+        return []
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+
+class FileLocks:
+    """One byte of a file beside the SQLite database for each run; the file stays empty."""
+
+    columns: ClassVar[dict[str, Any]] = {}
+
+    def __init__(self, database: Path) -> None:
+        self._path = database.with_name(database.name + "-runs")
+        self._fd: int | None = None
+        self._held: set[int] = set()
+        self._guard = threading.Lock()
+
+    def hold(self, run_id: int) -> None:
+        """Declares a run of this process alive."""
+        with self._guard:
+            # A process that checks whether a run of this number is dead has the byte for a moment.
+            while not self._lock(fcntl.F_WRLCK, run_id):
+                time.sleep(0.001)
+            self._held.add(run_id)
+
+    def release(self, run_id: int) -> None:
+        """Declares it over."""
+        with self._guard:
+            self._held.discard(run_id)
+            self._lock(fcntl.F_UNLCK, run_id)
+
+    def find_dead(
+        self, connection: Connection, project_id: int | None = None, *, given_up: Sequence[int] = ()
+    ) -> list[int]:
+        """Finds the running runs whose byte can be locked, which a living process would prevent."""
+        return [run_id for (run_id,) in connection.execute(_running(project_id)) if self._is_dead(run_id)]
+
+    def _is_dead(self, run_id: int) -> bool:
+        with self._guard:
+            if run_id in self._held or not self._lock(fcntl.F_WRLCK, run_id):
+                return False
+            self._lock(fcntl.F_UNLCK, run_id)
+            return True
+
+    def _lock(self, kind: int, run_id: int) -> bool:
+        """Locks or unlocks the byte; False: another process holds it."""
+        try:
+            self._set(kind, run_id)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            raise DatabaseError(f"{self._path}, which tells living runs, can't be locked: {error.strerror}") from error
+        return True
+
+    def _set(self, kind: int, run_id: int) -> None:
+        if self._fd is None:
+            self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+        if sys.platform == "linux":
+            # Locks that belong to the open file and not to the process: two stores in one process see each other's,
+            # and closing some other file can't drop them. struct flock: type, whence, start, length, pid (0).
+            fcntl.fcntl(self._fd, fcntl.F_OFD_SETLK, struct.pack("hhqqi4x", kind, os.SEEK_SET, run_id, 1, 0))
+        else:
+            operation = fcntl.LOCK_UN if kind == fcntl.F_UNLCK else fcntl.LOCK_EX | fcntl.LOCK_NB
+            fcntl.lockf(self._fd, operation, 1, run_id, os.SEEK_SET)
+
+    def close(self) -> None:
+        """Closes the file, which drops its locks."""
+        with self._guard:
+            if self._fd is not None:
+                os.close(self._fd)
+                self._fd = None
+
+
+#: How long a lease lasts, and how often it is renewed, in seconds: a process can be suspended for three quarters of a
+#: minute without its runs being taken for dead, and dead ones are found within a minute.
+LEASE: Final = 50.0
+RENEWAL: Final = 5.0
+
+
+class Leases:
+    """Leases in ``sync_runs``, renewed by a thread while there are any.
+
+    A process that is suspended for longer than a lease may find its runs abandoned by others. A run that ends well
+    writes its own end over that, and its changes are written once either way.
+
+    Args:
+        database: of PostgreSQL.
+        lease: how long a lease lasts, in seconds.
+        renewal: how often it is renewed, in seconds.
+    """
+
+    def __init__(self, database: Database, *, lease: float = LEASE, renewal: float = RENEWAL) -> None:
+        self._database = database
+        self._renewal = renewal
+        self._held: set[int] = set()
+        self._guard = threading.Lock()
+        self._closed = threading.Event()
+        self._thread: threading.Thread | None = None
+        self._expiry = func.clock_timestamp() + timedelta(seconds=lease)
+        self.columns: dict[str, Any] = {"lease_expires_at": self._expiry}
+
+    def hold(self, run_id: int) -> None:
+        """Keeps the lease of a run of this process from expiring."""
+        with self._guard:
+            self._held.add(run_id)
+            if self._thread is None:
+                self._thread = threading.Thread(target=self._renew_until_closed, name="rfsync-leases", daemon=True)
+                self._thread.start()
+
+    def release(self, run_id: int) -> None:
+        """Lets the lease expire."""
+        with self._guard:
+            self._held.discard(run_id)
+
+    def find_dead(
+        self, connection: Connection, project_id: int | None = None, *, given_up: Sequence[int] = ()
+    ) -> list[int]:
+        """Finds the running runs without a lease or whose lease has expired, by the server's clock."""
+        expired = or_(
+            SyncRun.lease_expires_at.is_(None),
+            SyncRun.lease_expires_at < func.clock_timestamp(),
+            SyncRun.id.in_(given_up),
+        )
+        with self._guard:
+            held = frozenset(self._held)  # this process lives, even if it could not renew in time
+        return [run_id for (run_id,) in connection.execute(_running(project_id).where(expired)) if run_id not in held]
+
+    def _renew_until_closed(self) -> None:
+        while not self._closed.wait(self._renewal):
+            with self._guard:
+                held = sorted(self._held)
+            if held:
+                self._renew(held)
+
+    def _renew(self, held: list[int]) -> None:
+        # A row that is locked is being finished by its run, and needs no lease any more.
+        free = select(SyncRun.id).where(SyncRun.id.in_(held)).with_for_update(key_share=True, skip_locked=True)
+        try:
+            with self._database.begin("renewing the leases of runs", lock_timeout=1.0) as connection:
+                connection.execute(
+                    update(SyncRun).where(SyncRun.id.in_(free)).values(lease_expires_at=self._expiry),
+                )
+        except DatabaseError as error:
+            # The next renewal comes well before the lease expires.
+            log.info("%s", error)
+
+    def close(self) -> None:
+        """Ends the renewals; one that hangs with its server is left behind."""
+        self._closed.set()
+        if self._thread is not None:
+            self._thread.join(1.0)
