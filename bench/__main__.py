@@ -11,8 +11,8 @@ from pathlib import Path
 
 from bench.api import Api
 from bench.cases import CASES, Case
+from bench.databases import Postgres, Sqlite
 from bench.rounds import Result, prepare, run
-from bench.stages import PostgresStage, Stage
 from bench.table import report, write
 
 
@@ -26,20 +26,20 @@ def arguments() -> argparse.Namespace:
     return parser.parse_args()
 
 
-def selected(cases: list[Case], stage: Stage, pattern: str) -> list[Case]:
-    keys = {case: f"{case.key}/{stage.name.lower()}" for case in cases}
+def selected(cases: list[Case], database: Sqlite, pattern: str) -> list[Case]:
+    keys = {case: f"{case.key}/{database.name.lower()}" for case in cases}
     return [case for case in cases if fnmatch(keys[case], pattern) or fnmatch(case.key, pattern)]
 
 
-def measured(api: Api, stages: list[Stage], cases: list[Case], only: str, runs: int) -> Iterator[Result]:
-    for _, alike in groupby(cases, key=lambda case: case.before):
-        group = list(alike)
-        for stage in stages:
-            if chosen := selected(group, stage, only):
-                failed = prepare(api, stage, chosen)
+def measured(api: Api, databases: list[Sqlite], cases: list[Case], only: str, runs: int) -> Iterator[Result]:
+    for _, grouped in groupby(cases, key=lambda case: case.before):
+        group = list(grouped)
+        for database in databases:
+            if chosen := selected(group, database, only):
+                failed = prepare(api, database, chosen)
                 for case in chosen:
-                    yield run(api, stage, case, runs, failed)
-                stage.forget()
+                    yield run(api, database, case, runs, failed)
+                database.drop_snapshots()
 
 
 def main() -> int:
@@ -49,10 +49,10 @@ def main() -> int:
         runs, cases = 1, [case.quick() for case in CASES]
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rfsync-bench-")))
-        stages = [stack.enter_context(closing(make(work))) for make in (Stage, PostgresStage)]
+        databases = [stack.enter_context(closing(make(work))) for make in (Sqlite, Postgres)]
         api = stack.enter_context(Api())
-        results = list(measured(api, stages, cases, options.only, runs))
-        text = report(results, runs, [stage.version() for stage in stages])
+        results = list(measured(api, databases, cases, options.only, runs))
+        text = report(results, runs, [database.version() for database in databases])
     if not results:
         print(f"No case matches {options.only}.", file=sys.stderr)
         return 2

@@ -8,8 +8,8 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.databases import Sqlite
 from bench.measure import measure
-from bench.stages import Stage
 
 HERE = Path(__file__).parent
 #: Without rfsync's default rate limit, which the others don't have.
@@ -27,7 +27,7 @@ projects = {projects}
 
 
 class Task(NamedTuple):
-    stage: Stage
+    database: Sqlite
     api: str
     projects: list[str]
     polls: int = 1
@@ -43,10 +43,10 @@ class Task(NamedTuple):
         }
         return kept | {
             "ROBOFLOW_API_KEY": "bench",
-            "RFSYNC_CONFIG": str(self.stage.home / "rfsync.toml"),
-            "RFSYNC_DATABASE_URL": self.stage.url,
+            "RFSYNC_CONFIG": str(self.database.home / "rfsync.toml"),
+            "RFSYNC_DATABASE_URL": self.database.url,
             "PYTHONPATH": str(HERE.parent),
-            "DLT_DATA_DIR": str(self.stage.home / "dlt"),
+            "DLT_DATA_DIR": str(self.database.home / "dlt"),
             "RUNTIME__DLTHUB_TELEMETRY": "false",
         }
 
@@ -70,15 +70,15 @@ def _script(name: str, *arguments: str) -> list[str]:
 
 
 def _floor(task: Task) -> list[str]:
-    return _script("floor.py", task.api, task.stage.url, str(task.polls), *task.projects)
+    return _script("floor.py", task.api, task.database.url, str(task.polls), *task.projects)
 
 
 def _core(task: Task) -> list[str]:
-    return _script("sqlalchemy_core.py", task.api, task.stage.url, *task.projects)
+    return _script("sqlalchemy_core.py", task.api, task.database.url, *task.projects)
 
 
 def _dlt(strategy: str) -> Callable[[Task], list[str]]:
-    return lambda task: _script("dlt_poll.py", task.api, task.stage.url, strategy)
+    return lambda task: _script("dlt_poll.py", task.api, task.database.url, strategy)
 
 
 def _rfsync(task: Task) -> list[str]:
@@ -96,9 +96,9 @@ def _rfsync_command() -> list[str]:
 def _rfsync_prepare(task: Task) -> None:
     """Write its configuration and, on PostgreSQL, create its tables. On SQLite its first poll creates them."""
     text = CONFIGURATION.format(api=task.api, projects=json.dumps(task.projects))
-    (task.stage.home / "rfsync.toml").write_text(text)
-    if task.stage.name == "PostgreSQL":
-        measure([*_rfsync_command(), "db", "upgrade"], task.environment, task.stage.home)
+    (task.database.home / "rfsync.toml").write_text(text)
+    if task.database.name == "PostgreSQL":
+        measure([*_rfsync_command(), "db", "upgrade"], task.environment, task.database.home)
 
 
 _BATCHES = "SELECT count(*), sum(images), sum(jobs) FROM batches"

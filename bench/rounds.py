@@ -7,8 +7,8 @@ from bench.api import Api, project_names
 from bench.cases import Case
 from bench.contenders import Contender, Task
 from bench.data import Totals
+from bench.databases import Sqlite
 from bench.measure import BrokenError, Usage, measure, per_poll
-from bench.stages import Stage
 
 
 class Result(NamedTuple):
@@ -24,62 +24,61 @@ def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
 
-def prepare(api: Api, stage: Stage, cases: list[Case]) -> dict[str, str]:
-    """Keep each contender's empty database, and the one that its own initial load leaves.
+def prepare(api: Api, database: Sqlite, cases: list[Case]) -> dict[str, str]:
+    """Make snapshots of each contender's empty database, and of the one that its own initial load leaves.
 
     Args:
-        cases: which start from the same data.
+        cases: they all start from the same data.
 
     Returns:
         Why a contender can't be measured, by contender.
     """
-    stage.forget()
     failures = {}
     for contender in dict.fromkeys(contender for case in cases for contender in case.contenders):
         if not contender.installed:
             failures[contender.name] = "not installed"
             continue
         expected = api.serve(cases[0].before)
-        task = Task(stage, api.url, project_names(cases[0].answers.projects))
+        task = Task(database, api.url, project_names(cases[0].answers.projects))
         try:
-            stage.clear()
+            database.clear()
             if contender.prepare:
                 contender.prepare(task)
-            stage.keep(f"{contender.name} empty")
+            database.snapshot(f"{contender.name} empty")
             _poll(api, contender, task, expected)
-            stage.keep(f"{contender.name} loaded")
+            database.snapshot(f"{contender.name} loaded")
         except BrokenError as error:
             failures[contender.name] = f"failed: {error}"
-            say(f"{stage.name}, {contender.name} {failures[contender.name]}")
+            say(f"{database.name}, {contender.name} {failures[contender.name]}")
     return failures
 
 
-def run(api: Api, stage: Stage, case: Case, runs: int, failed: dict[str, str]) -> Result:
-    task = Task(stage, api.url, project_names(case.answers.projects), case.answers.polls)
-    result = Result(case, stage.name, {}, dict(failed))
+def run(api: Api, database: Sqlite, case: Case, runs: int, failed: dict[str, str]) -> Result:
+    task = Task(database, api.url, project_names(case.answers.projects), case.answers.polls)
+    result = Result(case, database.name, {}, dict(failed))
     for contender in case.contenders * runs:
         if contender.name in result.failures:
             continue
         expected = api.serve(case.answers)
-        stage.restore(f"{contender.name} {'empty' if case.initial else 'loaded'}")
+        database.restore(f"{contender.name} {'empty' if case.initial else 'loaded'}")
         try:
             usage = _poll(api, contender, task, expected)
         except BrokenError as error:
             result.failures[contender.name] = f"failed: {error}"
             result.usages.pop(contender.name, None)
-            say(f"{case.key}/{stage.name}, {contender.name} failed: {error}")
+            say(f"{case.key}/{database.name}, {contender.name} failed: {error}")
         else:
             result.usages.setdefault(contender.name, []).append(usage)
-            say(f"{case.key}/{stage.name}, {contender.name}: {usage.seconds:.3f} s, {usage.peak:.0f} MiB")
+            say(f"{case.key}/{database.name}, {contender.name}: {usage.seconds:.3f} s, {usage.peak:.0f} MiB")
     return result
 
 
 def _poll(api: Api, contender: Contender, task: Task, expected: Totals) -> Usage:
     """Measure a contender, and check that it sent every request and wrote the right rows: doing less is no speed."""
-    usage = measure(contender.command(task), task.environment, task.stage.home)
+    usage = measure(contender.command(task), task.environment, task.database.home)
     if (requests := api.requests()) != len(task.projects) * task.polls:
         raise BrokenError(f"{requests} requests instead of {len(task.projects) * task.polls}")
     for query in contender.totals:
-        if (found := task.stage.ask(query)) != expected:
+        if (found := task.database.query(query)) != expected:
             raise BrokenError(f"{query}: {found} instead of {tuple(expected)}")
-    return per_poll(usage, task.stage.home) if task.polls > 1 else usage
+    return per_poll(usage, task.database.home) if task.polls > 1 else usage
