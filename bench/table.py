@@ -30,7 +30,8 @@ def report(results: list[Result], runs: int, databases: list[str]) -> str:
     if rivals := [result for result in results if result.case.rivals]:
         core = (
             "SQLAlchemy Core is the floor's work as one would write it with SQLAlchemy (`bench/sqlalchemy_core.py`): "
-            "one `select`, a comparison in a dict, and one `executemany` for each table, in one transaction."
+            "the same fetching and decoding, one `select`, a comparison of tuples in a dict, and one `executemany` for "
+            "each table, in one transaction."
         )
         parts += [core, _against_rivals(rivals)]
     return "\n\n".join(parts)
