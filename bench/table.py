@@ -58,7 +58,7 @@ def _against_floor(results: list[Result]) -> str:
 def _floor_row(result: Result) -> list[str]:
     case, ratio = result.case, _ratio(result, RFSYNC, FLOOR)
     pair = [result.usages.get(contender.name, []) for contender in (FLOOR, RFSYNC)]
-    limits = [f"{case.floor_limit:g}"] if case.floor_limit else []
+    limits = [] if case.floor_limit is None else [str(case.floor_limit)]
     verdict = _verdict(ratio, case.floor_limit)
     if case.peak is not None:
         limits.append(f"{case.peak:.0f} MiB")
@@ -87,7 +87,7 @@ def _against_rivals(results: list[Result]) -> str:
             ratio = _ratio(result, contender, FLOOR)
             row.append(_seconds(result, contender) + (f" ({ratio:.1f} ×)" if ratio else ""))
         ratio, limit = _ratio(result, RFSYNC, CORE), result.case.core_limit
-        rows.append([*row, _shown(ratio), "" if limit is None else f"{limit:g}", _verdict(ratio, limit)])
+        rows.append([*row, _shown(ratio), "" if limit is None else str(limit), _verdict(ratio, limit)])
     return table(head, rows)
 
 
