@@ -50,7 +50,7 @@ audit: .venv/bin/python
 docs: .venv/dev
 	$(BIN)/python docs/generate.py
 
-# A quarter of an hour, on an idle machine; see docs/performance.md. `.venv/bin/python -m bench --quick` tries whether it works.
+# Half an hour, on an idle machine; see docs/performance.md. `.venv/bin/python -m bench --quick` shows that it works.
 bench: .venv/bench
 	$(BIN)/python -m bench --markdown docs/performance.md $(ARGS)
 

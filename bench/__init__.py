@@ -1,1 +1,1 @@
-"""How fast rfsync is: measured against the least code that does the same, and against dlt. Run `python -m bench`."""
+"""rfsync's speed, beside the least code that does the same, plain SQLAlchemy Core and dlt. Run `python -m bench`."""

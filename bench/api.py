@@ -1,7 +1,7 @@
 """A stand-in for Roboflow's API that costs the measured process nothing: its own process, answers ready in memory.
 
-It sends no ETag, so that nobody is spared reading the answer. `Api` starts it and tells it what to answer next, one
-line of JSON on its standard input for one on its output.
+It sends no ETag, so every contender has to read each answer. `Api` starts the process and controls it: one line of JSON
+on its standard input for each command, one on its standard output for each reply.
 """
 
 import json
@@ -10,9 +10,10 @@ import socketserver
 import subprocess
 import sys
 import time
+from collections import Counter
 from functools import lru_cache
 from pathlib import Path
-from threading import Thread
+from threading import Lock, Thread
 from types import TracebackType
 from typing import Any, NamedTuple, Self
 
@@ -20,15 +21,19 @@ from bench.data import Batch, Totals, body, first, later, totals
 
 
 class Answers(NamedTuple):
-    """What to serve: so many projects of so many batches each, after a share of them changed."""
+    """The answers to serve."""
 
     projects: int = 1
     batches: int = 1_000
+    """Batches of each project."""
     share: float = 0.0
+    """Share of the batches that has changed since the previous answer."""
     delay: float = 0.0
     """Seconds before each answer."""
     shuffled: bool = False
-    """In another order than that of the ids."""
+    """Listed in random order instead of by id."""
+    polls: int = 1
+    """Requests expected for each project, each answered with further changes."""
 
 
 def project_names(count: int) -> list[str]:
@@ -39,23 +44,53 @@ class Server(socketserver.ThreadingTCPServer):
     daemon_threads = True
     disable_nagle_algorithm = True
     request_queue_size = 64
-    responses: dict[str, bytes]
-    delay = 0.0
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), Handler)
+        self._lock = Lock()
+        self._answers: Answers | None = None
+        self._totals = Totals(0, 0, 0)
+        self._responses: dict[str, list[bytes]] = {}
+        self._requests: Counter[str] = Counter()
+        self.delay = 0.0
+
+    @property
+    def requests(self) -> int:
+        """Requests since the last call of `serve`."""
+        return self._requests.total()
 
     def serve(self, answers: Answers) -> Totals:
-        self.responses = {}  # the old ones go before the new ones come: at a million batches they are large
-        projects = [_batches(answers, number) for number in range(answers.projects)]
-        self.responses = {
-            f"/acme/{name}/batches": _response("200 OK", body(batches))
-            for name, batches in zip(project_names(answers.projects), projects, strict=True)
-        }
-        self.delay = answers.delay
-        return totals(projects)
+        """Start with the first answers; return the totals of the last ones."""
+        self._requests.clear()
+        if answers != self._answers:
+            self._responses = {}  # freed before the new ones are made: those of a million batches are large
+            last = [self._prepare(answers, number, name) for number, name in enumerate(project_names(answers.projects))]
+            self._totals, self._answers, self.delay = totals(last), answers, answers.delay
+        return self._totals
+
+    def respond(self, path: str) -> bytes:
+        with self._lock:
+            number = self._requests[path]
+            self._requests[path] += 1
+        responses = self._responses.get(path)
+        if not responses:
+            return _response("404 Not Found", b'{"error":{"message":"not found"}}')
+        return responses[min(number, len(responses) - 1)]
+
+    def _prepare(self, answers: Answers, number: int, name: str) -> list[Batch]:
+        """Make a project's responses; return its last batches."""
+        batches = _first(answers.batches, number)
+        responses = self._responses[f"/acme/{name}/batches"] = []
+        for poll in range(answers.polls if answers.share else 1):
+            batches = later(batches, answers.share, seed=f"{number} {poll}")
+            if answers.shuffled:
+                random.Random(number).shuffle(batches)  # noqa: S311 - seeded on purpose
+            responses.append(_response("200 OK", body(batches)))
+        return batches
 
 
 class Handler(socketserver.StreamRequestHandler):
     server: Server
-    missing = b'{"error":{"message":"not found"}}'
     disable_nagle_algorithm = True
 
     def handle(self) -> None:
@@ -64,18 +99,16 @@ class Handler(socketserver.StreamRequestHandler):
                 pass
             if self.server.delay:
                 time.sleep(self.server.delay)
-            path = request.split()[1].decode().partition("?")[0]
-            response = self.server.responses.get(path) or _response("404 Not Found", self.missing)
-            self.connection.sendall(response)
+            self.connection.sendall(self.server.respond(request.split()[1].decode().partition("?")[0]))
 
 
 class Api:
-    """The server's process, as the runner sees it."""
+    """Handle of the server's process."""
 
     def __enter__(self) -> Self:
         command = [sys.executable, "-m", "bench.api"]
-        here = Path(__file__).parents[1]
-        self._process = subprocess.Popen(command, cwd=here, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        root = Path(__file__).parents[1]
+        self._process = subprocess.Popen(command, cwd=root, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.url: str = self._read()
         return self
 
@@ -84,9 +117,17 @@ class Api:
         self._process.communicate()
 
     def serve(self, answers: Answers) -> Totals:
+        """Answer with these from now on, from the first to the last; return the totals of the last ones."""
+        return Totals(*self._ask(answers))
+
+    def requests(self) -> int:
+        """Requests since the last call of `serve`."""
+        return int(self._ask(None))
+
+    def _ask(self, command: Answers | None) -> Any:
         assert self._process.stdin
-        print(json.dumps(answers), file=self._process.stdin, flush=True)
-        return Totals(*self._read())
+        print(json.dumps(command), file=self._process.stdin, flush=True)
+        return self._read()
 
     def _read(self) -> Any:
         assert self._process.stdout
@@ -98,25 +139,19 @@ def _first(count: int, seed: int) -> list[Batch]:
     return first(count, seed)
 
 
-def _batches(answers: Answers, number: int) -> list[Batch]:
-    batches = later(_first(answers.batches, number), answers.share, number)
-    if answers.shuffled:
-        random.Random(number).shuffle(batches)  # noqa: S311 - seeded on purpose
-    return batches
-
-
 def _response(status: str, content: bytes) -> bytes:
     head = f"HTTP/1.1 {status}\r\nContent-Type: application/json\r\nContent-Length: {len(content)}\r\n\r\n"
     return head.encode() + content
 
 
 def main() -> None:
-    with Server(("127.0.0.1", 0), Handler) as server:
+    with Server() as server:
         host, port = server.server_address[:2]
         Thread(target=server.serve_forever, daemon=True).start()
         print(json.dumps(f"http://{host!s}:{port}"), flush=True)
         for line in sys.stdin:
-            print(json.dumps(server.serve(Answers(*json.loads(line)))), flush=True)
+            command = json.loads(line)
+            print(json.dumps(server.serve(Answers(*command)) if command else server.requests), flush=True)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Who is measured: how each is started, and where its database says what it believes."""
+"""The programs that are measured: how each is started, and the queries that check its database."""
 
 import json
 import os
@@ -8,11 +8,11 @@ from importlib import metadata
 from pathlib import Path
 from typing import NamedTuple
 
+from bench.databases import Sqlite
 from bench.measure import measure
-from bench.stages import Stage
 
 HERE = Path(__file__).parent
-#: rfsync limits itself by default, the others don't: its limit is not what is measured.
+#: Without rfsync's default rate limit, which the others don't have.
 CONFIGURATION = """
 [api]
 base_url = "{api}"
@@ -27,13 +27,14 @@ projects = {projects}
 
 
 class Task(NamedTuple):
-    stage: Stage
+    database: Sqlite
     api: str
     projects: list[str]
+    polls: int = 1
 
     @property
     def environment(self) -> dict[str, str]:
-        """Nothing of the caller's that would slow one of them down or send one of them elsewhere."""
+        """The caller's, without what would slow a contender down or redirect it."""
         unwanted = ("PYTHONDONTWRITEBYTECODE", "PYTHONUNBUFFERED")
         kept = {
             name: value
@@ -42,36 +43,47 @@ class Task(NamedTuple):
         }
         return kept | {
             "ROBOFLOW_API_KEY": "bench",
-            "RFSYNC_CONFIG": str(self.stage.home / "rfsync.toml"),
-            "RFSYNC_DATABASE_URL": self.stage.url,
-            "DLT_DATA_DIR": str(self.stage.home / "dlt"),
+            "RFSYNC_CONFIG": str(self.database.home / "rfsync.toml"),
+            "RFSYNC_DATABASE_URL": self.database.url,
+            "PYTHONPATH": str(HERE.parent),
+            "DLT_DATA_DIR": str(self.database.home / "dlt"),
             "RUNTIME__DLTHUB_TELEMETRY": "false",
         }
-
-
-def _nothing(task: Task) -> None:
-    """Most need no preparation."""
 
 
 class Contender(NamedTuple):
     name: str
     command: Callable[[Task], list[str]]
     totals: tuple[str, ...]
-    """Questions to its database that must each give the number of batches, images and jobs."""
+    """Queries that must each give the number of batches, images and jobs."""
     package: str
-    """What must be installed for it."""
-    prepare: Callable[[Task], None] = _nothing
+    """The distribution that must be installed for it."""
+    prepare: Callable[[Task], None] | None = None
 
     @property
     def installed(self) -> bool:
         return bool(list(metadata.distributions(name=self.package)))
 
 
+def _script(name: str, *arguments: str) -> list[str]:
+    return [sys.executable, str(HERE / name), *arguments]
+
+
 def _floor(task: Task) -> list[str]:
-    return [sys.executable, str(HERE / "floor.py"), task.api, task.stage.url, *task.projects]
+    return _script("floor.py", task.api, task.database.url, str(task.polls), *task.projects)
+
+
+def _core(task: Task) -> list[str]:
+    return _script("sqlalchemy_core.py", task.api, task.database.url, *task.projects)
+
+
+def _dlt(strategy: str) -> Callable[[Task], list[str]]:
+    return lambda task: _script("dlt_poll.py", task.api, task.database.url, strategy)
 
 
 def _rfsync(task: Task) -> list[str]:
+    if task.polls > 1:
+        return _script("staying.py", str(task.polls))
     target = "acme" if len(task.projects) > 1 else f"acme/{task.projects[0]}"
     return [*_rfsync_command(), "sync", target, "--json"]
 
@@ -82,26 +94,18 @@ def _rfsync_command() -> list[str]:
 
 
 def _rfsync_prepare(task: Task) -> None:
-    """Its configuration and, on PostgreSQL, its tables. On SQLite it makes them itself, within the first poll."""
+    """Write its configuration and, on PostgreSQL, create its tables. On SQLite its first poll creates them."""
     text = CONFIGURATION.format(api=task.api, projects=json.dumps(task.projects))
-    (task.stage.home / "rfsync.toml").write_text(text)
-    if task.stage.name == "PostgreSQL":
-        measure([*_rfsync_command(), "db", "upgrade"], task.environment, task.stage.home)
+    (task.database.home / "rfsync.toml").write_text(text)
+    if task.database.name == "PostgreSQL":
+        measure([*_rfsync_command(), "db", "upgrade"], task.environment, task.database.home)
 
 
-def _dlt(strategy: str) -> Callable[[Task], list[str]]:
-    return lambda task: [sys.executable, str(HERE / "dlt_poll.py"), task.api, task.stage.url, strategy]
+_BATCHES = "SELECT count(*), sum(images), sum(jobs) FROM batches"
+_LEDGER = "SELECT count(DISTINCT id), sum(images_delta), sum(jobs_delta) FROM changes"
 
-
-FLOOR = Contender(
-    "floor",
-    _floor,
-    (
-        "SELECT count(*), sum(images), sum(jobs) FROM batches",
-        "SELECT count(DISTINCT id), sum(images_delta), sum(jobs_delta) FROM changes",
-    ),
-    "msgspec",
-)
+FLOOR = Contender("floor", _floor, (_BATCHES, _LEDGER), "msgspec")
+CORE = Contender("SQLAlchemy Core", _core, (_BATCHES, _LEDGER), "sqlalchemy")
 RFSYNC = Contender(
     "rfsync",
     _rfsync,
@@ -112,10 +116,6 @@ RFSYNC = Contender(
     "rfsync",
     _rfsync_prepare,
 )
-MERGE = Contender("dlt merge", _dlt("merge"), ("SELECT count(*), sum(images), sum(num_jobs) FROM batches",), "dlt")
-SCD2 = Contender(
-    "dlt scd2",
-    _dlt("scd2"),
-    ("SELECT count(*), sum(images), sum(num_jobs) FROM batches WHERE _dlt_valid_to IS NULL",),
-    "dlt",
-)
+_DLT_BATCHES = "SELECT count(*), sum(images), sum(num_jobs) FROM batches"
+MERGE = Contender("dlt merge", _dlt("merge"), (_DLT_BATCHES,), "dlt")
+SCD2 = Contender("dlt scd2", _dlt("scd2"), (f"{_DLT_BATCHES} WHERE _dlt_valid_to IS NULL",), "dlt")

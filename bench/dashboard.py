@@ -1,10 +1,11 @@
-"""How long the dashboard's first view takes on a large ledger: `python -m bench.dashboard`, a few minutes.
+"""Time of the dashboard's first view on a large ledger: `python -m bench.dashboard`, a few minutes.
 
-The real command on either database, with a million ledger rows unless told otherwise. Timed are the questions of the
-first view, all sent at once as a browser does, until the last is answered; and a page that headless Chromium opens,
-until its figures are there, and until its last chart is drawn: in a window that has never been there, and in a browser
-that has. What is between the two is the browser's own: it compiles plotly.js anew, and draws. The floor of that is what
-plotly.js takes in an empty page.
+It runs the real command on each database, with a million ledger rows by default, and measures
+
+- until all queries of the first view are answered, sent at once as a browser does;
+- until a page in headless Chromium shows its figures, and its last chart, in a new context and in a browser with a warm
+  cache. The difference to the queries is the browser's own: it compiles plotly.js and draws. The floor of that is the
+  time that plotly.js takes in an empty page.
 """
 
 import argparse
@@ -24,26 +25,27 @@ from statistics import median
 from time import perf_counter
 from typing import Any
 
+from bench.databases import Postgres, Sqlite
 from bench.ledger import build
-from bench.stages import PostgresStage, Stage
+from bench.table import table
 from bench.world import END, Size
 
-#: The headline figures are there; and all charts, the batches and the syncs.
+#: True once the headline figures are shown; and once all charts, batches and syncs are.
 _FIGURES = "() => document.querySelectorAll('#headline .figure').length === 5"
 _DRAWN = """() => [...document.querySelectorAll('.js-plotly-plot')].length === 7
     && [...document.querySelectorAll('.js-plotly-plot')].every(g => g._fullLayout?.uirevision?.startsWith('view'))
     && document.querySelector('#batches tbody tr') && document.querySelector('#syncs tbody tr')"""
 _PLOTLY = "_dash-component-suites/plotly/package_data/plotly.min.js"
-#: Visits after which a browser keeps what it has compiled.
+#: Chromium keeps compiled code from the third visit on.
 _VISITS = 3
 _WINDOW: Any = {"width": 1400, "height": 900}
-#: The last thirty days that the ledger has, which is what the default shows of one that goes on until today.
+#: The last thirty days of the ledger: the default, if the ledger went on until today.
 _SEARCH = f"?from={END - timedelta(days=30):%Y-%m-%d}&to={END - timedelta(days=1):%Y-%m-%d}"
 
 
 @contextmanager
 def dashboard(url: str) -> Iterator[str]:
-    """The command on a database; gives the address."""
+    """Run the command; gives its address."""
     command = [sys.executable, "-m", "rfsync", "dashboard", "--database", url, "--listen", "127.0.0.1:0"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
@@ -51,13 +53,13 @@ def dashboard(url: str) -> Iterator[str]:
         process.send_signal(signal.SIGTERM)
 
 
-def payloads(address: str) -> Iterator[tuple[str, bytes]]:
-    """What the page asks first: the outputs, and the request's body."""
+def payloads(address: str) -> Iterator[bytes]:
+    """The request bodies of a first view."""
     with urllib.request.urlopen(f"{address}_dash-dependencies") as answer:  # noqa: S310 our own
         callbacks = json.load(answer)
     for callback in callbacks:
         if not callback["clientside_function"]:
-            yield callback["output"], json.dumps(_payload(callback)).encode()
+            yield json.dumps(_payload(callback)).encode()
 
 
 def _payload(callback: dict[str, Any]) -> dict[str, Any]:
@@ -76,29 +78,29 @@ def _payload(callback: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def answered(address: str, body: bytes) -> int:
-    """Posts a question; the bytes of its answer."""
+def post(address: str, body: bytes) -> int:
+    """Send a query; return the size of its answer in bytes."""
     headers = {"Content-Type": "application/json"}
     request = urllib.request.Request(f"{address}_dash-update-component", body, headers)  # noqa: S310 our own
     with urllib.request.urlopen(request) as answer:  # noqa: S310 our own
         return len(answer.read())
 
 
-def served(address: str, runs: int) -> tuple[float, int]:
-    """Seconds until all questions of a first view are answered, the median; and the bytes of the answers."""
-    bodies = [body for _, body in payloads(address)]
+def query_time(address: str, runs: int) -> tuple[float, int]:
+    """Median seconds until all queries of a first view are answered, and the bytes of the answers."""
+    bodies = list(payloads(address))
     times = []
     size = 0
     with ThreadPoolExecutor(len(bodies)) as pool:
         for _ in range(runs):
             start = perf_counter()
-            size = sum(pool.map(lambda body: answered(address, body), bodies))
+            size = sum(pool.map(lambda body: post(address, body), bodies))
             times.append(perf_counter() - start)
     return median(times), size
 
 
-def drawn(address: str, runs: int, work: Path) -> dict[str, tuple[float, float, float]]:
-    """Seconds to the figures, to the last chart, and to plotly.js in an empty page, medians; empty: no Chromium."""
+def browser_times(address: str, runs: int, work: Path) -> dict[str, tuple[float, float, float]]:
+    """Median seconds to the figures, to the last chart, and for plotly.js in an empty page; empty without Chromium."""
     found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
     if found is None:
         return {}
@@ -109,8 +111,8 @@ def drawn(address: str, runs: int, work: Path) -> dict[str, tuple[float, float, 
         start = perf_counter()
         page.goto(f"{address}{_SEARCH}")
         times = []
-        for there in (_FIGURES, _DRAWN):
-            page.wait_for_function(there)
+        for condition in (_FIGURES, _DRAWN):
+            page.wait_for_function(condition)
             times.append(perf_counter() - start)
         page.close()
         return times[0], times[1]
@@ -132,8 +134,8 @@ def drawn(address: str, runs: int, work: Path) -> dict[str, tuple[float, float, 
         with playwright.chromium.launch_persistent_context(work / "browser", viewport=_WINDOW, **start) as context:
             again = [visit(context) for _ in range(_VISITS + runs)]
             kept = [bare(context) for _ in range(runs)]
-    # The first page of a browser that has just been started is its start, too.
-    timed = {"has not been there": (new[1:], alone), "has been there": (again[_VISITS:], kept)}
+    # The first page includes the start of the browser.
+    timed = {"new": (new[1:], alone), "warm cache": (again[_VISITS:], kept)}
     return {
         name: (median(a for a, _ in visits), median(b for _, b in visits), median(floor))
         for name, (visits, floor) in timed.items()
@@ -144,26 +146,27 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m bench.dashboard", description=__doc__)
     parser.add_argument("--rows", type=int, default=1_000_000, help="of the ledger (1000000)")
     parser.add_argument("--projects", type=int, default=100, help="(100)")
-    parser.add_argument("--runs", type=int, default=5, help="of which the median counts (5)")
+    parser.add_argument("--runs", type=int, default=5, help="rounds (5)")
     options = parser.parse_args()
     size = Size(rows=options.rows, projects=options.projects, days=365)
-    print("| database | ledger | batches | questions | answers | browser | figures | charts | plotly.js alone |")
-    print("| --- | --- | --- | --- | --- | --- | --- | --- | --- |")
+    rows = []
     with ExitStack() as stack:
         work = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rfsync-bench-")))
-        for make in (Stage, PostgresStage):
-            stage = stack.enter_context(closing(make(work)))
-            stage.clear()
-            build(stage.url, size)
-            (rows, batches) = stage.ask("SELECT (SELECT count(*) FROM batch_changes), (SELECT count(*) FROM batches)")
-            with dashboard(stage.url) as address:
-                seconds, answers = served(address, options.runs)
-                pages = drawn(address, options.runs, work / stage.name)
-            said = f"| {stage.name} | {rows:,} | {batches:,} | {seconds:.2f} s | {answers / 1024:,.0f} KiB |"
-            for browser, (figures, last, plotly) in pages.items():
-                print(f"{said} {browser} | {figures:.2f} s | {last:.2f} s | {plotly:.2f} s |")
-            if not pages:
-                print(f"{said} no Chromium | | | |")
+        for make in (Sqlite, Postgres):
+            database = stack.enter_context(closing(make(work)))
+            database.clear()
+            build(database.url, size)
+            counts = database.query("SELECT (SELECT count(*) FROM batch_changes), (SELECT count(*) FROM batches)")
+            with dashboard(database.url) as address:
+                seconds, answers = query_time(address, options.runs)
+                browsers = browser_times(address, options.runs, work / database.name)
+            row = [database.name, *(f"{count:,}" for count in counts), f"{seconds:.2f} s", f"{answers / 1024:,.0f} KiB"]
+            for browser, times in browsers.items():
+                rows.append([*row, browser, *(f"{time:.2f} s" for time in times)])
+            if not browsers:
+                rows.append([*row, "no Chromium", "–", "–", "–"])
+    head = ["database", "ledger", "batches", "queries", "answers", "browser", "figures", "charts", "plotly.js alone"]
+    print(table(head, rows))
     return 0
 
 

@@ -1,4 +1,4 @@
-"""Seeded batch lists like Roboflow's, and what a share of changes makes of them. Shares no code with rfsync."""
+"""Seeded batch lists like Roboflow's, and later versions of them. Shares no code with rfsync."""
 
 import random
 import string
@@ -13,13 +13,13 @@ LAST_UPLOAD = 1_767_225_600_000
 class Batch(NamedTuple):
     id: str
     uploaded: int
-    """Milliseconds since 1970, as precise as Roboflow is."""
+    """Milliseconds since 1970, the precision of Roboflow's API."""
     images: int
     jobs: int
 
 
 class Totals(NamedTuple):
-    """What a database must hold after a poll, whoever wrote it."""
+    """The totals that every contender's database must have after a poll."""
 
     batches: int
     images: int
@@ -27,22 +27,22 @@ class Totals(NamedTuple):
 
 
 def first(count: int, seed: int) -> list[Batch]:
-    """A project as it is found, in the order of its ids."""
-    dice = random.Random(seed)  # noqa: S311 - seeded on purpose
-    return sorted(_new(dice) for _ in range(count))
+    """A project's initial batches, sorted by id."""
+    rng = random.Random(seed)  # noqa: S311 - seeded on purpose
+    return sorted(_new(rng) for _ in range(count))
 
 
-def later(batches: list[Batch], share: float, seed: int) -> list[Batch]:
-    """The project after `share` of its batches changed: for one in ten a new batch, for the rest a job took images."""
-    # Other dice than those of `first`, which would throw the same ids again.
-    dice = random.Random(f"later {seed}")  # noqa: S311 - seeded on purpose
+def later(batches: list[Batch], share: float, seed: str) -> list[Batch]:
+    """The project after `share` of its batches changed: one in ten is new, of the others a job took images."""
+    # Not the seed of `first`, which would generate the same ids again.
+    rng = random.Random(f"later {seed}")  # noqa: S311 - seeded on purpose
     touched = round(len(batches) * share)
     added = touched // 10
     after = list(batches)
-    for at in dice.sample(range(len(batches)), touched - added):
+    for at in rng.sample(range(len(batches)), touched - added):
         old = after[at]
-        after[at] = old._replace(images=dice.randint(0, max(old.images - 1, 0)), jobs=old.jobs + 1)
-    return sorted(after + [_new(dice) for _ in range(added)])
+        after[at] = old._replace(images=rng.randint(0, max(old.images - 1, 0)), jobs=old.jobs + 1)
+    return sorted(after + [_new(rng) for _ in range(added)])
 
 
 def totals(projects: list[list[Batch]]) -> Totals:
@@ -54,9 +54,9 @@ def body(batches: list[Batch]) -> bytes:
     return b'{"batches":[%s]}' % ",".join(map(_json, batches)).encode()
 
 
-def _new(dice: random.Random) -> Batch:
-    name = "".join(dice.choices(ID_CHARACTERS, k=20))
-    return Batch(name, dice.randrange(FIRST_UPLOAD, LAST_UPLOAD), dice.randint(1, 500), dice.randint(0, 5))
+def _new(rng: random.Random) -> Batch:
+    batch_id = "".join(rng.choices(ID_CHARACTERS, k=20))
+    return Batch(batch_id, rng.randrange(FIRST_UPLOAD, LAST_UPLOAD), rng.randint(1, 500), rng.randint(0, 5))
 
 
 def _json(batch: Batch) -> str:

@@ -1,6 +1,6 @@
-"""The same poll with dlt, as its documentation writes it. `dlt_poll.py API DATABASE STRATEGY`, run in its own folder.
+"""The same poll with dlt, as in its documentation. `dlt_poll.py API DATABASE STRATEGY`
 
-Merge keeps the present state alone, scd2 each version of each row; neither keeps a ledger.
+Merge keeps only the present state, scd2 each version of each row; neither keeps a ledger.
 """
 
 import importlib
@@ -10,7 +10,7 @@ from typing import Any
 
 import requests
 
-#: Loaded by name: whether dlt's own types are there to check against depends on where the types are checked.
+#: By name, so that types are checked in the same way whether dlt is installed or not.
 dlt: Any = importlib.import_module("dlt")
 
 
@@ -23,13 +23,13 @@ def batches(api: str) -> Iterator[list[dict[str, Any]]]:
 def main() -> None:
     api, database, strategy = sys.argv[1:]
     sqlite = database.startswith("sqlite")
-    # Without the keys, which dlt leaves out by default, a merge on SQLite compares each row with each other row.
+    # Without primary keys, dlt's default, a merge on SQLite compares every row with every other.
     destination = (
         dlt.destinations.sqlalchemy(database, create_primary_keys=True)
         if sqlite
         else dlt.destinations.postgres(database)
     )
-    if strategy == "merge":  # upsert is the quicker of dlt's two ways to keep one row per key; not offered on SQLite
+    if strategy == "merge":  # upsert is the faster way to keep one row per key, but not supported on SQLite
         strategy = "delete-insert" if sqlite else "upsert"
     resource = dlt.resource(
         batches(api),
@@ -38,7 +38,7 @@ def main() -> None:
         write_disposition={"disposition": "merge", "strategy": strategy},
     )
     pipeline = dlt.pipeline("bench", destination=destination, dataset_name="main" if sqlite else "public")
-    # CSV goes into PostgreSQL by COPY, which is quicker than the INSERT statements that dlt writes by default.
+    # CSV is loaded by COPY, which is faster than dlt's default of INSERT statements.
     pipeline.run(resource, loader_file_format=None if sqlite else "csv").raise_on_failed_jobs()
 
 

@@ -1,64 +1,37 @@
-"""The floor: the least honest code that polls, compares and writes a ledger. `floor.py API DATABASE PROJECT…`
+"""The floor: the smallest program that polls, compares and writes a ledger. `floor.py API DATABASE POLLS PROJECT…`
 
-No retries, no limits, no removals, no runs, no totals, nothing checked: what rfsync's other work costs is the distance
-between the two. It imports only what it uses, and reads as one script on purpose.
+No retries, limits, removals, runs, totals or checks: the distance to rfsync is the price of those. It imports only what
+it uses, and runs without a garbage collector.
 """
+# ruff: noqa: E402 - the imports alone would cost 10 ms of garbage collection
+
+import gc
+
+gc.disable()
 
 import sqlite3
 import sys
 import time
-from concurrent.futures import ThreadPoolExecutor
-from functools import partial
-from itertools import chain
+from contextlib import closing
+from typing import TYPE_CHECKING
 
-import msgspec
-import requests
+from bench.fetch import Fetcher, Row
+from bench.repeat import repeat
 
-KEY = {"Authorization": "Bearer bench"}
+if TYPE_CHECKING:
+    import psycopg
+
 BATCHES = """CREATE TABLE IF NOT EXISTS batches (project text NOT NULL, id text NOT NULL{key}, uploaded bigint,
     name text, images bigint NOT NULL, jobs bigint NOT NULL)"""
 CHANGES = """CREATE TABLE IF NOT EXISTS changes (id text NOT NULL, at bigint NOT NULL, images bigint NOT NULL,
     jobs bigint NOT NULL, images_delta bigint NOT NULL, jobs_delta bigint NOT NULL)"""
 UPSERT = """INSERT INTO batches VALUES (%s, %s, %s, %s, %s, %s) ON CONFLICT (id) DO UPDATE
     SET uploaded = excluded.uploaded, name = excluded.name, images = excluded.images, jobs = excluded.jobs"""
-Row = tuple[str, str, int, str, int, int]
 Change = tuple[str, int, int, int, int, int]
 
 
-class Uploaded(msgspec.Struct, gc=False):
-    seconds: int = msgspec.field(name="_seconds")
-    nanoseconds: int = msgspec.field(name="_nanoseconds")
-
-    @property
-    def microseconds(self) -> int:
-        return self.seconds * 1_000_000 + self.nanoseconds // 1000
-
-
-class Batch(msgspec.Struct, gc=False):
-    id: str
-    name: str
-    images: int
-    jobs: int = msgspec.field(name="numJobs")
-    uploaded: Uploaded
-
-
-class Answer(msgspec.Struct, gc=False):
-    batches: list[Batch]
-
-
-def fetch(session: requests.Session, api: str, project: str) -> list[Row]:
-    body = session.get(f"{api}/acme/{project}/batches", headers=KEY).content
-    batches = msgspec.json.decode(body, type=Answer).batches
-    return [(project, one.id, one.uploaded.microseconds, one.name, one.images, one.jobs) for one in batches]
-
-
-def fetch_all(api: str, projects: list[str]) -> list[Row]:
-    with requests.Session() as session, ThreadPoolExecutor(8) as pool:
-        return list(chain.from_iterable(pool.map(partial(fetch, session, api), projects)))
-
-
 def compare(stored: set[Row], seen: list[Row]) -> tuple[list[Row], list[Change]]:
-    """In the order of the answer: writing a million rows in a set's order takes twice as long."""
+    """Changed rows in the order of the answer: writing a million rows in a set's order takes twice as long."""
     changed = [row for row in seen if row not in stored]
     old = {row[1]: row[4:] for row in stored.difference(seen)}
     at = time.time_ns() // 1000
@@ -69,26 +42,33 @@ def compare(stored: set[Row], seen: list[Row]) -> tuple[list[Row], list[Change]]
     return changed, changes
 
 
-def poll_sqlite(path: str, seen: list[Row]) -> None:
+def open_sqlite(path: str) -> sqlite3.Connection:
     db = sqlite3.connect(path)
     db.execute("PRAGMA journal_mode = wal")
     db.execute("PRAGMA synchronous = normal")
     db.execute(BATCHES.format(key=" PRIMARY KEY"))
     db.execute(CHANGES)
+    return db
+
+
+def write_sqlite(db: sqlite3.Connection, seen: list[Row]) -> None:
     with db:
-        stored = set(db.execute("SELECT * FROM batches"))
-        changed, changes = compare(stored, seen)
+        changed, changes = compare(set(db.execute("SELECT * FROM batches")), seen)
         db.executemany("REPLACE INTO batches VALUES (?, ?, ?, ?, ?, ?)", changed)
         db.executemany("INSERT INTO changes VALUES (?, ?, ?, ?, ?, ?)", changes)
-    db.close()
 
 
-def poll_postgres(url: str, seen: list[Row]) -> None:
+def open_postgres(url: str) -> "psycopg.Connection":
     import psycopg
 
-    with psycopg.connect(url) as db, db.cursor() as cursor:
-        cursor.execute(BATCHES.format(key=""))
-        cursor.execute(CHANGES)
+    db = psycopg.connect(url)
+    db.execute(BATCHES.format(key=""))
+    db.execute(CHANGES)
+    return db
+
+
+def write_postgres(db: "psycopg.Connection", seen: list[Row]) -> None:
+    with db.cursor() as cursor:
         stored: set[Row] = set(cursor.execute("SELECT * FROM batches"))
         changed, changes = compare(stored, seen)
         if stored:
@@ -101,15 +81,18 @@ def poll_postgres(url: str, seen: list[Row]) -> None:
         with cursor.copy("COPY changes FROM STDIN") as copy:
             for change in changes:
                 copy.write_row(change)
+    db.commit()
 
 
 def main() -> None:
-    api, database, *projects = sys.argv[1:]
-    seen = fetch_all(api, projects)
-    if database.startswith("sqlite"):
-        poll_sqlite(database.removeprefix("sqlite:///"), seen)
-    else:
-        poll_postgres(database, seen)
+    api, url, polls, *projects = sys.argv[1:]
+    with closing(Fetcher(api, projects)) as fetcher:
+        if url.startswith("sqlite"):
+            with closing(open_sqlite(url.removeprefix("sqlite:///"))) as sqlite:
+                repeat(lambda: write_sqlite(sqlite, fetcher.fetch()), int(polls))
+        else:
+            with closing(open_postgres(url)) as postgres:
+                repeat(lambda: write_postgres(postgres, fetcher.fetch()), int(polls))
 
 
 if __name__ == "__main__":

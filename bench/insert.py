@@ -1,4 +1,4 @@
-"""One run after the other that changes batches of a project, by rfsync's own store."""
+"""Runs that change some batches of a project, written by rfsync's own store."""
 
 from __future__ import annotations
 
@@ -9,56 +9,45 @@ from itertools import cycle
 from typing import Final
 
 import msgspec
-from rfsync.database.drivers import PostgresDatabase, SqliteDatabase, open_database
-from rfsync.database.run_locks import AdvisoryLiveness, FileLiveness, Liveness
+from sqlalchemy import text
 
-from rfsync.database.url import parse_url
+from rfsync.cli.options import Options
+from rfsync.history.connect import connect
 from rfsync.ledger.diff import Stored, diff
 from rfsync.ledger.runs import RunRow
-from rfsync.ledger.store import Store
 from rfsync.ledger.transaction import Transaction
 
-#: As many as the small database has, but the large one of them.
+#: Projects that take turns. None of them is a large one, in the small database either.
 PROJECTS: Final = 4
+_IDS: Final = text(
+    "SELECT b.batch_id FROM batches b JOIN projects p ON p.id = b.project_id "
+    "WHERE p.workspace = 'acme' AND p.project = :project AND b.removed_at IS NULL ORDER BY b.batch_id LIMIT :changes"
+)
 
 
 class Writer:
-    """Each run raises the images of some batches of a project by one."""
+    """Each run raises the images of some batches of a project by one; the next run takes another project."""
 
     def __init__(self, url: str, changes: int) -> None:
-        database = open_database(parse_url(url))
-        liveness: Liveness
-        if isinstance(database, PostgresDatabase):
-            liveness = AdvisoryLiveness(database)
-            liveness.connect()
-        else:
-            path = parse_url(url).path
-            assert isinstance(database, SqliteDatabase)
-            assert path is not None
-            liveness = FileLiveness(path)
-        #: Project -> ids of the batches that change in it; another project each time, as in a real poll.
+        #: Project -> ids of the batches that change in it.
         self._ids: dict[str, list[str]] = {}
-        with database.begin("choosing batches") as connection:
-            for number in range(PROJECTS):
-                project = f"project-{number:04}"
-                rows = connection.execute(
-                    "SELECT b.batch_id FROM batches b JOIN projects p ON p.id = b.project_id "
-                    "WHERE p.workspace = 'acme' AND p.project = :project AND b.removed_at IS NULL "
-                    f"ORDER BY b.batch_id LIMIT {changes}",
-                    {"project": project},
-                )
-                self._ids[project] = [str(row[0]) for row in rows]
+        engine = connect(url)
+        with engine.connect() as connection:
+            for project in (f"project-{number:04}" for number in range(PROJECTS)):
+                ids = connection.execute(_IDS, {"project": project, "changes": changes}).scalars()
+                self._ids[project] = [str(batch_id) for batch_id in ids]
                 assert len(self._ids[project]) == changes, "the project has too few batches"
-        self._turns = cycle(self._ids)
-        self._store = Store(database, liveness)
+        engine.dispose()
+        self._projects = cycle(self._ids)
+        options = Options(database=url)
+        self._store = options.store(options.load())
 
     def close(self) -> None:
-        """Gives the database back."""
         self._store.close()
 
     def run(self) -> None:
-        """Writes a run from its beginning to its end, two commits."""
-        project = next(self._turns)
+        """Write a whole run, in two commits."""
+        project = next(self._projects)
         run = self._store.begin_run("acme", project, None, "cli", datetime.now(UTC))
         self._store.write(run, partial(self._write, self._ids[project]))
 

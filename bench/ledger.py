@@ -1,7 +1,7 @@
-"""A database that years of polling could have left, with as large a ledger as wanted, in rfsync's own schema.
+"""Builds a database as years of polling would leave it, in rfsync's own schema, with a ledger of any size.
 
-The rows go in in the order of time, over all projects, so that tables and indexes lie on the disk as they really would.
-`verify` proves that the books balance.
+Rows are written in the order of time across all projects, so that tables and indexes are laid out on disk as they would
+really be. `verify` proves that the ledger balances.
 """
 
 import importlib
@@ -9,13 +9,12 @@ import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing
 from datetime import timedelta
-from pathlib import Path
 from typing import Any, Protocol
 
+from sqlalchemy import make_url
+
+from bench.databases import create_schema
 from bench.world import END, FROM, KEPT_DAYS, Project, Size, World
-from rfsync.database.engine import open_engine
-from rfsync.database.url import parse_url
-from rfsync.schema import upgrade as schema
 
 _CHANGES = (
     "run_id", "project_id", "batch_id", "observed_after", "observed_at", "change", "images", "num_jobs",
@@ -55,110 +54,101 @@ _DAY = {"sqlite": "substr(c.observed_at, 1, 10)", "postgresql": "CAST(c.observed
 
 
 class Sink(Protocol):
-    """Where the rows go: nothing is checked but what the tables themselves check, nothing is safe until `close`."""
+    """A bulk writer into a new database: it checks only the tables' own constraints, and is safe only after `close`."""
 
     def write(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """Appends rows."""
+        """Append rows."""
 
     def roll_up(self) -> None:
-        """Makes the days of the projects and of the workspaces of the ledger."""
+        """Compute the daily totals of projects and workspaces from the ledger."""
 
     def close(self) -> None:
-        """Commits."""
+        """Commit, and leave the database as rfsync expects it."""
 
 
 class SqliteSink:
-    """A new file."""
-
-    def __init__(self, path: Path) -> None:
-        schema.ensure_sqlite(path).close()
+    def __init__(self, path: str) -> None:
         self._database = sqlite3.connect(path, isolation_level=None)
         for pragma in ("journal_mode = off", "synchronous = off", "cache_size = -2000000", "temp_store = memory"):
             self._database.execute(f"PRAGMA {pragma}")
         self._database.execute("BEGIN")
 
     def write(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """As `Sink.write`."""
         places = ", ".join("?" * len(columns))
         self._database.executemany(f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", rows)
 
     def roll_up(self) -> None:
-        """As `Sink.roll_up`; the triggers have made the workspaces' days of the projects'."""
+        # Triggers compute the workspaces' days from the projects'.
         self._database.execute(_ROLL_UPS[0].format(day=_DAY["sqlite"]))
 
     def close(self) -> None:
-        """As `Sink.close`; the file is then as rfsync wants it."""
         self._database.execute("COMMIT")
         self._database.execute("PRAGMA journal_mode = wal")
         self._database.close()
 
 
 class PostgresSink:
-    """An empty database of a server at which one may do anything."""
+    """Needs a superuser."""
 
     def __init__(self, url: str) -> None:
-        schema.upgrade(open_engine(parse_url(url), read_only=False), None)
-        self._psycopg = importlib.import_module("psycopg")
-        self._database = self._psycopg.connect(url, autocommit=True)
-        # The triggers stand in for foreign keys, which `verify` checks afterwards.
+        self._database = importlib.import_module("psycopg").connect(url, autocommit=True)
+        # Without triggers, which stand in for foreign keys; `verify` checks those afterwards.
         for setting in ("session_replication_role = replica", "synchronous_commit = off", "work_mem = '1GB'"):
             self._database.execute(f"SET {setting}")
         self._database.execute("SET TimeZone = 'UTC'")
 
     def write(self, table: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-        """As `Sink.write`."""
         with self._database.cursor() as cursor, cursor.copy(f"COPY {table} ({', '.join(columns)}) FROM STDIN") as copy:
             for row in rows:
                 copy.write_row(row)
 
     def roll_up(self) -> None:
-        """As `Sink.roll_up`."""
         for statement in _ROLL_UPS:
             self._database.execute(statement.format(day=_DAY["postgresql"]))
 
     def close(self) -> None:
-        """As `Sink.close`, and what autovacuum would have done."""
         for table in ("projects", "sync_runs"):
             self._database.execute(
                 f"SELECT setval(pg_get_serial_sequence('{table}', 'id'), (SELECT max(id) FROM {table}))"
             )
-        self._database.execute("VACUUM ANALYZE")
+        self._database.execute("VACUUM ANALYZE")  # as autovacuum would have done
         self._database.close()
 
 
-def sink(url: str) -> Sink:
-    """For an SQLite file that is not there, or an empty PostgreSQL database."""
-    path = parse_url(url).path
-    return PostgresSink(url) if path is None else SqliteSink(path)
+def open_sink(url: str) -> Sink:
+    """Create rfsync's tables in a new SQLite file or an empty PostgreSQL database, and open it."""
+    create_schema(url)
+    address = make_url(url)
+    return SqliteSink(address.database or "") if address.get_backend_name() == "sqlite" else PostgresSink(url)
 
 
 def build(url: str, size: Size) -> None:
-    """Fills a new database with a history of that size."""
-    with closing(sink(url)) as to:
+    """Fill a new database with a history of that size."""
+    with closing(open_sink(url)) as sink:
         world = World(size)
         for changes, runs in world.days():
-            to.write("sync_runs", _RUNS, ((*run, "schedule", 1, 200, 150 * run[5]) for run in runs))
-            to.write("batch_changes", _CHANGES, changes)
+            sink.write("sync_runs", _RUNS, ((*run, "schedule", 1, 200, 150 * run[5]) for run in runs))
+            sink.write("batch_changes", _CHANGES, changes)
         last = f"{END - timedelta(hours=1):%Y-%m-%d %H:}"
-        to.write("projects", _PROJECTS, (_project(p, last) for p in world.projects))
-        to.write("batches", _BATCHES, (row for p in world.projects for row in _batches(p)))
-        to.write("project_observed", ("project_id", "day", "am", "pm"), _observed(world))
-        to.roll_up()
+        sink.write("projects", _PROJECTS, (_project(p, last) for p in world.projects))
+        sink.write("batches", _BATCHES, (row for p in world.projects for row in _batches(p)))
+        sink.write("project_observed", ("project_id", "day", "am", "pm"), _observed(world))
+        sink.roll_up()
 
 
 def _project(project: Project, hour: str) -> tuple[Any, ...]:
-    # Every project is polled once an hour to the end, the n-th of them after n tenths of a second.
+    # The last poll of a project is in the last hour, each a tenth of a second after the one before.
     tenths = project.number
-    looked = f"{hour}{tenths // 600:02}:{tenths % 600 // 10:02}.{tenths % 10}00099"
+    observed = f"{hour}{tenths // 600:02}:{tenths % 600 // 10:02}.{tenths % 10}00099"
     name = project.name.replace("-", " ").capitalize()
     return (
-        project.number, project.workspace, project.name, name, *project.totals, looked, looked, "0" * 64,
+        project.number, project.workspace, project.name, name, *project.totals, observed, observed, "0" * 64,
         project.totals[0],
     )  # fmt: skip
 
 
 def _batches(project: Project) -> Iterator[tuple[Any, ...]]:
-    """In the order of their ids."""
+    """Rows of a project's batches, sorted by id."""
     for n in sorted(range(len(project.ids)), key=project.ids.__getitem__):
         yield (
             project.number, project.ids[n], project.names[n], project.uploaded[n], project.images[n], project.jobs[n],
@@ -167,7 +157,7 @@ def _batches(project: Project) -> Iterator[tuple[Any, ...]]:
 
 
 def _observed(world: World) -> Iterator[tuple[int, str, int, int]]:
-    """Of the days whose unchanged runs were deleted: polls all day, on the first from its first."""
+    """Days whose unchanged runs were pruned, polled all day; the first day from the first poll on."""
     whole = (1 << 48) - 1
     for number in range(world.size.days - KEPT_DAYS):
         day = f"{world.size.first + timedelta(days=number):%Y-%m-%d}"

@@ -1,9 +1,9 @@
-"""What is asked of the large ledger: rfsync's question, and the floor, which is SQL by hand on minimal tables.
+"""The queries on the large ledger: rfsync's, and the floor's, which is SQL by hand on minimal tables.
 
-The floor's tables have only the columns that its answers need, and the indexes that its queries want. They are made of
-rfsync's own: a ledger in the order of time, the versions of each batch, what a project gained and lost on each day, and
-the days on which somebody looked. For the whole workspace the floor adds up the days of its projects. Its SQL does the
-same work: it fills gaps, sums up, says what was observed.
+The floor's tables have only the columns and indexes that its queries need. They are filled from rfsync's: a ledger in
+the order of time, the versions of each batch, what each project gained and lost on each day, and the days on which it
+was observed. For a whole workspace the floor sums up its projects. Its SQL does the same work as rfsync's: it fills
+gaps, sums up, and tells observed days from others.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ TABLES = (
     "DROP TABLE IF EXISTS floor.ledger",
     "DROP TABLE IF EXISTS floor.version",
     "DROP TABLE IF EXISTS floor.day",
-    "DROP TABLE IF EXISTS floor.looked",
+    "DROP TABLE IF EXISTS floor.observed",
     """CREATE TABLE floor.ledger (project integer, at {time}, batch text, name text, change text, after {time},
     images integer, jobs integer, di integer, dj integer, run integer)""",
     """INSERT INTO floor.ledger SELECT project_id, observed_at, batch_id, name, change, observed_after, images,
@@ -41,8 +41,8 @@ TABLES = (
     """INSERT INTO floor.day SELECT project_id, day, batches_added - batches_removed, images_gained, images_lost,
     jobs_gained, jobs_lost, changes FROM project_daily ORDER BY 1, 2""",
     "CREATE INDEX {schema}day_day ON {on}day (day, project, batches, ig, il, jg, jl, changes)",
-    "CREATE TABLE floor.looked (project integer, day {date}, PRIMARY KEY (project, day)){without_rowid}",
-    """INSERT INTO floor.looked SELECT DISTINCT project_id, {day_of} FROM sync_runs
+    "CREATE TABLE floor.observed (project integer, day {date}, PRIMARY KEY (project, day)){without_rowid}",
+    """INSERT INTO floor.observed SELECT DISTINCT project_id, {day_of} FROM sync_runs
     WHERE outcome IN ('changed', 'unchanged') UNION SELECT project_id, day FROM project_observed ORDER BY 1, 2""",
 )
 DIALECTS = {
@@ -58,7 +58,7 @@ DIALECTS = {
     },
 }  # fmt: skip
 
-#: Days of a year, gaps filled, with the running totals and whether anybody looked; {where} is of one project or all.
+#: Days without gaps, their running totals, and whether they were observed; {where} selects one project or all.
 _DAYS = """WITH RECURSIVE calendar(day) AS (
     SELECT CAST({since} AS {date})
     UNION ALL SELECT {next_day} FROM calendar WHERE {next_day} < CAST({until} AS {date})),
@@ -68,19 +68,19 @@ before AS (SELECT sum(batches) AS batches, sum(ig - il) AS images, sum(jg - jl) 
     FROM floor.day WHERE {where} AND day < {since})
 SELECT {text}, b.batches + coalesce(sum(f.batches) OVER w, 0), b.images + coalesce(sum(f.ig - f.il) OVER w, 0),
     b.jobs + coalesce(sum(f.jg - f.jl) OVER w, 0), coalesce(ig, 0), coalesce(il, 0), coalesce(jg, 0), coalesce(jl, 0),
-    EXISTS (SELECT 1 FROM floor.looked l WHERE {where} AND l.day = calendar.day)
+    EXISTS (SELECT 1 FROM floor.observed o WHERE {where} AND o.day = calendar.day)
 FROM calendar LEFT JOIN flow f USING (day) CROSS JOIN before b WINDOW w AS (ORDER BY calendar.day) ORDER BY 1"""
 
 
 class Query(NamedTuple):
     key: str
     name: str
-    ask: Callable[[Engine], Iterable[Any]]
-    floor: str
-    """SQL; None where there is no floor and the time is only shown."""
-    at_most_ms: float | None = None
-    plain: Callable[[Any], tuple[Any, ...]] = tuple
-    """What of rfsync's row the floor's has, to compare the two."""
+    run: Callable[[Engine], Iterable[Any]]
+    floor: str = ""
+    """SQL; empty: there is no floor, and the time is only shown."""
+    limit_ms: float | None = None
+    columns: Callable[[Any], tuple[Any, ...]] = tuple
+    """The columns of rfsync's row that the floor's row has."""
 
 
 def _total(row: history.TotalRow) -> tuple[Any, ...]:
@@ -88,14 +88,14 @@ def _total(row: history.TotalRow) -> tuple[Any, ...]:
     return (f"{row.period:%Y-%m-%d}", *counts, row.observed)
 
 
-def questions(project: str, number: int, workspace_projects: int) -> list[Query]:
-    """About the large project, and about all of the first workspace, whose projects have the first numbers."""
+def queries(project: str, number: int, workspace_projects: int) -> list[Query]:
+    """Queries on the large project and on the whole first workspace, whose projects have the lowest numbers."""
     year = (END - timedelta(days=366), END - timedelta(days=1))
     since, until = (f"'{at:%Y-%m-%d}'" for at in year)
     moment = END - timedelta(days=400, hours=-11)
     a_day = (END - timedelta(days=101), END - timedelta(days=100))  # a Tuesday
     a_week = (END - timedelta(days=107), END - timedelta(days=100))
-    ours = f"project <= {workspace_projects}"
+    in_workspace = f"project <= {workspace_projects}"
     sums = "sum(changes), sum(ig) - sum(il), sum(jg) - sum(jl), sum(ig), sum(il), sum(jg), sum(jl)"
     return [
         Query(
@@ -107,28 +107,28 @@ def questions(project: str, number: int, workspace_projects: int) -> list[Query]
         Query(
             "workspace-year", "daily totals of the whole workspace over a year",
             lambda e: history.totals(e, "acme", since=year[0], until=year[1], summed=True),
-            _DAYS.replace("{where}", ours).replace("{since}", since).replace("{until}", until), 100.0, _total,
+            _DAYS.replace("{where}", in_workspace).replace("{since}", since).replace("{until}", until), 100.0, _total,
         ),
         Query(
             "state", "state of a project of 10,000 batches at a past moment",
             lambda e: history.batches(e, project, as_of=moment),
             f"SELECT batch, name, uploaded, images, jobs, first, since FROM floor.version WHERE project = {number} "
             f"AND since <= {_literal(moment)} AND until > {_literal(moment)} ORDER BY batch",
-            plain=lambda r: tuple(r[2:]),
+            columns=lambda r: tuple(r[2:]),
         ),
         Query(
             "changes-day", "changes of a day",
             lambda e: history.changes(e, since=a_day[0], until=a_day[1]),
             f"SELECT batch, name, change, after, at, images, jobs, di, dj, run FROM floor.ledger "
             f"WHERE at >= {_literal(a_day[0])} AND at < {_literal(a_day[1])} ORDER BY at",
-            plain=lambda r: tuple(r[2:]),
+            columns=lambda r: tuple(r[2:]),
         ),
         Query(
             "movers-week", "biggest movers of a week",
             lambda e: history.movers(e, "acme", since=a_week[0], until=a_week[1]),
-            f"SELECT {sums} FROM floor.day WHERE {ours} AND day >= '{a_week[0]:%Y-%m-%d}' "
+            f"SELECT {sums} FROM floor.day WHERE {in_workspace} AND day >= '{a_week[0]:%Y-%m-%d}' "
             f"AND day < '{a_week[1]:%Y-%m-%d}' GROUP BY project ORDER BY sum(ig) + sum(il) DESC LIMIT 10",
-            plain=lambda r: tuple(r[4:]),
+            columns=lambda r: tuple(r[4:]),
         ),
         Query(
             "movers-batches", "biggest movers of a week among the batches",
@@ -136,26 +136,26 @@ def questions(project: str, number: int, workspace_projects: int) -> list[Query]
             "SELECT count(*), sum(di), sum(dj), sum(max0(di)), sum(max0(-di)), sum(max0(dj)), sum(max0(-dj)) "
             f"FROM floor.ledger WHERE at >= {_literal(a_week[0])} AND at < {_literal(a_week[1])} "
             "GROUP BY project, batch ORDER BY sum(abs(di)) DESC LIMIT 10",
-            plain=lambda r: tuple(r[4:]),
+            columns=lambda r: tuple(r[4:]),
         ),
         Query(
             "project-year-berlin", "the first one by the days of Berlin",
-            lambda e: history.totals(e, project, since=year[0], until=year[1], tz="Europe/Berlin"), "",
+            lambda e: history.totals(e, project, since=year[0], until=year[1], tz="Europe/Berlin"),
         ),
         Query(
             "workspace-year-berlin", "the second one by the days of Berlin",
-            lambda e: history.totals(e, "acme", since=year[0], until=year[1], tz="Europe/Berlin", summed=True), "",
+            lambda e: history.totals(e, "acme", since=year[0], until=year[1], tz="Europe/Berlin", summed=True),
         ),
     ]  # fmt: skip
 
 
 def _literal(at: datetime) -> str:
-    # With an offset PostgreSQL reads it as an instant; SQLite compares texts, which end before it.
+    # Without an offset: the floor's session on PostgreSQL is in UTC, and SQLite compares it as text.
     return f"'{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.000000}'"
 
 
 def floor_sql(sql: str, dialect: str) -> str:
-    """A query or statement of the floor for one of the databases."""
+    """The floor's SQL in one dialect."""
     for number in ("di", "-di", "dj", "-dj"):
         larger = "max" if dialect == "sqlite" else "greatest"
         sql = sql.replace(f"max0({number})", f"{larger}(0, {number})")

@@ -1,6 +1,6 @@
-"""Does the daemon stay the same size? 20,000 polls of the real process, with its memory, files and threads on the way.
+"""Memory, open files and threads of the daemon over 20,000 polls. See `python -m bench.soak --help`.
 
-The clock is a fast one: 100 projects are polled once a second, so that minutes stand for months.
+Its 100 projects are polled once a second, so that minutes stand for months.
 """
 
 from __future__ import annotations
@@ -20,13 +20,16 @@ from typing import NamedTuple
 
 import requests
 
-from bench.stages import PostgresStage, Stage
+from bench.databases import Postgres, Sqlite, create_schema
+from bench.rounds import say
+from bench.table import table
 from rfsync.simulator import FixedWorld, Simulator
 
 PROJECTS = 100
 BATCHES = 50
-#: Polls until then are the daemon's youth: caches fill, threads start.
-YOUTH = 500
+#: Polls until caches are filled and threads started; growth counts from then on.
+WARM_UP = 500
+MAX_GROWTH_MIB = 5
 _CONFIG = """
 [database]
 url = "{database}"
@@ -43,42 +46,42 @@ id = "acme"
 """
 
 
-class Size(NamedTuple):
-    """Of a process at a moment."""
+class Usage(NamedTuple):
+    """Resources of the process after a number of polls."""
 
     polls: int
-    kib: int
+    mib: float
     files: int
     threads: int
 
 
-def size(pid: int, polls: int) -> Size:
-    """As Linux tells it; of files and threads the least of some looks, since polls and scrapes come and go."""
-    looks = []
+def usage(pid: int, polls: int) -> Usage:
+    """As Linux reports it; files and threads are the least of 20 samples, since polls and scrapes come and go."""
+    samples = []
     for _ in range(20):
         status = Path(f"/proc/{pid}/status").read_text()
         found = {key: int(value) for key, value in re.findall(r"^(VmRSS|Threads):\s+(\d+)", status, re.MULTILINE)}
-        looks.append((found["VmRSS"], len([*Path(f"/proc/{pid}/fd").iterdir()]), found["Threads"]))
+        samples.append((found["VmRSS"] / 1024, len([*Path(f"/proc/{pid}/fd").iterdir()]), found["Threads"]))
         time.sleep(0.05)
-    return Size(polls, looks[-1][0], min(look[1] for look in looks), min(look[2] for look in looks))
+    return Usage(polls, samples[-1][0], min(files for _, files, _ in samples), min(threads for *_, threads in samples))
 
 
-def polls(url: str) -> int:
-    """Runs that have ended, by the daemon's own count."""
+def finished_runs(url: str) -> int:
+    """The daemon's own count."""
     text = requests.get(f"{url}/metrics", timeout=60).text
     return int(sum(float(value) for value in re.findall(r"^rfsync_runs_total\{.*\} (\S+)$", text, re.MULTILINE)))
 
 
-def records(number: int) -> list[dict[str, object]]:
-    """What a project lists the n-th time: a batch of it changes, another comes and goes."""
+def records(version: int) -> list[dict[str, object]]:
+    """A project's list: with each version one batch changes, and the last one comes or goes."""
     made: list[dict[str, object]] = [{"id": f"b{i}", "images": i, "numJobs": 0} for i in range(BATCHES)]
-    made[number % BATCHES]["images"] = number
-    return made[: BATCHES - number % 2]
+    made[version % BATCHES]["images"] = version
+    return made[: BATCHES - version % 2]
 
 
 @contextlib.contextmanager
 def daemon(folder: Path, database: str, api: str) -> Iterator[tuple[int, str]]:
-    """The process, by its id, and its URL."""
+    """Run the daemon; gives its process id and URL."""
     (folder / "rfsync.toml").write_text(_CONFIG.format(database=database, api=api))
     environment = {**os.environ, "ROBOFLOW_API_KEY": "any-key"}
     command = [sys.executable, "-m", "rfsync", "daemon", "--log-level", "info"]
@@ -90,6 +93,7 @@ def daemon(folder: Path, database: str, api: str) -> Iterator[tuple[int, str]]:
             url = re.search(r"health and metrics: (\S+)", (folder / "log").read_text())
             if process.poll() is not None:
                 raise SystemExit((folder / "log").read_text())
+            time.sleep(0.05)
         yield process.pid, url[1]
     finally:
         process.send_signal(signal.SIGTERM)
@@ -97,49 +101,47 @@ def daemon(folder: Path, database: str, api: str) -> Iterator[tuple[int, str]]:
             raise SystemExit((folder / "log").read_text()[-2000:])
 
 
-def soak(stage: Stage, folder: Path, until: int) -> list[Size]:
-    """The daemon's size from the end of its youth on, about twenty times."""
+def soak(database: Sqlite, folder: Path, polls: int) -> list[Usage]:
+    """Run that many polls; the usage about twenty times, the first after warming up."""
     world = FixedWorld({f"acme/p{number:03}": records(0) for number in range(PROJECTS)})
-    sizes: list[Size] = []
-    with Simulator(world) as api, daemon(folder, stage.url, api.url) as (pid, url):
+    usages: list[Usage] = []
+    with Simulator(world) as api, daemon(folder, database.url, api.url) as (pid, url):
         done, changed = 0, 0
-        while done < until:
+        while done < polls:
             time.sleep(0.2)
             changed += 1
             world.set(f"acme/p{changed % PROJECTS:03}", records(changed))
-            done = polls(url)
-            if done >= YOUTH and (not sizes or done >= sizes[-1].polls + (until - YOUTH) // 20 or done >= until):
-                sizes.append(size(pid, done))
-                print(f"{stage.name}: {sizes[-1]}", file=sys.stderr)
-    return sizes
+            done = finished_runs(url)
+            due = usages[-1].polls + (polls - WARM_UP) // 20 if usages else WARM_UP
+            if done >= min(due, polls):
+                usages.append(usage(pid, done))
+                say(f"{database.name}: {usages[-1]}")
+    return usages
 
 
 def main() -> int:
-    """Prints a table; 1 where the daemon has grown."""
+    """Print a table; return 1 if the daemon has grown."""
     parser = argparse.ArgumentParser(prog="python -m bench.soak", description=__doc__)
-    parser.add_argument("--polls", type=int, default=20_000)
+    parser.add_argument("--polls", type=int, default=20_000, help="(20,000)")
     options = parser.parse_args()
-    grown = False
-    print("| database | polls | resident after 500 | at the end | growth | files | threads |")
-    print("| --- | --- | --- | --- | --- | --- | --- |")
+    rows, grown = [], False
     with tempfile.TemporaryDirectory(prefix="rfsync-soak-") as work:
-        for make in (Stage, PostgresStage):
+        for make in (Sqlite, Postgres):
             folder = Path(work) / make.__name__
             folder.mkdir()
-            with contextlib.closing(make(folder)) as stage:
-                stage.clear()
-                if stage.name != "SQLite":
-                    upgrade = [sys.executable, "-m", "rfsync", "db", "upgrade", "--database", stage.url]
-                    subprocess.run(upgrade, check=True, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-                sizes = soak(stage, folder, options.polls)
-            first, last = sizes[0], sizes[-1]
-            files, threads = last.files - first.files, last.threads - first.threads
-            growth = (last.kib - first.kib) / 1024
-            grown = grown or growth >= 5 or files > 0 or threads > 0
-            print(
-                f"| {stage.name} | {last.polls:,} | {first.kib / 1024:.1f} MiB | {last.kib / 1024:.1f} MiB | "
-                f"{growth:+.1f} MiB | {first.files} → {last.files} | {first.threads} → {last.threads} |"
-            )
+            with contextlib.closing(make(folder)) as database:
+                database.clear()
+                create_schema(database.url)
+                usages = soak(database, folder, options.polls)
+            first, last = usages[0], usages[-1]
+            growth = last.mib - first.mib
+            grown = grown or growth >= MAX_GROWTH_MIB or last.files > first.files or last.threads > first.threads
+            rows.append([
+                database.name, f"{last.polls:,}", f"{first.mib:.1f} MiB", f"{last.mib:.1f} MiB", f"{growth:+.1f} MiB",
+                f"{first.files} → {last.files}", f"{first.threads} → {last.threads}",
+            ])  # fmt: skip
+    head = ["database", "polls", f"resident after {WARM_UP}", "at the end", "growth", "files", "threads"]
+    print(table(head, rows))
     return int(grown)
 
 

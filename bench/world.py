@@ -1,6 +1,6 @@
-"""Two years of polling, played: what every run saw, in the order of time. The same for the same size, on any machine.
+"""Two simulated years of polling: the changes and runs of each day. The same size gives the same history anywhere.
 
-Shares no code with rfsync. What is not played are the polls that changed nothing, but for one an hour of the last days.
+Shares no code with rfsync. Polls that changed nothing are left out, except for one an hour in the last days.
 """
 
 import random
@@ -10,29 +10,30 @@ from typing import NamedTuple
 
 from bench.data import ID_CHARACTERS
 
-#: The moment at which it all ends; nothing depends on today.
+#: The end of the history: fixed, so that nothing depends on today.
 END = datetime(2026, 1, 1, tzinfo=UTC)
-#: Polls come every so many seconds, and something changes on weekdays from the first until before the last.
+#: Seconds between polls, and the seconds of a weekday between which batches change.
 EVERY, FROM, UNTIL = 300, 6 * 3600, 18 * 3600
-#: Of so many last days the runs that changed nothing are still there; of those before it is known that they were.
+#: Runs that changed nothing are kept for the last so many days; before that only their times are known.
 KEPT_DAYS = 30
-#: The share of all changes that the large project has.
+#: Share of all changes that are in the large project.
 LARGE_SHARE = 0.01
-#: Changes of one observation: five, on average.
+#: Changes in one observation to choose from: five on average.
 CHANGES = (1, 1, 2, 3, 5, 8, 15)
 
-#: As the columns of the ledger without its id: run, project, batch, after, at, change, images, jobs, deltas, name.
+#: The ledger's columns without its id: run, project, batch, after, at, change, images, jobs, deltas, name.
 Change = tuple[int, int, str, str | None, str, str, int, int, int, int, str]
-#: id, project, started, finished, outcome, batches listed, added, changed, removed, restored, images' and jobs' delta.
+#: id, project, started, finished, outcome, batches listed, added, changed, removed, restored, images delta, jobs delta.
 Run = tuple[int, int, str, str, str, int, int, int, int, int, int, int]
 
 
 class Size(NamedTuple):
-    """Of a history."""
+    """The size of a history."""
 
+    #: Of the ledger.
     rows: int = 10_000_000
     projects: int = 1_000
-    #: Batches of the large project when it is first seen; the others have a fortieth.
+    #: Batches of the large project at the first poll; the others have a fortieth of that.
     large: int = 10_000
     days: int = 730
 
@@ -43,7 +44,7 @@ class Size(NamedTuple):
 
 
 class Project:
-    """Its batches as they are, each by its number in the lists."""
+    """A project's present batches: one list for each field."""
 
     def __init__(self, number: int, workspace: str, name: str) -> None:
         self.number, self.workspace, self.name = number, workspace, name
@@ -55,19 +56,19 @@ class Project:
         self.first: list[str] = []
         self.changed: list[str] = []
         self.removed: list[bool] = []
-        #: Batches, images and jobs that are there.
+        #: Batches, images and jobs, without those of removed batches.
         self.totals = (0, 0, 0)
 
 
 class World:
-    """The projects, the dice and the numbers given so far.
+    """All projects, simulated once from the first day to the last.
 
-    `large` is the number of the large project. A second workspace has a hundredth of the projects, and one at least.
+    `large` is the number of the large project. A second workspace has a hundredth of the projects, at least one.
     """
 
     def __init__(self, size: Size) -> None:
         self.size = size
-        self._dice = random.Random(size.rows)  # noqa: S311 - seeded on purpose
+        self._rng = random.Random(size.rows)  # noqa: S311 - seeded on purpose
         others = max(size.projects // 100, 1)
         names = [("acme", f"project-{n:04}") for n in range(size.projects)]
         names += [("other", f"project-{n:04}") for n in range(others)]
@@ -77,7 +78,7 @@ class World:
         self._rows = 0
 
     def days(self) -> Iterator[tuple[list[Change], list[Run]]]:
-        """What each day had, in the order of time."""
+        """Changes and runs of each day, in the order of time."""
         size = self.size
         dates = [size.first + timedelta(days=n) for n in range(size.days)]
         working = sum(date.weekday() < 5 for date in dates) * (UNTIL - FROM) // EVERY
@@ -99,15 +100,15 @@ class World:
             yield changes, runs
 
     def _polled(self, due: float) -> dict[Project, int]:
-        """The projects in which something changed, and how much, so that about `due` changes come of it."""
-        dice = self._dice
+        """Changed projects and the number of their changes, about `due` in all."""
+        rng = self._rng
         polled: dict[Project, int] = {}
-        due = int(due + dice.random())
+        due = int(due + rng.random())
         while due > 0 and len(polled) < len(self.projects):
-            number = self.large - 1 if dice.random() < LARGE_SHARE else dice.randrange(len(self.projects))
+            number = self.large - 1 if rng.random() < LARGE_SHARE else rng.randrange(len(self.projects))
             project = self.projects[number]
             if project not in polled:
-                polled[project] = min(dice.choice(CHANGES), due)
+                polled[project] = min(rng.choice(CHANGES), due)
                 due -= polled[project]
         return polled
 
@@ -115,11 +116,9 @@ class World:
         self, project: Project, date: datetime, second: int, number: int,
         changes: list[Change], runs: list[Run], *, known: bool,
     ) -> None:  # fmt: skip
-        """One run: adds its row, and those of `number` changes; a project that is not known shows as many batches."""
+        """Append a run and its `number` changes; in a project that is not yet known these are its batches."""
         self._runs += 1
-        sent = date + timedelta(
-            seconds=second, milliseconds=100 * project.number, microseconds=self._dice.randrange(99)
-        )
+        sent = date + timedelta(seconds=second, milliseconds=100 * project.number, microseconds=self._rng.randrange(99))
         at = f"{sent:%Y-%m-%d %H:%M:%S.%f}"
         after = f"{sent - timedelta(seconds=EVERY):%Y-%m-%d %H:%M:%S.%f}"
         finished = f"{sent + timedelta(milliseconds=400):%Y-%m-%d %H:%M:%S.%f}"
@@ -136,25 +135,25 @@ class World:
                 images, jobs, images_delta, jobs_delta, project.names[batch],
             ))  # fmt: skip
         self._rows += number
-        there, images, jobs = project.totals
-        there += counts["added"] + counts["restored"] - counts["removed"]
-        project.totals = (there, images + images_sum, jobs + jobs_sum)
+        batches, images, jobs = project.totals
+        batches += counts["added"] + counts["restored"] - counts["removed"]
+        project.totals = (batches, images + images_sum, jobs + jobs_sum)
         outcome = "changed" if number else "unchanged"
         runs.append((
-            self._runs, project.number, at, finished, outcome, there, *counts.values(), images_sum, jobs_sum,
+            self._runs, project.number, at, finished, outcome, batches, *counts.values(), images_sum, jobs_sum,
         ))  # type: ignore[arg-type] # four counts  # fmt: skip
 
     def _change(
         self, project: Project, touched: set[int], at: str, after: str, known: bool
     ) -> tuple[int, str, int, int, int, int]:
-        """A batch's number, the change, its counts after it and their deltas."""
-        chance = self._dice.random
-        kind = chance()
+        """Change a batch; its index, the kind of change, images and jobs after it, and their deltas."""
+        draw = self._rng.random
+        kind = draw()
         if not known or kind < 0.05 or len(touched) == len(project.ids):
             return self._add(project, touched, at, after)
-        batch = int(chance() * len(project.ids))
+        batch = int(draw() * len(project.ids))
         while batch in touched:
-            batch = int(chance() * len(project.ids))
+            batch = int(draw() * len(project.ids))
         touched.add(batch)
         project.changed[batch] = at
         images, jobs = project.images[batch], project.jobs[batch]
@@ -165,16 +164,16 @@ class World:
             project.removed[batch] = True
             return batch, "removed", 0, 0, -images, -jobs
         if images and kind < 0.8:
-            taken, begun = 1 + int(chance() * images), 1  # a job took some
+            taken, started = 1 + int(draw() * images), 1  # a new job takes images
         else:
-            taken, begun = -1 - int(chance() * 300), -1 if jobs else 0
-        project.images[batch], project.jobs[batch] = images - taken, jobs + begun
-        return batch, "changed", images - taken, jobs + begun, -taken, begun
+            taken, started = -1 - int(draw() * 300), -1 if jobs else 0
+        project.images[batch], project.jobs[batch] = images - taken, jobs + started
+        return batch, "changed", images - taken, jobs + started, -taken, started
 
     def _add(self, project: Project, touched: set[int], at: str, after: str) -> tuple[int, str, int, int, int, int]:
-        batch, images = len(project.ids), self._dice.randint(1, 500)
+        batch, images = len(project.ids), self._rng.randint(1, 500)
         touched.add(batch)
-        project.ids.append("".join(self._dice.choices(ID_CHARACTERS, k=20)))
+        project.ids.append("".join(self._rng.choices(ID_CHARACTERS, k=20)))
         project.names.append(f"Uploaded on {after[:10]} at {after[11:16]}")
         project.uploaded.append(after)
         project.images.append(images)

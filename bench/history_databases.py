@@ -1,4 +1,4 @@
-"""The databases of the large ledger: made once, each with the floor's tables beside it, and a small one."""
+"""The databases for `bench.history`: rfsync's with a large ledger, the floor's tables beside it, and a small one."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import time
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from pathlib import Path
 from typing import Any
 
 import psycopg
@@ -16,94 +17,90 @@ from bench.ledger import build
 from bench.questions import TABLES, floor_sql
 from bench.rounds import say
 from bench.world import Size, World
-from rfsync.database.url import parse_url
 from rfsync.history.connect import connect
 from rfsync.ledger.verify import verify
 
-#: For the cost of an insert to be compared with.
+#: The database that the cost of an insert is compared with.
 SMALL = Size(rows=10_000, projects=10, large=4_000, days=60)
 
 
-class Server(ABC):
-    """A database of that size, made unless it is there, and the floor's tables beside it."""
+class HistoryDatabase(ABC):
+    """A large and a small database of one kind, by their URLs."""
 
     name: str
     dialect: str
 
-    def __init__(self, url: str, small: str) -> None:
-        self.url, self.small = url, small
+    def __init__(self, large: str, small: str) -> None:
+        self.large, self.small = large, small
 
     def fill(self, size: Size) -> None:
-        """Makes what is not there."""
-        for url, wanted in ((self.small, SMALL), (self.url, size)):
+        """Build each database unless it exists, and the floor's tables."""
+        for url, wanted in ((self.small, SMALL), (self.large, size)):
             if self.exists(url):
                 continue
             say(f"{self.name}: building {wanted.rows:,} rows")
             began = time.perf_counter()
-            self.make(url)
+            self.create(url)
             build(url, wanted)
             say(f"{self.name}: built in {time.perf_counter() - began:.0f} s")
             began = time.perf_counter()
             verdict = verify(connect(url))
             assert verdict.ok, verdict.findings
             say(f"{self.name}: verified in {time.perf_counter() - began:.0f} s")
-            if url == self.url:
-                self.make_floor(wanted)
+            if url == self.large:
+                self._build_floor(wanted)
 
-    def make_floor(self, size: Size) -> None:
-        """Makes the floor's tables of rfsync's."""
+    def _build_floor(self, size: Size) -> None:
+        """Fill the floor's tables from rfsync's."""
         with self.floor() as cursor:
             if self.dialect == "postgresql":
                 cursor.execute("CREATE SCHEMA IF NOT EXISTS floor")
             for statement in TABLES:
                 cursor.execute(floor_sql(statement, self.dialect).replace("{large}", str(World(size).large)))
-            self.settle(cursor)
+            self.analyze(cursor)
 
     @abstractmethod
     def exists(self, url: str) -> bool:
-        """Whether the database is there."""
+        """Tell if the database has rfsync's tables."""
 
     @abstractmethod
-    def make(self, url: str) -> None:
-        """Makes what can't be made by filling it."""
+    def create(self, url: str) -> None:
+        """Create an empty database."""
 
     @abstractmethod
     def floor(self) -> Any:
-        """A cursor, for as long as it is needed."""
+        """Connect to the floor's tables; a context manager that gives a cursor."""
 
     @abstractmethod
-    def settle(self, cursor: Any) -> None:
-        """What keeps the floor quick."""
+    def analyze(self, cursor: Any) -> None:
+        """Collect the statistics that the floor's queries need."""
 
     @abstractmethod
     def sizes(self) -> tuple[int, int, str]:
-        """Bytes of the ledger with its indexes, of everything of rfsync's, and the version."""
+        """Bytes of the ledger with its indexes, bytes of all of rfsync's tables, and the database's version."""
 
 
-class Sqlite(Server):
+class Sqlite(HistoryDatabase):
     name, dialect = "SQLite", "sqlite"
 
     def exists(self, url: str) -> bool:
-        return bool((path := parse_url(url).path) and path.exists())
+        return _path(url).exists()
 
-    def make(self, url: str) -> None:
-        """The file is made with its schema."""
+    def create(self, url: str) -> None:
+        """SQLite creates the file with its tables."""
 
     @contextmanager
     def floor(self) -> Iterator[Any]:
-        path = parse_url(self.url).path
-        assert path is not None
+        path = _path(self.large)
         with closing(sqlite3.connect(path, isolation_level=None)) as connection:
             connection.execute("ATTACH ? AS floor", (str(path.with_suffix(".floor")),))
             yield connection.cursor()
 
-    def settle(self, cursor: Any) -> None:
+    def analyze(self, cursor: Any) -> None:
         cursor.execute("ANALYZE floor")
 
     def sizes(self) -> tuple[int, int, str]:
-        path = parse_url(self.url).path
-        assert path is not None
-        with closing(sqlite3.connect(path)) as connection:
+        with closing(sqlite3.connect(_path(self.large))) as connection:
             (whole,) = connection.execute(
                 "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
             ).fetchone()
@@ -114,7 +111,7 @@ class Sqlite(Server):
         return ledger, whole, f"SQLite {sqlite3.sqlite_version}"
 
 
-class Postgres(Server):
+class Postgres(HistoryDatabase):
     name, dialect = "PostgreSQL", "postgresql"
 
     def exists(self, url: str) -> bool:
@@ -124,7 +121,7 @@ class Postgres(Server):
         except psycopg.OperationalError:
             return False
 
-    def make(self, url: str) -> None:
+    def create(self, url: str) -> None:
         address = make_url(url)
         server = address.set(database="postgres").render_as_string(hide_password=False)
         with psycopg.connect(server, autocommit=True) as connection:
@@ -132,14 +129,14 @@ class Postgres(Server):
 
     @contextmanager
     def floor(self) -> Iterator[Any]:
-        with psycopg.connect(self.url, autocommit=True) as connection:
+        with psycopg.connect(self.large, autocommit=True, options="-c TimeZone=UTC") as connection:
             yield connection.cursor()
 
-    def settle(self, cursor: Any) -> None:
+    def analyze(self, cursor: Any) -> None:
         cursor.execute("VACUUM ANALYZE")
 
     def sizes(self) -> tuple[int, int, str]:
-        with psycopg.connect(self.url) as connection:
+        with psycopg.connect(self.large) as connection:
             row = connection.execute(
                 "SELECT pg_total_relation_size('batch_changes')::bigint, "
                 "(SELECT sum(pg_total_relation_size(oid))::bigint FROM pg_class "
@@ -148,3 +145,7 @@ class Postgres(Server):
             ).fetchone()
         assert row is not None
         return row[0], row[1], f"PostgreSQL {row[2]}"
+
+
+def _path(url: str) -> Path:
+    return Path(make_url(url).database or "")

@@ -1,9 +1,11 @@
-"""The databases: each contender starts from a state that it wrote itself and that is put back before every run."""
+"""The databases that contenders write: each starts from one that it wrote itself, restored before every run."""
 
 import importlib
 import os
 import shutil
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 from pathlib import Path
 from typing import Any
@@ -11,52 +13,60 @@ from typing import Any
 from bench.measure import BrokenError
 
 
-class Stage:
-    """A folder to run in, with an SQLite database in it."""
+def create_schema(url: str) -> None:
+    """Create rfsync's tables in a new database."""
+    command = [sys.executable, "-m", "rfsync", "db", "upgrade", "--database", url]
+    subprocess.run(command, check=True, stdout=subprocess.DEVNULL)
+
+
+class Sqlite:
+    """A working folder with an SQLite database in it."""
 
     name = "SQLite"
 
     def __init__(self, work: Path) -> None:
         self.home = work / "home"
-        self._kept = work / "kept"
+        self._snapshots = work / "snapshots"
 
     @property
     def url(self) -> str:
         return f"sqlite:///{self.home}/bench.db"
 
     def clear(self) -> None:
+        """Start with an empty folder and an empty database."""
         shutil.rmtree(self.home, ignore_errors=True)
         self.home.mkdir(parents=True)
 
-    def keep(self, label: str) -> None:
-        shutil.copytree(self.home, self._kept / label)
+    def snapshot(self, label: str) -> None:
+        """Keep a copy of folder and database."""
+        shutil.copytree(self.home, self._snapshots / label)
 
     def restore(self, label: str) -> None:
         shutil.rmtree(self.home)
-        shutil.copytree(self._kept / label, self.home)
-        os.sync()  # else the kernel writes the copy out while the next process is timed
+        shutil.copytree(self._snapshots / label, self.home)
+        os.sync()  # else the kernel writes the copy to disk while the next process is timed
 
-    def forget(self) -> None:
-        """Drop all that was kept."""
-        shutil.rmtree(self._kept, ignore_errors=True)
+    def drop_snapshots(self) -> None:
+        shutil.rmtree(self._snapshots, ignore_errors=True)
 
-    def ask(self, question: str) -> tuple[int, ...]:
-        with closing(sqlite3.connect(self.home / "bench.db")) as database:
+    def query(self, sql: str) -> tuple[int, ...]:
+        """The first row of a query, NULL as 0."""
+        with closing(sqlite3.connect(self.home / "bench.db")) as connection:
             try:
-                return _integers(database.execute(question).fetchone())
+                return _integers(connection.execute(sql).fetchone())
             except sqlite3.Error as error:
-                raise BrokenError(f"{question}: {error}") from error
+                raise BrokenError(f"{sql}: {error}") from error
 
     def version(self) -> str:
         return f"SQLite {sqlite3.sqlite_version}"
 
     def close(self) -> None:
         self.clear()
-        self.forget()
+        self.drop_snapshots()
 
 
-class PostgresStage(Stage):
-    """The same folder, with the database beside it in a server of its own, at its default settings."""
+class Postgres(Sqlite):
+    """The same folder, with a database in a PostgreSQL server of its own at its default settings."""
 
     name = "PostgreSQL"
 
@@ -73,16 +83,17 @@ class PostgresStage(Stage):
 
     @property
     def url(self) -> str:
-        return self._url("bench")
+        # dlt wants a host and a password; the socket's folder in the query takes precedence over the host.
+        return f"postgresql://postgres:none@localhost/bench?host={self._admin.info.host}"
 
     def clear(self) -> None:
         super().clear()
         self._create("bench", "template0")
 
-    def keep(self, label: str) -> None:
-        super().keep(label)
-        with self._connect(self.url, autocommit=True) as database:
-            database.execute("VACUUM ANALYZE")  # as autovacuum does between two polls
+    def snapshot(self, label: str) -> None:
+        super().snapshot(label)
+        with self._connect(self.url, autocommit=True) as connection:
+            connection.execute("VACUUM ANALYZE")  # as autovacuum does between two polls
         self._create(label, "bench")
         self._labels.add(label)
 
@@ -90,18 +101,18 @@ class PostgresStage(Stage):
         self._create("bench", label)
         super().restore(label)
 
-    def forget(self) -> None:
-        super().forget()
+    def drop_snapshots(self) -> None:
+        super().drop_snapshots()
         for label in self._labels:
             self._admin.execute(f'DROP DATABASE "{label}"')
         self._labels.clear()
 
-    def ask(self, question: str) -> tuple[int, ...]:
-        with self._connect(self.url) as database:
+    def query(self, sql: str) -> tuple[int, ...]:
+        with self._connect(self.url) as connection:
             try:
-                return _integers(database.execute(question.encode()).fetchone())
+                return _integers(connection.execute(sql.encode()).fetchone())
             except self._error as error:
-                raise BrokenError(f"{question}: {error}") from error
+                raise BrokenError(f"{sql}: {error}") from error
 
     def version(self) -> str:
         info = self._admin.info.server_version
@@ -112,17 +123,12 @@ class PostgresStage(Stage):
         self._admin.close()
         self._server.cleanup()
 
-    def _url(self, database: str) -> str:
-        # The part behind "@" is for dlt, which wants a host and a password; the socket's folder in the query wins.
-        folder = self._admin.info.host
-        return f"postgresql://postgres:none@localhost/{database}?host={folder}"
-
     def _create(self, name: str, template: str) -> None:
         self._admin.execute(f'DROP DATABASE IF EXISTS "{name}" WITH (FORCE)')
         self._admin.execute(f'CREATE DATABASE "{name}" TEMPLATE "{template}" STRATEGY file_copy')
-        self._admin.execute("CHECKPOINT")  # else its writes fall into the time of the next process
+        self._admin.execute("CHECKPOINT")  # else its writes slow down the next process
 
 
 def _integers(row: tuple[Any, ...] | None) -> tuple[int, ...]:
-    """A sum over no rows is NULL to the databases, over big integers a decimal to one of them."""
+    """A sum of no rows is NULL, and PostgreSQL's sum of bigints is a decimal."""
     return tuple(int(each or 0) for each in row or ())
