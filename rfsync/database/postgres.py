@@ -24,13 +24,16 @@ _DEFAULTS: Final = {
     "keepalives_count": "3",
     "tcp_user_timeout": "60000",
 }
-# In another time zone the last hours of the year 9999 would be in a year that Python does not have. A timeout that the
-# administrator has set stands, unless this transaction is to wait for less.
-_SETTINGS: Final = """SELECT set_config('TimeZone', 'UTC', true), set_config('DateStyle', 'ISO, MDY', true),
-set_config('lock_timeout', CASE WHEN %(given)s OR current_setting('lock_timeout') = '0' THEN %(lock_timeout)s
-ELSE current_setting('lock_timeout') END, true)"""
-# Compiling a query of many parts takes longer than any of the history's takes to run.
-_READ_SETTINGS: Final = _SETTINGS + ", set_config('jit', 'off', true)"
+# Each write locks the project first, and reads what it compares after that: the level that lets it see the newest rows.
+_BEGIN_WRITING: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
+# One state of the database for all statements. Compiling a query takes longer than any of the history's takes to run.
+_BEGIN_READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL jit = off"
+# In another time zone the last hours of the year 9999 would be in a year that Python does not have.
+_SETTINGS: Final = """SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, MDY';
+SELECT set_config('lock_timeout', {timeout}, true)"""
+_LESS: Final = "'{}'"
+# A timeout that the administrator has set stands.
+_UNLESS_SET: Final = "CASE current_setting('lock_timeout') WHEN '0' THEN '{}' ELSE current_setting('lock_timeout') END"
 
 
 def create(url: URL, *, read_only: bool, lock_timeout: float) -> Engine:
@@ -47,23 +50,19 @@ def create(url: URL, *, read_only: bool, lock_timeout: float) -> Engine:
         pool = {"poolclass": QueuePool, "pool_size": 0, "pool_use_lifo": True, "pool_pre_ping": True}
     engine = create_engine(
         url.set(query=options),
-        connect_args={"prepare_threshold": None},
-        # Each write locks the project first, and reads what it compares after that.
-        isolation_level="READ COMMITTED",
+        connect_args={"prepare_threshold": None, "autocommit": True},
         hide_parameters=True,
         use_native_hstore=False,
         **pool,
     )
 
-    @event.listens_for(engine, "connect")
-    def _connect(driver: Any, _record: object) -> None:
-        driver.read_only = read_only
-
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         wanted = connection.get_execution_options().get("lock_timeout", lock_timeout)
-        settings = {"given": wanted < lock_timeout, "lock_timeout": f"{max(wanted, 1.0):g}s"}
-        connection.exec_driver_sql(_READ_SETTINGS if read_only else _SETTINGS, settings)
+        timeout = _LESS if wanted < lock_timeout else _UNLESS_SET
+        settings = _SETTINGS.format(timeout=timeout.format(f"{max(wanted, 1.0):g}s"))
+        # psycopg is in its autocommit mode, so that our BEGIN can share a round trip with the settings.
+        connection.exec_driver_sql(f"{_BEGIN_READING if read_only else _BEGIN_WRITING}; {settings}")
 
     return engine
 

@@ -31,6 +31,7 @@ from sqlalchemy import (
     update,
 )
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 
 from rfsync.batch import Batch
 from rfsync.database.sqlite import sqlite_text
@@ -39,7 +40,9 @@ from rfsync.schema import models
 from rfsync.schema.types import UTCDateTime
 
 _SQLITE: Final = sqlite.dialect()
-_POSTGRES: Final = postgresql.dialect()  # type: ignore[no-untyped-call]
+_PSYCOPG: Final = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+#: Rows that a cursor on the server gives at once.
+_ROWS_AT_ONCE: Final = 20_000
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 #: What is written of a batch that is new, and of each ledger row.
@@ -255,15 +258,17 @@ _UPDATE_FROM_ARRAYS: Final = (
 
 
 class PostgresBulk:
-    """COPY in binary for rows that are new, one statement with an array for each column for rows that are there."""
+    """Binary throughout: a cursor on the server, COPY for new rows, an array for each column of rows that are there."""
 
     def current(self, connection: Connection, project_id: int) -> Iterator[Batch]:
-        """Streams the rows through COPY in binary, which neither side has to hold as a whole."""
-        options = {"literal_binds": True}
-        query = _CURRENT.params(project_id=project_id).compile(dialect=_POSTGRES, compile_kwargs=options)
-        with _driver(connection).cursor() as cursor, cursor.copy(f"COPY ({query}) TO STDOUT (FORMAT binary)") as copy:
-            copy.set_types(["text", "text", "int8", "int8", "int8"])
-            for batch_id, name, us, images, num_jobs in copy.rows():
+        """Streams the rows through a cursor on the server, which neither side has to hold as a whole."""
+        from psycopg.types.numeric import Int8BinaryLoader
+
+        with _driver(connection).cursor(name="batches") as cursor:
+            cursor.itersize = _ROWS_AT_ONCE
+            cursor.adapters.register_loader("timestamptz", Int8BinaryLoader)
+            cursor.execute(str(_CURRENT.compile(dialect=_PSYCOPG)), {"project_id": project_id}, binary=True)
+            for batch_id, name, us, images, num_jobs in cursor:
                 yield Batch(batch_id, name, None if us is None else us + _POSTGRES_EPOCH_US, images, num_jobs)
 
     def add(self, connection: Connection, context: LedgerContext, changes: Sequence[Change]) -> None:

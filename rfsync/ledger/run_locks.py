@@ -18,9 +18,9 @@ import time
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
-from typing import Any, ClassVar, Final, Protocol
+from typing import ClassVar, Final, Protocol
 
-from sqlalchemy import Connection, func, or_, select, update
+from sqlalchemy import BigInteger, Connection, Insert, bindparam, func, insert, or_, select, update
 
 from rfsync.database.engine import Database
 from rfsync.errors import DatabaseError
@@ -33,8 +33,8 @@ class RunLocks(Protocol):
     """Locks named by the numbers of runs."""
 
     @property
-    def columns(self) -> dict[str, Any]:
-        """Further columns of a run that begins, as SQL expressions."""
+    def insert(self) -> Insert:
+        """The statement that writes a new run down."""
 
     def hold(self, run_id: int) -> None:
         """Declares a run of this process alive. To be called before others can see the run."""
@@ -56,16 +56,30 @@ class RunLocks(Protocol):
         """Releases everything."""
 
 
-def _running(project_id: int | None) -> Any:
-    query = select(SyncRun.id).where(SyncRun.outcome == "running")
-    # The sum keeps SQLite off the index by project, which has all runs there ever were: few are running.
-    return query if project_id is None else query.where(SyncRun.project_id + 0 == project_id)
+# The sum keeps SQLite off the index by project, which has all runs there ever were: few are running.
+_RUNNING: Final = select(SyncRun.id).where(
+    SyncRun.outcome == "running",
+    or_(bindparam("project_id", type_=BigInteger).is_(None), SyncRun.project_id + 0 == bindparam("project_id")),
+)
+_EXPIRED: Final = _RUNNING.where(
+    or_(
+        SyncRun.lease_expires_at.is_(None),
+        SyncRun.lease_expires_at < func.clock_timestamp(),
+        SyncRun.id.in_(bindparam("given_up", expanding=True)),
+    )
+)
+# A row that is locked is being finished by its run, and needs no lease any more.
+_FREE: Final = (
+    select(SyncRun.id)
+    .where(SyncRun.id.in_(bindparam("held", expanding=True)))
+    .with_for_update(key_share=True, skip_locked=True)
+)
 
 
 class NoRunLocks:
     """For a store that only reads: it has no runs and judges none."""
 
-    columns: ClassVar[dict[str, Any]] = {}
+    insert: ClassVar = insert(SyncRun)
 
     def hold(self, run_id: int) -> None:
         """Nothing to hold."""
@@ -86,7 +100,7 @@ class NoRunLocks:
 class FileLocks:
     """One byte of a file beside the SQLite database for each run; the file stays empty."""
 
-    columns: ClassVar[dict[str, Any]] = {}
+    insert: ClassVar = insert(SyncRun)
 
     def __init__(self, database: Path) -> None:
         self._path = database.with_name(database.name + "-runs")
@@ -112,7 +126,8 @@ class FileLocks:
         self, connection: Connection, project_id: int | None = None, *, given_up: Sequence[int] = ()
     ) -> list[int]:
         """Finds the running runs whose byte can be locked, which a living process would prevent."""
-        return [run_id for (run_id,) in connection.execute(_running(project_id)) if self._is_dead(run_id)]
+        running = connection.execute(_RUNNING, {"project_id": project_id})
+        return [run_id for (run_id,) in running if self._is_dead(run_id)]
 
     def _is_dead(self, run_id: int) -> bool:
         with self._guard:
@@ -176,7 +191,7 @@ class Leases:
         self._closed = threading.Event()
         self._thread: threading.Thread | None = None
         self._expiry = func.clock_timestamp() + timedelta(seconds=lease)
-        self.columns: dict[str, Any] = {"lease_expires_at": self._expiry}
+        self.insert = insert(SyncRun).values(lease_expires_at=self._expiry)
 
     def hold(self, run_id: int) -> None:
         """Keeps the lease of a run of this process from expiring."""
@@ -195,14 +210,10 @@ class Leases:
         self, connection: Connection, project_id: int | None = None, *, given_up: Sequence[int] = ()
     ) -> list[int]:
         """Finds the running runs without a lease or whose lease has expired, by the server's clock."""
-        expired = or_(
-            SyncRun.lease_expires_at.is_(None),
-            SyncRun.lease_expires_at < func.clock_timestamp(),
-            SyncRun.id.in_(given_up),
-        )
+        expired = connection.execute(_EXPIRED, {"project_id": project_id, "given_up": given_up})
         with self._guard:
             held = frozenset(self._held)  # this process lives, even if it could not renew in time
-        return [run_id for (run_id,) in connection.execute(_running(project_id).where(expired)) if run_id not in held]
+        return [run_id for (run_id,) in expired if run_id not in held]
 
     def _renew_until_closed(self) -> None:
         while not self._closed.wait(self._renewal):
@@ -212,13 +223,10 @@ class Leases:
                 self._renew(held)
 
     def _renew(self, held: list[int]) -> None:
-        # A row that is locked is being finished by its run, and needs no lease any more.
-        free = select(SyncRun.id).where(SyncRun.id.in_(held)).with_for_update(key_share=True, skip_locked=True)
+        renewed = update(SyncRun).where(SyncRun.id.in_(_FREE)).values(lease_expires_at=self._expiry)
         try:
             with self._database.begin("renewing the leases of runs", lock_timeout=1.0) as connection:
-                connection.execute(
-                    update(SyncRun).where(SyncRun.id.in_(free)).values(lease_expires_at=self._expiry),
-                )
+                connection.execute(renewed, {"held": held})
         except DatabaseError as error:
             # The next renewal comes well before the lease expires.
             log.info("%s", error)

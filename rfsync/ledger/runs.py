@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Any, Final
+from typing import Final
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Insert, bindparam, select, update
 
 from rfsync.errors import RfsyncError
 from rfsync.ledger.changes import Tally
@@ -79,14 +79,14 @@ _ABANDON: Final = (
 )
 
 
-def insert_run(connection: Connection, project_id: int, trigger: str, at: datetime, columns: dict[str, Any]) -> int:
+def insert_run(connection: Connection, project_id: int, trigger: str, at: datetime, statement: Insert) -> int:
     """Writes a run down as ``running`` and returns its number.
 
     Args:
-        columns: further ones, as SQL expressions.
+        statement: of ``RunLocks.insert``.
     """
     values = {"project_id": project_id, "trigger": trigger, "started_at": at, "outcome": "running"}
-    key = connection.execute(insert(SyncRun).values(**columns), values).inserted_primary_key
+    key = connection.execute(statement, values).inserted_primary_key
     assert key is not None  # noqa: S101 the insert of one row gives one
     return int(key[0])
 

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, select
+from sqlalchemy import Connection, Select, bindparam, select
 
 from rfsync import batch as records
 from rfsync.ledger.bulk import Bulk, LedgerContext, append_all, microseconds
@@ -16,6 +17,12 @@ from rfsync.ledger.diff import Stored
 from rfsync.ledger.projects import ProjectState, write_state
 from rfsync.ledger.runs import Run, RunRow, write_end
 from rfsync.schema.models import Batch
+
+_BATCHES: Final = select(
+    *(Batch.batch_id, Batch.name, Batch.uploaded_at, Batch.images, Batch.num_jobs, Batch.removed_at)
+).where(Batch.project_id == bindparam("project_id"))
+_REMOVED: Final = _BATCHES.where(Batch.removed_at.is_not(None))
+_SOME: Final = _BATCHES.where(Batch.batch_id.in_(bindparam("ids", expanding=True)))
 
 
 class Transaction:
@@ -38,24 +45,23 @@ class Transaction:
         """All batches; the current ones are streamed, and have to be read to their end."""
         if self.state.id is None:
             return Stored(())
-        removed = self._select(Batch.removed_at.is_not(None))
+        removed = self._select(_REMOVED)
         return Stored(self._bulk.current(self._connection, self.state.id), {b.id: b for b, _ in removed})
 
     def load_some(self, ids: Iterable[str]) -> Stored:
         """Only the batches of these ids."""
         if self.state.id is None:
             return Stored(())
-        rows = self._select(Batch.batch_id.in_(list(ids)))
+        rows = self._select(_SOME, ids=list(ids))
         current = sorted((b for b, removed in rows if not removed), key=lambda b: b.id)
         return Stored(current, {b.id: b for b, removed in rows if removed})
 
-    def _select(self, condition: ColumnElement[bool]) -> list[tuple[records.Batch, bool]]:
-        query = select(
-            *(Batch.batch_id, Batch.name, Batch.uploaded_at, Batch.images, Batch.num_jobs, Batch.removed_at)
-        ).where(Batch.project_id == self.state.id, condition)
+    def _select(self, query: Select[*tuple[Any, ...]], **values: object) -> list[tuple[records.Batch, bool]]:
         return [
             (records.Batch(id_, name, microseconds(uploaded), images, num_jobs), removed is not None)
-            for id_, name, uploaded, images, num_jobs, removed in self._connection.execute(query)
+            for id_, name, uploaded, images, num_jobs, removed in self._connection.execute(
+                query, {"project_id": self.state.id, **values}
+            )
         ]
 
     def apply(self, changes: list[Change], observed_at: datetime) -> Tally:
