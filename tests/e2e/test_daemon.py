@@ -212,7 +212,7 @@ def test_a_database_that_crashes_under_it(
     postgres_server.stop()
     assert daemon.await_health(503)["database"]
     assert daemon.metrics()["rfsync_database_up"] == {(): 0.0}
-    daemon.await_line("the database is tried again")
+    daemon.await_line("retrying the database")
     postgres_server.start()
     cli.list(batch("b1", 2))
     daemon.await_health(200)

@@ -139,7 +139,7 @@ def test_a_server_that_crashes_between_two_transactions_and_comes_back(
     postgres_server.stop()
     release.set()
     assert process.stderr is not None
-    while "tried again" not in process.stderr.readline():
+    while "retrying the database" not in process.stderr.readline():
         pass
     postgres_server.start()
     projects = cli.finish(process).projects
