@@ -119,6 +119,12 @@ class Database:
                 for statement in statements:
                     connection.execute(statement.encode())
 
+    def expire_leases(self, project: str = "widgets") -> None:
+        """Makes the leases of the project's running runs expire now, and not within a minute; SQLite has none."""
+        if not self.is_sqlite:
+            of_project = f"project_id = (SELECT id FROM projects WHERE project = '{project}')"
+            self.execute(f"UPDATE sync_runs SET lease_expires_at = now() WHERE outcome = 'running' AND {of_project}")
+
     def refuses(self, statement: str) -> bool:
         """Whether the database sees that a statement would leave a row without the one that it refers to."""
         if self.is_sqlite:

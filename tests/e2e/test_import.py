@@ -241,6 +241,7 @@ def test_killed_in_the_middle_it_goes_on_where_it_was(cli: Cli) -> None:
         pass
     process.send_signal(signal.SIGKILL)
     process.wait(LONG)
+    cli.database.expire_leases()
     done = cli.run("import", "acme/widgets", "saved")
     assert done.out.count(" known ") + done.out.count(" changed ") == 60
     assert cli.database.one("SELECT count(*) FROM change_log") == 60 * 20

@@ -142,6 +142,7 @@ def test_a_second_signal_ends_it_at_once_and_hurts_nothing(cli: Cli) -> None:
         process.send_signal(signal.SIGINT)
         process.communicate(timeout=SOON)
         assert process.returncode == 130
+    cli.database.expire_leases()
     assert cli.sync()["images_delta"] == 1
     assert cli.database.column("SELECT outcome FROM sync_runs ORDER BY id") == ["changed", "abandoned", "changed"]
     cli.balance()
