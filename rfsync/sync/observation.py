@@ -25,8 +25,6 @@ from rfsync.sync.task import (
     log,
     log_outcome,
     observed_at,
-    read,
-    response_bytes,
     result_of,
     sent_us,
 )
@@ -88,7 +86,7 @@ def _unchanged(context: SyncContext, run: Run, task: SyncTask, response: Respons
 
     def write(transaction: Transaction) -> RunRow | None:
         state = transaction.state
-        row = RunRow("unchanged", response.attempts, response.status, response_bytes(response), batches=state.listed)
+        row = RunRow("unchanged", response.attempts, response.status, response.response_bytes, batches=state.listed)
         if is_superseded(run, state, response):
             row = replace(row, outcome="superseded", batches=None)
         elif state.etag != run.etag if response.not_modified else state.fingerprint != response.fingerprint:
@@ -111,7 +109,7 @@ def _unchanged(context: SyncContext, run: Run, task: SyncTask, response: Respons
 
 
 def _parse(task: SyncTask, response: Response) -> Answer:
-    answer = read(response, parse)
+    answer = response.parse(parse)
     log_rejected(task, answer.rejected)
     return answer
 
@@ -173,7 +171,7 @@ class Observation:
         # What was saved long ago was not asked for by this run: it has no attempts, and no status.
         status = response.status if response.attempts else None
         self._row = RunRow(
-            "unchanged", response.attempts, status, response_bytes(response),
+            "unchanged", response.attempts, status, response.response_bytes,
             batches=len(answer.batches), rejected=len(answer.rejected),
         )  # fmt: skip
 

@@ -17,8 +17,6 @@ from rfsync.sync.task import (
     is_superseded,
     log_outcome,
     observed_at,
-    read,
-    response_bytes,
     result_of,
     sent_us,
 )
@@ -33,10 +31,10 @@ def refresh(context: SyncContext, run: Run, task: SyncTask) -> Result:
     """
     ids = task.batch_ids
     responses = [context.fetcher.get(task.workspace, task.project, "batches", i, key=task.key) for i in ids]
-    seen = [read(r, partial(parse_one, batch_id=batch_id)) for r, batch_id in zip(responses, ids, strict=True)]
+    seen = [r.parse(partial(parse_one, batch_id=batch_id)) for r, batch_id in zip(responses, ids, strict=True)]
     seen.sort(key=lambda batch: batch.id)
     first, last = responses[0], responses[-1]
-    row = RunRow("superseded", last.attempts, last.status, response_bytes(last), batches=len(seen))
+    row = RunRow("superseded", last.attempts, last.status, last.response_bytes, batches=len(seen))
 
     def write(transaction: Transaction) -> tuple[RunRow, list[Change]]:
         state = transaction.state

@@ -13,7 +13,7 @@ from rfsync.config import Config, WorkspaceConfig
 from rfsync.errors import ConfigError, FetchError
 from rfsync.parsing import Target
 from rfsync.redaction import Secret
-from rfsync.sync.task import Fetcher, Result, SyncTask, read
+from rfsync.sync.task import Fetcher, Result, SyncTask
 
 log = logging.getLogger("rfsync.sync")
 
@@ -110,7 +110,7 @@ def discover(workspace: WorkspaceConfig, key: Secret, fetcher: Fetcher) -> list[
         FetchError: the workspace can't be read; a 404 names it.
     """
     response = fetcher.get(workspace.id, key=key)
-    projects, skipped = read(response, parse_projects)
+    projects, skipped = response.parse(parse_projects)
     for reason in skipped:
         log.warning("%s: a project is left out: %s", workspace.id, reason)
     tasks = [SyncTask(workspace.id, id_, key, name) for id_, name in projects.items() if not workspace.excludes(id_)]

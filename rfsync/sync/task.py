@@ -6,11 +6,10 @@ import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Final, Protocol, TypeVar
+from typing import Final, Protocol
 
 from rfsync.api.client import Response
 from rfsync.config import RemovalsConfig
-from rfsync.errors import BadResponse
 from rfsync.ledger.changes import Change, Tally
 from rfsync.ledger.projects import ProjectState
 from rfsync.ledger.runs import Run, RunRow
@@ -129,27 +128,6 @@ def observed_at(run: Run, state: ProjectState, response: Response) -> datetime:
             *(run.workspace, run.project, behind, state.written_at.strftime("%Y-%m-%d %H:%M:%S")),
         )
     return state.written_at + _TICK
-
-
-_T = TypeVar("_T")
-
-
-def read(response: Response, parse: Callable[[bytearray], _T]) -> _T:
-    """What ``parse`` makes of an answer's body.
-
-    Raises:
-        BadResponse: it can't be believed; the error says of which answer.
-    """
-    try:
-        return parse(response.body)
-    except BadResponse as error:
-        error.attempts, error.http_status, error.response_bytes = response.attempts, response.status, response.size
-        raise
-
-
-def response_bytes(response: Response) -> int | None:
-    """For ``sync_runs.response_bytes``; None: the answer has no body of its own."""
-    return None if response.not_modified else response.size
 
 
 def log_outcome(task: SyncTask, row: RunRow) -> None:
