@@ -20,7 +20,8 @@ from rfsync.errors import ConfigError
 if TYPE_CHECKING:
     from rfsync.config import Config
     from rfsync.sync.circuit_breaker import CircuitBreaker
-    from rfsync.sync.task import Result, SyncContext, SyncTask
+    from rfsync.sync.result import Result
+    from rfsync.sync.task import SyncContext, SyncTask
 
 _SHOWN_CHANGES = 20
 #: Exit code of a sync that was stopped, and when it ends at the latest, in seconds.
@@ -126,7 +127,7 @@ def _run(
     context: SyncContext, tasks: Sequence[SyncTask], config: Config, circuit: CircuitBreaker, *, quiet: bool
 ) -> list[Result]:
     """The results in the order of the tasks."""
-    from rfsync.sync.run import sync_all
+    from rfsync.sync.parallel import sync_all
 
     order = {(task.workspace, task.project): number for number, task in enumerate(tasks)}
     results: list[Result] = []
@@ -176,15 +177,15 @@ def _json(results: Sequence[Result], started_at: datetime, finished_at: datetime
                     "project": r.project,
                     "outcome": r.outcome,
                     "run_id": r.run_id,
-                    "batches": r.batches,
+                    "batches": r.row.batches,
                     "added": r.tally.added,
                     "changed": r.tally.changed,
                     "removed": r.tally.removed,
                     "restored": r.tally.restored,
-                    "rejected": r.rejected,
+                    "rejected": r.row.rejected,
                     "images_delta": r.tally.images_delta,
                     "num_jobs_delta": r.tally.num_jobs_delta,
-                    "attempts": r.attempts,
+                    "attempts": r.row.attempts,
                     "error_kind": r.error_kind,
                     "error": r.error,
                 }
@@ -204,12 +205,12 @@ def _print(results: Sequence[Result], *, dry_run: bool) -> None:
         (
             f"{r.workspace}/{r.project}",
             r.outcome,
-            count(r.batches),
+            count(r.row.batches),
             count(r.tally.added),
             count(r.tally.changed),
             count(r.tally.removed),
             count(r.tally.restored),
-            count(r.rejected),
+            count(r.row.rejected),
             signed(r.tally.images_delta),
             signed(r.tally.num_jobs_delta),
             r.error_kind or "",
