@@ -91,8 +91,8 @@ def require_valid(answers: Iterable[SavedAnswer]) -> None:
         except BadResponse as error:
             wrong.append(f"{answer.path}: {error}")
     if wrong:
-        shown = "\n  ".join(wrong[:20]) + (f"\n  and {len(wrong) - 20:,} more" if len(wrong) > 20 else "")
-        raise BadAnswersError(f"nothing was imported, since not every file is an answer of the batch list:\n  {shown}")
+        shown = "; ".join(wrong[:20]) + (f"; and {len(wrong) - 20:,} more" if len(wrong) > 20 else "")
+        raise BadAnswersError(f"nothing was imported, since not every file is an answer of the batch list: {shown}")
 
 
 def _files(path: Path) -> Iterator[Path]:

@@ -203,6 +203,7 @@ def test_nothing_is_imported_while_a_file_is_no_answer(cli: Cli) -> None:
     before = cli.database.dump()
     done = cli.run("import", "acme/widgets", "saved", code=1)
     assert [name for name in wrong if name not in done.err] == []
+    assert done.err.strip().isprintable()
     assert cli.database.dump() == before
 
 
