@@ -36,8 +36,13 @@ def command(options: Options, as_json: bool) -> int:
     client = Client(config.api, options.redact, lambda: datetime.now(UTC))
     try:
         checks = diagnose(
-            *(config, options.file(), client, options.redact),
-            *(lambda: _database(options, config), name, os.environ),
+            config,
+            options.file(),
+            client,
+            options.redact,
+            database=lambda: _database(options, config),
+            database_name=name,
+            env=os.environ,
         )
         shown = list(checks) if as_json else list(_shown(checks))
     finally:
@@ -72,7 +77,7 @@ def _database(options: Options, config: Config) -> str:
 
 
 def _shown(checks: Iterable[Check]) -> Iterable[Check]:
-    """Prints each as it comes: the slow ones at the end are worth watching."""
+    """Prints each check as it comes, since those at the end are slow."""
     for check in checks:
         mark = click.style("ok   ", fg="green") if check.ok else click.style("wrong", fg="red", bold=True)
         click.echo(f"{mark}  {check.what:<13} {printable(check.subject)}: {printable(check.found)}")

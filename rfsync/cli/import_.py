@@ -27,7 +27,7 @@ rfsync import acme/widgets answer.json --at 2026-01-31T18:00:00Z""",
 @click.argument("target", metavar="WORKSPACE/PROJECT")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--at", metavar="TIME", help="When the only FILE was answered.  [default: by its name, else its mtime]")
-@click.option("--allow-removals", is_flag=True, help="Believe every answer in what it lacks.")
+@click.option("--allow-removals", is_flag=True, help="Accept every answer, however many batches it lacks.")
 def command(options: Options, target: str, files: tuple[Path, ...], at: str | None, allow_removals: bool) -> int:
     """Takes saved answers of the API as observations of the past, oldest first.
 
