@@ -33,7 +33,7 @@ def parse_duration(text: str) -> timedelta:
     """
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is no duration: write 90s, 5m, 12h or 30d")
+        raise ValueError(f"{text!r} is not a duration: write 90s, 5m, 12h or 30d")
     duration = timedelta(**{_UNITS[match[2]]: int(match[1])})
     if duration > _LONGEST:
         raise ValueError(f"{text!r} is too long a duration: at most {_LONGEST.days}d")
@@ -60,7 +60,7 @@ def parse_time(text: str, now: datetime, tz: tzinfo = UTC) -> datetime:
     try:
         instant = _instant(match, tz) if match else now.astimezone(UTC) - parse_duration(written)
     except ValueError:
-        raise ValueError(f"{text!r} is no time: {_TIME_FORMS}") from None
+        raise ValueError(f"{text!r} is not a time: {_TIME_FORMS}") from None
     except OverflowError:  # within a day of the first or last year of Python
         instant = None
     if instant is None or instant.year not in _YEARS:

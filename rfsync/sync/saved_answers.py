@@ -62,18 +62,20 @@ def find_answers(paths: Sequence[Path], at: datetime | None, now: datetime) -> l
     """
     files = list(dict.fromkeys(file for path in paths for file in _files(path)))
     if not files:
-        raise ConfigError(f"there is no file in {', '.join(map(str, paths))}")
+        raise ConfigError(f"no files in {', '.join(map(str, paths))}")
     if at is not None and len(files) > 1:
         raise ConfigError(f"--at is the time of one file, and these are {len(files)}: leave it out, or name one file")
     found: dict[datetime, SavedAnswer] = {}
     for file in files:
         time, source = (at, "--at") if at is not None else _time(file)
         if time > now:
-            raise ConfigError(f"{file} is of {time.isoformat(sep=' ')} (by its {source}), which is yet to come")
+            raise ConfigError(f"{file} is of {time.isoformat(sep=' ')} (by its {source}), which is in the future")
         answer = SavedAnswer(file, time, source, hashlib.sha256(_read(file)).hexdigest())
         other = found.setdefault(time, answer)
         if other.fingerprint != answer.fingerprint:
-            raise ConfigError(f"{other.path} and {file} are two answers of one moment, {time.isoformat(sep=' ')}")
+            raise ConfigError(
+                f"{other.path} and {file} are different answers of the same time, {time.isoformat(sep=' ')}"
+            )
     return [found[time] for time in sorted(found)]
 
 
@@ -128,11 +130,11 @@ def _times_in_name(path: Path) -> Iterator[datetime]:
     """The times in a file's name; UTC unless they have an offset."""
     for match in _TIME.finditer(path.name):
         if match["hour"] and _MORE.match(path.name, match.end()):
-            raise ConfigError(f"the time in the name of {path} can't be told: rename it, or import it alone with --at")
+            raise ConfigError(f"the time in the name of {path} is ambiguous: rename it, or import it alone with --at")
         try:
             yield _time_of(match)
         except ValueError as error:
-            raise ConfigError(f"the name of {path} has a time that is none ({match[0]}): {error}") from error
+            raise ConfigError(f"the name of {path} has an invalid time ({match[0]}): {error}") from error
     for match in _EPOCH.finditer(path.name):
         yield datetime.fromtimestamp(int(match[1]), UTC) + timedelta(milliseconds=int(match[2] or 0))
 
