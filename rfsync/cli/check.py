@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def command(options: Options, as_json: bool) -> int:
     """Checks the configuration, the database and its schema, each key and each project.
 
-    Says how to mend what is wrong, and what to type next. Writes nothing.
+    Says how to fix what is wrong, and which command to run next. Writes nothing.
     """
     from rfsync.api.client import Client
     from rfsync.database.url import shown_url
@@ -89,5 +89,5 @@ def _shown(checks: Iterable[Check]) -> Iterable[Check]:
 def _next(config: Config, options: Options, *, ok: bool) -> str:
     flag = f" --config {options.config_file}" if options.config_file else ""
     if not ok:
-        return f"Mend what is wrong, then again: rfsync check{flag}"
+        return f"Fix what is wrong, then run again: rfsync check{flag}"
     return f"Next: rfsync sync{flag}" if config.workspaces else f"Next: rfsync sync{flag} WORKSPACE/PROJECT"

@@ -26,14 +26,16 @@ rfsync import acme/widgets answer.json --at 2026-01-31T18:00:00Z""",
 )
 @click.argument("target", metavar="WORKSPACE/PROJECT")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--at", metavar="TIME", help="When the only FILE was answered.  [default: by its name, else its mtime]")
+@click.option(
+    "--at", metavar="TIME", help="The time of the only FILE.  [default: the time in its name, else its mtime]"
+)
 @click.option("--allow-removals", is_flag=True, help="Accept every answer, however many batches it lacks.")
 def command(options: Options, target: str, files: tuple[Path, ...], at: str | None, allow_removals: bool) -> int:
-    """Takes saved answers of the API as observations of the past, oldest first.
+    """Imports saved answers of the API as observations of the past, oldest first.
 
-    A FILE is what GET /WORKSPACE/PROJECT/batches answered; of a folder every file counts. What is older than the
-    project's last observation is refused, so import before the first sync; what is there already is passed over. A file
-    that is no answer is named, and then nothing is imported.
+    A FILE is an answer of GET /WORKSPACE/PROJECT/batches, or a folder of them. Answers older than the project's last
+    observation are refused, so import before the first sync; those that the history has already are skipped. If a file
+    is not a valid answer, nothing is imported.
     """
     from rfsync.parsing import parse_target
     from rfsync.redaction import Secret

@@ -38,7 +38,7 @@ rfsync sync acme/widgets --batch dJ3kx8aq     one batch alone
 )
 @click.argument("targets", metavar="[TARGET]...", nargs=-1)
 @click.option("--batch", "batch_ids", metavar="ID", multiple=True, help="Refresh only this batch; may be repeated.")
-@click.option("--dry-run", is_flag=True, help="Write nothing, show what would be written.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; show what would be written.")
 @click.option("--allow-removals", is_flag=True, help="Accept the answer, however many batches it lacks.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def command(
@@ -49,9 +49,9 @@ def command(
     allow_removals: bool,
     as_json: bool,
 ) -> int:
-    """One run for each project, then exits.
+    """Syncs each project once, then exits.
 
-    TARGET is a workspace or workspace/project; none: all that is configured.
+    TARGET is a workspace or workspace/project; without any, all that is configured is synced.
     """
     if "" in batch_ids:
         raise click.BadParameter("an ID is empty", param_hint="--batch")
