@@ -10,6 +10,7 @@ import click
 
 from rfsync.cli.options import Options, make_command
 from rfsync.cli.queries import parse_moment
+from rfsync.cli.sync import NUMBERS, numbers
 from rfsync.text import printable
 
 if TYPE_CHECKING:
@@ -64,12 +65,9 @@ def command(options: Options, target: str, files: tuple[Path, ...], at: str | No
         store.close()
 
 
-_NUMBERS = ("BATCHES", "ADDED", "CHANGED", "REMOVED", "RESTORED", "REJECTED", "IMAGES", "JOBS")
-
-
 def _print(imported: list[tuple[SavedAnswer, Result | Skipped]]) -> int:
     """Prints the outcome of each file; returns 1 if the ledger has not all of them."""
-    from rfsync.cli.output import count, print_table, signed
+    from rfsync.cli.output import print_table
     from rfsync.sync.result import Result
 
     rows: list[tuple[str, ...]] = []
@@ -81,13 +79,9 @@ def _print(imported: list[tuple[SavedAnswer, Result | Skipped]]) -> int:
             too_old.append(answer)
         if outcome in {"too old", "superseded", "refused"}:
             code = 1
-        numbers = tuple("-" for _ in _NUMBERS)
-        if isinstance(result, Result):
-            row, tally = result.row, result.tally
-            counts = (row.batches, tally.added, tally.changed, tally.removed, tally.restored, row.rejected)
-            numbers = (*map(count, counts), signed(tally.images_delta), signed(tally.num_jobs_delta))
-        rows.append((f"{answer.at:%Y-%m-%d %H:%M:%S}", answer.source, outcome, *numbers, answer.path.name))
-    print_table(("TIME", "BY", "OUTCOME", *_NUMBERS, "FILE"), rows, right=_NUMBERS)
+        cells = numbers(result.row) if isinstance(result, Result) else ("-",) * len(NUMBERS)
+        rows.append((f"{answer.at:%Y-%m-%d %H:%M:%S}", answer.source, outcome, *cells, answer.path.name))
+    print_table(("TIME", "BY", "OUTCOME", *NUMBERS, "FILE"), rows, right=NUMBERS)
     if too_old:
         text = (
             f"rfsync: {len(too_old):,} of {len(imported):,} files refused, the first {too_old[0].path}: older than the "

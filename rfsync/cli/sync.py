@@ -19,6 +19,7 @@ from rfsync.errors import ConfigError
 
 if TYPE_CHECKING:
     from rfsync.config import Config
+    from rfsync.ledger.runs import RunRow
     from rfsync.sync.result import Result
     from rfsync.sync.targets import Selection
 
@@ -208,29 +209,24 @@ def _json(results: Sequence[Result], started_at: datetime, finished_at: datetime
     )
 
 
-_NUMBERS = ("BATCHES", "ADDED", "CHANGED", "REMOVED", "RESTORED", "REJECTED", "IMAGES", "JOBS")
+#: Columns of a run's numbers.
+NUMBERS = ("BATCHES", "ADDED", "CHANGED", "REMOVED", "RESTORED", "REJECTED", "IMAGES", "JOBS")
+
+
+def numbers(row: RunRow) -> tuple[str, ...]:
+    """The cells of ``NUMBERS``."""
+    from rfsync.cli.output import count, signed
+
+    tally = row.tally
+    counts = (row.batches, tally.added, tally.changed, tally.removed, tally.restored, row.rejected)
+    return (*map(count, counts), signed(tally.images_delta), signed(tally.num_jobs_delta))
 
 
 def _print(results: Sequence[Result], *, dry_run: bool) -> None:
-    from rfsync.cli.output import count, print_table, signed
+    from rfsync.cli.output import print_table
 
-    rows = [
-        (
-            str(r),
-            r.outcome,
-            count(r.row.batches),
-            count(r.tally.added),
-            count(r.tally.changed),
-            count(r.tally.removed),
-            count(r.tally.restored),
-            count(r.row.rejected),
-            signed(r.tally.images_delta),
-            signed(r.tally.num_jobs_delta),
-            r.error_kind or "",
-        )
-        for r in results
-    ]
-    print_table(("PROJECT", "OUTCOME", *_NUMBERS, "ERROR"), rows, right=_NUMBERS)
+    rows = [(str(r), r.outcome, *numbers(r.row), r.error_kind or "") for r in results]
+    print_table(("PROJECT", "OUTCOME", *NUMBERS, "ERROR"), rows, right=NUMBERS)
     if dry_run:
         _print_changes(results)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, Final
 
@@ -82,13 +82,22 @@ def _convert(raw: dict[str, Any]) -> Config:
 
 
 _SECRET_KEYS: Final = frozenset({"api_key", "apikey", "key", "token", "secret", "api_token", "roboflow_api_key"})
+_DURATION_KEYS: Final = frozenset({"every", "jitter", "unchanged_runs"})
+
+
+def _tables(raw: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    """Each table with its name as TOML writes it."""
+    for name, value in raw.items():
+        if isinstance(value, dict):
+            yield f"[{name}]", value
+        for number, table in enumerate(value if isinstance(value, list) else (), 1):
+            if isinstance(table, dict):
+                yield f"[[{name}]] number {number}", table
 
 
 def _refuse_keys(raw: dict[str, Any]) -> None:
     """Keys in the file would sooner or later get into a repository or a backup."""
-    tables = [("[[workspaces]]", t) for t in _tables(raw.get("workspaces"))]
-    tables += [(f"[{name}]", t) for name, t in raw.items() if isinstance(t, dict)]
-    for name, table in [("the top level", raw), *tables]:
+    for name, table in [("the top level", raw), *_tables(raw)]:
         for key in table:
             if key.lower().replace("-", "_") in _SECRET_KEYS:
                 raise ConfigError(
@@ -97,36 +106,20 @@ def _refuse_keys(raw: dict[str, Any]) -> None:
                 )
 
 
-def _tables(value: object) -> Iterable[dict[str, Any]]:
-    return [t for t in value if isinstance(t, dict)] if isinstance(value, list) else []
-
-
-_DURATION_KEYS: Final = (("schedule", "every"), ("schedule", "jitter"), ("retention", "unchanged_runs"))
-
-
 def _parse_durations(raw: dict[str, Any]) -> None:
     schedule = raw.get("schedule")
     if isinstance(schedule, dict) and "cron" in schedule:
         if "every" in schedule:
             raise ConfigError("[schedule] has both every and cron: keep one of them")
         schedule["every"] = None
-    for name, key in _DURATION_KEYS:
-        table = raw.get(name)
-        if isinstance(table, dict):
-            _parse_duration(f"[{name}]", table, key)
-    for number, table in enumerate(_tables(raw.get("workspaces")), 1):
-        _parse_duration(f"[[workspaces]] number {number}", table, "every")
-
-
-def _parse_duration(where: str, table: dict[str, Any], key: str) -> None:
-    if table.get(key) is None:
-        return
-    if not isinstance(table[key], str):
-        raise ConfigError(f'{where} {key} must be a duration in quotes, such as "5m"')
-    try:
-        table[key] = parse_duration(table[key])
-    except ValueError as error:
-        raise ConfigError(f"{where} {key}: {error}") from None
+    for name, table in _tables(raw):
+        for key in [key for key in table if key in _DURATION_KEYS and table[key] is not None]:
+            if not isinstance(table[key], str):
+                raise ConfigError(f'{name} {key} must be a duration in quotes, such as "5m"')
+            try:
+                table[key] = parse_duration(table[key])
+            except ValueError as error:
+                raise ConfigError(f"{name} {key}: {error}") from None
 
 
 _AT: Final = re.compile(r"^(?P<what>.*?)(?: - at `\$(?P<path>[^`]*)`)?$", re.DOTALL)
@@ -140,21 +133,21 @@ def _explain(message: str, raw: Mapping[str, Any]) -> str:
     names = [name or f"[{index}]" for name, index in parts]
     unknown = re.fullmatch(r"Object contains unknown field `(.*)`", what, re.DOTALL)
     if unknown:
-        where = _table(names) if names else "the top level"
+        where = _table_name(names) if names else "the top level"
         return f"{where}: unknown key {unknown[1]!r}; rfsync init writes a file with every key"
     missing = re.fullmatch(r"Object missing required field `(.*)`", what)
     if missing:
-        return f"{_table(names)}: {missing[1]} is missing"
+        return f"{_table_name(names)}: {missing[1]} is missing"
     if what.startswith("Invalid enum value"):  # the value may be a key, pasted into the wrong place
         what = 'must be "bearer" or "query"'
     what = what[:1].lower() + what[1:]
     if len(names) == 1 and not isinstance(raw.get(names[0]), (dict, list)):
         return f"[{names[0]}] must be a table: {what}"
     key = next((n for n in names[1:] if not n.startswith("[")), "")
-    return f"{_table(names)} {key}: {what}".replace(" :", ":")
+    return f"{_table_name(names)} {key}: {what}".replace(" :", ":")
 
 
-def _table(names: list[str]) -> str:
+def _table_name(names: list[str]) -> str:
     if names[0] != "workspaces":
         return f"[{names[0]}]"
     number = next((int(n[1:-1]) + 1 for n in names[1:2] if n[1:-1].isdigit()), None)

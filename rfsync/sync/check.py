@@ -115,9 +115,7 @@ def _workspace(
         # If the projects are named, the key need not be allowed to list them.
         tasks = discover(workspace, key.key, fetcher) if workspace.discovers else []
     except FetchError as error:
-        yield Check(
-            "workspace", workspace.id, False, f"{error.kind}: {describe_error(error, redact)}", _REMEDIES[error.kind]
-        )
+        yield _failed("workspace", workspace.id, error, redact)
         return
     if workspace.discovers:
         yield Check("workspace", workspace.id, True, f"{len(tasks)} project{'' if len(tasks) == 1 else 's'} in it")
@@ -138,12 +136,14 @@ def _project(task: SyncTask, fetcher: Fetcher, redact: Callable[[str], str]) -> 
     try:
         answer = parse(fetcher.get(task.workspace, task.project, "batches", key=task.key).body)
     except FetchError as error:
-        return Check(
-            "project", str(task), False, f"{error.kind}: {describe_error(error, redact)}", _REMEDIES[error.kind]
-        )
+        return _failed("project", str(task), error, redact)
     images = sum(batch.images or 0 for batch in answer.batches)
     found = f"{len(answer.batches):,} batches, {images:,} images"
     if answer.rejected:
         first = answer.rejected[0]
         found += f"; {len(answer.rejected)} records break the rules, the first at {first.position}: {first.reason}"
     return Check("project", str(task), True, found)
+
+
+def _failed(what: str, subject: str, error: FetchError, redact: Callable[[str], str]) -> Check:
+    return Check(what, subject, False, f"{error.kind}: {describe_error(error, redact)}", _REMEDIES[error.kind])
