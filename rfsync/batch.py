@@ -10,7 +10,7 @@ import msgspec
 MAX_COUNT: Final = 2**53 - 1
 #: 9999-12-31T23:59:59Z in seconds since 1970, the last second that both databases and Python can store.
 MAX_SECONDS: Final = 253_402_300_799
-#: An id is part of index keys, of which PostgreSQL takes at most 2,704 bytes.
+#: An id is part of index keys, which PostgreSQL limits to 2,704 bytes.
 MAX_ID_BYTES: Final = 2_000
 
 

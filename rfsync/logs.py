@@ -30,7 +30,7 @@ class Metrics(Protocol):
 
 
 class NoMetrics:
-    """Metrics that nobody needs."""
+    """Metrics that are not kept."""
 
     def time(self, phase: str) -> AbstractContextManager[None]:
         """Measures nothing."""

@@ -109,7 +109,7 @@ def parse_target(text: str) -> Target:
 
 
 def is_url_id(text: str) -> bool:
-    """Whether a text can be the id of a workspace or project in a URL."""
+    """True if a text can be the id of a workspace or project in a URL."""
     return bool(re.fullmatch(r"[^\s/?#\\\x00-\x1f\x7f*\ud800-\udfff]+", text)) and text not in {".", ".."}
 
 
@@ -126,7 +126,7 @@ def parse_listen(text: str) -> tuple[str, int]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine's loopback interface."""
+    """True if a host name or address is this machine's loopback interface."""
     if host == "localhost":
         return True
     try:

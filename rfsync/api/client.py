@@ -59,7 +59,7 @@ class Response:
 
     @property
     def not_modified(self) -> bool:
-        """Whether the answer is still the one whose ETag was sent."""
+        """True for a 304: the answer is still the one whose ETag was sent."""
         return self.status == 304
 
     @property

@@ -97,7 +97,7 @@ def exposed_file(workspace: WorkspaceConfig, found: FoundKey) -> Path | None:
 
 
 def readable_by_others(path: Path) -> bool:
-    """Whether others than the file's owner and group can read it."""
+    """Tells if others than the file's owner and group can read it."""
     try:
         return bool(path.stat().st_mode & 0o004)
     except OSError:

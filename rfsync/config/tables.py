@@ -97,11 +97,11 @@ class WorkspaceConfig(_Table, frozen=True):
 
     @property
     def discovers(self) -> bool:
-        """Whether the list of projects comes from the API."""
+        """True if the list of projects comes from the API."""
         return "*" in self.projects
 
     def excludes(self, project: str) -> bool:
-        """Whether ``exclude`` matches the project."""
+        """True if ``exclude`` matches the project."""
         return any(fnmatchcase(project, pattern) for pattern in self.exclude)
 
 

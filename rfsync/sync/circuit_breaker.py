@@ -43,7 +43,7 @@ class CircuitBreaker:
         self._to_defer = 0
 
     def should_defer(self) -> bool:
-        """Whether the next project has to wait for the last round, since the API is down."""
+        """True if the next project has to wait for the last round, since the API is down."""
         with self._changed:
             self._changed.wait_for(lambda: not self._in_trial)
             if not self._is_down() or not self._to_defer:
@@ -86,7 +86,7 @@ class CircuitBreaker:
         return not self._answered and not self._cancelled and self._failures >= _FAILURES_TO_OPEN
 
     def _begin_trial(self) -> bool:
-        """Waits for a trial to end; whether this request is the next trial, since the API is down."""
+        """Waits for a trial to end; returns True if this request is the next one, since the API is down."""
         with self._changed:
             self._changed.wait_for(lambda: not self._in_trial)
             if not self._is_down():

@@ -73,7 +73,7 @@ def import_answer(context: SyncContext, task: SyncTask, saved: SavedAnswer, read
 
 
 def _is_known(context: SyncContext, task: SyncTask, saved: SavedAnswer, reader: Engine) -> bool:
-    """Whether the history has an observation of that time, and it says the same."""
+    """True if the history has an observation of that time, and it says the same."""
     if not context.store.was_observed(task.workspace, task.project, saved.at):
         return False
     rows = history.batches(reader, Target(task.workspace, task.project), as_of=saved.at)

@@ -28,7 +28,7 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What the API answered about batches that its list lacked."""
+    """The API's answers about batches that its list lacked."""
 
     removed: frozenset[str] = frozenset()
     #: They exist, though they are not listed.

@@ -16,7 +16,7 @@ _CLOCK_TOLERANCE: Final = timedelta(seconds=10)
 
 
 def is_superseded(run: Run, state: ProjectState, response: Response) -> bool:
-    """Whether a newer observation was written after the run began.
+    """True if a newer observation was written after the run began.
 
     The newer one is that whose request was sent later, by the clock that all writers share: the time of day may differ
     between machines, and may be changed meanwhile.

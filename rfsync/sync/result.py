@@ -14,7 +14,7 @@ from rfsync.sync.task import SyncContext, log
 
 @dataclass(frozen=True, slots=True)
 class Result:
-    """How a project's run ended."""
+    """The end of a project's run."""
 
     workspace: str
     #: ``*``: the projects of the workspace could not be listed.
@@ -31,7 +31,7 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """Whether the project is in sync, by this run or by a newer one."""
+        """True if the project is in sync, by this run or by a newer one."""
         return self.row.outcome in {"changed", "unchanged", "superseded"}
 
     @property

@@ -1,4 +1,4 @@
-"""What a run is given: its task, and the context that it works in."""
+"""The input of a run: its task, and the context that it works in."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ class SyncTask:
 
 @dataclass(frozen=True, slots=True)
 class SyncContext:
-    """What a sync works with."""
+    """Everything that a sync works with, apart from its task."""
 
     #: Sends requests to the API.
     fetcher: Fetcher

@@ -1,4 +1,4 @@
-"""What went wrong with a request: its kind, whether to try again, and a message free of secrets."""
+"""Errors of requests: their kind, whether to try again, and messages free of secrets."""
 
 from __future__ import annotations
 
