@@ -1,4 +1,4 @@
-"""What a batch is: the one type that both sides of a comparison are of, and the bounds of its fields."""
+"""The batch, and the limits of its fields."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Final
 
 import msgspec
 
-#: Largest count: 2^53-1, the largest whole number that every JSON reader has exactly.
+#: Largest count: 2^53-1, up to which every JSON parser is exact.
 MAX_COUNT: Final = 2**53 - 1
 #: 9999-12-31T23:59:59Z in seconds since 1970, the last second that both databases and Python can store.
 MAX_SECONDS: Final = 253_402_300_799
-#: An id is part of index keys, of which PostgreSQL takes at most 2,704 bytes.
+#: An id is part of index keys, which PostgreSQL limits to 2,704 bytes.
 MAX_ID_BYTES: Final = 2_000
 
 
 class Batch(msgspec.Struct, frozen=True, gc=False):
-    """A batch as the API described it or as the database has it; both sides of a diff are of this one type.
+    """A batch as the API reported it, or as the database has it: the type of both sides of a diff.
 
-    ``gc=False``: it holds no containers, so the collector need not walk a million of them.
+    ``gc=False``: it holds no containers, so the garbage collector need not track a million of them.
     """
 
     #: Opaque, not empty, unique within a project.

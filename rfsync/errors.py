@@ -7,12 +7,13 @@
     ├── DatabaseError          the database refused or vanished                        exit 3
     │   ├── TransientDatabaseError   the same transaction may pass when tried again
     │   └── SchemaError        reachable, but not at this version's schema
-    ├── FetchError             one request of one run came to nothing; has a ``kind``  exit 1
-    │   └── BadResponse        an answer came, and it can't be believed
+    ├── FetchError             a request failed; has a ``kind``                       exit 1
+    │   └── BadResponse        an answer came, but it is not valid
     ├── Cancelled              the process was asked to stop in the middle of a run
-    └── records.RunEnded       a run had ended before; never leaves ``sync``
+    ├── sync.saved_answers.BadAnswersError   files to import that are no answers      exit 1
+    └── ledger.runs.RunEnded   the run had ended before; never leaves ``sync``
 
-Whatever else escapes is a bug, and is shown with its traceback.
+Anything else that escapes is a bug, and is shown with its traceback.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ from enum import StrEnum
 
 
 class ErrorKind(StrEnum):
-    """Why a run failed, in the words of ``sync_runs.error_kind``."""
+    """Why a run failed: the values of ``sync_runs.error_kind``."""
 
     AUTH = "auth"
     NOT_FOUND = "not_found"
@@ -39,15 +40,15 @@ class RfsyncError(Exception):
 
 
 class ConfigError(RfsyncError):
-    """The command line or the configuration is wrong; the message names the key and the way out."""
+    """The command line or the configuration is wrong; the message names the key and says how to fix it."""
 
 
 class DatabaseError(RfsyncError):
-    """The database can't be reached, or refused what was asked of it."""
+    """The database can't be reached, or refused a statement."""
 
 
 class TransientDatabaseError(DatabaseError):
-    """Refused for a reason that may be over in a moment: locked, deadlock, connection lost."""
+    """A failure that may pass when the transaction is tried again: locked, deadlock, connection lost."""
 
 
 class SchemaError(DatabaseError):
@@ -59,14 +60,15 @@ class Cancelled(RfsyncError):
 
 
 class FetchError(RfsyncError):
-    """A request that failed for good.
+    """A failed request.
 
     Attributes:
-        kind: the word for ``sync_runs.error_kind``.
-        http_status: the status of the last answer; None: there was none.
-        attempts: how often it was tried.
-        response_bytes: bytes of the body, after decompression; None: there was none.
-        retry_after: seconds that the API asked to wait; None: it did not.
+        kind: for ``sync_runs.error_kind``.
+        http_status: status of the last answer; None: there was none.
+        attempts: number of attempts, set after the last one.
+        response_bytes: size of the body after decompression; None: there was none.
+        retry_after: seconds to wait, as the API asked; None: it did not ask.
+        retryable: another attempt may succeed.
     """
 
     def __init__(
@@ -78,6 +80,7 @@ class FetchError(RfsyncError):
         attempts: int = 0,
         response_bytes: int | None = None,
         retry_after: float | None = None,
+        retryable: bool = False,
     ) -> None:
         super().__init__(message)
         self.kind = kind
@@ -85,18 +88,27 @@ class FetchError(RfsyncError):
         self.attempts = attempts
         self.response_bytes = response_bytes
         self.retry_after = retry_after
+        self.retryable = retryable
 
 
 class BadResponse(FetchError):
-    """An answer that is no batch list, or one of which too little can be believed.
+    """An answer that is not a batch list, or has too many invalid records.
 
     Attributes:
-        rejected: the number of records that broke the rules, where it came to that.
-        body: how the answer begins, as it came; None: that says nothing. It may show anything, a key too, so that
-            ``answers.explained`` has to be asked for what of it can be shown.
+        rejected: number of invalid records, if that is why.
+        body: the start of the answer; None: it would explain nothing. It may contain anything, a key too: show it
+            through ``api.failures.describe_error`` only.
     """
 
-    def __init__(self, message: str, *, rejected: int = 0, body: bytes | None = None) -> None:
-        super().__init__(ErrorKind.BAD_RESPONSE, message)
+    def __init__(
+        self,
+        message: str,
+        *,
+        rejected: int = 0,
+        body: bytes | None = None,
+        http_status: int | None = None,
+        response_bytes: int | None = None,
+    ) -> None:
+        super().__init__(ErrorKind.BAD_RESPONSE, message, http_status=http_status, response_bytes=response_bytes)
         self.rejected = rejected
         self.body = body

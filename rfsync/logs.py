@@ -1,8 +1,7 @@
-"""Logs, and metrics behind one small protocol.
+"""The format of logs, and the protocol of metrics.
 
-The library logs through the standard library's ``logging``; here structlog gives the lines their form.
-
-structlog is imported when the first line is written: a sync that has nothing to say does not wait for it.
+The library logs through the standard library's ``logging``; here structlog formats the lines. It is imported when the
+first line is written, so that a sync without any does not wait for it.
 """
 
 from __future__ import annotations
@@ -24,33 +23,33 @@ FORMATS: Final = ("console", "json")
 
 
 class Metrics(Protocol):
-    """Is told how long the phases of a run take."""
+    """Measures how long the phases of a run take."""
 
     def time(self, phase: str) -> AbstractContextManager[None]:
-        """Times what is done inside; ``phase`` is ``fetch`` or ``write``."""
+        """Measures the block; ``phase`` is ``fetch`` or ``write``."""
 
 
 class NoMetrics:
-    """For whoever has no use for them, so that nobody has to ask."""
+    """Metrics that are not kept."""
 
     def time(self, phase: str) -> AbstractContextManager[None]:
-        """Times nothing."""
+        """Measures nothing."""
         return contextlib.nullcontext()
 
 
 NO_METRICS: Final = NoMetrics()
 
-_about: ContextVar[Mapping[str, object]] = ContextVar("rfsync_about", default=MappingProxyType({}))
+_context: ContextVar[Mapping[str, object]] = ContextVar("rfsync_log_context", default=MappingProxyType({}))
 
 
 @contextlib.contextmanager
 def log_context(**fields: object) -> Iterator[None]:
-    """Has each line that this thread logs inside carry these fields, whichever library it is of."""
-    token = _about.set({**_about.get(), **fields})
+    """Adds these fields to every line that this thread logs in the block, also to those of other libraries."""
+    token = _context.set({**_context.get(), **fields})
     try:
         yield
     finally:
-        _about.reset(token)
+        _context.reset(token)
 
 
 def configure(level: str, form: str, redact: Redactor) -> None:
@@ -59,7 +58,7 @@ def configure(level: str, form: str, redact: Redactor) -> None:
     Args:
         level: one of ``LEVELS``.
         form: one of ``FORMATS``.
-        redact: is asked about every finished line, tracebacks and other libraries' lines included.
+        redact: takes secrets out of every line, including tracebacks and lines of other libraries.
     """
     root = logging.getLogger()
     for handler in root.handlers[:]:
@@ -79,12 +78,12 @@ class _StderrHandler(logging.Handler):
         try:
             if self.formatter is None:
                 self.formatter = _formatter(self._form)
-            # sys.stderr at this moment: a progress bar may have put itself in between.
+            # Not a stored stream: a progress bar may have replaced sys.stderr.
             sys.stderr.write(self._redact(self.format(record)) + "\n")
             sys.stderr.flush()
         except Exception:
-            # A line that can't be written must not end the sync that wrote it. The standard library's way of saying so
-            # would show the arguments, secrets and all. If not even this can be written, there is nobody to tell.
+            # A line that can't be written must not end the sync that logged it. The standard library's handler would
+            # print the arguments, which may contain secrets. If this message can't be written either, nobody reads it.
             with contextlib.suppress(OSError, ValueError, AttributeError):
                 sys.stderr.write(f"rfsync: a log line of {record.pathname}:{record.lineno} could not be written\n")
 
@@ -94,7 +93,7 @@ def _formatter(form: str) -> logging.Formatter:
 
     shared: list[Any] = [
         structlog.stdlib.add_log_level,
-        _add_about,
+        _add_context,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
@@ -106,11 +105,11 @@ def _formatter(form: str) -> logging.Formatter:
     return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=final)
 
 
-def _add_about(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
-    return {**event, **_about.get()}
+def _add_context(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    return {**event, **_context.get()}
 
 
 def _plain(_: Any, __: str, event: dict[str, Any]) -> str:
-    """One line for a person; the project stands in the text already."""
+    """One line for a person. The message names the project already."""
     line = f"{event['timestamp'][:19]}Z {event['level']:<7} {printable(event['event'])}"
     return f"{line}\n{event['exception']}" if "exception" in event else line

@@ -1,4 +1,4 @@
-"""Values as people write them, on the command line and in the configuration."""
+"""Parsing of values on the command line and in the configuration."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Final, NamedTuple
 from rfsync.errors import ConfigError
 
 _DURATION: Final = re.compile(r"([0-9]{1,9})([smhd])")
-#: A hundred years: what is longer can't be counted back from today.
+#: A hundred years: from today, a longer one may reach beyond the years that can be shown.
 _LONGEST: Final = timedelta(days=36_500)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 _TIME: Final = re.compile(
@@ -21,19 +21,19 @@ _TIME_FORMS: Final = (
     "write a date such as 2026-01-31, a time such as 2026-01-31T18:00:00Z or '2026-01-31 18:00+02:00', "
     "or an age such as 7d"
 )
-#: Within them a time can be read in every time zone, and the calendar has periods around it.
+#: A time within them exists in every time zone, and has periods of the calendar before and after it.
 _YEARS: Final = range(1900, 9999)
 
 
 def parse_duration(text: str) -> timedelta:
-    """Reads ``90s``, ``5m``, ``12h`` or ``30d``.
+    """Parses ``90s``, ``5m``, ``12h`` or ``30d``.
 
     Raises:
         ValueError: anything else.
     """
     match = _DURATION.fullmatch(text.strip())
     if match is None:
-        raise ValueError(f"{text!r} is no duration: write 90s, 5m, 12h or 30d")
+        raise ValueError(f"{text!r} is not a duration: write 90s, 5m, 12h or 30d")
     duration = timedelta(**{_UNITS[match[2]]: int(match[1])})
     if duration > _LONGEST:
         raise ValueError(f"{text!r} is too long a duration: at most {_LONGEST.days}d")
@@ -41,18 +41,18 @@ def parse_duration(text: str) -> timedelta:
 
 
 def parse_time(text: str, now: datetime, tz: tzinfo = UTC) -> datetime:
-    """Reads ISO 8601, a date or an age, and gives the instant in UTC.
+    """Parses ISO 8601, a date or an age, and returns the instant in UTC.
 
-    A date is the midnight that begins it. What has less than seconds begins the minute, and what is finer than a
-    microsecond is cut off. Where a clock that was set back shows a time twice, the first is meant; a time that it leaps
-    over is read by the clock before.
+    A date means the midnight at its start. A time without seconds means the start of the minute; digits beyond
+    microseconds are cut off. A time that occurs twice when clocks are set back means the first; one that is skipped
+    when they are set forward has the offset from before.
 
     Args:
-        now: what an age such as ``7d`` is counted back from; aware.
-        tz: of a date, and of a time that has no offset from UTC.
+        now: an age such as ``7d`` is subtracted from it; aware.
+        tz: of a date, and of a time without an offset.
 
     Raises:
-        ValueError: the text is none of them, there is no such day or time, or the year is not from 1900 to 9998.
+        ValueError: another format, no such day or time, or a year outside of 1900 to 9998.
     """
     written = text.strip()
     match = _TIME.fullmatch(written)
@@ -60,8 +60,8 @@ def parse_time(text: str, now: datetime, tz: tzinfo = UTC) -> datetime:
     try:
         instant = _instant(match, tz) if match else now.astimezone(UTC) - parse_duration(written)
     except ValueError:
-        raise ValueError(f"{text!r} is no time: {_TIME_FORMS}") from None
-    except OverflowError:  # within a day of the years that Python has
+        raise ValueError(f"{text!r} is not a time: {_TIME_FORMS}") from None
+    except OverflowError:  # within a day of the first or last year of Python
         instant = None
     if instant is None or instant.year not in _YEARS:
         raise ValueError(f"{text!r} is out of range: years are from {_YEARS[0]} to {_YEARS[-1]}")
@@ -76,17 +76,17 @@ def _instant(match: re.Match[str], tz: tzinfo) -> datetime:
     elif sign is not None:
         if int(minutes or 0) > 59:
             raise ValueError(offset)
-        ahead = timedelta(hours=int(hours), minutes=int(minutes or 0))
-        tz = timezone(ahead if sign == "+" else -ahead)
+        utc_offset = timedelta(hours=int(hours), minutes=int(minutes or 0))
+        tz = timezone(utc_offset if sign == "+" else -utc_offset)
     microsecond = int((fraction or "").ljust(6, "0")[:6])
     return datetime(year, month, day, hour, minute, second, microsecond, tzinfo=tz).astimezone(UTC)
 
 
 class Target(NamedTuple):
-    """What a command line names: a workspace, or one project of it."""
+    """A workspace or a project, as named on a command line."""
 
     workspace: str
-    #: None: all of the workspace that is configured.
+    #: None: all configured projects of the workspace.
     project: str | None
 
     def __str__(self) -> str:
@@ -94,10 +94,10 @@ class Target(NamedTuple):
 
 
 def parse_target(text: str) -> Target:
-    """Reads ``workspace`` or ``workspace/project``.
+    """Parses ``workspace`` or ``workspace/project``.
 
     Raises:
-        ConfigError: neither of the two.
+        ConfigError: anything else.
     """
     workspace, slash, project = text.partition("/")
     if not is_url_id(workspace) or (slash and not is_url_id(project)):
@@ -109,12 +109,12 @@ def parse_target(text: str) -> Target:
 
 
 def is_url_id(text: str) -> bool:
-    """Whether a text can be the id of a workspace or project in an address."""
+    """True if a text can be the id of a workspace or project in a URL."""
     return bool(re.fullmatch(r"[^\s/?#\\\x00-\x1f\x7f*\ud800-\udfff]+", text)) and text not in {".", ".."}
 
 
 def parse_listen(text: str) -> tuple[str, int]:
-    """Reads ``HOST:PORT``, an IPv6 address in brackets.
+    """Parses ``HOST:PORT``, where an IPv6 address is in brackets.
 
     Raises:
         ValueError: anything else.
@@ -126,7 +126,7 @@ def parse_listen(text: str) -> tuple[str, int]:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether a host name or address stays on this machine."""
+    """True if a host name or address is this machine's loopback interface."""
     if host == "localhost":
         return True
     try:

@@ -1,4 +1,4 @@
-"""Values that must not be seen, and a filter for the places where they could come by."""
+"""Secrets, and a filter that takes them out of texts."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _HIDDEN: Final = "***"
 
 
 class Secret:
-    """A value that no ``repr``, ``str`` or format string shows."""
+    """A value that ``repr``, ``str`` and format strings don't show."""
 
     __slots__ = ("_value",)
 
@@ -19,7 +19,7 @@ class Secret:
         self._value = value
 
     def reveal(self) -> str:
-        """The value itself, for the one place that needs it."""
+        """The value itself."""
         return self._value
 
     def __repr__(self) -> str:
@@ -35,17 +35,17 @@ class Secret:
 
 
 class Redactor:
-    """Replaces every secret it was told of, also as it looks inside a URL or JSON."""
+    """Replaces known secrets in a text, also where they are encoded for a URL or JSON."""
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._known: tuple[str, ...] = ()
 
     def add(self, secret: str) -> None:
-        """A value to hide from now on. One of fewer than 4 characters hides nothing and would garble everything."""
+        """Hides a value from now on. One of fewer than 4 characters is no secret, and would garble every text."""
         if len(secret) < 4:
             return
-        with self._guard:
+        with self._lock:
             forms = {
                 secret,
                 quote(secret),
@@ -54,14 +54,14 @@ class Redactor:
                 *self._known,
             }
             forms |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
-            # As Python shows a text and its bytes: without quotes, and within what has both kinds of them.
+            # As in the repr of a str and of bytes, also of those that contain both kinds of quotes.
             forms |= {repr(secret)[1:-1], repr(secret.encode())[2:-1]}
             forms |= {repr(f"'\"{secret}")[4:-1], repr(f"'\"{secret}".encode())[5:-1]}
-            # The longest first: a short secret may be a part of a long one.
+            # The longest first: a short secret may be part of a long one.
             self._known = tuple(sorted(forms, key=len, reverse=True))
 
     def __call__(self, text: str) -> str:
-        """``text`` without any secret."""
+        """The text without any known secret."""
         for secret in self._known:
             text = text.replace(secret, _HIDDEN)
         return text

@@ -1,4 +1,4 @@
-"""Text from elsewhere, on a terminal."""
+"""Text from outside, made safe for a terminal."""
 
 from __future__ import annotations
 
@@ -6,17 +6,17 @@ import json
 import re
 from typing import Final
 
-# C0 and C1 controls, and what turns the direction of writing or hides: a name must not write on somebody's terminal.
+# Control characters (C0, C1), and invisible ones, such as those that change the direction of writing.
 _UNPRINTABLE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
 
 def printable(text: str) -> str:
-    """A text from the API as a terminal can show it without being steered by it; it stays on one line."""
+    """The text in one line, without characters that could control a terminal."""
     return _UNPRINTABLE.sub("\ufffd", text)
 
 
 def escaped(text: str) -> str:
-    """JSON that means the same and does not steer the terminal that it may be shown on; it stays on its lines."""
+    """A line of JSON with the same meaning, without characters that could control a terminal."""
     return _UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], text)

@@ -84,7 +84,7 @@ def test_a_day_without_a_midnight_begins_where_the_clock_lands() -> None:
     ],
 )
 def test_anything_else_is_an_error_that_shows_the_forms(text: str) -> None:
-    with pytest.raises(ValueError, match=r"is no time: write .*2026-01-31T18:00:00Z.*\+02:00.* 7d") as raised:
+    with pytest.raises(ValueError, match=r"is not a time: write .*2026-01-31T18:00:00Z.*\+02:00.* 7d") as raised:
         parse_time(text, NOW)
     assert str(raised.value).startswith(repr(text))
 

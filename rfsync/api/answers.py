@@ -1,8 +1,8 @@
-"""What the API answered, from bytes to typed batches: strict where a wrong number could get in, tolerant elsewhere.
+"""Parsing of answers into typed batches: strict where a wrong number could get in, tolerant elsewhere.
 
-The shape is Roboflow's (https://docs.roboflow.com/api-reference, "List batches"): ``{"batches": [{"id", "name",
-"images", "numJobs", "uploaded": {"_seconds", "_nanoseconds"}}]}``. An answer whose records are all in order is
-decoded in one go; only when one is not, each is looked at by itself.
+The format is Roboflow's (https://docs.roboflow.com/api-reference, "List batches"): ``{"batches": [{"id", "name",
+"images", "numJobs", "uploaded": {"_seconds", "_nanoseconds"}}]}``. An answer whose records are all valid is decoded in
+one go; otherwise each record is decoded by itself.
 """
 
 from __future__ import annotations
@@ -16,37 +16,37 @@ from typing import Annotated, Final
 
 import msgspec
 
-from rfsync.api.lenient import Broken, read_json, read_name, read_record
+from rfsync.api.lenient import Invalid, read_json, read_name, read_record
 from rfsync.batch import MAX_COUNT, MAX_ID_BYTES, MAX_SECONDS, Batch
 from rfsync.errors import BadResponse
 
 _BOM: Final = b"\xef\xbb\xbf"
-_STEP: Final = 1 << 20
-#: Bytes that are kept of an answer that can't be read.
-_KEPT: Final = 4096
+_UTF8_CHUNK: Final = 1 << 20
+#: Bytes of an invalid answer that its error keeps.
+_EXCERPT: Final = 4096
 
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A record that broke the rules, and why."""
+    """An invalid record."""
 
-    #: Place in the answer's list, from 0.
+    #: Index in the answer's list, from 0.
     position: int
     reason: str
-    #: None: it had no usable one.
+    #: None: it has no valid one.
     id: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A batch list: every batch once, in the order of their ids by code point, and the records left out."""
+    """A batch list: every batch once, in the order of their ids by code point, and the invalid records."""
 
     batches: Sequence[Batch]
     rejected: Sequence[Rejected] = field(default=())
 
     @property
     def rejected_ids(self) -> frozenset[str]:
-        """Ids of which something was said that can't be believed: such batches are neither changed nor gone."""
+        """Ids with an invalid record: these batches stay as they are."""
         return frozenset(r.id for r in self.rejected if r.id is not None)
 
 
@@ -59,7 +59,7 @@ class _Uploaded(msgspec.Struct, gc=False):
 
 
 class _Record(msgspec.Struct, gc=False):
-    # A character is at most 4 bytes of UTF-8, so that ids within this need no second look.
+    # A character is at most 4 bytes of UTF-8; a longer id is left to the slow reader, which counts bytes.
     id: Annotated[str, msgspec.Meta(min_length=1, max_length=MAX_ID_BYTES // 4)]
     name: str | None = None
     images: _Count | None = None
@@ -81,13 +81,13 @@ _decode_raw = msgspec.json.Decoder(list[msgspec.Raw] | _RawEnvelope).decode
 
 
 def parse(body: bytes | bytearray) -> Answer:
-    """The batch list in ``body``.
+    """Parses a batch list.
 
     Raises:
-        BadResponse: not JSON, no batch list, or more than half of its records rejected.
+        BadResponse: not JSON, no batch list, or more than half of its records are invalid.
     """
     if body.startswith(_BOM):
-        body = body[len(_BOM) :]  # not removeprefix, which would copy a hundred megabytes also where there is no prefix
+        body = body[len(_BOM) :]  # removeprefix would copy the body even without a prefix
     _check_utf8(body)
     try:
         decoded = _decode_all(body)
@@ -100,23 +100,23 @@ def parse(body: bytes | bytearray) -> Answer:
 
 
 def _check_utf8(body: bytes | bytearray) -> None:
-    """The quick decoder steps over fields that it does not know without looking into them."""
+    """Checks what the quick decoder does not: it skips unknown fields without decoding them."""
     if body.isascii():
         return
     decode = codecs.getincrementaldecoder("utf-8")().decode
     try:
-        for start in range(0, len(body), _STEP):
-            decode(body[start : start + _STEP])
+        for start in range(0, len(body), _UTF8_CHUNK):
+            decode(body[start : start + _UTF8_CHUNK])
         decode(b"", final=True)
     except UnicodeDecodeError as error:
         raise _not_json(body) from error
 
 
 def parse_one(body: bytes | bytearray, batch_id: str) -> Batch:
-    """The one batch in the answer of its own address, bare or under ``batch``.
+    """Parses the answer of a batch's own address: the record, bare or under ``batch``.
 
     Raises:
-        BadResponse: anything but a valid record of the batch ``batch_id``.
+        BadResponse: not a valid record of the batch ``batch_id``.
     """
     decoded = _json(body.removeprefix(_BOM))
     if isinstance(decoded, dict) and "id" not in decoded and "batch" in decoded:
@@ -130,7 +130,7 @@ def parse_one(body: bytes | bytearray, batch_id: str) -> Batch:
 
 
 def parse_projects(body: bytes | bytearray) -> tuple[dict[str, str | None], list[str]]:
-    """The projects of a workspace's answer, id -> name, and for each left out the reason.
+    """Parses a workspace's projects: id -> name, and a reason for each that is left out.
 
     Raises:
         BadResponse: not the description of a workspace.
@@ -165,7 +165,7 @@ def _batch(record: _Record) -> Batch:
 
 
 def _parse_each(body: bytes | bytearray) -> Answer:
-    """As ``parse``, one record at a time, so that a bad one costs no other."""
+    """As ``parse``, but one record at a time: an invalid one does not affect the others."""
     batches: list[Batch] = []
     rejected: list[Rejected] = []
     positions: dict[str, list[int]] = {}
@@ -184,8 +184,8 @@ def _records(body: bytes | bytearray) -> Iterator[Batch | Rejected]:
     try:
         decoded = _decode_raw(body)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        # Not JSON, or no list, or a lone surrogate, which this decoder can't step over and the standard one can. Nor
-        # does it look beyond the first wrong field, where the same field may stand again, and count, or no JSON at all.
+        # Not JSON, no list, or a lone surrogate, which only the standard decoder accepts. Besides, msgspec stops at the
+        # first bad field, so it misses a later duplicate key, which by JSON's rules wins, and invalid JSON after it.
         yield from starmap(_read, enumerate(_read_list(body)))
         return
     for position, raw in enumerate(decoded if isinstance(decoded, list) else decoded.batches):
@@ -209,27 +209,25 @@ def _json(raw: bytes | bytearray) -> object:
 
 
 def _quick(raw: msgspec.Raw) -> Batch | None:
-    """The record by the quick way, if it is in order and contains nothing to be replaced."""
+    """The record from the quick decoder; None: it is invalid, or has characters to replace."""
     try:
         record = _decode_one(raw)
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None  # no error yet: the slow reader accepts more, and says what is wrong with the rest
+        return None  # the slow reader accepts more, and says what is wrong with the others
     return None if "\0" in record.id or "\0" in (record.name or "") else _batch(record)
 
 
 def _read(position: int, decoded: object) -> Batch | Rejected:
     read = read_record(decoded)
-    if isinstance(read, Broken):
-        return Rejected(position, read.reason, read.id)
-    return Batch(read.id, read.name, read.uploaded_us, read.images, read.num_jobs)
+    return Rejected(position, read.reason, read.id) if isinstance(read, Invalid) else read
 
 
 def _answer(
     batches: list[Batch], rejected: list[Rejected], total: int, positions: dict[str, list[int]] | None = None
 ) -> Answer:
-    """Sorts, counts doubles once, rejects contradictions, and refuses an answer that is mostly nonsense."""
+    """Sorts, removes duplicates, rejects contradictions, and raises if too many records are invalid."""
     ids = [b.id for b in batches]
-    # One pass in C over what is nearly always true: strictly rising ids are both sorted and unique.
+    # Strictly ascending ids are sorted and unique. That is the usual case, and the check is quick.
     if not all(map(lt, ids, islice(ids, 1, None))):
         if positions is None:
             positions = {}
@@ -239,8 +237,8 @@ def _answer(
         rejected += _reject(contradicting, positions, "the same id twice, with different content")
         batches.sort(key=attrgetter("id"))
     if rejected:
-        spoilt = {r.id for r in rejected if r.id is not None}
-        contradicting = {b.id for b in batches if b.id in spoilt}
+        invalid = {r.id for r in rejected if r.id is not None}
+        contradicting = {b.id for b in batches if b.id in invalid}
         rejected += _reject(contradicting, positions or {}, "the same id twice, the other record breaks the rules")
         batches = [b for b in batches if b.id not in contradicting]
         rejected.sort(key=attrgetter("position"))
@@ -255,10 +253,10 @@ def _answer(
 
 
 def _unique(batches: list[Batch]) -> tuple[list[Batch], set[str]]:
-    """Each batch once, and the ids of which different things were said (these are in no list).
+    """Each batch once, and the ids of contradicting ones, which are left out.
 
-    Looked up by id and never by all of the batch: the hash of a text is keyed, but numbers can be chosen so that
-    thousands of batches have one hash, and looking each up would take as long as comparing it with all others.
+    They are looked up by id, not as a whole: the hash of a string is keyed, but numbers can be chosen so that thousands
+    of batches have the same hash, and each look-up would compare the batch with all others.
     """
     first: dict[str, Batch] = {}
     contradicting = {b.id for b in batches if first.setdefault(b.id, b) != b}
@@ -270,8 +268,8 @@ def _reject(ids: Iterable[str], positions: dict[str, list[int]], reason: str) ->
 
 
 def _not_json(body: bytes | bytearray) -> BadResponse:
-    return BadResponse("the answer is not JSON", body=bytes(body[:_KEPT]))
+    return BadResponse("the answer is not JSON", body=bytes(body[:_EXCERPT]))
 
 
-def _no_list(body: bytes | bytearray, what: str) -> BadResponse:
-    return BadResponse(f"the answer is JSON, but {what}", body=bytes(body[:_KEPT]))
+def _no_list(body: bytes | bytearray, problem: str) -> BadResponse:
+    return BadResponse(f"the answer is JSON, but {problem}", body=bytes(body[:_EXCERPT]))

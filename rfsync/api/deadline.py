@@ -1,123 +1,129 @@
-"""A deadline that holds for a whole request, from its start to the last byte, whatever the other side does.
+"""A deadline for a whole request, from connecting to the last byte, whatever the server does.
 
-A socket's timeout starts anew with every byte that arrives, and with every address of a host that is tried, so a
-server that drips one byte a second can hold a request for ever. Here a watchman shuts the connection of a request that
-is past its deadline, or of all when the process has to stop; whoever was reading gets an error, and is told by
-``Watch.expired`` what it means. Only looking up a host's addresses can't be interrupted: that takes as long as the
-system's resolver takes.
+A socket's timeout starts again with every byte that arrives, and with every address of a host that is tried, so a
+server that sends one byte a second could hold a request forever. Here a thread shuts down the connection of a request
+that is past its deadline, or all of them when the process has to stop. The reader gets an error, and
+``Deadline.expired`` says why. Only the lookup of a host's addresses can't be interrupted.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
 import http.client
+import os
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from contextvars import ContextVar
+from typing import Any, Final
 
 from requests.adapters import HTTPAdapter
-from urllib3 import HTTPConnectionPool, HTTPSConnectionPool, PoolManager
+from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
 
-class Watch:
-    """One request under its deadline. ``expires`` is in the time of ``time.monotonic``."""
+class Deadline:
+    """The deadline of one request.
 
-    def __init__(self, expires: float) -> None:
-        self.expires = expires
+    Args:
+        at: in the time of ``time.monotonic``.
+    """
+
+    def __init__(self, at: float) -> None:
+        self.at = at
         self.expired = False
-        #: Whether the connection is there and TLS is not yet: what goes wrong meanwhile is TLS's failure.
+        #: Connected, but TLS is not established yet: an error at this point is TLS's.
         self.in_handshake = False
-        self._guard = threading.Lock()
+        self._lock = threading.Lock()
         self._socket: socket.socket | None = None
 
-    def attach(self, connected: socket.socket | None) -> None:
-        """The connection that the request goes over from now on; None: the request is over.
+    def left(self) -> float:
+        """Seconds until then, as a timeout: more than 0 even if it is past."""
+        return max(self.at - time.monotonic(), 0.001)
 
-        The watch keeps a duplicate of its own: where the server says that it will close the connection, the standard
-        library closes its socket as soon as the head is read, and reads the body through another.
+    def attach(self, connection: socket.socket | None) -> None:
+        """Sets the connection that the request uses from now on; None: the request is over.
+
+        A duplicate is kept: TLS takes over the original in its handshake, and the standard library closes it as soon
+        as the head is read, if the server is going to close the connection, and reads the body through another one.
         """
-        with self._guard:
+        with self._lock:
             if self._socket is not None:
                 self._socket.close()
-            self._socket = connected.dup() if connected is not None else None
+            self._socket = None if connection is None else socket.socket(fileno=os.dup(connection.fileno()))
             if self.expired:
-                self._shut()
+                self._shut_down()
 
     def expire(self) -> None:
         """Ends the request."""
-        with self._guard:
+        with self._lock:
             self.expired = True
-            self._shut()
+            self._shut_down()
 
-    def _shut(self) -> None:
+    def _shut_down(self) -> None:
         if self._socket is not None:
-            # It may be closed or never have been connected; either way nobody waits on it any more.
+            # It may not be connected, or not any more; either way nobody waits for it.
             with contextlib.suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
 
 
+#: Of the request that the current thread makes; None: it makes none.
+_current: ContextVar[Deadline | None] = ContextVar("rfsync_deadline", default=None)
+
+
 class DeadlineThread:
-    """Ends requests that are past their deadline, from one thread of its own that starts with the first request."""
+    """Ends requests that are past their deadline. The thread starts with the first request."""
 
     def __init__(self) -> None:
-        self._watches: set[Watch] = set()
-        self._wake = threading.Condition()
+        self._deadlines: set[Deadline] = set()
+        self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._stopped = False
-        self._local = threading.local()
 
     @contextmanager
-    def watch(self, seconds: float) -> Iterator[Watch]:
-        """Puts the requests of this thread under a deadline of ``seconds`` from now."""
-        watch = Watch(time.monotonic() + seconds)
-        with self._wake:
-            watch.expired = self._stopped
-            self._watches.add(watch)
+    def limit(self, seconds: float) -> Iterator[Deadline]:
+        """Gives this thread's requests a deadline that many seconds from now."""
+        deadline = Deadline(time.monotonic() + seconds)
+        with self._changed:
+            deadline.expired = self._stopped
+            self._deadlines.add(deadline)
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="rfsync-deadlines", daemon=True)
                 self._thread.start()
-            self._wake.notify()
-        self._local.watch = watch
+            self._changed.notify()
+        token = _current.set(deadline)
         try:
-            yield watch
+            yield deadline
         finally:
-            self._local.watch = None
-            watch.attach(None)
-            with self._wake:
-                self._watches.discard(watch)
-
-    def current(self) -> Watch | None:
-        """The watch of the calling thread's request; None: it has none."""
-        watch: Watch | None = getattr(self._local, "watch", None)
-        return watch
+            _current.reset(token)
+            deadline.attach(None)
+            with self._changed:
+                self._deadlines.discard(deadline)
 
     def stop(self) -> None:
         """Ends every request now, and every later one at its start."""
-        with self._wake:
+        with self._changed:
             self._stopped = True
-            for watch in self._watches:
-                watch.expire()
-            self._wake.notify()
+            for deadline in self._deadlines:
+                deadline.expire()
+            self._changed.notify()
 
     def _run(self) -> None:
-        with self._wake:
+        with self._changed:
             while not self._stopped:
                 now = time.monotonic()
-                for watch in self._watches:
-                    if watch.expires <= now and not watch.expired:
-                        watch.expire()
-                waiting = [w.expires - now for w in self._watches if not w.expired]
-                self._wake.wait(min(waiting, default=None))
+                pending = [deadline for deadline in self._deadlines if not deadline.expired]
+                for deadline in pending:
+                    if deadline.at <= now:
+                        deadline.expire()
+                self._changed.wait(min((d.at - now for d in pending if not d.expired), default=None))
 
 
-class _Lines:
-    """A file that remembers the last line that was read of it; b"": it had ended."""
+class _LineReader:
+    """A file that remembers the last line read; b"": the end of the file."""
 
     def __init__(self, file: Any) -> None:
         self.file = file
@@ -132,12 +138,12 @@ class _Lines:
         return getattr(self.file, name)
 
 
-class _WholeHead(http.client.HTTPResponse):
-    """An answer whose head came whole; the standard library takes one that was cut off for one that ended."""
+class _CompleteHead(http.client.HTTPResponse):
+    """An answer whose head is complete; the standard library takes the end of the connection for the end of it."""
 
     def begin(self) -> None:
         file: Any = self.fp
-        lines: Any = _Lines(file)
+        lines: Any = _LineReader(file)
         self.fp = lines
         try:
             super().begin()
@@ -148,119 +154,89 @@ class _WholeHead(http.client.HTTPResponse):
             raise http.client.RemoteDisconnected("the connection was lost in the head of the answer")
 
 
-class _Watched:
-    """Mixed into urllib3's connections: tells the watch of the calling thread which socket is in use.
+class _Connection(HTTPConnection):
+    """A connection that tells the deadline of the current request which socket it uses."""
 
-    The socket is duplicated, since the original is swallowed by TLS in the middle of the handshake, and the handshake
-    is under the deadline too.
-    """
-
-    response_class: type[http.client.HTTPResponse] = _WholeHead
-    _deadlines: DeadlineThread
-    _duplicate: socket.socket | None = None
-
-    def __init__(self, *args: Any, watchman: DeadlineThread, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        self._deadlines = watchman
+    response_class = _CompleteHead
 
     def _new_conn(self) -> socket.socket:
-        """As urllib3's, but for the time: it would give all of it to each of a host's addresses anew."""
-        this: Any = self
+        """As urllib3's, which would allow the whole time for each of the host's addresses."""
         try:
-            addresses = socket.getaddrinfo(this.host, this.port, type=socket.SOCK_STREAM)
+            addresses = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
         except OSError as error:
-            raise NameResolutionError(this.host, this, error) from error  # type: ignore[arg-type]
+            raise NameResolutionError(self.host, self, error) from error  # type: ignore[arg-type]
         failure: OSError = OSError("the host has no address")
         for family, kind, protocol, _, address in addresses:
             try:
-                connected = self._connect(socket.socket(family, kind, protocol), address)
+                return self._connect(socket.socket(family, kind, protocol), address)
             except OSError as error:
                 failure = error
-                continue
-            self._duplicate = connected.dup()
-            return connected
         if isinstance(failure, TimeoutError):
-            raise ConnectTimeoutError(this, f"connecting to {this.host} timed out") from failure
-        raise NewConnectionError(this, str(failure)) from failure
+            raise ConnectTimeoutError(self, f"connecting to {self.host} timed out") from failure
+        raise NewConnectionError(self, str(failure)) from failure
 
-    def _connect(self, fresh: socket.socket, address: Any) -> socket.socket:
-        watch = self._deadlines.current()
+    def _connect(self, new: socket.socket, address: Any) -> socket.socket:
+        deadline = _current.get()
         try:
-            for option in getattr(self, "socket_options", None) or ():
-                fresh.setsockopt(*option)
-            if watch is not None:
-                watch.attach(fresh)
-                fresh.settimeout(max(watch.expires - time.monotonic(), 0.001))
-            fresh.connect(address)
+            for option in self.socket_options or ():
+                new.setsockopt(*option)
+            if deadline is not None:
+                deadline.attach(new)
+                new.settimeout(deadline.left())
+            new.connect(address)
         except BaseException:
-            fresh.close()
+            new.close()
             raise
-        return fresh
-
-    def _attach(self) -> None:
-        watch = self._deadlines.current()
-        if watch is not None and self._duplicate is not None:
-            watch.attach(self._duplicate)
+        return new
 
     def request(self, *args: Any, **kwargs: Any) -> None:
-        """As urllib3's; a connection that was kept open is under the watch from here on."""
-        self._attach()
-        super().request(*args, **kwargs)  # type: ignore[misc]
-
-    def close(self) -> None:
-        """As urllib3's."""
-        super().close()  # type: ignore[misc]
-        if self._duplicate is not None:
-            self._duplicate.close()
-            self._duplicate = None
+        """As urllib3's; a connection that was kept open is under the deadline from here on."""
+        deadline = _current.get()
+        if deadline is not None and self.sock is not None:
+            deadline.attach(self.sock)
+        super().request(*args, **kwargs)
 
 
-class _WatchedHTTP(_Watched, HTTPConnection):
-    pass
-
-
-class _WatchedHTTPS(_Watched, HTTPSConnection):
+class _TLSConnection(_Connection, HTTPSConnection):
     def _new_conn(self) -> socket.socket:
-        connected = super()._new_conn()
-        watch = self._deadlines.current()
-        if watch is not None:
-            watch.in_handshake = not self.proxy_is_tunneling  # a proxy is asked for the way first
-        return connected
+        new = super()._new_conn()
+        deadline = _current.get()
+        if deadline is not None:
+            deadline.in_handshake = not self.proxy_is_tunneling  # a proxy first has to open the tunnel
+        return new
 
     def connect(self) -> None:
         """As urllib3's."""
         super().connect()
-        watch = self._deadlines.current()
-        if watch is not None:
-            watch.in_handshake = False
+        deadline = _current.get()
+        if deadline is not None:
+            deadline.in_handshake = False
 
 
-class WatchedAdapter(HTTPAdapter):
-    """requests' adapter, whose connections are under the watch of ``watchman``."""
+class _Pool(HTTPConnectionPool):
+    ConnectionCls = _Connection
 
-    def __init__(self, watchman: DeadlineThread, connections: int) -> None:
-        self._deadlines = watchman
+
+class _TLSPool(HTTPSConnectionPool):
+    ConnectionCls = _TLSConnection
+
+
+_POOLS: Final = {"http": _Pool, "https": _TLSPool}
+
+
+class DeadlineAdapter(HTTPAdapter):
+    """requests' adapter, whose connections observe the deadline of the current request."""
+
+    def __init__(self, connections: int) -> None:
         super().__init__(pool_connections=4, pool_maxsize=connections, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """As requests'."""
         super().init_poolmanager(*args, **kwargs)
-        self._put_under_watch(self.poolmanager)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         """As requests'."""
         manager = super().proxy_manager_for(*args, **kwargs)
-        self._put_under_watch(manager)
+        manager.pool_classes_by_scheme = _POOLS
         return manager
-
-    def _put_under_watch(self, manager: PoolManager) -> None:
-        manager.pool_classes_by_scheme = {
-            "http": functools.partial(_pool, HTTPConnectionPool, _WatchedHTTP, self._deadlines),  # type: ignore[dict-item]
-            "https": functools.partial(_pool, HTTPSConnectionPool, _WatchedHTTPS, self._deadlines),  # type: ignore[dict-item]
-        }
-
-
-def _pool(kind: Any, connection: Any, watchman: DeadlineThread, *args: Any, **kwargs: Any) -> Any:
-    pool = kind(*args, **kwargs)
-    pool.ConnectionCls = functools.partial(connection, watchman=watchman)
-    return pool

@@ -1,43 +1,161 @@
-"""What went wrong with an answer, in words for people."""
+"""Errors of requests: their kind, whether to try again, and messages free of secrets."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Any, Final
+from urllib.parse import urlsplit
 
 import msgspec
+import requests
+import urllib3
 
-from rfsync.errors import BadResponse, FetchError
+from rfsync.api.deadline import Deadline
+from rfsync.config import ApiConfig
+from rfsync.errors import BadResponse, ErrorKind, FetchError
 from rfsync.text import printable
 
+_RETRIED_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
+_KINDS: Final = {
+    401: ErrorKind.AUTH,
+    402: ErrorKind.AUTH,
+    403: ErrorKind.AUTH,
+    404: ErrorKind.NOT_FOUND,
+    408: ErrorKind.SERVER,
+    425: ErrorKind.SERVER,
+    429: ErrorKind.RATE_LIMITED,
+}
+_HINTS: Final = {
+    401: "the key is missing or wrong",
+    402: "out of credits",
+    403: "the key lacks the permission",
+    404: "no such workspace, project or batch, or the key may not see it",
+    429: "asked too often; lower [api] requests_per_second",
+}
+_Redact = Callable[[str], str]
 
-def describe_error(error: FetchError, redact: Callable[[str], str]) -> str:
-    """What went wrong in a line for people, with how the answer begins where that says something.
+
+def status_error(status: int, body: bytes, retry_after: float | None, redact: _Redact) -> FetchError:
+    """The error for an answer whose status is not 200.
+
+    Args:
+        body: its first bytes.
+        retry_after: seconds, from the ``Retry-After`` header.
+        redact: takes secrets out.
+    """
+    text = f"HTTP {status}"
+    if status in _HINTS:
+        text += f", {_HINTS[status]}"
+    message = error_message(body)
+    if message:
+        text += f" (the API says: {shortened(redact(message), 300)})"
+    if 200 <= status < 300:
+        return BadResponse(f"{text}: only 200 is a complete answer", http_status=status, response_bytes=len(body))
+    return FetchError(
+        _KINDS.get(status, ErrorKind.SERVER if status >= 500 else ErrorKind.REQUEST),
+        redact(text),
+        http_status=status,
+        response_bytes=len(body),
+        retry_after=retry_after,
+        retryable=status in _RETRIED_STATUSES,
+    )
+
+
+def network_error(error: Exception, deadline: Deadline, settings: ApiConfig, redact: _Redact) -> FetchError:
+    """The error for what requests, urllib3 or the socket raised, without the URL, which may contain the key."""
+    timeouts = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
+    if deadline.expired or isinstance(error, timeouts):
+        detail = "; the TLS handshake was not answered" if deadline.in_handshake else ""
+        seconds = f"{settings.deadline_seconds:g} s"
+        text = f"no complete answer within {seconds} ([api] deadline_seconds){detail}"
+        return FetchError(ErrorKind.TIMEOUT, text, retryable=True)
+    if isinstance(error, (urllib3.exceptions.DecodeError, requests.exceptions.ContentDecodingError)):
+        return BadResponse("the answer can't be decompressed")
+    if deadline.in_handshake or isinstance(error, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)):
+        text = "TLS failed"
+    elif isinstance(error, (urllib3.exceptions.IncompleteRead, urllib3.exceptions.ProtocolError)):
+        text = "the connection was lost in the middle of the answer"
+    else:
+        text = f"no connection to {origin_text(settings.base_url)}"
+    return FetchError(ErrorKind.NETWORK, f"{text}: {redact(_root_cause(error))}", retryable=True)
+
+
+def _root_cause(error: BaseException) -> str:
+    """The innermost cause in one line; the outer ones repeat it, and show the URL."""
+    while True:
+        inner: Any = getattr(error, "reason", None) or error.__cause__ or error.__context__
+        if inner is None and error.args and isinstance(error.args[-1], BaseException):
+            inner = error.args[-1]
+        if not isinstance(inner, BaseException):
+            break
+        error = inner
+    text = str(error).strip() or type(error).__name__
+    return text.splitlines()[0]
+
+
+def retry_after(header: str | None, now: datetime) -> float | None:
+    """Seconds to wait by the ``Retry-After`` header; None: it is missing or invalid."""
+    if header is None:
+        return None
+    header = header.strip()
+    if header.isascii() and header.isdigit():
+        return float(header[:12])
+    try:
+        at = parsedate_to_datetime(header)
+        if at.tzinfo is None:
+            at = at.replace(tzinfo=UTC)
+        return max((at - now).total_seconds(), 0.0)
+    except (ValueError, OverflowError):
+        return None
+
+
+def origin(url: str) -> tuple[str, str | None, int | None]:
+    """Scheme, host and port of a URL.
+
+    Raises:
+        ValueError: the URL is invalid.
+    """
+    parts = urlsplit(url)
+    default = {"http": 80, "https": 443}.get(parts.scheme)
+    return parts.scheme, parts.hostname, default if parts.port is None else parts.port
+
+
+def origin_text(url: str) -> str:
+    """As ``origin``, in the form of a URL."""
+    scheme, host, port = origin(url)
+    return f"{scheme}://{host}:{port}"
+
+
+def describe_error(error: FetchError, redact: _Redact) -> str:
+    """One line for people: the error, and how the answer begins where that explains something.
 
     Args:
         redact: takes secrets out.
     """
     text = redact(str(error))
-    return (
-        text if not isinstance(error, BadResponse) or error.body is None else f"{text}: {_excerpt(error.body, redact)}"
-    )
+    if isinstance(error, BadResponse) and error.body is not None:
+        text += f": {_excerpt(error.body, redact)}"
+    return text
 
 
-def _excerpt(body: bytes, redact: Callable[[str], str]) -> str:
-    """How an answer begins, or the API's own words in it."""
-    # Redacted before anything is cut off: half of a key is still half a key.
-    said = error_message(body)
-    if said:
-        return f"the API says {shortened(redact(said), 300)!r}"
+def _excerpt(body: bytes, redact: _Redact) -> str:
+    """The API's own error message, or the start of the body."""
+    # Redact before shortening: half a key is still half a key.
+    message = error_message(body)
+    if message:
+        return f"the API says {shortened(redact(message), 300)!r}"
     return repr(shortened(redact(body.decode("utf-8", "replace")), 80)) if body else "an empty body"
 
 
-def shortened(text: str, most: int) -> str:
-    """At most so many characters of a text, and whether there were more."""
-    return text if len(text) <= most else text[:most] + "…"
+def shortened(text: str, length: int) -> str:
+    """The first ``length`` characters, with an ellipsis if there are more."""
+    return text if len(text) <= length else text[:length] + "…"
 
 
 def error_message(body: bytes | bytearray) -> str | None:
-    """The text of ``{"error": "text"}`` or ``{"error": {"message": "text"}}``, fit to be shown; else None."""
+    """The text of ``{"error": "text"}`` or ``{"error": {"message": "text"}}``, printable; None: there is none."""
     try:
         decoded = msgspec.json.decode(body, type=dict[str, object])
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):

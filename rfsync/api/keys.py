@@ -1,4 +1,4 @@
-"""Where a workspace's API key is found: a variable, a file, or what the official command line keeps."""
+"""The API key of a workspace: in a variable, a file, or the configuration of the official command line."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from rfsync.redaction import Secret
 
 @dataclass(frozen=True, slots=True)
 class FoundKey:
-    """A key and where it was found, in words without the key."""
+    """A key, and where it was found."""
 
     key: Secret
     source: str
@@ -24,11 +24,11 @@ class FoundKey:
 def find_key(workspace: WorkspaceConfig, env: Mapping[str, str]) -> FoundKey:
     """The key of a workspace.
 
-    A variable or file that the workspace's table names comes first; the default variable counts only where neither
-    is named, since it is likely to be another workspace's.
+    A variable or file that the workspace's table names comes first. The default variable is used only if neither is
+    named, since its key is probably another workspace's.
 
     Raises:
-        ConfigError: there is none, or one that can't be sent.
+        ConfigError: there is no key, or an invalid one.
     """
     tried: list[str] = []
     variable = workspace.api_key_env or (None if workspace.api_key_file else DEFAULT_KEY_ENV)
@@ -38,14 +38,14 @@ def find_key(workspace: WorkspaceConfig, env: Mapping[str, str]) -> FoundKey:
         tried.append(f"${variable} is not set")
     if workspace.api_key_file:
         path = Path(workspace.api_key_file)
-        # What does not look like a path may be the key itself, pasted into the wrong place.
+        # A value that does not look like a path may be the key itself, pasted into the wrong place.
         shown = str(path) if {"/", "."} & set(workspace.api_key_file) else "the file that api_key_file names"
         try:
             path = path.expanduser()
             text = path.read_text()
         except UnicodeDecodeError:
             tried.append(f"{shown} can't be read (not text)")
-        except (OSError, ValueError, RuntimeError) as error:  # no file, no file's name, no such home
+        except (OSError, ValueError, RuntimeError) as error:  # also: not a path, no home directory
             tried.append(f"{shown} can't be read ({getattr(error, 'strerror', None) or error})")
         else:
             if text.strip():
@@ -64,20 +64,20 @@ def find_key(workspace: WorkspaceConfig, env: Mapping[str, str]) -> FoundKey:
 
 def _checked(text: str, source: str) -> FoundKey:
     key = text.strip()
-    # What can't stand in a header would fail later, in an exception that shows it.
+    # A character that a header can't contain would fail later, in an exception that shows the key.
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigError(f"{source} holds no API key: there are characters in it that no key has")
     return FoundKey(Secret(key), source)
 
 
 def _official_file(env: Mapping[str, str]) -> Path:
-    """As the ``roboflow`` package's config.py has it; despite its name the variable is the file's path."""
+    """The same as in the ``roboflow`` package's config.py. Despite its name, the variable has the path of the file."""
     named = env.get("ROBOFLOW_CONFIG_DIR")
     return Path(named) if named else Path(env.get("HOME") or Path.home()) / ".config" / "roboflow" / "config.json"
 
 
 def _official_key(path: Path, workspace: str) -> str | None:
-    """The key in ``{"workspaces": {…: {"url": workspace, "apiKey": key}}}``; None: no such file, or nothing in it."""
+    """The key in ``{"workspaces": {…: {"url": workspace, "apiKey": key}}}``; None: there is no such file or key."""
     try:
         content: Any = json.loads(path.read_text())
     except (OSError, ValueError, RecursionError):
@@ -91,13 +91,13 @@ def _official_key(path: Path, workspace: str) -> str | None:
 
 
 def exposed_file(workspace: WorkspaceConfig, found: FoundKey) -> Path | None:
-    """The file that the workspace's table names and the key is from, if every user can read it."""
+    """The file named in the workspace's table, if the key is from there and every user can read it."""
     path = Path(found.source)
     return path if workspace.api_key_file and readable_by_others(path) else None
 
 
 def readable_by_others(path: Path) -> bool:
-    """Whether the file's mode lets anybody but its owner and group read it."""
+    """Tells if others than the file's owner and group can read it."""
     try:
         return bool(path.stat().st_mode & 0o004)
     except OSError:

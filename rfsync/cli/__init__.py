@@ -38,7 +38,7 @@ First steps:
 _COMMANDS = {
     "init": ("init", "Writes a commented rfsync.toml."),
     "check": ("check", "Checks configuration, database, keys and projects."),
-    "sync": ("sync", "One run for each project, then exits."),
+    "sync": ("sync", "Syncs each project once, then exits."),
     "daemon": ("daemon", "The same on a schedule, until it is stopped."),
     "status": ("status", "Each project's totals, last run, age and health."),
     "batches": ("batches", "The batches, as they stand or stood at a time."),
@@ -46,7 +46,7 @@ _COMMANDS = {
     "totals": ("totals", "Totals and what moved, by hour, day, week or month."),
     "report": ("report", "One self-contained page of charts."),
     "dashboard": ("dashboard", "The history live in a browser."),
-    "import": ("import_", "Takes saved answers as observations of the past."),
+    "import": ("import_", "Imports saved answers as observations of the past."),
     "verify": ("verify", "Proves that the books balance."),
     "prune": ("prune", "Deletes old runs that changed nothing."),
     "db": ("db", "The schema: upgrade, current, check."),

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 def command(options: Options, as_json: bool) -> int:
     """Checks the configuration, the database and its schema, each key and each project.
 
-    Says how to mend what is wrong, and what to type next. Writes nothing.
+    Says how to fix what is wrong, and which command to run next. Writes nothing.
     """
     from rfsync.api.client import Client
     from rfsync.database.url import shown_url
@@ -36,8 +36,13 @@ def command(options: Options, as_json: bool) -> int:
     client = Client(config.api, options.redact, lambda: datetime.now(UTC))
     try:
         checks = diagnose(
-            *(config, options.file(), client, options.redact),
-            *(lambda: _database(options, config), name, os.environ),
+            config,
+            options.file(),
+            client,
+            options.redact,
+            database=lambda: _database(options, config),
+            database_name=name,
+            env=os.environ,
         )
         shown = list(checks) if as_json else list(_shown(checks))
     finally:
@@ -72,7 +77,7 @@ def _database(options: Options, config: Config) -> str:
 
 
 def _shown(checks: Iterable[Check]) -> Iterable[Check]:
-    """Prints each as it comes: the slow ones at the end are worth watching."""
+    """Prints each check as it comes, since those at the end are slow."""
     for check in checks:
         mark = click.style("ok   ", fg="green") if check.ok else click.style("wrong", fg="red", bold=True)
         click.echo(f"{mark}  {check.what:<13} {printable(check.subject)}: {printable(check.found)}")
@@ -84,5 +89,5 @@ def _shown(checks: Iterable[Check]) -> Iterable[Check]:
 def _next(config: Config, options: Options, *, ok: bool) -> str:
     flag = f" --config {options.config_file}" if options.config_file else ""
     if not ok:
-        return f"Mend what is wrong, then again: rfsync check{flag}"
+        return f"Fix what is wrong, then run again: rfsync check{flag}"
     return f"Next: rfsync sync{flag}" if config.workspaces else f"Next: rfsync sync{flag} WORKSPACE/PROJECT"

@@ -10,13 +10,13 @@ import click
 
 from rfsync.cli.options import Options, make_command
 from rfsync.cli.queries import parse_moment
+from rfsync.cli.sync import NUMBERS, numbers
 from rfsync.text import printable
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
-
-    from rfsync.sync.importer import Saved
-    from rfsync.sync.task import Result, SyncContext, SyncTask
+    from rfsync.sync.importer import Skipped
+    from rfsync.sync.result import Result
+    from rfsync.sync.saved_answers import SavedAnswer
 
 
 @make_command(
@@ -27,18 +27,21 @@ rfsync import acme/widgets answer.json --at 2026-01-31T18:00:00Z""",
 )
 @click.argument("target", metavar="WORKSPACE/PROJECT")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option("--at", metavar="TIME", help="When the only FILE was answered.  [default: by its name, else its mtime]")
-@click.option("--allow-removals", is_flag=True, help="Believe every answer in what it lacks.")
+@click.option(
+    "--at", metavar="TIME", help="The time of the only FILE.  [default: the time in its name, else its mtime]"
+)
+@click.option("--allow-removals", is_flag=True, help="Accept every answer, however many batches it lacks.")
 def command(options: Options, target: str, files: tuple[Path, ...], at: str | None, allow_removals: bool) -> int:
-    """Takes saved answers of the API as observations of the past, oldest first.
+    """Imports saved answers of the API as observations of the past, oldest first.
 
-    A FILE is what GET /WORKSPACE/PROJECT/batches answered; of a folder every file counts. What is older than the
-    project's last observation is refused, so import before the first sync; what is there already is passed over. A file
-    that is no answer is named, and then nothing is imported.
+    A FILE is an answer of GET /WORKSPACE/PROJECT/batches, or a folder of them. Answers older than the project's last
+    observation are refused, so import before the first sync; those that the history has already are skipped. If a file
+    is not a valid answer, nothing is imported.
     """
     from rfsync.parsing import parse_target
     from rfsync.redaction import Secret
-    from rfsync.sync.importer import OfflineFetcher, find, require_answers
+    from rfsync.sync.importer import OfflineFetcher, import_answer
+    from rfsync.sync.saved_answers import find_answers, require_valid
     from rfsync.sync.task import SyncContext, SyncTask
 
     named = parse_target(target)
@@ -47,8 +50,8 @@ def command(options: Options, target: str, files: tuple[Path, ...], at: str | No
     now = datetime.now(UTC)
     config = options.load()
     options.start_logging()
-    saved = find(files, parse_moment(at, "--at", now), now)
-    require_answers(saved)
+    answers = find_answers(files, parse_moment(at, "--at", now), now)
+    require_valid(answers)
     store = options.store(config)
     try:
         store.abandon_dead_runs(now)
@@ -56,53 +59,34 @@ def command(options: Options, target: str, files: tuple[Path, ...], at: str | No
             OfflineFetcher(), store, config.removals, lambda: now, options.redact, allow_removals=allow_removals
         )
         task = SyncTask(named.workspace, named.project, Secret(""))
-        return _print([(one, _take(context, task, one, options.reader(config))) for one in saved])
+        reader = options.reader(config)
+        return _print([(answer, import_answer(context, task, answer, reader)) for answer in answers])
     finally:
         store.close()
 
 
-def _take(context: SyncContext, task: SyncTask, saved: Saved, engine: Engine) -> Result | str:
-    """The run that applied it, or in a word why there was none."""
-    from rfsync.sync.importer import apply, is_known
+def _print(imported: list[tuple[SavedAnswer, Result | Skipped]]) -> int:
+    """Prints the outcome of each file; returns 1 if the ledger has not all of them."""
+    from rfsync.cli.output import print_table
+    from rfsync.sync.result import Result
 
-    known = context.store.known(task.workspace, task.project)
-    if known.seen is None or saved.at > known.seen:
-        # The same answer a second time is no second answer that lacks the same.
-        if not context.allow_removals and context.store.was_refused(task.workspace, task.project, saved.at):
-            return "refused"
-        return apply(context, task, saved)
-    return "known" if is_known(context.store, engine, task, saved) else "too old"
-
-
-_NUMBERS = ("BATCHES", "ADDED", "CHANGED", "REMOVED", "RESTORED", "REJECTED", "IMAGES", "JOBS")
-
-
-def _print(taken: list[tuple[Saved, Result | str]]) -> int:
-    """What became of each file; 1 where one of them was not taken."""
-    from rfsync.cli.output import count, print_table, signed
-
-    rows = []
-    for saved, result in taken:
-        cells = [f"{saved.at:%Y-%m-%d %H:%M:%S}", saved.source]
-        if isinstance(result, str):
-            rows.append((*cells, result, *("-" for _ in _NUMBERS), saved.path.name))
-            continue
-        tally = result.tally
-        counts = (result.batches, tally.added, tally.changed, tally.removed, tally.restored, result.rejected)
-        signs = (signed(tally.images_delta), signed(tally.num_jobs_delta))
-        rows.append((*cells, result.outcome, *map(count, counts), *signs, saved.path.name))
-    print_table(("TIME", "BY", "OUTCOME", *_NUMBERS, "FILE"), rows, right=_NUMBERS)
-    return _tell([(saved, result if isinstance(result, str) else result.outcome) for saved, result in taken])
-
-
-def _tell(outcomes: list[tuple[Saved, str]]) -> int:
-    refused = [saved.path for saved, outcome in outcomes if outcome in {"too old", "superseded", "refused"}]
-    old = [saved.path for saved, outcome in outcomes if outcome in {"too old", "superseded"}]
-    if old:
+    rows: list[tuple[str, ...]] = []
+    too_old: list[SavedAnswer] = []
+    code = 0
+    for answer, result in imported:
+        outcome = result.outcome if isinstance(result, Result) else result.value
+        if outcome in {"too old", "superseded"}:
+            too_old.append(answer)
+        if outcome in {"too old", "superseded", "refused"}:
+            code = 1
+        cells = numbers(result.row) if isinstance(result, Result) else ("-",) * len(NUMBERS)
+        rows.append((f"{answer.at:%Y-%m-%d %H:%M:%S}", answer.source, outcome, *cells, answer.path.name))
+    print_table(("TIME", "BY", "OUTCOME", *NUMBERS, "FILE"), rows, right=NUMBERS)
+    if too_old:
         text = (
-            f"rfsync: {len(old):,} of {len(outcomes):,} files refused, the first {old[0]}: older than the "
+            f"rfsync: {len(too_old):,} of {len(imported):,} files refused, the first {too_old[0].path}: older than the "
             "project's last observation, and what is in the ledger stays. Import into a database that has not seen "
             "the project yet, and sync into that one from then on"
         )
         click.echo(printable(text), err=True)
-    return 1 if refused else 0
+    return code

@@ -19,13 +19,15 @@ from rfsync.errors import ConfigError
 
 if TYPE_CHECKING:
     from rfsync.config import Config
-    from rfsync.sync.circuit_breaker import CircuitBreaker
-    from rfsync.sync.task import Result, SyncContext, SyncTask
+    from rfsync.ledger.runs import RunRow
+    from rfsync.sync.result import Result
+    from rfsync.sync.targets import Selection
 
 _SHOWN_CHANGES = 20
-#: Exit code of a sync that was stopped, and when it ends at the latest, in seconds.
+#: Exit code after a signal.
 _STOPPED = 130
-_AT_THE_LATEST = 4.5
+#: Seconds after which a process that was asked to stop exits in any case.
+_STOP_TIMEOUT = 4.5
 
 
 @make_command(
@@ -37,8 +39,8 @@ rfsync sync acme/widgets --batch dJ3kx8aq     one batch alone
 )
 @click.argument("targets", metavar="[TARGET]...", nargs=-1)
 @click.option("--batch", "batch_ids", metavar="ID", multiple=True, help="Refresh only this batch; may be repeated.")
-@click.option("--dry-run", is_flag=True, help="Write nothing, show what would be written.")
-@click.option("--allow-removals", is_flag=True, help="Believe the answer, however many batches it lacks.")
+@click.option("--dry-run", is_flag=True, help="Write nothing; show what would be written.")
+@click.option("--allow-removals", is_flag=True, help="Accept the answer, however many batches it lacks.")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object instead of a table.")
 def command(
     options: Options,
@@ -48,71 +50,99 @@ def command(
     allow_removals: bool,
     as_json: bool,
 ) -> int:
-    """One run for each project, then exits.
+    """Syncs each project once, then exits.
 
-    TARGET is a workspace or workspace/project; none: all that is configured.
+    TARGET is a workspace or workspace/project; without any, all that is configured is synced.
     """
-    from rfsync.api.client import Client
-    from rfsync.parsing import parse_target
-    from rfsync.sync import targets as resolving
-    from rfsync.sync.circuit_breaker import CircuitBreaker
-    from rfsync.sync.task import SyncContext
-
     if "" in batch_ids:
         raise click.BadParameter("an ID is empty", param_hint="--batch")
-    # SIGTERM is a service manager's way to say Ctrl-C.
+    # A service manager sends SIGTERM where a person types Ctrl-C.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
     config = options.load()
     options.start_logging()
-    # What is wrong with the configuration is found before anything is opened or asked.
-    wanted = resolving.wanted(config, [parse_target(t) for t in targets], os.environ)
-    for want in wanted:
-        options.redact.add(want.key.reveal())
-    if batch_ids and (len(wanted) != 1 or wanted[0].discover or len(wanted[0].projects) != 1):
+    # Errors in the configuration are found before the database is opened.
+    selections = _select(options, config, targets)
+    if batch_ids and (len(selections) != 1 or selections[0].discover or len(selections[0].projects) != 1):
         raise ConfigError("--batch needs exactly one project: rfsync sync WORKSPACE/PROJECT --batch ID")
     started_at = _now()
-    store = options.store(config, dry=dry_run)
-    client = Client(config.api, options.redact, _now)
-    try:
-        if not dry_run:
-            store.abandon_dead_runs(_now())
-        fetcher = CircuitBreaker(client)
-        tasks, failures = resolving.resolve(wanted, fetcher, options.redact, store.known_projects)
-        if batch_ids:
-            tasks = [replace(tasks[0], batch_ids=tuple(dict.fromkeys(batch_ids)))]
-        context = SyncContext(
-            fetcher,
-            store,
-            config.removals,
-            _now,
-            options.redact,
-            allow_removals=allow_removals,
-            keep_changes=dry_run and not as_json,
-        )
-        results = failures + _run(context, tasks, config, fetcher, quiet=as_json)
-    finally:
-        client.close()
-        store.close()
-    code = 0 if all(r.ok for r in results) else 1
+    results = _sync(
+        options, config, selections, batch_ids, dry_run=dry_run, allow_removals=allow_removals, quiet=as_json
+    )
     try:
         if as_json:
             click.echo(_json(results, started_at, _now()))
         else:
             _print(results, dry_run=dry_run)
     except BrokenPipeError:
-        drop_output()  # how the sync went does not depend on who reads of it
-    return code
+        drop_output()  # the exit code says how the sync went, even if nobody reads the output
+    return 0 if all(r.ok for r in results) else 1
+
+
+def _select(options: Options, config: Config, targets: tuple[str, ...]) -> list[Selection]:
+    from rfsync.parsing import parse_target
+    from rfsync.sync.targets import wanted
+
+    selections = wanted(config, [parse_target(t) for t in targets], os.environ)
+    for selection in selections:
+        options.redact.add(selection.key.reveal())
+    return selections
+
+
+def _sync(
+    options: Options,
+    config: Config,
+    selections: list[Selection],
+    batch_ids: tuple[str, ...],
+    *,
+    dry_run: bool,
+    allow_removals: bool,
+    quiet: bool,
+) -> list[Result]:
+    """Syncs all selections; returns failed workspaces, then the projects in the order of their tasks."""
+    from rfsync.api.client import Client
+    from rfsync.sync.circuit_breaker import CircuitBreaker
+    from rfsync.sync.parallel import sync_all
+    from rfsync.sync.targets import resolve
+    from rfsync.sync.task import SyncContext
+
+    store = options.store(config, dry=dry_run)
+    client = Client(config.api, options.redact, _now)
+    try:
+        if not dry_run:
+            store.abandon_dead_runs(_now())
+        breaker = CircuitBreaker(client)
+        tasks, failures = resolve(selections, breaker, options.redact, store.known_projects)
+        if batch_ids:
+            tasks = [replace(tasks[0], batch_ids=tuple(dict.fromkeys(batch_ids)))]
+        context = SyncContext(
+            breaker,
+            store,
+            config.removals,
+            _now,
+            options.redact,
+            allow_removals=allow_removals,
+            keep_changes=dry_run and not quiet,
+        )
+        results: dict[str, Result] = {}
+        with _progress(len(tasks), shown=not quiet and sys.stderr.isatty()) as advance:
+            for result in sync_all(context, tasks, config.api.concurrency, breaker):
+                results[str(result)] = result
+                advance(str(result))
+    finally:
+        client.close()
+        store.close()
+    return failures + [results[str(task)] for task in tasks]
 
 
 def _stop(*_: object) -> None:
-    """What is being written is finished, what is being fetched is given up; and if either hangs, the process ends.
+    """Stops the sync: open transactions are committed, requests are given up.
 
-    The database undoes what was not committed, as it does for one that was killed.
+    If that takes too long, or at a second signal, the process exits, and the database rolls back what is open.
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(_STOPPED))
-    timer = threading.Timer(_AT_THE_LATEST, os._exit, (_STOPPED,))
+    timer = threading.Timer(_STOP_TIMEOUT, os._exit, (_STOPPED,))
     timer.daemon = True
     timer.start()
     raise KeyboardInterrupt
@@ -122,24 +152,9 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-def _run(
-    context: SyncContext, tasks: Sequence[SyncTask], config: Config, circuit: CircuitBreaker, *, quiet: bool
-) -> list[Result]:
-    """The results in the order of the tasks."""
-    from rfsync.sync.run import sync_all
-
-    order = {(task.workspace, task.project): number for number, task in enumerate(tasks)}
-    results: list[Result] = []
-    with _progress(len(tasks), shown=not quiet and sys.stderr.isatty()) as advance:
-        for result in sync_all(context, tasks, config.api.concurrency, circuit):
-            results.append(result)
-            advance(f"{result.workspace}/{result.project}")
-    return sorted(results, key=lambda r: order[r.workspace, r.project])
-
-
 @contextmanager
 def _progress(total: int, *, shown: bool) -> Iterator[Any]:
-    """A bar on the terminal, at once where there is more than one project, else when 2 s have gone by."""
+    """A progress bar on the terminal: at once if there is more than one project, else after 2 s."""
     if not shown:
         yield lambda _: None
         return
@@ -176,15 +191,15 @@ def _json(results: Sequence[Result], started_at: datetime, finished_at: datetime
                     "project": r.project,
                     "outcome": r.outcome,
                     "run_id": r.run_id,
-                    "batches": r.batches,
+                    "batches": r.row.batches,
                     "added": r.tally.added,
                     "changed": r.tally.changed,
                     "removed": r.tally.removed,
                     "restored": r.tally.restored,
-                    "rejected": r.rejected,
+                    "rejected": r.row.rejected,
                     "images_delta": r.tally.images_delta,
                     "num_jobs_delta": r.tally.num_jobs_delta,
-                    "attempts": r.attempts,
+                    "attempts": r.row.attempts,
                     "error_kind": r.error_kind,
                     "error": r.error,
                 }
@@ -194,29 +209,24 @@ def _json(results: Sequence[Result], started_at: datetime, finished_at: datetime
     )
 
 
-_NUMBERS = ("BATCHES", "ADDED", "CHANGED", "REMOVED", "RESTORED", "REJECTED", "IMAGES", "JOBS")
+#: Columns of a run's numbers.
+NUMBERS = ("BATCHES", "ADDED", "CHANGED", "REMOVED", "RESTORED", "REJECTED", "IMAGES", "JOBS")
+
+
+def numbers(row: RunRow) -> tuple[str, ...]:
+    """The cells of ``NUMBERS``."""
+    from rfsync.cli.output import count, signed
+
+    tally = row.tally
+    counts = (row.batches, tally.added, tally.changed, tally.removed, tally.restored, row.rejected)
+    return (*map(count, counts), signed(tally.images_delta), signed(tally.num_jobs_delta))
 
 
 def _print(results: Sequence[Result], *, dry_run: bool) -> None:
-    from rfsync.cli.output import count, print_table, signed
+    from rfsync.cli.output import print_table
 
-    rows = [
-        (
-            f"{r.workspace}/{r.project}",
-            r.outcome,
-            count(r.batches),
-            count(r.tally.added),
-            count(r.tally.changed),
-            count(r.tally.removed),
-            count(r.tally.restored),
-            count(r.rejected),
-            signed(r.tally.images_delta),
-            signed(r.tally.num_jobs_delta),
-            r.error_kind or "",
-        )
-        for r in results
-    ]
-    print_table(("PROJECT", "OUTCOME", *_NUMBERS, "ERROR"), rows, right=_NUMBERS)
+    rows = [(str(r), r.outcome, *numbers(r.row), r.error_kind or "") for r in results]
+    print_table(("PROJECT", "OUTCOME", *NUMBERS, "ERROR"), rows, right=NUMBERS)
     if dry_run:
         _print_changes(results)
 
@@ -233,7 +243,7 @@ def _print_changes(results: Sequence[Result]) -> None:
     click.echo(f"Dry run: {len(changes):,} change{'s' if len(changes) > 1 else ''} would be written.")
     rows = [
         (
-            f"{r.workspace}/{r.project}",
+            str(r),
             c.kind.value,
             c.batch_id,
             c.name or "-",

@@ -19,9 +19,10 @@ from apscheduler.schedulers.background import BackgroundScheduler
 from rfsync.api.failures import describe_error
 from rfsync.errors import Cancelled, DatabaseError, FetchError
 from rfsync.schedule import Interval, Schedule, gap
+from rfsync.sync.result import Result
 from rfsync.sync.run import sync
 from rfsync.sync.targets import Selection, discover
-from rfsync.sync.task import Result, SyncContext, SyncTask
+from rfsync.sync.task import SyncContext, SyncTask
 
 log = logging.getLogger("rfsync.daemon")
 

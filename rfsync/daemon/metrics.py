@@ -20,7 +20,7 @@ from prometheus_client.registry import Collector
 
 from rfsync.daemon.daemon import Daemon
 from rfsync.errors import DatabaseError
-from rfsync.sync.task import Result
+from rfsync.sync.result import Result
 
 _OF_A_PROJECT: Final = ("workspace", "project")
 #: Seconds, from a poll that found nothing new to the largest list there is.
@@ -65,7 +65,7 @@ class PrometheusMetrics:
         self._runs.labels(*project, result.outcome).inc()
         if result.error_kind is not None:
             self._errors.labels(*project, str(result.error_kind)).inc()
-        self._bytes.labels(*project).inc(result.response_bytes or 0)
+        self._bytes.labels(*project).inc(result.row.response_bytes or 0)
         tally = result.tally
         for change in ("added", "changed", "removed", "restored"):
             self._rows.labels(*project, change).inc(getattr(tally, change))

@@ -1,4 +1,4 @@
-"""What ``rfsync check`` looks at: configuration, database, keys and projects, each with how to mend what is wrong."""
+"""The checks of ``rfsync check``: configuration, database, keys and projects, each with a remedy."""
 
 from __future__ import annotations
 
@@ -18,16 +18,15 @@ from rfsync.sync.task import Fetcher, SyncTask
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at."""
+    """The result of one check."""
 
     #: ``configuration``, ``worst case``, ``database``, ``key``, ``workspace`` or ``project``.
     what: str
-    #: Which one.
+    #: The name of what was checked.
     subject: str
     ok: bool
-    #: What was found.
     found: str
-    #: What to do about it; None: nothing.
+    #: What to do; None: nothing.
     remedy: str | None = None
 
 
@@ -52,13 +51,13 @@ def diagnose(
     database_name: str,
     env: Mapping[str, str],
 ) -> Iterator[Check]:
-    """Looks at one thing after the other, and goes on after what is wrong.
+    """Makes all checks, also after one that failed.
 
     Args:
-        file: where the configuration is from; None: there is no file.
+        file: the file of the configuration; None: there is none.
         redact: takes secrets out of what is shown.
-        database: looks at the database and says what it found, or raises.
-        database_name: its URL for people.
+        database: checks the database, and returns what it found; raises ``RfsyncError`` if something is wrong.
+        database_name: its URL without a password.
     """
     where = str(file) if file is not None else "no file"
     number = len(config.workspaces)
@@ -79,21 +78,21 @@ def diagnose(
 
 
 def worst_case(config: Config) -> str:
-    """For how long one project alone can hold a run up, whatever the API does.
+    """The longest time that a run of one project can take, whatever the API does.
 
-    Looking up the host's name, and waiting for the database, come on top.
+    It does not include looking up the host's name, and waiting for the database.
     """
     api, limit = config.api, config.removals.confirm_limit
-    # Before each request its turn by requests_per_second is waited for.
+    # Each request may have to wait for its turn by requests_per_second.
     request = api.deadline_seconds + 1 / api.requests_per_second
     retries = (api.attempts - 1) * (request + api.max_wait_seconds)
-    its_list = request + retries
-    # A list asked for once more since a 304 came too late; then each missing batch, only one of them more than once.
-    whole = its_list + request + limit * request + (retries if limit else 0.0)
+    fetch_list = request + retries
+    # After a 304 that came too late, the list is fetched again. Of the missing batches, only one is retried.
+    run = fetch_list + request + limit * request + (retries if limit else 0.0)
     tries = f"{api.attempts} attempt{'s' if api.attempts > 1 else ''} of {api.deadline_seconds:g} s"
     return (
-        f"its list is given up after {_span(its_list)} at the latest ({tries}, up to {api.max_wait_seconds:g} s "
-        f"between them); with {limit} missing batches to ask for, its run after {_span(whole)}"
+        f"its list is given up after {_span(fetch_list)} at the latest ({tries}, up to {api.max_wait_seconds:g} s "
+        f"between them); with {limit} missing batches to ask for, its run after {_span(run)}"
     )
 
 
@@ -113,12 +112,10 @@ def _workspace(
         return
     yield _key(workspace, key)
     try:
-        # Where the projects are named, a key that may not list them is no fault.
+        # If the projects are named, the key need not be allowed to list them.
         tasks = discover(workspace, key.key, fetcher) if workspace.discovers else []
     except FetchError as error:
-        yield Check(
-            "workspace", workspace.id, False, f"{error.kind}: {describe_error(error, redact)}", _REMEDIES[error.kind]
-        )
+        yield _failed("workspace", workspace.id, error, redact)
         return
     if workspace.discovers:
         yield Check("workspace", workspace.id, True, f"{len(tasks)} project{'' if len(tasks) == 1 else 's'} in it")
@@ -139,12 +136,14 @@ def _project(task: SyncTask, fetcher: Fetcher, redact: Callable[[str], str]) -> 
     try:
         answer = parse(fetcher.get(task.workspace, task.project, "batches", key=task.key).body)
     except FetchError as error:
-        return Check(
-            "project", str(task), False, f"{error.kind}: {describe_error(error, redact)}", _REMEDIES[error.kind]
-        )
+        return _failed("project", str(task), error, redact)
     images = sum(batch.images or 0 for batch in answer.batches)
     found = f"{len(answer.batches):,} batches, {images:,} images"
     if answer.rejected:
         first = answer.rejected[0]
         found += f"; {len(answer.rejected)} records break the rules, the first at {first.position}: {first.reason}"
     return Check("project", str(task), True, found)
+
+
+def _failed(what: str, subject: str, error: FetchError, redact: Callable[[str], str]) -> Check:
+    return Check(what, subject, False, f"{error.kind}: {describe_error(error, redact)}", _REMEDIES[error.kind])

@@ -1,184 +1,150 @@
-"""A project's whole list: fetched, compared with what is stored, judged, and applied whole or not at all."""
+"""A project's whole list: fetched, compared with the stored state, judged, and applied completely or not at all."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final
+from typing import Final, TypeVar
 
 from rfsync.api.answers import Answer, Rejected, parse, parse_one
 from rfsync.api.client import Response
 from rfsync.batch import Batch
 from rfsync.errors import ErrorKind, FetchError
-from rfsync.ledger.changes import Change
 from rfsync.ledger.diff import Diff, diff
-from rfsync.ledger.projects import ProjectState
 from rfsync.ledger.runs import Run, RunRow
 from rfsync.ledger.transaction import Transaction
+from rfsync.sync.ordering import is_superseded, observed_at, sent_us
 from rfsync.sync.removals import Refused, judge
-from rfsync.sync.task import (
-    Result,
-    SyncContext,
-    SyncTask,
-    is_superseded,
-    log,
-    log_outcome,
-    observed_at,
-    read,
-    response_bytes,
-    result_of,
-    sent_us,
-)
+from rfsync.sync.result import Result, finish
+from rfsync.sync.task import SyncContext, SyncTask, log
 from rfsync.text import printable
 
-#: Rejected records that are logged one by one; of the rest the number.
-_LOGGED: Final = 20
+#: Rejected records that are logged one by one; for the others, their number is.
+_MAX_LOGGED: Final = 20
+
+_T = TypeVar("_T")
 
 
 @dataclass(frozen=True, slots=True)
 class Confirmation:
-    """What the API said of batches that its list lacked."""
+    """The API's answers about batches that its list lacked."""
 
-    gone: frozenset[str] = frozenset()
-    answered: tuple[Batch, ...] = ()
-    #: Id -> why it is not known.
+    removed: frozenset[str] = frozenset()
+    #: They exist, though they are not listed.
+    existing: tuple[Batch, ...] = ()
+    #: Id -> why it is not known whether it exists.
     doubtful: dict[str, str] = field(default_factory=dict)
-    #: Whether the API had to be asked more than once for one of them.
+    #: A request for one of them had to be tried again.
     troubled: bool = False
 
     @property
     def asked(self) -> int:
-        """How many batches were asked for."""
-        return len(self.gone) + len(self.answered) + len(self.doubtful)
+        """Number of batches asked for."""
+        return len(self.removed) + len(self.existing) + len(self.doubtful)
+
+
+@dataclass(frozen=True, slots=True)
+class AskFirst:
+    """Nothing was written: the API has to be asked for these batches first."""
+
+    missing: Sequence[Batch]
 
 
 def observe(context: SyncContext, run: Run, task: SyncTask) -> Result:
-    """Asks for the list and applies what it shows.
+    """Fetches the list and applies its changes.
 
     Raises:
-        FetchError: no valid list was answered.
+        FetchError: there was no valid list.
         DatabaseError: the database refused or vanished.
     """
     with context.metrics.time("fetch"):
         response = context.fetcher.get(task.workspace, task.project, "batches", key=task.key, etag=run.etag)
     if response.not_modified or response.fingerprint == run.fingerprint:
-        result = _unchanged(context, run, task, response)
+        result = _write(context, run, partial(_write_unchanged, context, run, response))
         if result is not None:
             return result
         if response.not_modified:
-            # Somebody applied an older answer in the meantime, and ours has no body to put that right.
+            # Meanwhile an older list was applied, and a 304 has no body to correct that.
             response = context.fetcher.get(task.workspace, task.project, "batches", key=task.key, attempts=1)
-    answer = _parse(task, response)
-    response.body.clear()  # a hundred megabytes that nobody reads again
-    observation = Observation(context, run, task, response, answer)
-    with context.metrics.time("write"):
-        written = context.store.write(run, observation.judge_and_write)
-    confirmed = Confirmation()
-    while isinstance(written, list):
-        confirmed = _confirm(context, task, written, confirmed)
-        with context.metrics.time("write"):
-            written = context.store.write(run, partial(observation.write, confirmed=confirmed))
-    log_outcome(task, written.row)
-    return result_of(task, run.id, written.row, written.changes if context.keep_changes else ())
-
-
-def _unchanged(context: SyncContext, run: Run, task: SyncTask, response: Response) -> Result | None:
-    """Ends a run whose answer is the one applied last; None: it is not, under the lock."""
-
-    def write(transaction: Transaction) -> RunRow | None:
-        state = transaction.state
-        row = RunRow("unchanged", response.attempts, response.status, response_bytes(response), batches=state.listed)
-        if is_superseded(run, state, response):
-            row = replace(row, outcome="superseded", batches=None)
-        elif state.etag != run.etag if response.not_modified else state.fingerprint != response.fingerprint:
-            return None
-        else:
-            at = observed_at(run, state, response)
-            state = replace(
-                state, observed_at=at, written_at=at, sent_us=sent_us(run, response),
-                etag=response.etag or state.etag, missing_digest=None, missing_streak=0,
-            )  # fmt: skip
-        transaction.finish(state, row, context.clock())
-        return row
-
-    with context.metrics.time("write"):
-        row = context.store.write(run, write)
-    if row is None:
-        return None
-    log_outcome(task, row)
-    return result_of(task, run.id, row)
-
-
-def _parse(task: SyncTask, response: Response) -> Answer:
-    answer = read(response, parse)
+    answer = response.parse(parse)
     log_rejected(task, answer.rejected)
-    return answer
+    response.body.clear()  # it may be hundreds of megabytes
+    observation = Observation(context, run, response, answer, accept=f"rfsync sync {task} --allow-removals")
+    written = _write(context, run, observation.write)
+    confirmation = Confirmation()
+    while isinstance(written, AskFirst):
+        confirmation = _confirm(context, task, written.missing, confirmation)
+        written = _write(context, run, partial(observation.write_confirmed, confirmation=confirmation))
+    return written
+
+
+def _write(context: SyncContext, run: Run, work: Callable[[Transaction], _T]) -> _T:
+    with context.metrics.time("write"):
+        return context.store.write(run, work)
+
+
+def _write_unchanged(context: SyncContext, run: Run, response: Response, transaction: Transaction) -> Result | None:
+    """Ends a run whose answer is the one applied last; None: under the lock, it turns out that it is not."""
+    state = transaction.state
+    row = RunRow("unchanged", response.attempts, response.status, response.response_bytes, batches=state.listed)
+    if is_superseded(run, state, response):
+        return finish(context, run, transaction, state, replace(row, outcome="superseded", batches=None))
+    if state.etag != run.etag if response.not_modified else state.fingerprint != response.fingerprint:
+        return None
+    at = observed_at(run, state, response)
+    state = replace(
+        state, observed_at=at, written_at=at, sent_us=sent_us(run, response),
+        etag=response.etag or state.etag, missing_digest=None, missing_streak=0,
+    )  # fmt: skip
+    return finish(context, run, transaction, state, row)
 
 
 def _confirm(context: SyncContext, task: SyncTask, missing: Sequence[Batch], before: Confirmation) -> Confirmation:
-    """Asks for each missing batch by its own address; what was known before stays."""
-    gone, answered, doubtful = set(before.gone), [*before.answered], dict(before.doubtful)
+    """Asks for each missing batch at its own address; earlier answers are kept."""
+    removed, existing, doubtful = set(before.removed), [*before.existing], dict(before.doubtful)
     troubled = before.troubled
     for batch in missing:
-        # An API that is in trouble is not asked again and again for each of the rest.
+        # An API in trouble is not asked several times for each of the others.
         attempts = 1 if troubled else None
         try:
             response = context.fetcher.get(
                 task.workspace, task.project, "batches", batch.id, key=task.key, attempts=attempts
             )
             tried = response.attempts
-            answered.append(parse_one(response.body, batch.id))
+            existing.append(parse_one(response.body, batch.id))
         except FetchError as error:
             tried = error.attempts
             if error.kind is ErrorKind.NOT_FOUND:
-                gone.add(batch.id)
+                removed.add(batch.id)
             else:
                 doubtful[batch.id] = str(error)
         troubled = troubled or tried > 1
-    return Confirmation(frozenset(gone), tuple(answered), doubtful, troubled)
-
-
-@dataclass(frozen=True, slots=True)
-class Written:
-    """The end of a run, as it is in the database once the transaction is committed."""
-
-    row: RunRow
-    changes: Sequence[Change] = ()
+    return Confirmation(frozenset(removed), tuple(existing), doubtful, troubled)
 
 
 class Observation:
-    """One answered list on its way into the database. It never changes: writing it may be tried more than once.
+    """A valid list, ready to be written. It never changes, since writing it may be tried more than once.
 
     Args:
-        accept: the command that applies it although suspiciously much is missing.
+        accept: the command that applies it despite all that is missing.
     """
 
-    def __init__(
-        self,
-        context: SyncContext,
-        run: Run,
-        task: SyncTask,
-        response: Response,
-        answer: Answer,
-        *,
-        accept: str | None = None,
-    ) -> None:
+    def __init__(self, context: SyncContext, run: Run, response: Response, answer: Answer, *, accept: str) -> None:
         self._context = context
         self._run = run
-        self._task = task
         self._response = response
         self._answer = answer
-        self._accept = accept or f"rfsync sync {task} --allow-removals"
-        # What was saved long ago was not asked for by this run: it has no attempts, and no status.
+        self._accept = accept
+        # A saved answer has no attempts and no status, since this run did not request it.
         status = response.status if response.attempts else None
         self._row = RunRow(
-            "unchanged", response.attempts, status, response_bytes(response),
+            "unchanged", response.attempts, status, response.response_bytes,
             batches=len(answer.batches), rejected=len(answer.rejected),
         )  # fmt: skip
 
-    def judge_and_write(self, transaction: Transaction) -> Written | list[Batch]:
-        """Writes the observation, or says which batches have to be asked for first; then nothing is written."""
+    def write(self, transaction: Transaction) -> Result | AskFirst:
+        """Writes the observation, unless there are batches to ask for first."""
         state = transaction.state
         if is_superseded(self._run, state, self._response):
             return self.supersede(transaction)
@@ -197,66 +163,63 @@ class Observation:
             reason = f"{verdict.reason}, or at once with: {self._accept}"
             row = replace(self._row, outcome="refused", error=reason)
             state = replace(state, missing_digest=verdict.digest, missing_streak=verdict.streak)
-            return self._finish(transaction, state, row)
-        if verdict.ask:
-            return missing
-        confirmed = self._believed(missing)
-        return self._apply(transaction, self._diff(transaction, confirmed), confirmed)
+            return finish(self._context, self._run, transaction, state, row)
+        return AskFirst(missing) if verdict.ask else self._write_without_asking(transaction, missing)
 
-    def write(self, transaction: Transaction, confirmed: Confirmation) -> Written | list[Batch]:
-        """Writes the observation with what the API said of the batches that it lacks.
+    def write_confirmed(self, transaction: Transaction, confirmation: Confirmation) -> Result | AskFirst:
+        """Writes the observation with what the API answered about missing batches.
 
-        Where an older observation was written meanwhile, there may be more to ask for.
+        There may be more to ask for, if an older observation was written meanwhile.
         """
         if is_superseded(self._run, transaction.state, self._response):
             return self.supersede(transaction)
-        difference = self._diff(transaction, confirmed)
-        more = [batch for batch in difference.missing if batch.id not in confirmed.doubtful]
-        if more and confirmed.asked + len(more) <= self._context.removals.confirm_limit:
-            return more
-        return self._apply(transaction, difference, confirmed)
+        difference = self._diff(transaction, confirmation)
+        more = [batch for batch in difference.missing if batch.id not in confirmation.doubtful]
+        if more and confirmation.asked + len(more) <= self._context.removals.confirm_limit:
+            return AskFirst(more)
+        return self._apply(transaction, difference, confirmation)
 
-    def settle(self, transaction: Transaction) -> Written:
-        """Writes the observation where nobody can be asked: what it lacks is gone."""
-        written = self.judge_and_write(transaction)
-        if not isinstance(written, list):
-            return written
-        confirmed = self._believed(written)
-        return self._apply(transaction, self._diff(transaction, confirmed), confirmed)
+    def write_offline(self, transaction: Transaction) -> Result:
+        """Writes the observation when the API can't be asked: missing batches are removed."""
+        written = self.write(transaction)
+        return self._write_without_asking(transaction, written.missing) if isinstance(written, AskFirst) else written
 
-    def supersede(self, transaction: Transaction) -> Written:
-        """Ends the run without the observation: a newer one stands."""
-        return self._finish(transaction, transaction.state, replace(self._row, outcome="superseded"))
+    def supersede(self, transaction: Transaction) -> Result:
+        """Ends the run without applying the observation, since a newer one was written."""
+        row = replace(self._row, outcome="superseded")
+        return finish(self._context, self._run, transaction, transaction.state, row)
 
-    def _believed(self, missing: list[Batch]) -> Confirmation:
-        """What is made of missing batches that are too many to be asked for, or that nobody can be asked for."""
-        nameless = sum(rejected.id is None for rejected in self._answer.rejected)
-        if nameless and not self._context.allow_removals:
-            # Each of those records may be one of the missing batches, and nobody can say of which.
-            why = f"{nameless} rejected records have no usable id"
-            return Confirmation(doubtful={batch.id: why for batch in missing})
-        return Confirmation(frozenset(batch.id for batch in missing))
+    def _write_without_asking(self, transaction: Transaction, missing: Sequence[Batch]) -> Result:
+        """Applies the observation when missing batches are too many to ask for, or the API can't be asked."""
+        without_id = sum(rejected.id is None for rejected in self._answer.rejected)
+        if without_id and not self._context.allow_removals:
+            # Each of these records may be one of the missing batches.
+            why = f"{without_id} rejected records have no usable id"
+            confirmation = Confirmation(doubtful={batch.id: why for batch in missing})
+        else:
+            confirmation = Confirmation(removed=frozenset(batch.id for batch in missing))
+        return self._apply(transaction, self._diff(transaction, confirmation), confirmation)
 
-    def _diff(self, transaction: Transaction, confirmed: Confirmation) -> Diff:
+    def _diff(self, transaction: Transaction, confirmation: Confirmation) -> Diff:
         observed = self._answer.batches
-        if confirmed.answered:
-            observed = sorted((*observed, *confirmed.answered), key=lambda batch: batch.id)
-        return diff(transaction.load(), observed, gone=confirmed.gone, kept=self._answer.rejected_ids)
+        if confirmation.existing:
+            observed = sorted((*observed, *confirmation.existing), key=lambda batch: batch.id)
+        return diff(transaction.load(), observed, gone=confirmation.removed, kept=self._answer.rejected_ids)
 
-    def _apply(self, transaction: Transaction, difference: Diff, confirmed: Confirmation) -> Written:
+    def _apply(self, transaction: Transaction, difference: Diff, confirmation: Confirmation) -> Result:
         at = observed_at(self._run, transaction.state, self._response)
         tally = transaction.apply(difference.changes, at)
-        doubtful = {b.id: confirmed.doubtful.get(b.id, "not asked for") for b in difference.missing}
-        # While a batch that exists is not listed, the list alone does not say all: each poll has to ask for it again.
-        whole = not doubtful and not self._answer.rejected and not confirmed.answered
+        doubtful = {b.id: confirmation.doubtful.get(b.id, "not asked for") for b in difference.missing}
+        # If the list does not describe the whole state, each poll has to compare it, and to ask for what it lacks.
+        complete = not doubtful and not self._answer.rejected and not confirmation.existing
         state = replace(
             transaction.state,
             observed_at=at,
             written_at=at,
             sent_us=sent_us(self._run, self._response),
-            etag=self._response.etag if whole else None,
-            fingerprint=self._response.fingerprint if whole else None,
-            listed=len(self._answer.batches) if whole else None,
+            etag=self._response.etag if complete else None,
+            fingerprint=self._response.fingerprint if complete else None,
+            listed=len(self._answer.batches) if complete else None,
             missing_digest=None,
             missing_streak=0,
         )
@@ -264,26 +227,20 @@ class Observation:
             self._row,
             outcome="changed" if difference.changes else "unchanged",
             tally=tally,
-            error=self._context.redact(_doubt(doubtful)) if doubtful else None,
+            error=self._context.redact(_describe_doubtful(doubtful)) if doubtful else None,
         )
-        return self._finish(transaction, state, row, difference.changes)
-
-    def _finish(
-        self, transaction: Transaction, state: ProjectState, row: RunRow, changes: Sequence[Change] = ()
-    ) -> Written:
-        transaction.finish(state, row, self._context.clock())
-        return Written(row, changes)
+        return finish(self._context, self._run, transaction, state, row, difference.changes)
 
 
 def log_rejected(task: SyncTask, rejected: Sequence[Rejected]) -> None:
-    """A warning for each of the first ones, and one for how many more there are."""
-    for record in rejected[:_LOGGED]:
+    """Logs a warning for each of the first rejected records, and one with the number of the others."""
+    for record in rejected[:_MAX_LOGGED]:
         log.warning("%s: record %d rejected: %s", task, record.position, record.reason)
-    if len(rejected) > _LOGGED:
-        log.warning("%s: and %d more records rejected", task, len(rejected) - _LOGGED)
+    if len(rejected) > _MAX_LOGGED:
+        log.warning("%s: and %d more records rejected", task, len(rejected) - _MAX_LOGGED)
 
 
-def _doubt(doubtful: dict[str, str]) -> str:
+def _describe_doubtful(doubtful: dict[str, str]) -> str:
     shown = "; ".join(f"{printable(batch_id)}: {why}" for batch_id, why in list(doubtful.items())[:3])
     more = f"; and {len(doubtful) - 3} more" if len(doubtful) > 3 else ""
     noun = "batch is" if len(doubtful) == 1 else "batches are"

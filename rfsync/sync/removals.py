@@ -1,7 +1,7 @@
-"""Whether an observation that lacks stored batches is to be believed. Pure: no I/O, no clock.
+"""The decision whether to accept an observation that lacks stored batches. Pure: no I/O, no clock.
 
-A sync that takes a broken answer for the truth would write the removal of everything into the history, so one that
-lacks too much has to be seen again, unchanged in what it lacks, before it counts.
+If a broken answer were accepted, the ledger would say that everything was removed. So an observation that lacks too
+many batches is refused until the next ones lack the same.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ from rfsync.text import printable
 
 @dataclass(frozen=True, slots=True)
 class Accepted:
-    """The observation counts; ``ask`` says whether each missing batch is asked for by id before it is removed."""
+    """The observation counts. ``ask``: each missing batch has to be asked for by id before it is removed."""
 
     ask: bool
 
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """It does not count yet."""
+    """The observation does not count yet."""
 
     #: SHA-256 of the missing ids.
     digest: str
-    #: Observations in a row that lacked just these, this one included.
+    #: Number of observations in a row that lacked exactly these, this one included.
     streak: int
-    #: For the operator: what vanished, and when that will be believed.
+    #: For people: what is missing, and when it will be accepted.
     reason: str
 
 
@@ -42,14 +42,14 @@ def judge(
     settings: RemovalsConfig,
     allow: bool,
 ) -> Accepted | Refused:
-    """Decides on an observation.
+    """Accepts or refuses an observation.
 
     Args:
         missing: stored batches that it lacks, in the order of ids.
-        nothing_listed: whether it has no batch at all.
-        before: digest and streak that the last refused observation left behind.
+        nothing_listed: it has no batch at all.
+        before: digest and streak of the last refused observation.
         settings: ``[removals]``.
-        allow: the operator said ``--allow-removals``.
+        allow: the user passed ``--allow-removals``.
     """
     ask = len(missing) <= settings.confirm_limit
     if not missing or allow or (ask and not nothing_listed):

@@ -1,4 +1,4 @@
-"""Which projects a command line and a configuration mean, each with its key."""
+"""The projects that a command line or a configuration selects, each with its key."""
 
 from __future__ import annotations
 
@@ -11,27 +11,29 @@ from rfsync.api.failures import describe_error
 from rfsync.api.keys import exposed_file, find_key
 from rfsync.config import Config, WorkspaceConfig
 from rfsync.errors import ConfigError, FetchError
+from rfsync.ledger.runs import RunRow
 from rfsync.parsing import Target
 from rfsync.redaction import Secret
-from rfsync.sync.task import Fetcher, Result, SyncTask, read
+from rfsync.sync.result import Result
+from rfsync.sync.task import Fetcher, SyncTask
 
 log = logging.getLogger("rfsync.sync")
 
 
 @dataclass(frozen=True, slots=True)
 class Selection:
-    """A workspace, and what is wanted of it."""
+    """The selected projects of a workspace."""
 
     workspace: WorkspaceConfig
     key: Secret
-    #: Project ids, excluded ones too where they were named.
+    #: Ids of the named projects, which may be excluded ones.
     projects: tuple[str, ...]
-    #: Whether all others that the workspace has are wanted too, but for the excluded.
+    #: All other projects of the workspace are selected too, except the excluded.
     discover: bool
 
 
 def wanted(config: Config, targets: Sequence[Target], env: Mapping[str, str]) -> list[Selection]:
-    """What ``targets`` name, or where there are none all that is configured. Asks nobody.
+    """The selections that ``targets`` name, or if there are none, all that is configured. Sends no request.
 
     Raises:
         ConfigError: there is nothing to sync, or a workspace has no key.
@@ -76,41 +78,45 @@ def resolve(
     redact: Callable[[str], str],
     known: Callable[[str], Iterable[str]],
 ) -> tuple[list[SyncTask], list[Result]]:
-    """The projects to sync, and the workspaces whose projects could not be found out (as failed results).
+    """The projects to sync, and a failed result for each workspace whose projects can't be listed.
 
     Args:
         redact: takes secrets out of what is shown.
-        known: the projects of a workspace that were synced before; they stand in where it can't be asked, so that each
-            has its own run that says how it went.
+        known: the projects of a workspace that were synced before; they are used if it can't be listed, so that each
+            has a run that says how it went.
     """
     tasks: list[SyncTask] = []
     failures: list[Result] = []
-    for want in wanted:
-        workspace = want.workspace.id
+    for selection in wanted:
+        workspace = selection.workspace.id
         found: list[SyncTask] = []
         try:
-            if want.discover:
-                found = discover(want.workspace, want.key, fetcher)
+            if selection.discover:
+                found = discover(selection.workspace, selection.key, fetcher)
         except FetchError as error:
             text = f"its projects can't be listed: {describe_error(error, redact)}"
             log.warning("%s: %s (%s)", workspace, text, error.kind)
-            failed = Result(workspace, "*", "failed", attempts=error.attempts, error_kind=error.kind, error=text)
-            failures.append(failed)
-            found = [SyncTask(workspace, p, want.key) for p in known(workspace) if not want.workspace.excludes(p)]
-        there = {task.project for task in found}
-        tasks += [SyncTask(workspace, project, want.key) for project in want.projects if project not in there]
+            row = RunRow("failed", attempts=error.attempts, error_kind=error.kind, error=text)
+            failures.append(Result(workspace, "*", row))
+            found = [
+                SyncTask(workspace, p, selection.key) for p in known(workspace) if not selection.workspace.excludes(p)
+            ]
+        listed = {task.project for task in found}
+        tasks += [
+            SyncTask(workspace, project, selection.key) for project in selection.projects if project not in listed
+        ]
         tasks += found
     return tasks, failures
 
 
 def discover(workspace: WorkspaceConfig, key: Secret, fetcher: Fetcher) -> list[SyncTask]:
-    """All projects that the workspace has now, but for the excluded, in the API's order.
+    """All projects of the workspace, except the excluded, in the order of the API.
 
     Raises:
-        FetchError: the workspace can't be read; a 404 names it.
+        FetchError: the workspace can't be read.
     """
     response = fetcher.get(workspace.id, key=key)
-    projects, skipped = read(response, parse_projects)
+    projects, skipped = response.parse(parse_projects)
     for reason in skipped:
         log.warning("%s: a project is left out: %s", workspace.id, reason)
     tasks = [SyncTask(workspace.id, id_, key, name) for id_, name in projects.items() if not workspace.excludes(id_)]

@@ -20,11 +20,13 @@ from rfsync.config import RemovalsConfig, WorkspaceConfig
 from rfsync.daemon import daemon as daemon_module
 from rfsync.daemon.daemon import Daemon, Plan, Project
 from rfsync.errors import Cancelled, DatabaseError, ErrorKind, FetchError
+from rfsync.ledger.runs import RunRow
 from rfsync.ledger.store import Store
 from rfsync.redaction import Secret
 from rfsync.schedule import Cron, Interval, Schedule
+from rfsync.sync.result import Result
 from rfsync.sync.targets import Selection
-from rfsync.sync.task import Result, SyncContext, SyncTask
+from rfsync.sync.task import SyncContext, SyncTask
 
 KEY = Secret("key")
 START = datetime(2026, 1, 1, 12, tzinfo=UTC)
@@ -39,7 +41,9 @@ Act = Callable[[SyncContext, SyncTask], Result]
 
 def ends(outcome: str, kind: str | None = None) -> Act:
     """A poll that ends like that."""
-    return lambda _, task: Result(task.workspace, task.project, outcome, error_kind=kind, error=kind and "it broke")
+    return lambda _, task: Result(
+        task.workspace, task.project, RunRow(outcome, error_kind=kind, error=kind and "it broke")
+    )
 
 
 GOOD, FAILED, REFUSED, ABANDONED = ends("unchanged"), ends("failed", "server"), ends("refused"), ends("abandoned")
@@ -983,7 +987,7 @@ def test_a_request_that_hangs_ends_when_it_is_cancelled(world: World) -> None:
     def hangs(_: SyncContext, task: SyncTask) -> Result:
         began.set()
         assert world.cancelled.wait(LONG)
-        return Result(task.workspace, task.project, "abandoned")
+        return Result(task.workspace, task.project, RunRow("abandoned"))
 
     world.acts["acme/a"] = [hangs]
     driven = world.daemon(workspace("a"))
@@ -1007,7 +1011,7 @@ def test_a_transaction_is_interrupted_after_its_grace_as_often_as_need_be(
         for _round in range(3):
             assert world.interrupted.wait(LONG)
             world.interrupted.clear()
-        return Result(task.workspace, task.project, "abandoned")
+        return Result(task.workspace, task.project, RunRow("abandoned"))
 
     world.acts["acme/a"] = [writes]
     driven = world.daemon(workspace("a"))
@@ -1053,7 +1057,7 @@ def test_what_waits_for_a_thread_is_not_begun_any_more(world: World) -> None:
     driven = world.daemon(workspace("a", "b", "c"), concurrency=1)
     assert gate.began.wait(LONG)
     driven.look()
-    gate._then = lambda _, task: Result(task.workspace, task.project, "abandoned")
+    gate._then = lambda _, task: Result(task.workspace, task.project, RunRow("abandoned"))
     threading.Thread(target=world.cancelled_then, args=(gate.through,)).start()
     driven.daemon.stop()
     assert world.polled == ["acme/a"]
@@ -1225,7 +1229,7 @@ def test_one_that_is_being_retired_can_be_stopped(world: World) -> None:
     def hangs(_: SyncContext, task: SyncTask) -> Result:
         began.set()
         assert world.cancelled.wait(LONG)
-        return Result(task.workspace, task.project, "abandoned")
+        return Result(task.workspace, task.project, RunRow("abandoned"))
 
     world.acts["acme/a"] = [hangs]
     old = world.daemon(workspace("a"))

@@ -13,8 +13,10 @@ import pytest
 from rfsync.daemon.daemon import Daemon
 from rfsync.daemon.health import Health, Stale, health
 from rfsync.errors import DatabaseError
+from rfsync.ledger.runs import RunRow
 from rfsync.redaction import Secret
-from rfsync.sync.task import Result, SyncTask
+from rfsync.sync.result import Result
+from rfsync.sync.task import SyncTask
 
 
 class Project:
@@ -71,7 +73,7 @@ def ask(daemon: FakeDaemon, database: str | None = None) -> Health:
 
 
 def failed(name: str) -> Result:
-    return Result("acme", name, "failed", error_kind="server", error="HTTP 503")
+    return Result("acme", name, RunRow("failed", error_kind="server", error="HTTP 503"))
 
 
 def test_it_is_well_where_all_is_fresh_and_the_database_answers() -> None:
@@ -84,7 +86,7 @@ def test_it_is_well_where_all_is_fresh_and_the_database_answers() -> None:
     [
         (Project("b", stale=True, age=901.0, last=failed("b")), (901.0, "failed", "server", "HTTP 503")),
         (Project("b", stale=True, age=None, last=failed("b")), (None, "failed", "server", "HTTP 503")),
-        (Project("b", stale=True, last=Result("acme", "b", "refused")), (1.5, "refused", None, None)),
+        (Project("b", stale=True, last=Result("acme", "b", RunRow("refused"))), (1.5, "refused", None, None)),
         (Project("b", stale=True, age=None, running=True), (None, None, None, "still running")),
         (Project("b", stale=True, age=None), (None, None, None, None)),
     ],

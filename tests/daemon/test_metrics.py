@@ -16,8 +16,10 @@ from rfsync.daemon.daemon import Daemon
 from rfsync.daemon.metrics import PrometheusMetrics
 from rfsync.errors import DatabaseError, ErrorKind
 from rfsync.ledger.changes import Tally
+from rfsync.ledger.runs import RunRow
 from rfsync.redaction import Secret
-from rfsync.sync.task import Result, SyncTask
+from rfsync.sync.result import Result
+from rfsync.sync.task import SyncTask
 
 LABELS = {"workspace", "project", "outcome", "kind", "change", "phase"}
 OUTCOMES = ("changed", "unchanged", "refused", "superseded", "failed", "abandoned")
@@ -89,8 +91,8 @@ def watching(read: object = totals) -> PrometheusMetrics:
 def test_each_run_is_counted_by_its_outcome() -> None:
     metrics = PrometheusMetrics()
     for outcome in ("unchanged", "unchanged", "changed", "refused"):
-        metrics.ended(Result("acme", "a", outcome))
-    metrics.ended(Result("acme", "b", "unchanged"))
+        metrics.ended(Result("acme", "a", RunRow(outcome)))
+    metrics.ended(Result("acme", "b", RunRow("unchanged")))
     found = samples(metrics)
     assert found["rfsync_runs_total", of("a", outcome="unchanged")] == 2
     assert found["rfsync_runs_total", of("a", outcome="changed")] == 1
@@ -102,7 +104,7 @@ def test_each_run_is_counted_by_its_outcome() -> None:
 @pytest.mark.parametrize("kind", [ErrorKind.NETWORK, "network"])
 def test_failures_are_counted_by_why(kind: str) -> None:
     metrics = PrometheusMetrics()
-    metrics.ended(Result("acme", "a", "failed", error_kind=kind, error="anything at all"))
+    metrics.ended(Result("acme", "a", RunRow("failed", error_kind=kind, error="anything at all")))
     found = samples(metrics)
     assert found["rfsync_run_errors_total", of("a", kind="network")] == 1
     assert found["rfsync_runs_total", of("a", outcome="failed")] == 1
@@ -112,7 +114,11 @@ def test_bytes_and_rows_of_the_ledger_add_up() -> None:
     metrics = PrometheusMetrics()
     for size in (100, None, 23):
         metrics.ended(
-            Result("acme", "a", "changed", response_bytes=size, tally=Tally(added=4, changed=3, removed=2, restored=1))
+            Result(
+                "acme",
+                "a",
+                RunRow("changed", response_bytes=size, tally=Tally(added=4, changed=3, removed=2, restored=1)),
+            )
         )
     found = samples(metrics)
     assert found["rfsync_response_bytes_total", of("a")] == 123
@@ -147,7 +153,7 @@ def test_each_scrape_asks_how_things_stand() -> None:
 
 def test_where_the_database_is_away_that_is_said_and_the_rest_is_still_there() -> None:
     metrics = watching(away)
-    metrics.ended(Result("acme", "a", "changed"))
+    metrics.ended(Result("acme", "a", RunRow("changed")))
     found = samples(metrics)
     assert found["rfsync_database_up", ()] == 0
     assert found["rfsync_project_stale", of("b")] == 1
@@ -167,7 +173,7 @@ def test_another_daemon_may_take_the_place_of_the_one_that_is_asked() -> None:
 
 def test_each_metric_says_what_it_is_and_no_creation_times_come_along() -> None:
     metrics = watching()
-    metrics.ended(Result("acme", "a", "failed", error_kind="server"))
+    metrics.ended(Result("acme", "a", RunRow("failed", error_kind="server")))
     with metrics.time("fetch"):
         pass
     found = families(metrics)
@@ -178,14 +184,14 @@ def test_each_metric_says_what_it_is_and_no_creation_times_come_along() -> None:
 
 def test_two_registries_have_nothing_to_do_with_each_other() -> None:
     first, second = PrometheusMetrics(), PrometheusMetrics()
-    first.ended(Result("acme", "a", "changed"))
+    first.ended(Result("acme", "a", RunRow("changed")))
     assert ("rfsync_runs_total", of("a", outcome="changed")) in samples(first)
     assert ("rfsync_runs_total", of("a", outcome="changed")) not in samples(second)
 
 
 def test_names_that_need_it_are_escaped() -> None:
     metrics = PrometheusMetrics()
-    metrics.ended(Result("acme", 'a "b" \\ \n', "changed"))
+    metrics.ended(Result("acme", 'a "b" \\ \n', RunRow("changed")))
     assert samples(metrics)["rfsync_runs_total", of('a "b" \\ \n', outcome="changed")] == 1
 
 
@@ -193,14 +199,17 @@ RESULTS = st.builds(
     Result,
     st.sampled_from(["acme", "other"]),
     st.sampled_from(["a", "b", "c"]),
-    st.sampled_from(OUTCOMES),
+    st.builds(
+        RunRow,
+        st.sampled_from(OUTCOMES),
+        batches=st.integers(0) | st.none(),
+        rejected=st.integers(0, 9),
+        tally=st.builds(Tally, *[st.integers(0, 1_000_000)] * 4),
+        response_bytes=st.integers(0, 1 << 40) | st.none(),
+        error_kind=st.sampled_from([*ErrorKind, None]),
+        error=st.text(max_size=12) | st.none(),
+    ),
     run_id=st.integers(1) | st.none(),
-    batches=st.integers(0) | st.none(),
-    rejected=st.integers(0, 9),
-    tally=st.builds(Tally, *[st.integers(0, 1_000_000)] * 4),
-    response_bytes=st.integers(0, 1 << 40) | st.none(),
-    error_kind=st.sampled_from([*ErrorKind, None]),
-    error=st.text(max_size=12) | st.none(),
 )
 
 

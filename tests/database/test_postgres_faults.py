@@ -25,8 +25,9 @@ from rfsync.ledger.store import Store
 from rfsync.ledger.verify import verify
 from rfsync.redaction import Secret
 from rfsync.schema import upgrade as schema
+from rfsync.sync.result import Result
 from rfsync.sync.run import sync
-from rfsync.sync.task import Result, SyncContext, SyncTask
+from rfsync.sync.task import SyncContext, SyncTask
 
 #: Longer than anything here takes, and no test waits for its end.
 LONG = 60.0

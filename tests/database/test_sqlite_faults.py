@@ -18,7 +18,7 @@ from rfsync.database.engine import open_engine
 from rfsync.errors import DatabaseError, ErrorKind, TransientDatabaseError
 from rfsync.ledger.verify import verify
 from rfsync.schema import upgrade as schema
-from rfsync.sync.task import Result
+from rfsync.sync.result import Result
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""``rfsync check``: what is wrong, how to mend it, and what to type next."""
+"""``rfsync check``: what is wrong, how to fix it, and which command to run next."""
 
 from __future__ import annotations
 

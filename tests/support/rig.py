@@ -20,8 +20,9 @@ from rfsync.errors import ErrorKind, FetchError
 from rfsync.ledger.run_locks import FileLocks, Leases, RunLocks
 from rfsync.ledger.store import Store
 from rfsync.redaction import Secret
+from rfsync.sync.result import Result
 from rfsync.sync.run import sync
-from rfsync.sync.task import Result, SyncContext, SyncTask
+from rfsync.sync.task import SyncContext, SyncTask
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 

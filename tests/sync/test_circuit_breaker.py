@@ -63,7 +63,7 @@ def test_the_first_answer_closes_it_for_good() -> None:
     assert ask(circuit, 7)[-1] == "put off"
     api.failure = None
     assert ask(circuit, 3) == ["answered"] * 3
-    circuit.last_round()
+    circuit.start_last_round()
     api.failure = FetchError(ErrorKind.SERVER, "HTTP 503")
     assert ask(circuit, 20) == ["failed"] * 20
     assert api.asked[-20:] == [None] * 20
@@ -93,7 +93,7 @@ def test_in_the_last_round_nothing_is_asked_of_an_api_that_never_answered(caplog
     circuit = CircuitBreaker(api)
     ask(circuit, 7)
     asked = len(api.asked)
-    circuit.last_round()
+    circuit.start_last_round()
     for _ in range(3):
         with pytest.raises(FetchError) as caught:
             circuit.get("acme", "widgets", "batches", key=KEY)

@@ -22,7 +22,7 @@ from rfsync.database.engine import open_engine
 from rfsync.database.sqlite import instant, sqlite_text
 from rfsync.errors import DatabaseError, ErrorKind, FetchError, TransientDatabaseError
 from rfsync.ledger.verify import verify
-from rfsync.sync.task import Result
+from rfsync.sync.result import Result
 
 IDS = ("a", "B", "é", "🐙", "zz", "y")
 LIMIT, REPEAT = 2, 2

@@ -9,7 +9,7 @@ from rig import Rig, record
 from rfsync.database.engine import open_engine
 from rfsync.errors import DatabaseError, ErrorKind, TransientDatabaseError
 from rfsync.ledger.verify import verify
-from rfsync.sync.task import Result
+from rfsync.sync.result import Result
 
 #: More than any run takes.
 MANY = 100

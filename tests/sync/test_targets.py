@@ -155,11 +155,11 @@ def test_named_projects_are_not_asked_for() -> None:
 def test_a_project_that_is_both_named_and_discovered_is_synced_once() -> None:
     fetcher = FakeFetcher(acme=named("widgets", "scratch-1", "gears"))
     workspace = WorkspaceConfig(id="acme", exclude=("scratch-*",))
-    jobs, failures = resolve(
+    tasks, failures = resolve(
         [Selection(workspace, KEY, ("gears", "scratch-1", "gone"), discover=True)], fetcher, str, nobody
     )
-    assert sorted(task.project for task in jobs) == ["gears", "gone", "scratch-1", "widgets"]
-    assert {task.project: task.name for task in jobs}["gears"] == "Gears"
+    assert sorted(task.project for task in tasks) == ["gears", "gone", "scratch-1", "widgets"]
+    assert {task.project: task.name for task in tasks}["gears"] == "Gears"
     assert failures == []
 
 
@@ -174,8 +174,8 @@ def test_all_projects_of_a_workspace_are_discovered_but_for_the_excluded() -> No
 
 
 def test_a_project_without_a_usable_id_is_left_out_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    jobs = discover(WorkspaceConfig(id="acme"), KEY, FakeFetcher(acme=listing({"id": "acme/a"}, {"id": "acme/"}, 5)))
-    assert jobs == [SyncTask("acme", "a", KEY)]
+    tasks = discover(WorkspaceConfig(id="acme"), KEY, FakeFetcher(acme=listing({"id": "acme/a"}, {"id": "acme/"}, 5)))
+    assert tasks == [SyncTask("acme", "a", KEY)]
     assert [r.levelno for r in caplog.records] == [logging.WARNING] * 2
     assert "number 1 " in caplog.text
 
@@ -202,15 +202,15 @@ def test_one_workspace_that_can_not_be_listed_fails_alone(
     fetcher = FakeFetcher(acme=answer, b=listing({"id": "b/p"}))
     want = [Selection(WorkspaceConfig(id=i), KEY, named, discover=True) for i, named in (("acme", ("p",)), ("b", ()))]
     want.append(Selection(WorkspaceConfig(id="c"), KEY, ("q",), discover=False))
-    jobs, (failure,) = resolve(want, fetcher, lambda text: text.replace("s3cret", "***"), nobody)
-    assert [str(j) for j in jobs] == ["acme/p", "b/p", "c/q"]
+    tasks, (failure,) = resolve(want, fetcher, lambda text: text.replace("s3cret", "***"), nobody)
+    assert [str(task) for task in tasks] == ["acme/p", "b/p", "c/q"]
     assert (failure.workspace, failure.project, failure.outcome, failure.error_kind) == ("acme", "*", "failed", kind)
     assert failure.error is not None
     assert failure.error.startswith("its projects can't be listed: ")
     assert "s3cret" not in failure.error + caplog.text
     assert not failure.ok
     assert failure.run_id is None
-    assert failure.attempts == (answer.attempts if isinstance(answer, FetchError) else 1)
+    assert failure.row.attempts == (answer.attempts if isinstance(answer, FetchError) else 1)
     (line,) = caplog.messages
     assert line.startswith("acme: ")
     assert kind in line
@@ -225,8 +225,8 @@ def test_a_workspace_that_describes_nothing_can_not_be_discovered() -> None:
 def test_where_a_workspace_can_not_be_listed_what_was_synced_before_is_synced_still() -> None:
     workspace = WorkspaceConfig(id="acme", exclude=("old-*",))
     fetcher = FakeFetcher(acme=FetchError(ErrorKind.AUTH, "no", attempts=1))
-    jobs, failures = resolve(
+    tasks, failures = resolve(
         [Selection(workspace, KEY, (), discover=True)], fetcher, str, {"acme": ["gears", "old-1"]}.__getitem__
     )
-    assert [str(task) for task in jobs] == ["acme/gears"]
+    assert [str(task) for task in tasks] == ["acme/gears"]
     assert [failure.error_kind for failure in failures] == ["auth"]

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 
 from rfsync.api.client import Response
 from rfsync.ledger.projects import ProjectState
-from rfsync.ledger.runs import Run
-from rfsync.sync.task import Result, is_superseded, observed_at, response_bytes
+from rfsync.ledger.runs import Run, RunRow
+from rfsync.sync.ordering import is_superseded, observed_at
+from rfsync.sync.result import Result
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 MICROSECOND = timedelta(microseconds=1)
@@ -89,10 +90,4 @@ def test_instants_of_observations_only_ever_rise_whatever_the_clock_does(clock: 
 
 def test_a_project_is_in_sync_after_its_own_run_or_a_newer_one() -> None:
     outcomes = ["changed", "unchanged", "superseded", "refused", "failed", "abandoned", "running"]
-    assert [o for o in outcomes if Result("acme", "widgets", o).ok] == outcomes[:3]
-
-
-def test_a_304_has_no_body_and_so_no_bytes() -> None:
-    assert response_bytes(Response(304, bytearray(), None, "", NOON, 1)) is None
-    assert response_bytes(Response(200, bytearray(), None, "", NOON, 1)) == 0
-    assert response_bytes(Response(200, bytearray(), None, "", NOON, 1, size=5)) == 5
+    assert [o for o in outcomes if Result("acme", "widgets", RunRow(o)).ok] == outcomes[:3]

@@ -1,0 +1,128 @@
+"""The tables of the configuration."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from fnmatch import fnmatchcase
+from typing import Annotated, Final, Literal
+
+import msgspec
+
+DEFAULT_KEY_ENV: Final = "ROBOFLOW_API_KEY"
+
+_Positive = Annotated[int, msgspec.Meta(ge=1)]
+_Seconds = Annotated[float, msgspec.Meta(gt=0, le=86_400)]
+
+
+class _Table(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    pass
+
+
+class DatabaseConfig(_Table, frozen=True):
+    """``[database]``. The URL may contain a password: show ``str()`` of ``database.url.parse_url`` of it instead."""
+
+    url: str = "sqlite:///rfsync.db"
+
+    def __repr__(self) -> str:
+        return "DatabaseConfig(url=…)"
+
+
+class ApiConfig(_Table, frozen=True):
+    """``[api]``: requests to Roboflow."""
+
+    base_url: str = "https://api.roboflow.com"
+    #: Projects fetched at once.
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=256)] = 8
+    #: Over all projects of the process.
+    requests_per_second: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)] = 10.0
+    auth: Literal["bearer", "query"] = "bearer"
+    #: Of one request, including the first.
+    attempts: Annotated[int, msgspec.Meta(ge=1, le=100)] = 5
+    #: For one request, from its start to the last byte.
+    deadline_seconds: _Seconds = 60.0
+    #: The longest wait between two attempts.
+    max_wait_seconds: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 60.0
+    #: Of a body, after decompression.
+    max_response_bytes: _Positive = 536_870_912
+
+
+class RemovalsConfig(_Table, frozen=True):
+    """``[removals]``: when a batch that is no longer listed counts as removed."""
+
+    confirm_limit: Annotated[int, msgspec.Meta(ge=0)] = 25
+    #: Number of observations in a row that must lack the same batches; 1: the first is accepted.
+    repeat: _Positive = 2
+
+
+class ScheduleConfig(_Table, frozen=True):
+    """``[schedule]``: exactly one of ``every`` and ``cron`` is set."""
+
+    every: timedelta | None = timedelta(minutes=5)
+    cron: str | None = None
+    #: Of ``cron``.
+    timezone: str = "UTC"
+    #: The longest random delay of a poll.
+    jitter: timedelta = timedelta(seconds=10)
+
+
+class DaemonConfig(_Table, frozen=True):
+    """``[daemon]``."""
+
+    #: HOST:PORT of /healthz and /metrics; "": no HTTP.
+    listen: str = "127.0.0.1:9108"
+
+
+class RetentionConfig(_Table, frozen=True):
+    """``[retention]``."""
+
+    #: How long runs that changed nothing are kept.
+    unchanged_runs: timedelta = timedelta(days=30)
+
+
+class WorkspaceConfig(_Table, frozen=True):
+    """One ``[[workspaces]]`` table."""
+
+    id: str
+    #: Name of the variable with the key; None: the default one, unless there is a file.
+    api_key_env: str | None = None
+    #: File that contains only the key.
+    api_key_file: str | None = None
+    #: ("*",): all projects of the workspace.
+    projects: tuple[str, ...] = ("*",)
+    #: Glob patterns of projects not to sync.
+    exclude: tuple[str, ...] = ()
+    #: Instead of the ones in ``[schedule]``; at most one of them is set.
+    every: timedelta | None = None
+    cron: str | None = None
+
+    @property
+    def discovers(self) -> bool:
+        """True if the list of projects comes from the API."""
+        return "*" in self.projects
+
+    def excludes(self, project: str) -> bool:
+        """True if ``exclude`` matches the project."""
+        return any(fnmatchcase(project, pattern) for pattern in self.exclude)
+
+
+class Config(_Table, frozen=True):
+    """The whole configuration. Every key has a default."""
+
+    database: DatabaseConfig = DatabaseConfig()
+    api: ApiConfig = ApiConfig()
+    removals: RemovalsConfig = RemovalsConfig()
+    schedule: ScheduleConfig = ScheduleConfig()
+    daemon: DaemonConfig = DaemonConfig()
+    retention: RetentionConfig = RetentionConfig()
+    workspaces: tuple[WorkspaceConfig, ...] = ()
+
+    def workspace(self, workspace: str) -> WorkspaceConfig:
+        """The table of a workspace, or the defaults if there is none."""
+        return next((w for w in self.workspaces if w.id == workspace), WorkspaceConfig(id=workspace))
+
+    def schedule_of(self, workspace: str) -> ScheduleConfig:
+        """The schedule of a workspace's projects."""
+        own = self.workspace(workspace)
+        if own.every is None and own.cron is None:
+            return self.schedule
+        return msgspec.structs.replace(self.schedule, every=own.every, cron=own.cron)
