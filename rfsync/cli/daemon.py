@@ -8,11 +8,9 @@ import queue
 import signal
 import threading
 import time
-from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
-from zoneinfo import ZoneInfo
 
 from rfsync.cli.options import Options, make_command
 from rfsync.errors import ConfigError, RfsyncError
@@ -27,7 +25,6 @@ if TYPE_CHECKING:
     from rfsync.daemon.metrics import PrometheusMetrics
     from rfsync.daemon.systemd import ServiceManager
     from rfsync.ledger.store import Store
-    from rfsync.schedule import Schedule
 
 log = logging.getLogger("rfsync.daemon")
 
@@ -185,6 +182,7 @@ class _Running:
     def _build(self, config: Config, previous: Daemon | None) -> _Service:
         from rfsync.api.client import Client
         from rfsync.daemon.daemon import Daemon, Plan
+        from rfsync.schedule import make_schedule
         from rfsync.sync import targets
         from rfsync.sync.task import SyncContext
 
@@ -198,8 +196,9 @@ class _Running:
             client, store, config.removals, _now, options.redact, trigger="schedule", metrics=self._metrics
         )
         plan = Plan(
-            context, wanted, _schedules(config), config.schedule.jitter, config.api.concurrency,
-            config.retention.unchanged_runs, time.monotonic, self._metrics.ended,
+            context, wanted, lambda workspace: make_schedule(config.schedule_of(workspace)),
+            config.schedule.jitter, config.api.concurrency, config.retention.unchanged_runs, time.monotonic,
+            self._metrics.ended,
         )  # fmt: skip
         return _Service(config, client, store, Daemon(plan, previous))
 
@@ -226,19 +225,6 @@ class _Running:
             host, port = self._endpoint.address
             where = f"http://{f'[{host}]' if ':' in host else host}:{port}"
         log.info("polling %d projects so far; health and metrics: %s", len(self._service.daemon.projects()), where)
-
-
-def _schedules(config: Config) -> Callable[[str], Schedule]:
-    from rfsync.schedule import Cron, Interval
-
-    def schedule(workspace: str) -> Schedule:
-        settings = config.schedule_of(workspace)
-        if settings.cron is not None:
-            return Cron(settings.cron, ZoneInfo(settings.timezone))
-        assert settings.every is not None  # noqa: S101 config holds that one of the two is given
-        return Interval(settings.every)
-
-    return schedule
 
 
 def _totals(url: URL) -> list[tuple[Any, ...]]:

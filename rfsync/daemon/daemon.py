@@ -18,7 +18,7 @@ from apscheduler.schedulers.background import BackgroundScheduler
 
 from rfsync.api.failures import describe_error
 from rfsync.errors import Cancelled, DatabaseError, FetchError
-from rfsync.schedule import Interval, Schedule, gap
+from rfsync.schedule import Interval, Schedule, gap, stale_at
 from rfsync.sync.run import sync
 from rfsync.sync.targets import Selection, discover
 from rfsync.sync.task import Result, SyncContext, SyncTask
@@ -28,8 +28,6 @@ log = logging.getLogger("rfsync.daemon")
 #: How often each workspace is asked which projects it has, and how soon again where that failed.
 _DISCOVERY: Final = timedelta(hours=1)
 _DISCOVERY_AGAIN: Final = timedelta(minutes=5)
-#: How many intervals a project's last success may be old before it counts as stale.
-_STALE: Final = 3
 #: How far consecutive failures stretch a project's interval at most.
 _STRETCH: Final = 12
 #: A failure that lasts is told at the level of an error once in so many seconds.
@@ -369,10 +367,7 @@ class Daemon:
         self._due(project, due if due > began else project.schedule.after(began))
 
     def _until_stale(self, schedule: Schedule, now: datetime) -> float:
-        moment = now
-        for _ in range(_STALE):
-            moment = schedule.after(moment)
-        return (moment + self._plan.jitter - now).total_seconds()
+        return (stale_at(schedule, now) + self._plan.jitter - now).total_seconds()
 
     def _failure_level(self, task: SyncTask) -> int:
         monotonic = self._plan.monotonic()
