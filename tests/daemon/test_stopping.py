@@ -1,0 +1,134 @@
+"""The end of the daemon, whatever goes on."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from rfsync.daemon import plan as plan_module
+from rfsync.errors import Cancelled
+from rfsync.sync.task import Result, SyncContext, SyncTask
+from tests.daemon.conftest import (
+    EVERY,
+    LONG,
+    World,
+    workspace,
+)
+
+
+def test_it_stops_while_nothing_goes_on(world: World) -> None:
+    driven = world.daemon(workspace("a"))
+    driven.done("acme/a", 1)
+    driven.daemon.stop()
+    assert world.calls == ["cancel", "stop"]
+    assert not driven.daemon.is_alive
+    assert driven.next_run("acme/a") is None
+
+
+def test_a_request_that_hangs_ends_when_it_is_cancelled(world: World) -> None:
+    began = threading.Event()
+
+    def hangs(_: SyncContext, task: SyncTask) -> Result:
+        began.set()
+        assert world.cancelled.wait(LONG)
+        return Result(task.workspace, task.project, "abandoned")
+
+    world.acts["acme/a"] = [hangs]
+    driven = world.daemon(workspace("a"))
+    assert began.wait(LONG)
+    driven.look()
+    driven.daemon.stop()
+    assert world.calls == ["cancel", "stop"]
+    assert [result.outcome for result in world.ended] == ["abandoned"]
+    assert driven.next_run("acme/a") is None
+
+
+def test_a_transaction_is_interrupted_after_its_grace_as_often_as_need_be(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(plan_module, "STOP_GRACE", 0.001)
+    monkeypatch.setattr(plan_module, "INTERRUPT_INTERVAL", 0.001)
+    began = threading.Event()
+
+    def writes(_: SyncContext, task: SyncTask) -> Result:
+        began.set()
+        for _round in range(3):
+            assert world.interrupted.wait(LONG)
+            world.interrupted.clear()
+        return Result(task.workspace, task.project, "abandoned")
+
+    world.acts["acme/a"] = [writes]
+    driven = world.daemon(workspace("a"))
+    assert began.wait(LONG)
+    driven.look()
+    driven.daemon.stop()
+    assert world.calls[:2] == ["cancel", "stop"]
+    assert set(world.calls[2:]) == {"interrupt"}
+    assert len(world.calls) >= 5
+    assert len(world.ended) == 1
+
+
+def test_it_may_be_stopped_while_a_poll_is_being_started(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    raised: list[object] = []
+    monkeypatch.setattr(threading, "excepthook", raised.append)
+    driven = world.daemon(workspace("a"))
+    driven.done("acme/a", 1)
+    driven.done("pruning", 1)
+    driven.look()
+    scheduler = driven.scheduler
+    executor = scheduler._executors["default"]
+    stopping = threading.Thread(target=driven.daemon.stop)
+
+    begun = threading.Event()
+
+    def stop_instead(*_: object) -> None:
+        stopping.start()
+        begun.set()
+        while scheduler.running:
+            stopping.join(0.001)
+
+    monkeypatch.setattr(executor, "submit_job", stop_instead)
+    world.seconds += EVERY.total_seconds()
+    world.now += EVERY
+    scheduler.wakeup()
+    assert begun.wait(LONG)
+    stopping.join(LONG)
+    assert raised == []
+
+
+def test_what_waits_for_a_thread_is_not_begun_any_more(world: World) -> None:
+    gate = world.gate("acme/a")
+    driven = world.daemon(workspace("a", "b", "c"), concurrency=1)
+    assert gate.began.wait(LONG)
+    driven.look()
+    gate._then = lambda _, task: Result(task.workspace, task.project, "abandoned")
+    threading.Thread(target=world.cancelled_then, args=(gate.through,)).start()
+    driven.daemon.stop()
+    assert world.polled == ["acme/a"]
+
+
+def test_polls_that_are_not_begun_are_no_error(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    gate = world.gate("acme/a")
+    driven = world.daemon(workspace("a", "b", "c"), concurrency=1)
+    assert gate.began.wait(LONG)
+    driven.look()
+    threading.Thread(target=world.cancelled_then, args=(gate.through,)).start()
+    driven.daemon.stop()
+    assert caplog.records == []
+
+
+def test_a_listing_that_is_cancelled_is_no_error(world: World, caplog: pytest.LogCaptureFixture) -> None:
+    asked = threading.Event()
+
+    def listing() -> list[str]:
+        asked.set()
+        assert world.cancelled.wait(LONG)
+        raise Cancelled("asked to stop")
+
+    world.listings["acme"] = listing
+    driven = world.daemon(workspace())
+    assert asked.wait(LONG)
+    driven.look()
+    driven.daemon.stop()
+    assert caplog.records == []
