@@ -147,7 +147,7 @@ class Service:
 
     def _tick(self) -> None:
         self._daemon.tick()
-        if self._daemon.is_alive:
+        if self._manager.watchdog is not None and self._daemon.is_alive:
             self._manager.alive()
         for setup in [setup for setup in self._retired if not self._daemon.uses(setup.plan)]:
             self._retired.remove(setup)

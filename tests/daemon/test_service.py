@@ -151,6 +151,30 @@ def test_a_start_that_fails_closes_what_it_has_opened(rig: Rig) -> None:
     assert rig.closed == ["first"]
 
 
+@pytest.mark.parametrize(
+    ("env", "runs", "expected"),
+    [
+        ({"WATCHDOG_USEC": "2000000"}, True, 1),
+        ({"WATCHDOG_USEC": "2000000"}, False, 0),
+        ({"WATCHDOG_USEC": "2000000", "WATCHDOG_PID": "1"}, True, 0),
+        ({}, True, 0),
+    ],
+    ids=["watchdog", "hangs", "of-another-process", "none"],
+)
+def test_a_watchdog_is_reset_while_the_daemon_is_alive(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, env: dict[str, str], runs: bool, expected: int
+) -> None:
+    calls: list[object] = []
+    monkeypatch.setattr(ServiceManager, "alive", lambda _: calls.append(1))
+    rig.service._manager = ServiceManager({"NOTIFY_SOCKET": "/nowhere", **env})
+    rig.service._start()
+    if not runs:
+        rig.service._daemon._timetable.stop()
+    rig.service._tick()
+    rig.service._stop()
+    assert len(calls) == expected
+
+
 def test_signals_reload_and_stop_it(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "rfsync")
     before = {number: signal.getsignal(number) for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP)}
