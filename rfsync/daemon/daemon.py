@@ -76,7 +76,7 @@ class Daemon:
         self._drift = now.drift
         if abs(jump) <= CLOCK_JUMP:
             return
-        log.warning("the clock was set by %+.0f s: polls go on as if it had not", jump.total_seconds())
+        log.warning("the clock was changed by %+.0f s: intervals are not affected", jump.total_seconds())
         with self._current.lock:
             self._polls.after_clock_change()
             self._discovery.after_clock_change()
@@ -122,7 +122,7 @@ class Daemon:
             except Cancelled:
                 return  # the daemon stops
             except DatabaseError as error:
-                log.warning("old runs could not be deleted, which is tried again tomorrow: %s", error)
+                log.warning("old runs could not be deleted, next attempt tomorrow: %s", error)
             except Exception:
                 log.exception("this is a bug in rfsync, please report it")
             with self._current.lock:

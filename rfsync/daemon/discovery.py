@@ -99,10 +99,10 @@ class Discovery:
         workspace = selection.workspace.id
         polled = self._polls.of_workspace(workspace)
         if polled and not listed:
-            log.warning("%s: the workspace lists no project any more; those that it had are polled on", workspace)
+            log.warning("%s: the workspace no longer lists any project; the known ones are still polled", workspace)
             return
         for key in gone(selection, listed, polled):
-            log.warning("%s is no longer in its workspace: it is not polled any more, and its history is kept", key)
+            log.warning("%s is no longer in its workspace: it is no longer polled, and its history is kept", key)
             self._polls.remove(key)
         for task in listed:
             if polled and str(task) not in polled:
@@ -136,7 +136,7 @@ def _known_projects(context: SyncContext, selection: Selection) -> Sequence[Sync
     try:
         known = context.store.known_projects(workspace.id)
     except DatabaseError as error:
-        log.warning("%s: nor can the database say which there were: %s", workspace.id, error)
+        log.warning("%s: its projects can't be read from the database either: %s", workspace.id, error)
         return ()
     return [SyncTask(workspace.id, project, selection.key) for project in known if not workspace.excludes(project)]
 

@@ -117,7 +117,7 @@ class Service:
             setup = self._load()
             self._move_endpoint(setup)
         except RfsyncError as error:
-            log.error("the old configuration stays in force, since the new one can't be: %s", error)  # noqa: TRY400
+            log.error("the old configuration stays in force, because the new one is not usable: %s", error)  # noqa: TRY400
         else:
             self._retired.append(self._setup)
             self._setup = setup

@@ -1,4 +1,4 @@
-"""The daemon without HTTP, database and waiting: APScheduler runs as ever, but by a clock that the test sets."""
+"""The daemon without HTTP, database and waiting: the real APScheduler, by a clock that the test controls."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ START = datetime(2026, 1, 1, 12, tzinfo=UTC)
 EVERY = timedelta(minutes=5)
 NOW = timedelta(0)
 EACH_FIVE = Interval(EVERY)
-#: For the end of what must have happened long before; nothing is decided by it.
+#: Timeout in seconds for what happens at once; no result depends on it.
 LONG = 60.0
 
 Act = Callable[[SyncContext, SyncTask], Result]
 
 
 def ends(outcome: str, kind: str | None = None) -> Act:
-    """A poll that ends like that."""
+    """A poll with this outcome."""
     return lambda _, task: Result(task.workspace, task.project, outcome, error_kind=kind, error=kind and "it broke")
 
 
@@ -46,12 +46,12 @@ GOOD, FAILED, REFUSED, ABANDONED = ends("unchanged"), ends("failed", "server"), 
 
 
 def bug(_: SyncContext, __: SyncTask) -> Result:
-    """A poll in which rfsync itself fails."""
+    """A poll that hits a bug."""
     raise ZeroDivisionError("nobody thought of that")
 
 
 class Gate:
-    """A poll that goes on until it is let through."""
+    """A poll that goes on until the gate is opened."""
 
     def __init__(self, then: Act = GOOD) -> None:
         self.began, self.through = threading.Event(), threading.Event()
@@ -69,9 +69,9 @@ class World:
     def __init__(self) -> None:
         self.now = START
         self.seconds = 0.0
-        #: Seconds that go by whenever one of the clocks is looked at.
+        #: Seconds by which both clocks advance whenever one of them is read.
         self.creep = 0.0
-        #: What is called of fetcher and store when the daemon stops.
+        #: Calls of fetcher and store that start and end their use.
         self.calls: list[str] = []
         self.cancelled, self.interrupted = threading.Event(), threading.Event()
         #: The projects of each workspace.
@@ -82,20 +82,20 @@ class World:
         self.prunable = 0
         self.listed = Counter[str]()
         self.known: dict[str, list[str] | Exception] = {}
-        #: How the next polls of each project end; well, where there is none.
+        #: What the next polls of each project do; without one they succeed.
         self.acts: dict[str, list[Act]] = {}
-        self.jobs: list[SyncTask] = []
-        #: What each of them worked with.
+        self.tasks: list[SyncTask] = []
+        #: The context of each task.
         self.contexts: list[SyncContext] = []
-        #: Those of which a poll began while another one was going on.
+        #: Projects of which two polls ran at a time.
         self.doubled: list[str] = []
         self.ended: list[Result] = []
-        self.driven: list[Driven] = []
+        self.driver: list[Driver] = []
         self.gates: list[Gate] = []
         self._busy: set[str] = set()
         self._guard = threading.Lock()
 
-    # What the daemon works with
+    # Fetcher, store and clocks
 
     def clock(self) -> datetime:
         self._go_on()
@@ -152,7 +152,7 @@ class World:
         """Stands in for ``rfsync.sync.run.sync``."""
         key = str(task)
         with self._guard:
-            self.jobs.append(task)
+            self.tasks.append(task)
             self.contexts.append(context)
             if key in self._busy:
                 self.doubled.append(key)
@@ -168,12 +168,12 @@ class World:
             logging.getLogger("rfsync.sync").log(context.failure_level(task), "%s failed", key)
         return result
 
-    # What the test does
+    # For the test
 
     @property
     def polled(self) -> list[str]:
         """All polls so far, by workspace/project."""
-        return [str(task) for task in self.jobs]
+        return [str(task) for task in self.tasks]
 
     def cancelled_then(self, event: threading.Event) -> None:
         assert self.cancelled.wait(LONG)
@@ -197,27 +197,27 @@ class World:
         schedules = schedule if callable(schedule) else lambda _: schedule
         return Plan(context, selections, schedules, jitter, concurrency, timedelta(days=30))
 
-    def daemon(self, *selections: Selection, **settings: Any) -> Driven:
+    def daemon(self, *selections: Selection, **settings: Any) -> Driver:
         """A daemon that has been started; the settings are those of ``plan``."""
         plan = self.plan(*selections, **settings)
-        driven = Driven(self, Daemon(plan, self.clock, self.monotonic, self.ended.append), plan)
-        self.driven.append(driven)
-        driven.daemon.start()
-        return driven
+        driver = Driver(self, Daemon(plan, self.clock, self.monotonic, self.ended.append), plan)
+        self.driver.append(driver)
+        driver.daemon.start()
+        return driver
 
     def close(self) -> None:
         for gate in self.gates:
             gate.through.set()
         self.cancelled.set()
         self.interrupted.set()
-        for driven in self.driven:
-            if driven.scheduler.running:
-                driven.settle()
-                driven.daemon.stop()
+        for driver in self.driver:
+            if driver.scheduler.running:
+                driver.settle()
+                driver.daemon.stop()
 
 
-class Driven:
-    """A daemon, and how far it has come."""
+class Driver:
+    """A daemon under test, with the calls that its timetable has made."""
 
     def __init__(self, world: World, daemon: Daemon, plan: Plan) -> None:
         self.world, self.daemon, self.plan = world, daemon, plan
@@ -232,7 +232,7 @@ class Driven:
             self._changed.notify_all()
 
     def done(self, key: str, times: int) -> None:
-        """Waits until so many of its polls have ended, and the next one is on the schedule."""
+        """Waits until exactly so many of its polls have ended, and the next one is on the timetable."""
         with self._changed:
             assert self._changed.wait_for(lambda: self._finished[key] >= times, LONG), key
             assert self._finished[key] == times
@@ -241,22 +241,23 @@ class Driven:
         self.done("discovery", times)
 
     def advance(self, by: timedelta) -> None:
-        """Lets time go by, and what is due then begin."""
+        """Advances both clocks, and starts what is due then."""
         self.world.seconds += by.total_seconds()
-        self.world.now += by  # by which the scheduler goes: last
+        self.world.now += by  # last, since the scheduler follows it
         self.look()
 
     def look(self) -> None:
-        """As the scheduler does when it wakes up."""
+        """Starts what is due, as the scheduler does when it wakes up."""
         self.scheduler._process_jobs()
 
     def settle(self) -> None:
-        """Waits until nothing goes on, and nothing is due."""
+        """Waits until nothing runs and nothing is due."""
         submitted = self.scheduler._executors["default"]._instances
         store = self.scheduler._jobstores["default"]
 
         def is_settled() -> bool:
-            # Without the scheduler's lock, which whoever tells us may hold; in this order, in which jobs go.
+            # Without the scheduler's lock, which the notifying thread may hold. In this order, since jobs go from the
+            # store to the executor.
             due = [job for job in store.get_all_jobs() if job.next_run_time <= self.world.now]
             return not due and not any(list(submitted.values()))
 
@@ -265,7 +266,7 @@ class Driven:
         self.look()
 
     def settle_others(self, *names: str) -> None:
-        """Waits until nothing goes on but these."""
+        """Waits until nothing runs but these."""
         submitted = self.scheduler._executors["default"]._instances
         with self._changed:
             assert self._changed.wait_for(lambda: not submitted.keys() - set(names), LONG)
@@ -276,7 +277,7 @@ class Driven:
             assert self._changed.wait_for(lambda: self._finished[key] >= times, LONG), key
 
     def set_clock(self, by: timedelta) -> None:
-        """Has the clock set, and the daemon notice it before the scheduler happens to wake up."""
+        """Changes the wall clock, and has the daemon notice it before the scheduler happens to wake up."""
         with self.daemon._current.lock, self.scheduler._jobstores_lock:
             self.world.now += by
             self.daemon.tick()
@@ -299,7 +300,7 @@ class Driven:
         return self.daemon.projects()[key]
 
     def run(self, key: str, times: int) -> list[timedelta]:
-        """Lets so many polls begin when they are due; how long after the one before each of them was."""
+        """Runs so many polls when they are due; returns how long each was waited for."""
         waits = []
         for _ in range(times):
             wait = self.due_in(key)
@@ -312,7 +313,7 @@ class Driven:
 
 
 def workspace(*projects: str, id: str = "acme", exclude: tuple[str, ...] = (), key: Secret = KEY) -> Selection:  # noqa: A002
-    """One whose projects are named, or all of it where none is."""
+    """A workspace with these projects, or with discovery if none is named."""
     return Selection(WorkspaceConfig(id=id, exclude=exclude), key, projects, discover=not projects)
 
 
@@ -332,7 +333,7 @@ def world(monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
 
 @pytest.fixture
 def lines(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
-    """All that was logged since it was asked last, from information on."""
+    """All log lines since the last call, from level info on."""
     caplog.set_level(logging.INFO, "rfsync")
 
     def take() -> list[str]:

@@ -68,7 +68,7 @@ def failed(name: str) -> Result:
     return Result("acme", name, "failed", error_kind="server", error="HTTP 503")
 
 
-def test_it_is_well_where_all_is_fresh_and_the_database_answers() -> None:
+def test_it_is_healthy_if_all_is_fresh_and_the_database_answers() -> None:
     assert ask(FakeDaemon(project("a"), project("b", last=failed("b")))) == Health(True, 2, (), None)
     assert ask(FakeDaemon()).ok
 
@@ -84,7 +84,7 @@ def test_it_is_well_where_all_is_fresh_and_the_database_answers() -> None:
     ],
     ids=["failed", "never-succeeded", "refused", "hangs", "not-begun"],
 )
-def test_a_stale_project_is_named_with_why(sick: ProjectStatus, expected: tuple[object, ...]) -> None:
+def test_a_stale_project_is_named_with_its_reason(sick: ProjectStatus, expected: tuple[object, ...]) -> None:
     found = ask(FakeDaemon(project("a"), sick))
     assert not found.ok
     (stale,) = found.stale
@@ -92,25 +92,25 @@ def test_a_stale_project_is_named_with_why(sick: ProjectStatus, expected: tuple[
     assert (stale.last_success_age_seconds, stale.outcome, stale.error_kind, stale.error) == expected
 
 
-def test_a_database_that_does_not_answer_is_named_with_why() -> None:
+def test_a_database_that_does_not_answer_is_reported_with_its_reason() -> None:
     assert ask(FakeDaemon(project("a")), "no connection") == Health(False, 1, (), "no connection")
 
 
-def test_a_workspace_that_could_not_be_listed_is_named_with_why() -> None:
+def test_a_workspace_that_could_not_be_listed_is_named_with_its_reason() -> None:
     found = ask(FakeDaemon(unlisted={"other": Unlisted("auth", "HTTP 401")}))
     assert not found.ok
     assert found.stale == (Stale("other", "*", None, "failed", "auth", "HTTP 401"),)
 
 
-def test_one_whose_projects_are_known_all_the_same_is_as_well_as_they_are() -> None:
+def test_a_workspace_with_known_projects_is_as_healthy_as_they_are() -> None:
     assert ask(FakeDaemon(project("a"), unlisted={"acme": Unlisted("auth", "HTTP 401")})).ok
 
 
-def test_a_daemon_that_starts_no_polls_any_more_is_not_well() -> None:
+def test_a_daemon_that_no_longer_starts_polls_is_not_healthy() -> None:
     assert not ask(FakeDaemon(project("a"), alive=False)).ok
 
 
-def test_it_is_said_in_json_without_any_key() -> None:
+def test_the_json_contains_no_key() -> None:
     found = ask(FakeDaemon(project("a"), project("b", stale=True, last=failed("b"))), "no connection")
     text = json.dumps(found.as_dict())
     said: Any = json.loads(text)

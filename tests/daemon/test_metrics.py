@@ -91,7 +91,7 @@ def test_each_run_is_counted_by_its_outcome() -> None:
 
 
 @pytest.mark.parametrize("kind", [ErrorKind.NETWORK, "network"])
-def test_failures_are_counted_by_why(kind: str) -> None:
+def test_failures_are_counted_by_kind(kind: str) -> None:
     metrics = PrometheusMetrics()
     metrics.ended(Result("acme", "a", "failed", error_kind=kind, error="anything at all"))
     found = samples(metrics)
@@ -111,7 +111,7 @@ def test_bytes_and_rows_of_the_ledger_add_up() -> None:
     assert rows == [12, 9, 6, 3]
 
 
-def test_phases_are_timed_also_where_they_fail() -> None:
+def test_phases_are_timed_even_if_they_fail() -> None:
     metrics = PrometheusMetrics()
     with metrics.time("fetch"):
         pass
@@ -122,7 +122,7 @@ def test_phases_are_timed_also_where_they_fail() -> None:
     assert found["rfsync_phase_seconds_count", (("phase", "write"),)] == 1
 
 
-def test_each_scrape_asks_how_things_stand() -> None:
+def test_each_scrape_shows_the_current_state() -> None:
     found = samples(watching())
     assert found["rfsync_database_up", ()] == 1
     for name, a, b in (("running", 0, 1), ("consecutive_failures", 0, 3), ("stale", 0, 1)):
@@ -136,7 +136,7 @@ def test_each_scrape_asks_how_things_stand() -> None:
     assert samples(watching(list))["rfsync_database_up", ()] == 1
 
 
-def test_where_the_database_is_away_that_is_said_and_the_rest_is_still_there() -> None:
+def test_without_the_database_the_other_metrics_are_still_there() -> None:
     metrics = watching(away)
     metrics.ended(Result("acme", "a", "changed"))
     found = samples(metrics)
@@ -156,7 +156,7 @@ def test_a_project_that_is_no_longer_polled_is_not_in_the_next_scrape() -> None:
     assert ("rfsync_project_stale", of("a")) in samples(metrics)
 
 
-def test_each_metric_says_what_it_is_and_no_creation_times_come_along() -> None:
+def test_each_metric_is_documented_and_has_no_creation_time() -> None:
     metrics = watching()
     metrics.ended(Result("acme", "a", "failed", error_kind="server"))
     with metrics.time("fetch"):
@@ -167,14 +167,14 @@ def test_each_metric_says_what_it_is_and_no_creation_times_come_along() -> None:
     assert len({family.name for family in found}) == len(found)
 
 
-def test_two_registries_have_nothing_to_do_with_each_other() -> None:
+def test_registries_are_independent() -> None:
     first, second = PrometheusMetrics(), PrometheusMetrics()
     first.ended(Result("acme", "a", "changed"))
     assert ("rfsync_runs_total", of("a", outcome="changed")) in samples(first)
     assert ("rfsync_runs_total", of("a", outcome="changed")) not in samples(second)
 
 
-def test_names_that_need_it_are_escaped() -> None:
+def test_names_are_escaped() -> None:
     metrics = PrometheusMetrics()
     metrics.ended(Result("acme", 'a "b" \\ \n', "changed"))
     assert samples(metrics)["rfsync_runs_total", of('a "b" \\ \n', outcome="changed")] == 1
@@ -197,7 +197,7 @@ RESULTS = st.builds(
 
 @settings(max_examples=25)
 @given(st.lists(RESULTS, max_size=60))
-def test_whatever_the_results_are_labels_are_few_and_series_are_bounded(results: list[Result]) -> None:
+def test_labels_are_few_and_series_are_bounded(results: list[Result]) -> None:
     metrics = watching()
     for result in results:
         metrics.ended(result)

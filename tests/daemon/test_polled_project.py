@@ -235,7 +235,7 @@ def test_it_is_stale_after_three_intervals_and_the_jitter_without_success() -> N
     assert life.stale
 
 
-def test_one_that_has_not_succeeded_yet_is_stale_three_intervals_after_the_start() -> None:
+def test_a_project_without_success_is_stale_three_intervals_after_the_start() -> None:
     life = Life()
     life.poll("failed", "failed", "failed")
     life.now = Instant(START, 1_000.0)
@@ -366,7 +366,7 @@ def test_another_schedule_or_key_makes_it_due_at_once(task: SyncTask, schedule: 
 # Errors that are logged
 
 
-def test_a_failure_that_lasts_is_an_error_once_an_hour() -> None:
+def test_a_persistent_failure_is_an_error_once_an_hour() -> None:
     life = Life()
     life.poll("failed")
     assert life.project.should_log_error(life.now.monotonic)

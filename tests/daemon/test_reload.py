@@ -20,185 +20,185 @@ HOURS = Interval(timedelta(hours=3))
 
 def test_what_is_known_of_a_project_is_kept(world: World) -> None:
     world.acts["acme/a"] = [GOOD, FAILED, FAILED]
-    driven = world.daemon(workspace("a", "gone"))
-    driven.done("acme/a", 1)
-    driven.done("acme/gone", 1)
-    driven.run("acme/a", 2)
-    before = driven.project("acme/a")
-    driven.reconfigure(workspace("a", "b"))
-    driven.done("acme/b", 1)
-    assert driven.project("acme/a") == before
-    assert sorted(driven.daemon.projects()) == ["acme/a", "acme/b"]
-    assert driven.due_in("acme/gone") is None
-    assert (before.failures, driven.due_in("acme/a")) == (2, 2 * EVERY)
+    driver = world.daemon(workspace("a", "gone"))
+    driver.done("acme/a", 1)
+    driver.done("acme/gone", 1)
+    driver.run("acme/a", 2)
+    before = driver.project("acme/a")
+    driver.reconfigure(workspace("a", "b"))
+    driver.done("acme/b", 1)
+    assert driver.project("acme/a") == before
+    assert sorted(driver.daemon.projects()) == ["acme/a", "acme/b"]
+    assert driver.due_in("acme/gone") is None
+    assert (before.failures, driver.due_in("acme/a")) == (2, 2 * EVERY)
     world.acts["acme/a"] = [FAILED]
-    assert driven.run("acme/a", 1) == [2 * EVERY]
-    assert driven.due_in("acme/a") == 4 * EVERY
-    assert driven.daemon.is_alive
+    assert driver.run("acme/a", 1) == [2 * EVERY]
+    assert driver.due_in("acme/a") == 4 * EVERY
+    assert driver.daemon.is_alive
 
 
 def test_another_schedule_begins_anew_and_the_last_success_stays(world: World) -> None:
-    driven = world.daemon(workspace("a"))
-    driven.done("acme/a", 1)
-    driven.advance(timedelta(minutes=1))
+    driver = world.daemon(workspace("a"))
+    driver.done("acme/a", 1)
+    driver.advance(timedelta(minutes=1))
     again = world.gate("acme/a")
-    driven.reconfigure(workspace("a"), schedule=Interval(2 * EVERY))
+    driver.reconfigure(workspace("a"), schedule=Interval(2 * EVERY))
     assert again.began.wait(LONG)
-    assert driven.project("acme/a").last_success == START
+    assert driver.project("acme/a").last_success == START
     again.through.set()
-    driven.done("acme/a", 2)
-    assert driven.due_in("acme/a") == 2 * EVERY
+    driver.done("acme/a", 2)
+    assert driver.due_in("acme/a") == 2 * EVERY
 
 
 def test_another_key_is_tried_at_once_also_after_many_failures(world: World) -> None:
     world.acts["acme/a"] = [FAILED] * 5
-    driven = world.daemon(workspace("a"))
-    driven.done("acme/a", 1)
-    driven.run("acme/a", 4)
-    driven.reconfigure(workspace("a", key=Secret("new")))
-    driven.done("acme/a", 6)
-    assert world.jobs[-1].key == Secret("new")
-    assert (driven.project("acme/a").failures, driven.due_in("acme/a")) == (0, EVERY)
+    driver = world.daemon(workspace("a"))
+    driver.done("acme/a", 1)
+    driver.run("acme/a", 4)
+    driver.reconfigure(workspace("a", key=Secret("new")))
+    driver.done("acme/a", 6)
+    assert world.tasks[-1].key == Secret("new")
+    assert (driver.project("acme/a").failures, driver.due_in("acme/a")) == (0, EVERY)
 
 
 def test_a_poll_that_goes_on_is_waited_for_and_not_doubled(world: World) -> None:
     gate = world.gate("acme/a")
-    driven = world.daemon(workspace("a", "b"))
+    driver = world.daemon(workspace("a", "b"))
     assert gate.began.wait(LONG)
-    driven.done("acme/b", 1)
-    driven.reconfigure(workspace("a", "b"))
-    driven.advance(timedelta(minutes=1))
-    assert driven.due_in("acme/a") is None
-    assert driven.project("acme/a").is_running
+    driver.done("acme/b", 1)
+    driver.reconfigure(workspace("a", "b"))
+    driver.advance(timedelta(minutes=1))
+    assert driver.due_in("acme/a") is None
+    assert driver.project("acme/a").is_running
     assert world.polled.count("acme/a") == 1
     gate.through.set()
-    driven.done("acme/a", 1)
-    assert driven.due_in("acme/a") == EVERY - timedelta(minutes=1)
-    assert driven.run("acme/a", 1) == [EVERY - timedelta(minutes=1)]
+    driver.done("acme/a", 1)
+    assert driver.due_in("acme/a") == EVERY - timedelta(minutes=1)
+    assert driver.run("acme/a", 1) == [EVERY - timedelta(minutes=1)]
     assert world.doubled == []
 
 
 def test_a_poll_ends_with_what_it_began_with_and_the_next_one_has_the_new(world: World) -> None:
     gate = world.gate("acme/a")
-    driven = world.daemon(workspace("a"))
+    driver = world.daemon(workspace("a"))
     other = World()
     assert gate.began.wait(LONG)
-    driven.daemon.reconfigure(other.plan(workspace("a", key=Secret("new"))))
+    driver.daemon.reconfigure(other.plan(workspace("a", key=Secret("new"))))
     gate.through.set()
-    driven.done("acme/a", 2)  # the second at once, because of the new key
+    driver.done("acme/a", 2)  # the second at once, because of the new key
     assert [context.fetcher for context in world.contexts] == [world, other]
-    assert [task.key for task in world.jobs] == [Secret("key"), Secret("new")]
+    assert [task.key for task in world.tasks] == [Secret("key"), Secret("new")]
     assert world.doubled == []
 
 
 def test_a_plan_is_used_until_its_last_poll_has_ended(world: World) -> None:
     gate = world.gate("acme/a")
-    driven = world.daemon(workspace("a"))
-    first = driven.plan
+    driver = world.daemon(workspace("a"))
+    first = driver.plan
     assert gate.began.wait(LONG)
-    driven.reconfigure(workspace("a"))
-    second = driven.plan
-    driven.reconfigure(workspace("a"))
-    driven.settle_others("acme/a")
-    assert [driven.daemon.uses(plan) for plan in (first, second, driven.plan)] == [True, False, True]
+    driver.reconfigure(workspace("a"))
+    second = driver.plan
+    driver.reconfigure(workspace("a"))
+    driver.settle_others("acme/a")
+    assert [driver.daemon.uses(plan) for plan in (first, second, driver.plan)] == [True, False, True]
     assert world.calls == []
     gate.through.set()
-    driven.done("acme/a", 1)
-    assert [driven.daemon.uses(plan) for plan in (first, second, driven.plan)] == [False, False, True]
+    driver.done("acme/a", 1)
+    assert [driver.daemon.uses(plan) for plan in (first, second, driver.plan)] == [False, False, True]
     assert world.calls == []
 
 
 def test_a_project_that_is_new_does_not_wait_for_the_polls_that_go_on(world: World) -> None:
     gate = world.gate("acme/a")
-    driven = world.daemon(workspace("a"), concurrency=1)
+    driver = world.daemon(workspace("a"), concurrency=1)
     assert gate.began.wait(LONG)
-    driven.reconfigure(workspace("a", "b"), concurrency=1)
-    driven.done("acme/b", 1)
-    assert driven.project("acme/a").is_running
+    driver.reconfigure(workspace("a", "b"), concurrency=1)
+    driver.done("acme/b", 1)
+    assert driver.project("acme/a").is_running
     gate.through.set()
-    driven.done("acme/a", 1)
+    driver.done("acme/a", 1)
 
 
 def test_a_project_that_waits_for_a_thread_does_not_wait_any_more_and_is_polled_once(world: World) -> None:
     gate = world.gate("acme/a")
-    driven = world.daemon(workspace("a", "b"), concurrency=1)
+    driver = world.daemon(workspace("a", "b"), concurrency=1)
     assert gate.began.wait(LONG)
-    driven.look()
-    assert driven.due_in("acme/b") is None  # it waits for the thread
-    driven.reconfigure(workspace("a", "b"), concurrency=1)
-    driven.await_calls("acme/b", 1)
+    driver.look()
+    assert driver.due_in("acme/b") is None  # it waits for the thread
+    driver.reconfigure(workspace("a", "b"), concurrency=1)
+    driver.await_calls("acme/b", 1)
     gate.through.set()
-    driven.settle()
+    driver.settle()
     assert world.polled.count("acme/b") == 1
-    assert driven.due_in("acme/b") == EVERY
+    assert driver.due_in("acme/b") == EVERY
 
 
 def test_how_a_poll_ends_that_began_before_is_known_after(world: World) -> None:
     gate = world.gate("acme/a", FAILED)
-    driven = world.daemon(workspace("a"))
+    driver = world.daemon(workspace("a"))
     assert gate.began.wait(LONG)
-    driven.reconfigure(workspace("a"))
+    driver.reconfigure(workspace("a"))
     gate.through.set()
-    driven.done("acme/a", 1)
-    assert (driven.project("acme/a").failures, driven.due_in("acme/a")) == (1, EVERY)
+    driver.done("acme/a", 1)
+    assert (driver.project("acme/a").failures, driver.due_in("acme/a")) == (1, EVERY)
 
 
 def test_a_poll_that_has_just_ended_is_not_the_last_one(world: World) -> None:
     gate = world.gate("acme/a")
-    driven = world.daemon(workspace("a"))
+    driver = world.daemon(workspace("a"))
     assert gate.began.wait(LONG)
     gate.through.set()
-    driven.done("acme/a", 1)
-    driven.reconfigure(workspace("a"))
-    assert driven.due_in("acme/a") is not None
+    driver.done("acme/a", 1)
+    driver.reconfigure(workspace("a"))
+    assert driver.due_in("acme/a") is not None
 
 
 def test_what_is_due_at_that_moment_is_polled_once(world: World) -> None:
-    driven = world.daemon(workspace("a"))
-    driven.done("acme/a", 1)
-    driven.advance(EVERY)
-    driven.reconfigure(workspace("a"))
-    driven.look()
-    driven.settle()
+    driver = world.daemon(workspace("a"))
+    driver.done("acme/a", 1)
+    driver.advance(EVERY)
+    driver.reconfigure(workspace("a"))
+    driver.look()
+    driver.settle()
     assert world.polled.count("acme/a") == 2
 
 
 def test_a_poll_that_goes_on_is_waited_for_over_two_reloads(world: World) -> None:
     gate = world.gate("acme/a")
-    driven = world.daemon(workspace("a"))
+    driver = world.daemon(workspace("a"))
     assert gate.began.wait(LONG)
     for _ in range(2):
-        driven.reconfigure(workspace("a"))
-        driven.look()
-        assert driven.due_in("acme/a") is None
+        driver.reconfigure(workspace("a"))
+        driver.look()
+        assert driver.due_in("acme/a") is None
     gate.through.set()
-    driven.done("acme/a", 1)
-    assert driven.due_in("acme/a") == EVERY
+    driver.done("acme/a", 1)
+    assert driver.due_in("acme/a") == EVERY
     assert world.doubled == []
 
 
 def test_a_project_that_is_taken_out_ends_its_poll_and_is_not_polled_again(world: World) -> None:
     gate = world.gate("acme/a")
-    driven = world.daemon(workspace("a", "b"))
+    driver = world.daemon(workspace("a", "b"))
     assert gate.began.wait(LONG)
-    driven.reconfigure(workspace("b"))
-    assert list(driven.daemon.projects()) == ["acme/b"]
+    driver.reconfigure(workspace("b"))
+    assert list(driver.daemon.projects()) == ["acme/b"]
     gate.through.set()
-    driven.done("acme/a", 1)
-    assert (driven.due_in("acme/a"), [result.outcome for result in world.ended]) == (None, ["unchanged"] * 2)
+    driver.done("acme/a", 1)
+    assert (driver.due_in("acme/a"), [result.outcome for result in world.ended]) == (None, ["unchanged"] * 2)
 
 
 def test_one_that_is_taken_out_and_put_back_while_it_is_polled_is_not_doubled(world: World) -> None:
     gate = world.gate("acme/a", FAILED)
-    driven = world.daemon(workspace("a", "b"))
+    driver = world.daemon(workspace("a", "b"))
     assert gate.began.wait(LONG)
-    driven.reconfigure(workspace("b"))
-    driven.reconfigure(workspace("a", "b"))
-    driven.look()
-    assert driven.due_in("acme/a") is None
+    driver.reconfigure(workspace("b"))
+    driver.reconfigure(workspace("a", "b"))
+    driver.look()
+    assert driver.due_in("acme/a") is None
     gate.through.set()
-    driven.done("acme/a", 1)
-    assert (driven.project("acme/a").failures, driven.due_in("acme/a")) == (1, EVERY)
+    driver.done("acme/a", 1)
+    assert (driver.project("acme/a").failures, driver.due_in("acme/a")) == (1, EVERY)
     assert world.doubled == []
 
 
@@ -211,34 +211,34 @@ def test_polls_of_an_earlier_plan_can_be_stopped(world: World) -> None:
         return Result(task.workspace, task.project, "abandoned")
 
     world.acts["acme/a"] = [hangs]
-    driven = world.daemon(workspace("a"))
+    driver = world.daemon(workspace("a"))
     assert began.wait(LONG)
     other = World()
-    driven.daemon.reconfigure(other.plan(workspace("a")))
-    driven.settle_others("acme/a")
-    driven.daemon.stop()
+    driver.daemon.reconfigure(other.plan(workspace("a")))
+    driver.settle_others("acme/a")
+    driver.daemon.stop()
     assert world.calls == other.calls == ["cancel", "stop"]
     assert [result.outcome for result in world.ended] == ["abandoned"]
 
 
 def test_discovered_projects_are_polled_on_and_their_workspace_is_listed_at_once(world: World) -> None:
     world.listings["acme"] = ["a", "b", "scratch"]
-    driven = world.daemon(workspace(), schedule=HOURS)
-    driven.discovered()
+    driver = world.daemon(workspace(), schedule=HOURS)
+    driver.discovered()
     for name in ("a", "b", "scratch"):
-        driven.done(f"acme/{name}", 1)
+        driver.done(f"acme/{name}", 1)
     world.listings["acme"] = FetchError(ErrorKind.SERVER, "HTTP 503")
-    driven.reconfigure(workspace(exclude=("scratch*",)), schedule=HOURS)
-    driven.discovered(2)
+    driver.reconfigure(workspace(exclude=("scratch*",)), schedule=HOURS)
+    driver.discovered(2)
     assert world.listed == {"acme": 2}
-    assert sorted(driven.daemon.projects()) == ["acme/a", "acme/b"]
-    assert driven.daemon.is_ready
-    assert driven.due_in("acme/a") == HOURS.every
-    assert driven.due_in("discovery") == timedelta(minutes=5)
+    assert sorted(driver.daemon.projects()) == ["acme/a", "acme/b"]
+    assert driver.daemon.is_ready
+    assert driver.due_in("acme/a") == HOURS.every
+    assert driver.due_in("discovery") == timedelta(minutes=5)
     # All projects are named from now on: nothing is listed any more.
-    driven.reconfigure(workspace("a"), schedule=HOURS)
-    assert driven.due_in("discovery") is None
-    assert list(driven.daemon.projects()) == ["acme/a"]
+    driver.reconfigure(workspace("a"), schedule=HOURS)
+    assert driver.due_in("discovery") is None
+    assert list(driver.daemon.projects()) == ["acme/a"]
 
 
 @pytest.mark.parametrize(
@@ -265,8 +265,8 @@ def test_a_project_stays_if_it_is_named_or_its_workspace_is_discovered(
 
 def test_it_is_not_ready_again_before_the_new_workspaces_are_listed(world: World) -> None:
     world.listings |= {"acme": ["a"], "other": ["o"]}
-    driven = world.daemon(workspace())
-    driven.discovered()
+    driver = world.daemon(workspace())
+    driver.discovered()
     asked, answer = threading.Event(), threading.Event()
 
     def listing() -> list[str]:
@@ -275,13 +275,13 @@ def test_it_is_not_ready_again_before_the_new_workspaces_are_listed(world: World
         return ["o"]
 
     world.listings["other"] = listing
-    driven.reconfigure(workspace(), workspace(id="other"))
+    driver.reconfigure(workspace(), workspace(id="other"))
     assert asked.wait(LONG)
-    assert not driven.daemon.is_ready
+    assert not driver.daemon.is_ready
     answer.set()
-    driven.discovered(2)
-    assert driven.daemon.is_ready
-    driven.done("other/o", 1)
+    driver.discovered(2)
+    assert driver.daemon.is_ready
+    driver.done("other/o", 1)
 
 
 def test_what_an_earlier_plan_lists_late_is_not_polled(world: World) -> None:
@@ -293,32 +293,32 @@ def test_what_an_earlier_plan_lists_late_is_not_polled(world: World) -> None:
         return ["never"]
 
     world.listings["acme"] = listing
-    driven = world.daemon(workspace())
+    driver = world.daemon(workspace())
     assert asked.wait(LONG)
-    driven.reconfigure(workspace("a"))
-    driven.done("acme/a", 1)
+    driver.reconfigure(workspace("a"))
+    driver.done("acme/a", 1)
     answer.set()
-    driven.discovered()
-    assert list(driven.daemon.projects()) == ["acme/a"]
-    assert driven.due_in("discovery") is None
+    driver.discovered()
+    assert list(driver.daemon.projects()) == ["acme/a"]
+    assert driver.due_in("discovery") is None
 
 
 @pytest.mark.parametrize("concurrency", [1, 3])
 def test_reloads_at_any_moment_lose_no_poll_and_double_none(world: World, concurrency: int) -> None:
     names = ["a", "b", "c", "d"]
-    driven = world.daemon(workspace(*names), concurrency=concurrency)
+    driver = world.daemon(workspace(*names), concurrency=concurrency)
     for _ in range(40):
-        driven.advance(EVERY)
-        driven.reconfigure(workspace(*names), concurrency=concurrency)
-        driven.look()
-    driven.settle()
+        driver.advance(EVERY)
+        driver.reconfigure(workspace(*names), concurrency=concurrency)
+        driver.look()
+    driver.settle()
     assert world.doubled == []
     counts = {name: world.polled.count(f"acme/{name}") for name in names}
     assert all(1 <= count <= 41 for count in counts.values()), counts
     for name in names:
-        wait = driven.due_in(f"acme/{name}")
+        wait = driver.due_in(f"acme/{name}")
         assert wait is not None
         assert timedelta(0) < wait <= EVERY
-    driven.advance(EVERY)
-    driven.settle()
+    driver.advance(EVERY)
+    driver.settle()
     assert {name: world.polled.count(f"acme/{name}") for name in names} == {name: n + 1 for name, n in counts.items()}

@@ -107,7 +107,7 @@ def test_a_configuration_that_can_not_be_loaded_changes_nothing(
     plan = rig.service._setup.plan
     lines()
     rig.reload(error)
-    assert lines() == [f"ERROR the old configuration stays in force, since the new one can't be: {error}"]
+    assert lines() == [f"ERROR the old configuration stays in force, because the new one is not usable: {error}"]
     assert rig.service._daemon.uses(plan)
     rig.service._tick()
     assert rig.closed == []

@@ -17,13 +17,13 @@ from tests.daemon.conftest import (
 )
 
 
-def test_it_stops_while_nothing_goes_on(world: World) -> None:
-    driven = world.daemon(workspace("a"))
-    driven.done("acme/a", 1)
-    driven.daemon.stop()
+def test_it_stops_while_idle(world: World) -> None:
+    driver = world.daemon(workspace("a"))
+    driver.done("acme/a", 1)
+    driver.daemon.stop()
     assert world.calls == ["cancel", "stop"]
-    assert not driven.daemon.is_alive
-    assert driven.next_run("acme/a") is None
+    assert not driver.daemon.is_alive
+    assert driver.next_run("acme/a") is None
 
 
 def test_a_request_that_hangs_ends_when_it_is_cancelled(world: World) -> None:
@@ -35,16 +35,16 @@ def test_a_request_that_hangs_ends_when_it_is_cancelled(world: World) -> None:
         return Result(task.workspace, task.project, "abandoned")
 
     world.acts["acme/a"] = [hangs]
-    driven = world.daemon(workspace("a"))
+    driver = world.daemon(workspace("a"))
     assert began.wait(LONG)
-    driven.look()
-    driven.daemon.stop()
+    driver.look()
+    driver.daemon.stop()
     assert world.calls == ["cancel", "stop"]
     assert [result.outcome for result in world.ended] == ["abandoned"]
-    assert driven.next_run("acme/a") is None
+    assert driver.next_run("acme/a") is None
 
 
-def test_a_transaction_is_interrupted_after_its_grace_as_often_as_need_be(
+def test_a_transaction_is_interrupted_after_a_grace_until_it_ends(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(plan_module, "STOP_GRACE", 0.001)
@@ -59,10 +59,10 @@ def test_a_transaction_is_interrupted_after_its_grace_as_often_as_need_be(
         return Result(task.workspace, task.project, "abandoned")
 
     world.acts["acme/a"] = [writes]
-    driven = world.daemon(workspace("a"))
+    driver = world.daemon(workspace("a"))
     assert began.wait(LONG)
-    driven.look()
-    driven.daemon.stop()
+    driver.look()
+    driver.daemon.stop()
     assert world.calls[:2] == ["cancel", "stop"]
     assert set(world.calls[2:]) == {"interrupt"}
     assert len(world.calls) >= 5
@@ -72,13 +72,13 @@ def test_a_transaction_is_interrupted_after_its_grace_as_often_as_need_be(
 def test_it_may_be_stopped_while_a_poll_is_being_started(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     raised: list[object] = []
     monkeypatch.setattr(threading, "excepthook", raised.append)
-    driven = world.daemon(workspace("a"))
-    driven.done("acme/a", 1)
-    driven.done("pruning", 1)
-    driven.look()
-    scheduler = driven.scheduler
+    driver = world.daemon(workspace("a"))
+    driver.done("acme/a", 1)
+    driver.done("pruning", 1)
+    driver.look()
+    scheduler = driver.scheduler
     executor = scheduler._executors["default"]
-    stopping = threading.Thread(target=driven.daemon.stop)
+    stopping = threading.Thread(target=driver.daemon.stop)
 
     begun = threading.Event()
 
@@ -97,24 +97,24 @@ def test_it_may_be_stopped_while_a_poll_is_being_started(world: World, monkeypat
     assert raised == []
 
 
-def test_what_waits_for_a_thread_is_not_begun_any_more(world: World) -> None:
+def test_a_poll_that_waits_for_a_thread_does_not_begin(world: World) -> None:
     gate = world.gate("acme/a")
-    driven = world.daemon(workspace("a", "b", "c"), concurrency=1)
+    driver = world.daemon(workspace("a", "b", "c"), concurrency=1)
     assert gate.began.wait(LONG)
-    driven.look()
+    driver.look()
     gate._then = lambda _, task: Result(task.workspace, task.project, "abandoned")
     threading.Thread(target=world.cancelled_then, args=(gate.through,)).start()
-    driven.daemon.stop()
+    driver.daemon.stop()
     assert world.polled == ["acme/a"]
 
 
-def test_polls_that_are_not_begun_are_no_error(world: World, caplog: pytest.LogCaptureFixture) -> None:
+def test_polls_that_do_not_begin_are_no_error(world: World, caplog: pytest.LogCaptureFixture) -> None:
     gate = world.gate("acme/a")
-    driven = world.daemon(workspace("a", "b", "c"), concurrency=1)
+    driver = world.daemon(workspace("a", "b", "c"), concurrency=1)
     assert gate.began.wait(LONG)
-    driven.look()
+    driver.look()
     threading.Thread(target=world.cancelled_then, args=(gate.through,)).start()
-    driven.daemon.stop()
+    driver.daemon.stop()
     assert caplog.records == []
 
 
@@ -127,8 +127,8 @@ def test_a_listing_that_is_cancelled_is_no_error(world: World, caplog: pytest.Lo
         raise Cancelled("asked to stop")
 
     world.listings["acme"] = listing
-    driven = world.daemon(workspace())
+    driver = world.daemon(workspace())
     assert asked.wait(LONG)
-    driven.look()
-    driven.daemon.stop()
+    driver.look()
+    driver.daemon.stop()
     assert caplog.records == []

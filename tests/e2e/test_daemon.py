@@ -302,7 +302,7 @@ def test_a_clock_that_is_set_stops_nothing(fresh: Cli, start: Start, jump: int) 
     await_runs(fresh, "widgets", "unchanged")
     for seconds in (jump, 0):
         set_clock(clock, seconds)
-        daemon.await_line("the clock was set")
+        daemon.await_line("the clock was changed")
         count = len(runs(fresh, "widgets"))
         while len(runs(fresh, "widgets")) < count + 2:
             pass
