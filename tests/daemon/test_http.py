@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from rfsync.daemon import http as endpoint_module
+from rfsync.daemon import http as http_module
 from rfsync.daemon.health import Health, Stale
 from rfsync.daemon.http import Endpoint
 
@@ -142,7 +142,7 @@ def test_clients_that_send_nothing_do_not_block_others(served: Served) -> None:
 
 
 def test_a_client_that_sends_nothing_is_disconnected(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint_module._Handler, "timeout", 0.01)
+    monkeypatch.setattr(http_module._Handler, "timeout", 0.01)
     with served.connect() as connection:
         assert connection.recv(1) == b""
     with served.connect() as connection:
