@@ -1,4 +1,4 @@
-"""When to poll: an interval, or the five fields of a crontab line; and when a project counts as stale."""
+"""Schedules: an interval, or the five fields of a crontab line. Also the rule by which a project is stale."""
 
 from __future__ import annotations
 
@@ -21,6 +21,7 @@ _FIELDS: Final = (
     ("month", "1 to 12, or jan to dec"),
     ("day of the week", "0 to 7, or sun to sat"),
 )
+_NEVER: Final = "it never fires: there is no such day"
 #: CronSim's extensions (L, LW, 5L and 5#2) and letters outside ASCII, which crontab(5) does not have.
 _EXTENSION: Final = re.compile(r"(?<![a-z])lw?(?![a-z])|#|[^ -~]", re.IGNORECASE)
 #: CronSim reads 7-7/2 as 7/2, which is every second value from 7 on.
@@ -89,13 +90,15 @@ class Cron:
     def after(self, moment: datetime) -> datetime:
         """See ``Schedule.after``."""
         try:
-            for due in CronSim(_normalized(self.text), moment.astimezone(self.timezone)):
-                # In the hour that occurs twice, CronSim also gives times of its first occurrence.
-                if due > moment:
-                    return due.astimezone(UTC)
-        except CronSimError:
-            pass  # like the end of the iteration: the month is always shorter
-        raise ValueError("it never fires: there is no such day")
+            times = CronSim(_normalized(self.text), moment.astimezone(self.timezone))
+        except CronSimError:  # the months are shorter than that
+            raise ValueError(_NEVER) from None
+        for time in times:
+            due = time.astimezone(UTC)
+            # In the hour that occurs twice, CronSim also gives times of its first occurrence.
+            if due > moment:
+                return due
+        raise ValueError(_NEVER)
 
 
 def _is_valid(text: str) -> bool:

@@ -56,7 +56,7 @@ class Daemon:
         self._begin()
 
     def reconfigure(self, plan: Plan) -> None:
-        """Goes on with another plan. Polls that are going on end as they began; see ``uses``."""
+        """Continues with another plan. Polls that are running end with the plan that they began with; see ``uses``."""
         with self._current.lock:
             self._current.plan = plan
             self._timetable.replace_threads(plan.concurrency)
@@ -70,7 +70,7 @@ class Daemon:
             self._timetable.put(_PRUNING, 0.0, self._prune)
 
     def tick(self) -> None:
-        """Notices that the clock was changed, which would make nothing or everything due; call it once a second."""
+        """Detects a change of the clock, which would make nothing or everything due; call it once a second."""
         now = self._now()
         jump = now.drift - self._drift
         self._drift = now.drift
@@ -92,16 +92,16 @@ class Daemon:
 
     @property
     def is_alive(self) -> bool:
-        """Whether polls are still being started: nothing is long overdue."""
+        """True while polls are being started and nothing is long overdue."""
         return self._timetable.is_alive
 
     @property
     def is_ready(self) -> bool:
-        """Whether it is known what is to be polled."""
+        """True once it is known which projects to poll."""
         return self._discovery.is_ready
 
     def uses(self, plan: Plan) -> bool:
-        """Whether a plan is in force, or anything still runs that began under it."""
+        """True while a plan is in force, or anything runs that began under it."""
         return self._current.uses(plan)
 
     def projects(self) -> Mapping[str, ProjectStatus]:

@@ -1,4 +1,4 @@
-"""Which projects the workspaces have: as the API lists them, or else as the database knows them."""
+"""Discovery of a workspace's projects: from the API, or from the database if the API can't list them."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ _NAME: Final = "discovery"
 
 @dataclass(frozen=True, slots=True)
 class Unlisted:
-    """Why a workspace could not be listed."""
+    """The reason why a workspace could not be listed."""
 
     error_kind: str
     error: str
@@ -53,13 +53,13 @@ class Discovery:
                 self._timetable.put(_NAME, 0.0, self._run)
 
     def after_clock_change(self) -> None:
-        """Lists all workspaces at once, if that is to be done at all."""
+        """Lists all workspaces at once, unless the plan has none to list."""
         if self._timetable.next_run(_NAME) is not None:
             self._timetable.put(_NAME, 0.0, self._run)
 
     @property
     def is_ready(self) -> bool:
-        """Whether all workspaces were listed, or at least tried."""
+        """True once all workspaces were listed, or at least tried."""
         return self._is_ready
 
     def unlisted(self) -> Mapping[str, Unlisted]:
@@ -84,10 +84,10 @@ class Discovery:
                     self._timetable.put(_NAME, DISCOVERY_INTERVAL if complete else DISCOVERY_RETRY, self._run)
 
     def _discover(self, plan: Plan, selection: Selection) -> bool:
-        """Whether the workspace could be listed."""
+        """Updates the projects of a workspace; False: it could not be listed."""
         listed = _list_projects(plan.context, selection)
         if isinstance(listed, Unlisted):
-            self._go_on_unlisted(plan, selection, listed)
+            self._use_known_projects(plan, selection, listed)
             return False
         with self._current.lock:
             if self._current.is_current(plan):
@@ -109,7 +109,7 @@ class Discovery:
                 log.info("%s: a new project, polled from now on", task)
         self._polls.add(listed)
 
-    def _go_on_unlisted(self, plan: Plan, selection: Selection, why: Unlisted) -> None:
+    def _use_known_projects(self, plan: Plan, selection: Selection, why: Unlisted) -> None:
         """Polls the projects that were synced before, if there are none yet."""
         workspace = selection.workspace.id
         with self._current.lock:

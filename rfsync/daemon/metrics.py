@@ -31,7 +31,7 @@ _BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120
 
 
 class ProjectTotals(NamedTuple):
-    """What the database has of a project."""
+    """A project's totals in the database."""
 
     workspace: str
     project: str

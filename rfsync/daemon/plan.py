@@ -1,4 +1,4 @@
-"""What the daemon is to do, by one configuration; and what is still done by an earlier one."""
+"""The plan that the daemon follows, made from one configuration, and the earlier ones that are still in use."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ INTERRUPT_INTERVAL: Final = 0.05
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Plan:
-    """What is polled, when, and with what."""
+    """The projects to poll, their schedules, and the connections to poll them with."""
 
     context: SyncContext
     selections: Sequence[Selection]
@@ -54,7 +54,7 @@ class Plan:
 
 
 class CurrentPlan:
-    """The plan in force, and what still runs under it and under earlier ones.
+    """The plan in force, with the number of functions that run under it and under earlier ones.
 
     Attributes:
         lock: held while anything is changed that depends on the plan.
@@ -69,7 +69,7 @@ class CurrentPlan:
 
     @contextmanager
     def working(self) -> Iterator[Plan]:
-        """Gives the plan in force, and keeps it in use while something is done inside."""
+        """Gives the plan in force, and counts as use of it until the end of the block."""
         with self.lock:
             plan = self.plan
             self._running[plan] += 1
@@ -83,16 +83,16 @@ class CurrentPlan:
                 self.lock.notify_all()
 
     def is_current(self, plan: Plan) -> bool:
-        """Whether what a plan says may still begin."""
+        """True if work under this plan may still begin."""
         return plan is self.plan and not self._is_closed
 
     def uses(self, plan: Plan) -> bool:
-        """Whether a plan is in force, or anything still runs that began under it."""
+        """True while a plan is in force, or anything runs that began under it."""
         with self.lock:
             return plan is self.plan or plan in self._running
 
     def close(self) -> None:
-        """Lets nothing begin any more; see ``is_current``."""
+        """Lets no work begin any more; see ``is_current``."""
         with self.lock:
             self._is_closed = True
 

@@ -88,7 +88,7 @@ class PolledProject:
         return replace(project, due=due.due, starts_at=due.starts_at, stale_at=due.stale_at)
 
     def has_settings_of(self, other: PolledProject) -> bool:
-        """Whether schedule and key are the same."""
+        """True if schedule and key are the same."""
         return self.schedule == other.schedule and self.task.key == other.task.key
 
     def after_poll(self, poll: Poll, result: Result | None, now: Instant, delay: float) -> PolledProject:
@@ -126,11 +126,11 @@ class PolledProject:
         return _with_due(self, now.wall if self.due <= now.wall else self.schedule.after(now.wall), now, delay)
 
     def is_stale(self, monotonic: float) -> bool:
-        """Whether three polls have been due since its last success, or since it was added."""
+        """True if three polls have been due since its last success, or since it was added."""
         return monotonic >= self.stale_at
 
     def should_log_error(self, monotonic: float) -> bool:
-        """Whether a failure now is worth more than a warning: the first, and then one an hour."""
+        """True if a failure now is to be logged as an error: the first one, and then one an hour."""
         return self.error_logged_at is None or monotonic - self.error_logged_at >= ERROR_LOG_INTERVAL
 
 

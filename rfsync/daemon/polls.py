@@ -1,4 +1,4 @@
-"""The projects that are polled, each on the timetable or being polled, never both."""
+"""The polls: each project is either on the timetable or being polled, never both."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ log = logging.getLogger("rfsync.daemon")
 
 @dataclass(frozen=True, slots=True)
 class ProjectStatus:
-    """A project that is polled, for those who watch."""
+    """The state of a project, for health and metrics."""
 
     task: SyncTask
     is_running: bool
@@ -64,7 +64,7 @@ class Polls:
         self._running: dict[str, Poll] = {}
 
     def reconfigure(self) -> None:
-        """Follows a new plan. What is known of projects is kept; another schedule or key makes them due at once."""
+        """Applies a new plan. Projects keep their state; another schedule or key makes them due at once."""
         with self._current.lock:
             plan, now = self._current.plan, self._now()
             for key, project in list(self._projects.items()):

@@ -1,4 +1,4 @@
-"""What is to be done when, by name: APScheduler, and what has to be known of it."""
+"""The timetable: named entries, each a function and its time. Hides APScheduler and its quirks."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ class Timetable:
         )
 
     def start(self) -> None:
-        """Calls from now on what is due."""
+        """Begins to call what is due."""
         self._scheduler.start()
 
     def put(self, name: str, seconds: float, function: Callable[..., None], *arguments: object) -> None:
@@ -65,7 +65,7 @@ class Timetable:
 
     @property
     def is_alive(self) -> bool:
-        """Whether it runs, and nothing is long overdue."""
+        """True while it runs and nothing is long overdue."""
         latest = self._clock() - _OVERDUE
         return self._scheduler.running and all(job.next_run_time > latest for job in self._scheduler.get_jobs())
 
@@ -74,7 +74,7 @@ class Timetable:
         self._executor.replace_pool(threads)
 
     def stop(self) -> None:
-        """Calls nothing more that is due later; what already waits for a thread may still get one."""
+        """Calls nothing that becomes due later; what already waits for a thread still gets one."""
         self._is_stopped = True
         if self._scheduler.running:
             self._scheduler.shutdown(wait=False)
