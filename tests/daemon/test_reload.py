@@ -133,6 +133,21 @@ def test_a_project_that_waits_for_a_thread_does_not_wait_any_more_and_is_polled_
     assert driver.due_in("acme/b") == EVERY
 
 
+def test_a_project_whose_earlier_thread_becomes_free_while_it_is_polled_is_not_doubled(world: World) -> None:
+    first, second = world.gate("acme/a"), world.gate("acme/b")
+    driver = world.daemon(workspace("a", "b"), concurrency=1)
+    assert first.began.wait(LONG)
+    driver.look()
+    driver.reconfigure(workspace("a", "b"), concurrency=1)
+    assert second.began.wait(LONG)
+    first.through.set()
+    driver.await_calls("acme/b", 1)  # the thread of the first plan has come to it
+    assert world.polled.count("acme/b") == 1
+    second.through.set()
+    driver.settle()
+    assert (world.polled.count("acme/b"), world.doubled) == (1, [])
+
+
 def test_how_a_poll_ends_that_began_before_is_known_after(world: World) -> None:
     gate = world.gate("acme/a", FAILED)
     driver = world.daemon(workspace("a"))
