@@ -1,32 +1,61 @@
-"""When to poll: an interval, or cron's five fields as cron itself reads them."""
+"""Schedules: an interval, or the five fields of a crontab line. Also the rule by which a project is stale."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Any, Final, Protocol
+from typing import Final, Protocol
+from zoneinfo import ZoneInfo
 
-from apscheduler.triggers.base import BaseTrigger
-from apscheduler.triggers.combining import OrTrigger
-from apscheduler.triggers.cron import CronTrigger
+from cronsim import CronSim, CronSimError
 
-_TICK: Final = timedelta(microseconds=1)
-_MONTHS: Final = ("jan", "feb", "mar", "apr", "may", "jun", "jul", "aug", "sep", "oct", "nov", "dec")
-_WEEKDAYS: Final = ("sun", "mon", "tue", "wed", "thu", "fri", "sat")
+#: A project is stale when this many polls have been due since its last success.
+MISSED_POLLS: Final = 3
+
+#: Name and values of each field of a crontab line, for messages.
+_FIELDS: Final = (
+    ("minute", "0 to 59"),
+    ("hour", "0 to 23"),
+    ("day of the month", "1 to 31"),
+    ("month", "1 to 12, or jan to dec"),
+    ("day of the week", "0 to 7, or sun to sat"),
+)
+_NEVER: Final = "it never fires: there is no such day"
+#: CronSim's extensions (L, LW, 5L and 5#2) and letters outside ASCII, which crontab(5) does not have.
+_EXTENSION: Final = re.compile(r"(?<![a-z])lw?(?![a-z])|#|[^ -~]", re.IGNORECASE)
+#: CronSim reads 7-7/2 as 7/2, which is every second value from 7 on.
+_RANGE_OF_ONE: Final = re.compile(r"(?<![^,])0*([a-z0-9]+)-0*\1/0*[1-9][0-9]*(?![^,])", re.IGNORECASE)
+#: A range such as fri-sun, whose end is Sunday as the seventh day.
+_UNTIL_SUNDAY: Final = re.compile(r"(?<!sun)(?<!0)-(?:sun|0)(?![^,/])", re.IGNORECASE)
 
 
 class Schedule(Protocol):
-    """Says when a poll is due after another one."""
+    """Says when polls are due."""
 
     def after(self, moment: datetime) -> datetime:
-        """The first time at which it is due after ``moment``."""
+        """The first time after ``moment`` at which a poll is due."""
+
+
+class Settings(Protocol):
+    """The fields of ``config.ScheduleConfig`` that make a schedule: exactly one of ``every`` and ``cron`` is set."""
+
+    @property
+    def every(self) -> timedelta | None:
+        """Time from one poll to the next."""
+
+    @property
+    def cron(self) -> str | None:
+        """Five fields, as in crontab(5)."""
+
+    @property
+    def timezone(self) -> str:
+        """Name of the time zone of ``cron``."""
 
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """Once every so often."""
+    """One poll per interval."""
 
     every: timedelta
 
@@ -37,107 +66,80 @@ class Interval:
 
 @dataclass(frozen=True, slots=True)
 class Cron:
-    """At the times of cron's five fields in a time zone.
+    """The times of a crontab line in a time zone, as ``man 5 crontab`` and ``man 8 cron`` define them.
 
-    They are read as ``man 5 crontab`` has it, and not as APScheduler would: 0 and 7 are Sunday, and where both the day
-    of the month and the day of the week are given, either is enough.
+    0 and 7 are Sunday. If both day of the month and day of the week are given, either is enough. At a change to summer
+    time, a time of day that is skipped is due right after the change; one that occurs twice in autumn is due once.
 
     Raises:
-        ValueError: they are not five, one of them makes no sense, or there is no such day.
+        ValueError: there are not five fields, one of them is invalid, or there is no such day.
     """
 
     text: str
     timezone: tzinfo
-    _trigger: BaseTrigger = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "_trigger", _cron_trigger(self.text, self.timezone))
+        fields = self.text.split()
+        if len(fields) != len(_FIELDS):
+            raise ValueError(f"{len(fields)} fields instead of five, such as */5 * * * *")
+        for place, (field, (name, values)) in enumerate(zip(fields, _FIELDS, strict=True)):
+            if not _is_valid(" ".join(["*"] * place + [field] + ["*"] * (len(_FIELDS) - place - 1))):
+                raise ValueError(f"{field!r} is not a valid {name}: {values}")
         self.after(datetime.now(UTC))
 
     def after(self, moment: datetime) -> datetime:
         """See ``Schedule.after``."""
-        due: datetime | None = self._trigger.get_next_fire_time(None, moment + _TICK)
-        if due is None:
-            raise ValueError("it never fires: there is no such day")
-        return due.astimezone(UTC)
+        try:
+            times = CronSim(_normalized(self.text), moment.astimezone(self.timezone))
+        except CronSimError:  # the months are shorter than that
+            raise ValueError(_NEVER) from None
+        for time in times:
+            due = time.astimezone(UTC)
+            # In the hour that occurs twice, CronSim also gives times of its first occurrence.
+            if due > moment:
+                return due
+        raise ValueError(_NEVER)
 
 
-def _cron_trigger(text: str, timezone: tzinfo) -> BaseTrigger:
-    fields = text.split()
-    if len(fields) != 5:
-        raise ValueError(f"{len(fields)} fields instead of five, such as */5 * * * *")
-    minute, hour, day, month, weekday = map(str.lower, fields)
-    shared: dict[str, Any] = {
-        "minute": _listed(_MINUTE.numbers(minute)),
-        "hour": _listed(_HOUR.numbers(hour)),
-        "month": _listed(_MONTH.numbers(month)),
-        "timezone": timezone,
-    }
-    days = _listed(_DAY.numbers(day))
-    # By their names: numbers are counted from Monday there.
-    weekdays = _listed(_WEEKDAY.names[number % 7] for number in _WEEKDAY.numbers(weekday))
-    # As in cron, a field that begins with a star does not count as given.
-    if day.startswith("*") or weekday.startswith("*"):
-        return CronTrigger(day=days, day_of_week=weekdays, **shared)
-    return OrTrigger([CronTrigger(day=days, **shared), CronTrigger(day_of_week=weekdays, **shared)])
+def _is_valid(text: str) -> bool:
+    if _EXTENSION.search(text):
+        return False
+    try:
+        CronSim(_normalized(text), datetime.now(UTC))
+    except (CronSimError, ValueError):  # ValueError: a number with too many digits
+        return False
+    return True
 
 
-def _listed(values: Iterable[object]) -> str:
-    return ",".join(dict.fromkeys(map(str, values)))
+def _normalized(text: str) -> str:
+    """The same line in a form that CronSim reads as cron does."""
+    *others, weekday = text.split()
+    return " ".join(_RANGE_OF_ONE.sub(r"\1", field) for field in (*others, _UNTIL_SUNDAY.sub("-7", weekday)))
 
 
-@dataclass(frozen=True, slots=True)
-class _Field:
-    """One of the five. Read here, since APScheduler passes over what it does not know: to it, jan/2 is jan."""
+def make_schedule(settings: Settings) -> Schedule:
+    """The schedule that a configuration describes.
 
-    what: str
-    lowest: int
-    highest: int
-    names: tuple[str, ...] = ()
-
-    def numbers(self, text: str) -> Iterator[int]:
-        """All that a field in lower case stands for; of the days of the week also 7, which is Sunday, as 0 is.
-
-        Raises:
-            ValueError: it makes no sense.
-        """
-        for part in text.split(","):
-            match = re.fullmatch(r"(?:\*|([a-z0-9]+)(?:-([a-z0-9]+))?)(?:/([0-9]+))?", part)
-            if match is None:
-                raise ValueError(f"{text!r} is no {self.what}")
-            step = int(match[3] or 1)
-            first = self._number(match[1]) if match[1] else self.lowest
-            # A star, or a step without an end, goes on to the end.
-            last = self.highest
-            if match[2]:
-                last = self._number(match[2])
-                if last == 0 < first and self.highest == 6:
-                    last = 7  # fri-sun
-            elif match[1] and not match[3]:
-                last = first
-            if not step or first > last:
-                raise ValueError(f"{text!r} is no {self.what}")
-            yield from range(first, last + 1, step)
-
-    def _number(self, word: str) -> int:
-        if word in self.names:
-            return self.names.index(word) + self.lowest
-        # A Sunday may be written 7.
-        highest = 7 if self.highest == 6 else self.highest
-        if word.isdecimal() and self.lowest <= int(word) <= highest:
-            return int(word)
-        names = f", or {self.names[0]} to {self.names[-1]}" if self.names else ""
-        raise ValueError(f"{word!r} is no {self.what}: {self.lowest} to {highest}{names}")
-
-
-_MINUTE: Final = _Field("minute", 0, 59)
-_HOUR: Final = _Field("hour", 0, 23)
-_DAY: Final = _Field("day of the month", 1, 31)
-_MONTH: Final = _Field("month", 1, 12, _MONTHS)
-_WEEKDAY: Final = _Field("day of the week", 0, 6, _WEEKDAYS)
+    Raises:
+        ValueError: ``cron`` is invalid.
+        zoneinfo.ZoneInfoNotFoundError: there is no such time zone.
+    """
+    if settings.cron is not None:
+        return Cron(settings.cron, ZoneInfo(settings.timezone))
+    if settings.every is None:
+        raise ValueError("neither every nor cron is set")
+    return Interval(settings.every)
 
 
 def gap(schedule: Schedule, now: datetime) -> timedelta:
-    """How far apart the next two polls are."""
+    """The time between the next two polls."""
     first = schedule.after(now)
     return schedule.after(first) - first
+
+
+def stale_at(schedule: Schedule, last_success: datetime) -> datetime:
+    """When a project becomes stale: the time of the third poll that was due since its last success."""
+    moment = last_success
+    for _ in range(MISSED_POLLS):
+        moment = schedule.after(moment)
+    return moment

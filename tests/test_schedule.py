@@ -91,6 +91,7 @@ def test_the_gap_is_what_lies_between_the_next_two() -> None:
         (0, "5/20", [5, 25, 45]),
         (0, "*/60", [0]),
         (0, "7-7/1", [7]),
+        (0, "7-7/2,07-7/20,9-9/3", [7, 9]),
         (0, "0-5/10", [0]),
         (1, "*/8", [0, 8, 16]),
         (1, "*/24", [0]),
@@ -103,6 +104,7 @@ def test_the_gap_is_what_lies_between_the_next_two() -> None:
         (3, "nov-dec", [11, 12]),
         (3, "jan-mar/2", [1, 3]),
         (3, "sep/2", [9, 11]),
+        (3, "jul-jul/2", [7]),
         (3, "jan-3", [1, 2, 3]),
     ],
 )
@@ -129,6 +131,9 @@ def test_a_field_stands_for_its_lists_ranges_steps_and_names(place: int, field: 
         ("fri-7", [0, 5, 6]),
         ("0-7", [0, 1, 2, 3, 4, 5, 6]),
         ("1-7/2", [0, 1, 3, 5]),
+        ("1/3", [0, 1, 4]),
+        ("mon-sun", [0, 1, 2, 3, 4, 5, 6]),
+        ("wed-sun/2", [0, 3, 5]),
         ("sun-sun", [0]),
         ("7-7", [0]),
         ("*/2", [0, 2, 4, 6]),
@@ -244,8 +249,14 @@ def test_a_moment_of_any_zone_gives_a_time_in_utc() -> None:
         "0 0 * * sunday",
         "0 0 last * *",
         "0 0 L * *",
+        "0 0 LW * *",
+        "0 0 1,l * *",
+        "0 0 * * 5L",
         "0 0 ? * *",
         "0 0 * * 5#2",
+        f"{'1' * 5000} * * * *",
+        "7-7/0 * * * *",
+        "7-7/2-9 * * * *",
         "jan * * * *",
         "٣ * * * *",
         "0 0 * * ²",
@@ -260,10 +271,10 @@ def test_what_is_no_cron_line_is_refused(text: str) -> None:
     ("text", "words"),
     [
         ("* * * *", "4 fields instead of five"),
-        ("60 * * * *", "'60' is no minute: 0 to 59"),
-        ("0 0 1 13 *", "'13' is no month: 1 to 12, or jan to dec"),
-        ("0 0 * * 8", "'8' is no day of the week: 0 to 7, or sun to sat"),
-        ("5-3 * * * *", "'5-3' is no minute"),
+        ("60 * * * *", "'60' is not a valid minute: 0 to 59"),
+        ("0 0 1 13 *", "'13' is not a valid month: 1 to 12, or jan to dec"),
+        ("0 0 * * 8", "'8' is not a valid day of the week: 0 to 7, or sun to sat"),
+        ("5-3 * * * *", "'5-3' is not a valid minute"),
         ("0 0 30 2 *", "it never fires"),
     ],
 )
@@ -272,7 +283,7 @@ def test_an_error_says_what_is_wrong(text: str, words: str) -> None:
         Cron(text, UTC)
 
 
-# Summer time. In Berlin 02:00 to 03:00 is left out on 29 March 2026, and comes twice on 25 October.
+# Summer time, as cron(8) has it. In Berlin 02:00 to 03:00 is skipped on 29 March 2026, and occurs twice on 25 October.
 
 SPRING = datetime(2026, 3, 28, 23, 30, tzinfo=UTC)
 AUTUMN = datetime(2026, 10, 24, 22, 30, tzinfo=UTC)
@@ -288,14 +299,25 @@ def test_what_is_hourly_stays_hourly_over_both_changes() -> None:
     assert local("0 * * * *", 4, AUTUMN) == ["25 01:00+02", "25 02:00+02", "25 02:00+01", "25 03:00+01"]
 
 
-def test_a_time_that_a_day_leaves_out_comes_as_much_later() -> None:
-    assert local("30 2 * * *", 2, SPRING) == ["29 03:30+02", "30 02:30+02"]
-    # Once, where that is due by itself.
-    assert local("30 2,3 * * *", 2, SPRING) == ["29 03:30+02", "30 02:30+02"]
+def test_a_time_that_is_skipped_is_due_right_after_the_change() -> None:
+    assert local("30 2 * * *", 2, SPRING) == ["29 03:00+02", "30 02:30+02"]
+    assert local("30 2,3 * * *", 3, SPRING) == ["29 03:00+02", "29 03:30+02", "30 02:30+02"]
+    # Once, however many times were skipped.
+    assert local("15,45 2 * * *", 2, SPRING) == ["29 03:00+02", "30 02:15+02"]
 
 
-def test_a_time_that_a_day_has_twice_comes_twice() -> None:
-    assert local("30 2 * * *", 3, AUTUMN) == ["25 02:30+02", "25 02:30+01", "26 02:30+01"]
+def test_a_time_that_occurs_twice_is_due_the_first_time() -> None:
+    assert local("30 2 * * *", 2, AUTUMN) == ["25 02:30+02", "26 02:30+01"]
+    assert local("30 2,3 * * *", 3, AUTUMN) == ["25 02:30+02", "25 03:30+01", "26 02:30+01"]
+    # Asked between the two, and in the hour that comes again.
+    for minutes in (45, 60, 75, 90):
+        moment = datetime(2026, 10, 25, 0, tzinfo=UTC) + minutes * MINUTE
+        assert local("30 2 * * *", 1, moment) == ["26 02:30+01"]
+
+
+def test_a_line_with_a_star_for_minute_or_hour_follows_the_clock_on_the_wall() -> None:
+    assert local("*/30 2 * * *", 2, SPRING) == ["30 02:00+02", "30 02:30+02"]
+    assert local("*/30 2 * * *", 4, AUTUMN) == ["25 02:00+02", "25 02:30+02", "25 02:00+01", "25 02:30+01"]
 
 
 def test_other_times_keep_to_the_clock_on_the_wall() -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
-from zoneinfo import ZoneInfo
 
 import click
 
@@ -15,9 +14,6 @@ from rfsync.parsing import is_loopback, parse_listen
 
 if TYPE_CHECKING:
     from rfsync.config import Config
-
-#: Polls that were due since an observation when it counts as old; the daemon's /healthz counts the same.
-_MISSED = 3
 
 
 def _address(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int]:
@@ -83,19 +79,6 @@ def _tell(host: str, port: int) -> None:
 
 
 def _old_after(config: Config) -> Callable[[str, datetime], datetime]:
-    from rfsync.schedule import Cron, Interval, Schedule
+    from rfsync.schedule import make_schedule, stale_at
 
-    def old_after(workspace: str, observed_at: datetime) -> datetime:
-        settings = config.schedule_of(workspace)
-        schedule: Schedule
-        if settings.cron is not None:
-            schedule = Cron(settings.cron, ZoneInfo(settings.timezone))
-        else:
-            assert settings.every is not None  # noqa: S101 config holds that one of the two is given
-            schedule = Interval(settings.every)
-        moment = observed_at
-        for _ in range(_MISSED):
-            moment = schedule.after(moment)
-        return moment
-
-    return old_after
+    return lambda workspace, observed_at: stale_at(make_schedule(config.schedule_of(workspace)), observed_at)

@@ -1,4 +1,4 @@
-"""Whether the daemon is well: every project fresh, and the database there."""
+"""The health of the daemon: every project fresh, and the database reachable."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import asdict, dataclass
 
 from rfsync.daemon.daemon import Daemon
+from rfsync.daemon.polls import ProjectStatus
 from rfsync.errors import DatabaseError
 
 
@@ -14,9 +15,9 @@ class Stale:
     """A project whose last success is older than three of its intervals, or a workspace that can't be listed."""
 
     workspace: str
-    #: ``*``: the workspace's projects could not be found out.
+    #: ``*``: the workspace could not be listed.
     project: str
-    #: None: none since the daemon was started.
+    #: None: no success since the daemon was started.
     last_success_age_seconds: float | None
     outcome: str | None
     error_kind: str | None
@@ -25,12 +26,12 @@ class Stale:
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """What ``/healthz`` says."""
+    """The content of ``/healthz``."""
 
     ok: bool
     projects: int
     stale: tuple[Stale, ...]
-    #: Why the database does not answer; None: it does.
+    #: Why the database does not answer; None: it answers.
     database: str | None
 
     def as_dict(self) -> dict[str, object]:
@@ -39,33 +40,29 @@ class Health:
 
 
 def health(daemon: Daemon, ping: Callable[[], object]) -> Health:
-    """How a daemon is.
+    """The state of a daemon and its database.
 
     Args:
-        ping: asks the database something; raises ``DatabaseError`` where it does not answer.
+        ping: asks the database something; raises ``DatabaseError`` if it does not answer.
     """
     database = None
     try:
         ping()
     except DatabaseError as error:
         database = str(error)
-    projects = daemon.projects()
-    stale = [
-        Stale(
-            project.task.workspace,
-            project.task.project,
-            daemon.age(project),
-            project.last.outcome if project.last else None,
-            project.last.error_kind if project.last else None,
-            project.last.error if project.last else "still running" if project.running else None,
-        )
-        for project in projects.values()
-        if daemon.is_stale(project)
-    ]
-    known = {project.task.workspace for project in projects.values()}
+    projects = daemon.projects().values()
+    stale = [_stale(project) for project in projects if project.is_stale]
+    known = {project.task.workspace for project in projects}
     stale += [
-        Stale(workspace, "*", None, "failed", kind, why)
-        for workspace, (kind, why) in daemon.unlisted().items()
+        Stale(workspace, "*", None, "failed", why.error_kind, why.error)
+        for workspace, why in daemon.unlisted().items()
         if workspace not in known
     ]
-    return Health(not stale and database is None and daemon.alive, len(projects), tuple(stale), database)
+    return Health(not stale and database is None and daemon.is_alive, len(projects), tuple(stale), database)
+
+
+def _stale(project: ProjectStatus) -> Stale:
+    task, age, last = project.task, project.last_success_age, project.last
+    if last is None:
+        return Stale(task.workspace, task.project, age, None, None, "still running" if project.is_running else None)
+    return Stale(task.workspace, task.project, age, last.outcome, last.error_kind, last.error)

@@ -1,4 +1,4 @@
-"""The daemon's HTTP: ``/healthz``, ``/readyz`` and ``/metrics``."""
+"""The daemon's HTTP endpoint: ``/healthz``, ``/readyz`` and ``/metrics``."""
 
 from __future__ import annotations
 
@@ -20,21 +20,21 @@ from rfsync.daemon.health import Health
 
 log = logging.getLogger("rfsync.daemon")
 
-#: For how long a client may keep silent, or not take its answer, in seconds.
+#: Seconds for which a client may send nothing, or not read its response.
 _TIMEOUT: Final = 30.0
 
 
 class Endpoint:
-    """Serves in threads of its own until it is closed.
+    """Serves in its own threads until it is closed.
 
     Args:
-        address: host and port; port 0 is any that is free.
-        health: asked at each ``/healthz``.
-        ready: asked at each ``/readyz``.
-        registry: what ``/metrics`` shows.
+        address: host and port; 0 is any free port.
+        health: called for each ``/healthz``.
+        ready: called for each ``/readyz``.
+        registry: the metrics of ``/metrics``.
 
     Raises:
-        OSError: the address can't be listened on.
+        OSError: the address can't be bound.
     """
 
     def __init__(
@@ -60,8 +60,14 @@ class Endpoint:
         host, port = self._server.server_address[:2]
         return str(host), int(port)
 
+    @property
+    def url(self) -> str:
+        """The address as a URL."""
+        host, port = self.address
+        return f"http://{f'[{host}]' if ':' in host else host}:{port}"
+
     def close(self) -> None:
-        """Listens no more."""
+        """Stops listening."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()
@@ -69,7 +75,7 @@ class Endpoint:
 
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
-    # Many may knock at once, and whoever finds the queue full tries again only after a second.
+    # A client that finds the queue full tries again only after a second.
     request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
@@ -78,12 +84,12 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, handler)
 
     def server_bind(self) -> None:
-        """Without the standard library's question to DNS of what the address is called, which nobody asks here."""
+        """Binds without the standard library's DNS query for the host's name, which is not used here."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        """A client that goes away is no news; anything else is a bug."""
+        """Logs an error: that a client went away only for debugging, and anything else as a bug."""
         error = sys.exception()
         if isinstance(error, OSError):
             log.debug("a request of %s broke off: %s", client_address[0], error)
@@ -100,7 +106,7 @@ class _Handler(BaseHTTPRequestHandler):
     registry: CollectorRegistry
 
     def do_GET(self) -> None:
-        """Answers one of the three."""
+        """Answers one of the three paths."""
         path = self.path.partition("?")[0]
         if path == "/healthz":
             health = self.health()
@@ -129,5 +135,5 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 the standard library's name
-        """At debug level, and where all logs go."""
+        """Logs a request for debugging."""
         log.debug("%s asked: %s", self.client_address[0], format % args)

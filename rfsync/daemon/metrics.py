@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
-from typing import Final
+from typing import Final, NamedTuple
 
 from prometheus_client import (
     CollectorRegistry,
@@ -17,20 +17,32 @@ from prometheus_client import (
 )
 from prometheus_client.core import GaugeMetricFamily, Metric
 from prometheus_client.registry import Collector
+from sqlalchemy import Engine, select
 
 from rfsync.daemon.daemon import Daemon
+from rfsync.database.errors import translated
 from rfsync.errors import DatabaseError
+from rfsync.schema.models import Project
 from rfsync.sync.result import Result
 
-_OF_A_PROJECT: Final = ("workspace", "project")
-#: Seconds, from a poll that found nothing new to the largest list there is.
+_PROJECT_LABELS: Final = ("workspace", "project")
+#: Seconds, from a poll that found nothing new to the largest list.
 _BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
-#: What the database knows of each project: workspace, project, batches, images, jobs.
-Totals = Callable[[], Iterable[tuple[str, str, int, int, int]]]
+
+
+class ProjectTotals(NamedTuple):
+    """A project's totals in the database."""
+
+    workspace: str
+    project: str
+    batches: int
+    #: Not yet in a job.
+    images: int
+    num_jobs: int
 
 
 class PrometheusMetrics:
-    """Counts what runs do, in a registry of its own."""
+    """Counts what runs do, in its own registry."""
 
     def __init__(self) -> None:
         disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, that says when it began
@@ -38,16 +50,16 @@ class PrometheusMetrics:
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
         self._runs = Counter(
-            "rfsync_runs", "Runs that have ended.", (*_OF_A_PROJECT, "outcome"), registry=self.registry
+            "rfsync_runs", "Runs that have ended.", (*_PROJECT_LABELS, "outcome"), registry=self.registry
         )
         self._errors = Counter(
-            "rfsync_run_errors", "Runs that failed, by why.", (*_OF_A_PROJECT, "kind"), registry=self.registry
+            "rfsync_run_errors", "Runs that failed, by why.", (*_PROJECT_LABELS, "kind"), registry=self.registry
         )
         self._bytes = Counter(
-            "rfsync_response_bytes", "Bytes of batch lists, decompressed.", _OF_A_PROJECT, registry=self.registry
+            "rfsync_response_bytes", "Bytes of batch lists, decompressed.", _PROJECT_LABELS, registry=self.registry
         )
         self._rows = Counter(
-            "rfsync_ledger_rows", "Rows written to the ledger.", (*_OF_A_PROJECT, "change"), registry=self.registry
+            "rfsync_ledger_rows", "Rows written to the ledger.", (*_PROJECT_LABELS, "change"), registry=self.registry
         )
         self._seconds = Histogram(
             "rfsync_phase_seconds", "How long the phases of a run take, with all their attempts.", ("phase",),
@@ -55,7 +67,7 @@ class PrometheusMetrics:
         )  # fmt: skip
 
     def time(self, phase: str) -> AbstractContextManager[None]:
-        """See ``telemetry.Metrics.time``."""
+        """See ``logs.Metrics.time``."""
         timer: AbstractContextManager[None] = self._seconds.labels(phase).time()
         return timer
 
@@ -70,22 +82,22 @@ class PrometheusMetrics:
         for change in ("added", "changed", "removed", "restored"):
             self._rows.labels(*project, change).inc(getattr(tally, change))
 
-    def watch(self, daemon: Callable[[], Daemon], totals: Totals) -> None:
-        """Has each scrape ask the daemon and the database how things stand."""
-        self.registry.register(_Standing(daemon, totals))
+    def watch(self, daemon: Daemon, totals: Callable[[], Iterable[ProjectTotals]]) -> None:
+        """Has each scrape also show the state of a daemon and what the database has."""
+        self.registry.register(_StateCollector(daemon, totals))
 
 
-class _Standing(Collector):
-    def __init__(self, daemon: Callable[[], Daemon], totals: Totals) -> None:
+class _StateCollector(Collector):
+    def __init__(self, daemon: Daemon, totals: Callable[[], Iterable[ProjectTotals]]) -> None:
         self._daemon = daemon
         self._totals = totals
 
     def describe(self) -> Iterable[Metric]:
-        """Nothing is promised beforehand: the database may be away."""
+        """Nothing, so that registering does not ask the database."""
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """As the base class has it."""
+        """See the base class."""
         yield from self._schedule()
         try:
             totals = list(self._totals())
@@ -93,38 +105,49 @@ class _Standing(Collector):
             yield GaugeMetricFamily("rfsync_database_up", "Whether the database answers.", 0)
             return
         yield GaugeMetricFamily("rfsync_database_up", "Whether the database answers.", 1)
-        for place, (name, what) in enumerate(_TOTALS.items(), 2):
-            family = GaugeMetricFamily(name, what, labels=_OF_A_PROJECT)
+        for name, (field, description) in _TOTALS.items():
+            family = GaugeMetricFamily(name, description, labels=_PROJECT_LABELS)
             for row in totals:
-                family.add_metric(row[:2], float(str(row[place])))
+                family.add_metric((row.workspace, row.project), float(getattr(row, field)))
             yield family
 
     def _schedule(self) -> Iterator[Metric]:
-        daemon = self._daemon()
-        families: Mapping[str, GaugeMetricFamily] = {
-            name: GaugeMetricFamily(name, what, labels=_OF_A_PROJECT) for name, what in _SCHEDULE.items()
+        families = {
+            name: GaugeMetricFamily(name, description, labels=_PROJECT_LABELS)
+            for name, description in _SCHEDULE.items()
         }
-        for key, project in daemon.projects().items():
+        for project in self._daemon.projects().values():
             labels = (project.task.workspace, project.task.project)
-            next_run = daemon.next_run(key)
             values = {
-                "rfsync_project_running": float(project.running),
+                "rfsync_project_running": float(project.is_running),
                 "rfsync_project_consecutive_failures": float(project.failures),
-                "rfsync_project_stale": float(daemon.is_stale(project)),
+                "rfsync_project_stale": float(project.is_stale),
             }
-            if project.succeeded is not None:
-                values["rfsync_project_last_success_timestamp_seconds"] = project.succeeded.timestamp()
-            if next_run is not None:
-                values["rfsync_project_next_run_timestamp_seconds"] = next_run.timestamp()
+            if project.last_success is not None:
+                values["rfsync_project_last_success_timestamp_seconds"] = project.last_success.timestamp()
+            if project.next_run is not None:
+                values["rfsync_project_next_run_timestamp_seconds"] = project.next_run.timestamp()
             for name, value in values.items():
                 families[name].add_metric(labels, value)
         yield from families.values()
 
 
+def read_totals(engine: Engine) -> list[ProjectTotals]:
+    """The totals of every project in the database.
+
+    Raises:
+        DatabaseError: the database can't be read.
+    """
+    columns = (Project.workspace, Project.project, Project.batches, Project.images, Project.num_jobs)
+    query = select(*columns).order_by(Project.workspace, Project.project)
+    with translated("reading the totals"), engine.connect() as connection:
+        return [ProjectTotals(*row) for row in connection.execute(query)]
+
+
 _TOTALS: Final = {
-    "rfsync_project_batches": "Batches now, as the database has them.",
-    "rfsync_project_images": "Images now not yet in a job, as the database has them.",
-    "rfsync_project_jobs": "Annotation jobs now, as the database has them.",
+    "rfsync_project_batches": ("batches", "Batches now, as the database has them."),
+    "rfsync_project_images": ("images", "Images now not yet in a job, as the database has them."),
+    "rfsync_project_jobs": ("num_jobs", "Annotation jobs now, as the database has them."),
 }
 _SCHEDULE: Final = {
     "rfsync_project_running": "1 while the project is polled.",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from typing import cast
+from typing import Any, cast
 
 import pytest
 from hypothesis import given, settings
@@ -13,7 +13,8 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from rfsync.daemon.daemon import Daemon
-from rfsync.daemon.metrics import PrometheusMetrics
+from rfsync.daemon.metrics import ProjectTotals, PrometheusMetrics
+from rfsync.daemon.polls import ProjectStatus
 from rfsync.errors import DatabaseError, ErrorKind
 from rfsync.ledger.changes import Tally
 from rfsync.ledger.runs import RunRow
@@ -27,12 +28,8 @@ WHEN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
-class Project:
-    """What the metrics ask of a project."""
-
-    def __init__(self, name: str, *, running: bool, failures: int, stale: bool, succeeded: datetime | None) -> None:
-        self.task = SyncTask("acme", name, Secret("key"))
-        self.running, self.failures, self.stale, self.succeeded = running, failures, stale, succeeded
+def project(name: str, **state: Any) -> ProjectStatus:
+    return ProjectStatus(SyncTask("acme", name, Secret("key")), last=None, last_success_age=None, **state)
 
 
 class FakeDaemon:
@@ -40,18 +37,12 @@ class FakeDaemon:
 
     def __init__(self) -> None:
         self._projects = {
-            "acme/a": Project("a", running=False, failures=0, stale=False, succeeded=WHEN),
-            "acme/b": Project("b", running=True, failures=3, stale=True, succeeded=None),
+            "acme/a": project("a", is_running=False, failures=0, is_stale=False, last_success=WHEN, next_run=WHEN),
+            "acme/b": project("b", is_running=True, failures=3, is_stale=True, last_success=None, next_run=None),
         }
 
-    def projects(self) -> dict[str, Project]:
+    def projects(self) -> dict[str, ProjectStatus]:
         return self._projects
-
-    def is_stale(self, project: Project) -> bool:
-        return project.stale
-
-    def next_run(self, key: str) -> datetime | None:
-        return WHEN if key == "acme/a" else None
 
 
 def families(metrics: PrometheusMetrics) -> list[Metric]:
@@ -74,17 +65,17 @@ def of(project: str, **labels: str) -> tuple[tuple[str, str], ...]:
     return tuple(sorted({"workspace": "acme", "project": project, **labels}.items()))
 
 
-def totals() -> list[tuple[str, str, int, int, int]]:
-    return [("acme", "a", 3, 120, 7), ("acme", "gone", 0, 0, 0)]
+def totals() -> list[ProjectTotals]:
+    return [ProjectTotals("acme", "a", 3, 120, 7), ProjectTotals("acme", "gone", 0, 0, 0)]
 
 
-def away() -> list[tuple[str, str, int, int, int]]:
+def away() -> list[ProjectTotals]:
     raise DatabaseError("no connection")
 
 
 def watching(read: object = totals) -> PrometheusMetrics:
     metrics = PrometheusMetrics()
-    metrics.watch(lambda: cast("Daemon", FakeDaemon()), read)  # type: ignore[arg-type]
+    metrics.watch(cast("Daemon", FakeDaemon()), read)  # type: ignore[arg-type]
     return metrics
 
 
@@ -102,7 +93,7 @@ def test_each_run_is_counted_by_its_outcome() -> None:
 
 
 @pytest.mark.parametrize("kind", [ErrorKind.NETWORK, "network"])
-def test_failures_are_counted_by_why(kind: str) -> None:
+def test_failures_are_counted_by_kind(kind: str) -> None:
     metrics = PrometheusMetrics()
     metrics.ended(Result("acme", "a", RunRow("failed", error_kind=kind, error="anything at all")))
     found = samples(metrics)
@@ -126,7 +117,7 @@ def test_bytes_and_rows_of_the_ledger_add_up() -> None:
     assert rows == [12, 9, 6, 3]
 
 
-def test_phases_are_timed_also_where_they_fail() -> None:
+def test_phases_are_timed_even_if_they_fail() -> None:
     metrics = PrometheusMetrics()
     with metrics.time("fetch"):
         pass
@@ -137,7 +128,7 @@ def test_phases_are_timed_also_where_they_fail() -> None:
     assert found["rfsync_phase_seconds_count", (("phase", "write"),)] == 1
 
 
-def test_each_scrape_asks_how_things_stand() -> None:
+def test_each_scrape_shows_the_current_state() -> None:
     found = samples(watching())
     assert found["rfsync_database_up", ()] == 1
     for name, a, b in (("running", 0, 1), ("consecutive_failures", 0, 3), ("stale", 0, 1)):
@@ -151,7 +142,7 @@ def test_each_scrape_asks_how_things_stand() -> None:
     assert samples(watching(list))["rfsync_database_up", ()] == 1
 
 
-def test_where_the_database_is_away_that_is_said_and_the_rest_is_still_there() -> None:
+def test_without_the_database_the_other_metrics_are_still_there() -> None:
     metrics = watching(away)
     metrics.ended(Result("acme", "a", RunRow("changed")))
     found = samples(metrics)
@@ -162,16 +153,16 @@ def test_where_the_database_is_away_that_is_said_and_the_rest_is_still_there() -
     assert not names & {"rfsync_project_batches", "rfsync_project_images", "rfsync_project_jobs"}
 
 
-def test_another_daemon_may_take_the_place_of_the_one_that_is_asked() -> None:
-    metrics, daemons = PrometheusMetrics(), [FakeDaemon(), FakeDaemon()]
-    daemons[1]._projects.pop("acme/b")
-    metrics.watch(lambda: cast("Daemon", daemons[0]), totals)
+def test_a_project_that_is_no_longer_polled_is_not_in_the_next_scrape() -> None:
+    metrics, daemon = PrometheusMetrics(), FakeDaemon()
+    metrics.watch(cast("Daemon", daemon), totals)
     assert ("rfsync_project_stale", of("b")) in samples(metrics)
-    daemons.pop(0)
+    daemon._projects = {"acme/a": daemon._projects["acme/a"]}
     assert ("rfsync_project_stale", of("b")) not in samples(metrics)
+    assert ("rfsync_project_stale", of("a")) in samples(metrics)
 
 
-def test_each_metric_says_what_it_is_and_no_creation_times_come_along() -> None:
+def test_each_metric_is_documented_and_has_no_creation_time() -> None:
     metrics = watching()
     metrics.ended(Result("acme", "a", RunRow("failed", error_kind="server")))
     with metrics.time("fetch"):
@@ -182,14 +173,14 @@ def test_each_metric_says_what_it_is_and_no_creation_times_come_along() -> None:
     assert len({family.name for family in found}) == len(found)
 
 
-def test_two_registries_have_nothing_to_do_with_each_other() -> None:
+def test_registries_are_independent() -> None:
     first, second = PrometheusMetrics(), PrometheusMetrics()
     first.ended(Result("acme", "a", RunRow("changed")))
     assert ("rfsync_runs_total", of("a", outcome="changed")) in samples(first)
     assert ("rfsync_runs_total", of("a", outcome="changed")) not in samples(second)
 
 
-def test_names_that_need_it_are_escaped() -> None:
+def test_names_are_escaped() -> None:
     metrics = PrometheusMetrics()
     metrics.ended(Result("acme", 'a "b" \\ \n', RunRow("changed")))
     assert samples(metrics)["rfsync_runs_total", of('a "b" \\ \n', outcome="changed")] == 1
@@ -215,7 +206,7 @@ RESULTS = st.builds(
 
 @settings(max_examples=25)
 @given(st.lists(RESULTS, max_size=60))
-def test_whatever_the_results_are_labels_are_few_and_series_are_bounded(results: list[Result]) -> None:
+def test_labels_are_few_and_series_are_bounded(results: list[Result]) -> None:
     metrics = watching()
     for result in results:
         metrics.ended(result)

@@ -1,4 +1,4 @@
-"""The real daemon against the stand-in: outages, restarts, reloads, a clock that is set, and its end."""
+"""The real daemon against the simulator: outages, restarts, reloads, a changed clock, and its end."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from rfsync.simulator import Reset, Stall, Status
 from tests.conftest import PostgresServer
 from tests.e2e.conftest import LONG, Cli, MakeCli, batch
 
-#: What a stop may take at most.
+#: Seconds that a stop may take.
 STOP = 10.0
 LABELS = ("workspace", "project", "outcome", "kind", "change", "phase", "le")
 QUICK = '[schedule]\nevery = "1s"\njitter = "0s"\n'
@@ -91,7 +91,7 @@ class Daemon:
         return found
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
-        """Asks it to end, which it has to do well and soon."""
+        """Stops it, which has to succeed in time."""
         self.process.send_signal(number)
         assert self.process.wait(timeout=STOP) == 0
         self._reader.join(LONG)
@@ -130,7 +130,7 @@ def await_runs(cli: Cli, project: str, outcome: str, count: int = 1) -> None:
         pass
 
 
-def test_it_polls_on_its_schedule_and_tells_what_it_does(cli: Cli, start: Start) -> None:
+def test_it_polls_on_its_schedule_and_logs_what_changes(cli: Cli, start: Start) -> None:
     cli.configure(workspaces=[{"projects": ["*"], "exclude": ["scratch"]}], more=QUICK + LISTEN)
     for project in ("widgets", "gears", "scratch"):
         cli.list(batch("b1", 1), batch("b2", 2, 3), project=project)
@@ -171,7 +171,7 @@ def test_it_polls_on_its_schedule_and_tells_what_it_does(cli: Cli, start: Start)
     cli.verify()
 
 
-def test_an_outage_is_told_and_over_when_it_is_over(fresh: Cli, start: Start) -> None:
+def test_an_outage_is_reported_while_it_lasts(fresh: Cli, start: Start) -> None:
     fresh.configure(workspaces=[{"projects": ["widgets", "gears"]}], more=QUICK + LISTEN)
     fresh.list(batch("b1", 1))
     fresh.list(batch("b1", 1), project="gears")
@@ -189,8 +189,8 @@ def test_an_outage_is_told_and_over_when_it_is_over(fresh: Cli, start: Start) ->
     assert daemon.await_health(200)["stale"] == []
     daemon.stop()
     # The first failure is an error, those that follow within the hour are warnings.
-    told = [line["level"] for line in daemon.lines if line["event"].startswith("acme/widgets: network")]
-    assert told == ["error", *["warning"] * (len(told) - 1)]
+    levels = [line["level"] for line in daemon.lines if line["event"].startswith("acme/widgets: network")]
+    assert levels == ["error", *["warning"] * (len(levels) - 1)]
     # Each failure put the next poll off for longer; the other project kept its pace.
     assert runs(fresh, "gears").count("unchanged") > runs(fresh, "widgets").count("failed") + 1
     assert runs(fresh, "widgets")[-1] in {"changed", "unchanged"}
@@ -218,7 +218,7 @@ def test_a_database_that_crashes_under_it(
     daemon.await_health(200)
     await_runs(cli, "widgets", "changed", 2)
     daemon.stop()
-    # Abandoned: whose beginning was committed, and nobody heard of it.
+    # Abandoned: its beginning was committed, but the answer was lost.
     assert set(runs(cli, "widgets")) <= {"changed", "unchanged", "abandoned"}
     cli.verify()
 
@@ -257,7 +257,7 @@ def test_a_reload_takes_what_is_new_and_a_wrong_one_changes_nothing(fresh: Cli, 
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_a_slow_api_does_not_keep_it(fresh: Cli, start: Start, number: signal.Signals) -> None:
+def test_a_slow_api_does_not_delay_its_end(fresh: Cli, start: Start, number: signal.Signals) -> None:
     fresh.configure(
         api={"deadline_seconds": 600.0}, workspaces=[{"projects": ["widgets", "gears"]}], more=QUICK + LISTEN
     )
@@ -302,7 +302,7 @@ def test_a_clock_that_is_set_stops_nothing(fresh: Cli, start: Start, jump: int) 
     await_runs(fresh, "widgets", "unchanged")
     for seconds in (jump, 0):
         set_clock(clock, seconds)
-        daemon.await_line("the clock was set")
+        daemon.await_line("the clock was changed")
         count = len(runs(fresh, "widgets"))
         while len(runs(fresh, "widgets")) < count + 2:
             pass
@@ -314,7 +314,7 @@ def test_a_clock_that_is_set_stops_nothing(fresh: Cli, start: Start, jump: int) 
 
 
 def set_clock(clock: Path, seconds: int) -> None:
-    """At once, for whoever reads it."""
+    """Changes the file atomically."""
     new = clock.with_suffix(".new")
     new.write_text(str(seconds))
     new.rename(clock)
@@ -344,7 +344,7 @@ def test_two_hundred_projects(cli: Cli, start: Start) -> None:
     cli.verify()
 
 
-def test_what_it_can_not_start_with_is_told(fresh: Cli) -> None:
+def test_it_says_why_it_can_not_start(fresh: Cli) -> None:
     assert re.search("nothing to sync", fresh.run("daemon", code=2).err)
     fresh.configure(workspaces=[{"projects": ["widgets"]}], more='[daemon]\nlisten = "192.0.2.1:1"\n')
     assert "192.0.2.1:1" in fresh.run("daemon", code=2).err

@@ -1,4 +1,4 @@
-"""What a service manager hears of the daemon, over a real socket, as systemd would."""
+"""Notifications of the real daemon to a service manager, over a real socket."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.e2e.conftest import LONG, Cli, batch
 
 
 class Manager:
-    """Listens as systemd does."""
+    """A service manager with its socket, as systemd has it."""
 
     def __init__(self, folder: Path) -> None:
         self.path = folder / "notify"
@@ -27,7 +27,7 @@ class Manager:
         self._socket.settimeout(LONG)
 
     def hear(self) -> str:
-        """The next message that is no sign of life."""
+        """The next message that does not only reset the watchdog."""
         while True:
             message = self.hear_any()
             if message != "WATCHDOG=1":
@@ -55,7 +55,7 @@ def start(cli: Cli, manager: Manager, **env: str) -> subprocess.Popen[str]:
     return cli.start("daemon", env={"NOTIFY_SOCKET": str(manager.path), **env})
 
 
-def test_start_reload_and_stop_are_told(fresh: Cli, manager: Manager) -> None:
+def test_start_reload_and_stop_are_notified(fresh: Cli, manager: Manager) -> None:
     daemon = start(fresh, manager)
     assert manager.hear() == "READY=1"
     before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
@@ -81,7 +81,7 @@ def test_a_reload_of_a_wrong_configuration_ends_ready_with_the_old_one(fresh: Cl
     assert "the old configuration stays in force" in fresh.finish(daemon).err
 
 
-def test_a_watchdog_hears_that_it_lives(fresh: Cli, manager: Manager) -> None:
+def test_a_watchdog_is_reset(fresh: Cli, manager: Manager) -> None:
     daemon = start(fresh, manager, WATCHDOG_USEC="200000")
     assert manager.hear_any() == "READY=1"
     assert [manager.hear_any() for _ in range(3)] == ["WATCHDOG=1"] * 3
@@ -90,7 +90,7 @@ def test_a_watchdog_hears_that_it_lives(fresh: Cli, manager: Manager) -> None:
     fresh.finish(daemon)
 
 
-def test_a_watchdog_for_another_process_hears_nothing(fresh: Cli, manager: Manager) -> None:
+def test_a_watchdog_for_another_process_is_left_alone(fresh: Cli, manager: Manager) -> None:
     daemon = start(fresh, manager, WATCHDOG_USEC="1000", WATCHDOG_PID=str(os.getpid()))
     assert manager.hear_any() == "READY=1"
     # Its own watchdog would have had a sign of life each half millisecond until the stand-in was asked.

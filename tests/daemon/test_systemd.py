@@ -1,4 +1,4 @@
-"""What a service manager is told, over a real socket of its kind."""
+"""Notifications to a service manager, over a real socket."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from rfsync.daemon.systemd import ServiceManager
 
 
 class Listener:
-    """A service manager that listens."""
+    """A service manager with its socket."""
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -25,7 +25,7 @@ class Listener:
         self.socket.setblocking(False)
 
     def heard(self) -> list[str]:
-        """All that has been sent since it was asked last."""
+        """All messages since the last call."""
         messages = []
         while True:
             try:
@@ -49,11 +49,10 @@ def listener(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest
         (ServiceManager.ready, "READY=1"),
         (ServiceManager.stopping, "STOPPING=1"),
         (ServiceManager.alive, "WATCHDOG=1"),
-        (lambda manager: manager.status("3 projects, ü"), "STATUS=3 projects, ü"),
     ],
-    ids=["ready", "stopping", "alive", "status"],
+    ids=["ready", "stopping", "alive"],
 )
-def test_it_is_told_each_thing_in_its_own_words(
+def test_each_notification_has_the_words_of_the_protocol(
     listener: Listener, tell: Callable[[ServiceManager], None], message: str
 ) -> None:
     manager = ServiceManager({"NOTIFY_SOCKET": listener.name})
@@ -63,7 +62,7 @@ def test_it_is_told_each_thing_in_its_own_words(
     assert listener.heard() == [message, message]
 
 
-def test_it_is_told_when_the_configuration_is_about_to_be_read_again(listener: Listener) -> None:
+def test_a_reload_comes_with_the_monotonic_time(listener: Listener) -> None:
     before = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
     ServiceManager({"NOTIFY_SOCKET": listener.name}).reloading()
     after = time.clock_gettime_ns(time.CLOCK_MONOTONIC) // 1000
@@ -74,13 +73,12 @@ def test_it_is_told_when_the_configuration_is_about_to_be_read_again(listener: L
     assert before <= int(microseconds) <= after
 
 
-def test_nobody_is_told_where_nobody_listens() -> None:
+def test_without_a_socket_nothing_is_sent() -> None:
     for env in ({}, {"NOTIFY_SOCKET": ""}):
         manager = ServiceManager(env)
         manager.ready()
         manager.reloading()
         manager.alive()
-        manager.status("fine")
         manager.stopping()
         assert manager.watchdog is None
 
@@ -88,9 +86,7 @@ def test_nobody_is_told_where_nobody_listens() -> None:
 @pytest.mark.parametrize(
     "address", ["/nowhere/notify", "@rfsync-nobody-listens-here", "vsock:2:1234", "x" * 200], ids=str
 )
-def test_a_service_manager_that_is_gone_is_one_warning_and_stops_nothing(
-    address: str, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_socket_that_is_gone_is_one_warning_and_no_error(address: str, caplog: pytest.LogCaptureFixture) -> None:
     manager = ServiceManager({"NOTIFY_SOCKET": address})
     for _ in range(3):
         manager.alive()
@@ -98,7 +94,7 @@ def test_a_service_manager_that_is_gone_is_one_warning_and_stops_nothing(
     assert address in line
 
 
-def test_one_that_comes_back_hears_again(
+def test_a_socket_that_comes_back_is_notified_again(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     monkeypatch.chdir(tmp_path)
@@ -113,7 +109,7 @@ def test_one_that_comes_back_hears_again(
     assert len(caplog.messages) == 2
 
 
-def test_what_is_meant_for_this_process_is_kept_from_its_children() -> None:
+def test_child_processes_do_not_inherit_the_variables() -> None:
     env = {"NOTIFY_SOCKET": "/x", "WATCHDOG_USEC": "1000000", "WATCHDOG_PID": str(os.getpid()), "HOME": "/home/a"}
     ServiceManager(env)
     assert env == {"HOME": "/home/a"}
@@ -133,11 +129,11 @@ def test_what_is_meant_for_this_process_is_kept_from_its_children() -> None:
         ({}, None),
     ],
 )
-def test_the_watchdog_hears_twice_as_often_as_it_asks(env: dict[str, str], seconds: float | None) -> None:
+def test_the_watchdog_is_reset_twice_as_often_as_needed(env: dict[str, str], seconds: float | None) -> None:
     assert ServiceManager({"NOTIFY_SOCKET": "/x", **env}).watchdog == seconds
 
 
-def test_it_may_be_told_from_many_threads(listener: Listener) -> None:
+def test_many_threads_may_notify_at_once(listener: Listener) -> None:
     manager = ServiceManager({"NOTIFY_SOCKET": listener.name})
     threads = [threading.Thread(target=manager.alive) for _ in range(8)]
     for thread in threads:

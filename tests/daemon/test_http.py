@@ -1,4 +1,4 @@
-"""The daemon's HTTP over real sockets of this machine."""
+"""The daemon's HTTP endpoint over real sockets on loopback."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 from prometheus_client import CollectorRegistry, Counter
 
-from rfsync.daemon import http as endpoint_module
+from rfsync.daemon import http as http_module
 from rfsync.daemon.health import Health, Stale
 from rfsync.daemon.http import Endpoint
 
@@ -24,7 +24,7 @@ ILL = Health(False, 1, (Stale("acme", "a", 901.5, "failed", "server", "HTTP 503"
 
 
 class Served:
-    """An endpoint, and what it says."""
+    """An endpoint with the state that it serves."""
 
     def __init__(self, host: str = "127.0.0.1") -> None:
         self.health: Callable[[], Health] = lambda: WELL
@@ -61,7 +61,7 @@ def _served() -> Iterator[Served]:
 
 @pytest.fixture
 def served(_served: Served) -> Served:
-    """One for all, since it takes its time to close; as it was at the beginning."""
+    """One for all tests, since closing takes time; its state is reset."""
     _served.health, _served.ready = (lambda: WELL), True
     return _served
 
@@ -93,7 +93,7 @@ def test_metrics_are_prometheus_text(served: Served) -> None:
     assert b"# EOF" not in body
 
 
-def test_metrics_are_openmetrics_for_whoever_asks_for_it(served: Served) -> None:
+def test_metrics_are_openmetrics_if_requested(served: Served) -> None:
     accept = "application/openmetrics-text;version=1.0.0,text/plain;version=0.0.4;q=0.5,*/*;q=0.1"
     code, headers, body = served.ask("/metrics", headers={"Accept": accept})
     assert (code, headers["content-type"].partition(";")[0]) == (200, "application/openmetrics-text")
@@ -128,11 +128,11 @@ def test_nothing_can_be_changed(served: Served, method: str) -> None:
     assert served.ask("/healthz", method)[0] == 501
 
 
-def test_it_does_not_tell_which_python_runs_it(served: Served) -> None:
+def test_the_server_header_does_not_name_python(served: Served) -> None:
     assert "python" not in served.ask("/healthz")[1]["server"].lower()
 
 
-def test_clients_that_send_nothing_keep_nobody_waiting(served: Served) -> None:
+def test_clients_that_send_nothing_do_not_block_others(served: Served) -> None:
     silent = [served.connect() for _ in range(20)]
     for connection in silent[10:]:
         connection.sendall(b"GET /healthz HTTP/1.1\r\nHost:")
@@ -141,8 +141,8 @@ def test_clients_that_send_nothing_keep_nobody_waiting(served: Served) -> None:
         connection.close()
 
 
-def test_a_client_that_keeps_silent_is_sent_away(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(endpoint_module._Handler, "timeout", 0.01)
+def test_a_client_that_sends_nothing_is_disconnected(served: Served, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http_module._Handler, "timeout", 0.01)
     with served.connect() as connection:
         assert connection.recv(1) == b""
     with served.connect() as connection:
@@ -150,7 +150,7 @@ def test_a_client_that_keeps_silent_is_sent_away(served: Served, monkeypatch: py
         assert connection.recv(1) == b""
 
 
-def test_a_client_that_goes_away_is_no_news(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_client_that_goes_away_is_logged_for_debugging_only(served: Served, caplog: pytest.LogCaptureFixture) -> None:
     asked, gone = threading.Event(), threading.Event()
 
     def health() -> Health:
@@ -162,7 +162,7 @@ def test_a_client_that_goes_away_is_no_news(served: Served, caplog: pytest.LogCa
     connection = served.connect()
     connection.sendall(b"GET /healthz HTTP/1.1\r\n\r\n")
     assert asked.wait(LONG)
-    # With a reset, not with a word of goodbye.
+    # With a reset instead of an orderly close.
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     connection.close()
     gone.set()
@@ -171,7 +171,7 @@ def test_a_client_that_goes_away_is_no_news(served: Served, caplog: pytest.LogCa
     assert [record.levelname for record in caplog.records if record.levelno > logging.DEBUG] == []
 
 
-def test_a_bug_is_told_and_the_next_one_is_answered(served: Served, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_bug_is_logged_and_the_next_request_is_answered(served: Served, caplog: pytest.LogCaptureFixture) -> None:
     def health() -> Health:
         raise ZeroDivisionError("nobody thought of that")
 
@@ -187,7 +187,7 @@ def test_a_bug_is_told_and_the_next_one_is_answered(served: Served, caplog: pyte
     "request_line",
     [b"\r\n\r\n", b"\x16\x03\x01\x02\x00\x01\r\n", b"GET\r\n\r\n", b"GET / HTTP/9.9\r\n\r\n", b"A" * 70_000],
 )
-def test_what_is_no_request_does_no_harm(served: Served, caplog: pytest.LogCaptureFixture, request_line: bytes) -> None:
+def test_invalid_requests_do_no_harm(served: Served, caplog: pytest.LogCaptureFixture, request_line: bytes) -> None:
     with served.connect() as connection:
         connection.sendall(request_line)
         connection.shutdown(socket.SHUT_WR)
@@ -242,7 +242,7 @@ def test_an_address_that_is_taken_is_an_error(served: Served) -> None:
         Endpoint(served.address, lambda: WELL, lambda: True, CollectorRegistry())
 
 
-def test_what_the_address_is_called_is_asked_nobody(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_name_of_the_address_is_not_looked_up(monkeypatch: pytest.MonkeyPatch) -> None:
     def ask_dns(*_: object) -> str:
         raise AssertionError("DNS was asked")
 
@@ -250,7 +250,7 @@ def test_what_the_address_is_called_is_asked_nobody(monkeypatch: pytest.MonkeyPa
     Served().endpoint.close()
 
 
-def test_when_it_is_closed_nobody_listens_and_who_keeps_silent_keeps_it_from_nothing(served: Served) -> None:
+def test_it_closes_although_a_client_is_still_connected(served: Served) -> None:
     other = Served()
     silent = other.connect()
     other.endpoint.close()

@@ -1,0 +1,151 @@
+"""Discovery of a workspace's projects: from the API, or from the database if the API can't list them."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from rfsync.api.failures import describe_error
+from rfsync.daemon.plan import CurrentPlan, Plan
+from rfsync.daemon.polls import Polls
+from rfsync.daemon.timetable import Timetable
+from rfsync.errors import Cancelled, DatabaseError, FetchError
+from rfsync.sync.targets import Selection, discover
+from rfsync.sync.task import SyncContext, SyncTask
+
+log = logging.getLogger("rfsync.daemon")
+
+#: How often workspaces are listed, and how soon again after a failure, in seconds.
+DISCOVERY_INTERVAL: Final = 3600.0
+DISCOVERY_RETRY: Final = 300.0
+#: On the timetable, where projects have names with a slash.
+_NAME: Final = "discovery"
+
+
+@dataclass(frozen=True, slots=True)
+class Unlisted:
+    """The reason why a workspace could not be listed."""
+
+    error_kind: str
+    error: str
+
+
+class Discovery:
+    """Lists the workspaces of the plan in force, and keeps the projects that are polled in line with them."""
+
+    def __init__(self, current: CurrentPlan, timetable: Timetable, polls: Polls) -> None:
+        self._current = current
+        self._timetable = timetable
+        self._polls = polls
+        self._is_ready = False
+        self._unlisted: dict[str, Unlisted] = {}
+
+    def begin(self) -> None:
+        """Lists all workspaces of a new plan at once."""
+        with self._current.lock:
+            self._unlisted.clear()
+            self._is_ready = not self._current.plan.to_discover()
+            if self._is_ready:
+                self._timetable.remove(_NAME)
+            else:
+                self._timetable.put(_NAME, 0.0, self._run)
+
+    def after_clock_change(self) -> None:
+        """Lists all workspaces at once, unless the plan has none to list."""
+        if self._timetable.next_run(_NAME) is not None:
+            self._timetable.put(_NAME, 0.0, self._run)
+
+    @property
+    def is_ready(self) -> bool:
+        """True once all workspaces were listed, or at least tried."""
+        return self._is_ready
+
+    def unlisted(self) -> Mapping[str, Unlisted]:
+        """Workspaces that could not be listed, and of which no project was polled by then."""
+        with self._current.lock:
+            return dict(self._unlisted)
+
+    def _run(self) -> None:
+        with self._current.working() as plan:
+            complete = False
+            try:
+                if self._current.is_current(plan):
+                    listed = [self._discover(plan, selection) for selection in plan.to_discover()]
+                    complete = all(listed)
+            except Cancelled:
+                return  # the daemon stops
+            except Exception:
+                log.exception("this is a bug in rfsync, please report it")
+            with self._current.lock:
+                if self._current.is_current(plan):
+                    self._is_ready = True
+                    self._timetable.put(_NAME, DISCOVERY_INTERVAL if complete else DISCOVERY_RETRY, self._run)
+
+    def _discover(self, plan: Plan, selection: Selection) -> bool:
+        """Updates the projects of a workspace; False: it could not be listed."""
+        listed = _list_projects(plan.context, selection)
+        if isinstance(listed, Unlisted):
+            self._use_known_projects(plan, selection, listed)
+            return False
+        with self._current.lock:
+            if self._current.is_current(plan):
+                self._unlisted.pop(selection.workspace.id, None)
+                self._apply(selection, listed)
+        return True
+
+    def _apply(self, selection: Selection, listed: Sequence[SyncTask]) -> None:
+        workspace = selection.workspace.id
+        polled = self._polls.of_workspace(workspace)
+        if polled and not listed:
+            log.warning("%s: the workspace no longer lists any project; the known ones are still polled", workspace)
+            return
+        for key in gone(selection, listed, polled):
+            log.warning("%s is no longer in its workspace: it is no longer polled, and its history is kept", key)
+            self._polls.remove(key)
+        for task in listed:
+            if polled and str(task) not in polled:
+                log.info("%s: a new project, polled from now on", task)
+        self._polls.add(listed)
+
+    def _use_known_projects(self, plan: Plan, selection: Selection, why: Unlisted) -> None:
+        """Polls the projects that were synced before, if there are none yet."""
+        workspace = selection.workspace.id
+        with self._current.lock:
+            if not self._current.is_current(plan) or self._polls.of_workspace(workspace):
+                return
+            self._unlisted[workspace] = why
+        known = _known_projects(plan.context, selection)
+        with self._current.lock:
+            if self._current.is_current(plan):
+                self._polls.add(known)
+
+
+def _list_projects(context: SyncContext, selection: Selection) -> Sequence[SyncTask] | Unlisted:
+    try:
+        return discover(selection.workspace, selection.key, context.fetcher)
+    except FetchError as error:
+        text = describe_error(error, context.redact)
+        log.warning("%s: its projects can't be listed (%s): %s", selection.workspace.id, error.kind, text)
+        return Unlisted(str(error.kind), text)
+
+
+def _known_projects(context: SyncContext, selection: Selection) -> Sequence[SyncTask]:
+    workspace = selection.workspace
+    try:
+        known = context.store.known_projects(workspace.id)
+    except DatabaseError as error:
+        log.warning("%s: its projects can't be read from the database either: %s", workspace.id, error)
+        return ()
+    return [SyncTask(workspace.id, project, selection.key) for project in known if not workspace.excludes(project)]
+
+
+def gone(selection: Selection, listed: Sequence[SyncTask], polled: Collection[str]) -> list[str]:
+    """The projects that are polled but no longer listed; those that the configuration names stay.
+
+    Args:
+        polled: as workspace/project, as is the result.
+    """
+    stay = {str(task) for task in listed} | {f"{selection.workspace.id}/{name}" for name in selection.projects}
+    return [key for key in polled if key not in stay]

@@ -1,0 +1,154 @@
+"""A project that is polled, and when its next poll is due. Pure: no clock, no thread, no randomness."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime, timedelta
+from typing import Final, NamedTuple
+
+from rfsync.schedule import Interval, Schedule, gap, stale_at
+from rfsync.sync.result import Result
+from rfsync.sync.task import SyncTask
+
+#: Consecutive failures stretch a project's interval by at most this factor.
+MAX_STRETCH: Final = 12
+#: Seconds after which a failure that persists is logged as an error again; in between it is a warning.
+ERROR_LOG_INTERVAL: Final = 3600.0
+#: A larger drift between wall and monotonic clock means that the clock was changed.
+CLOCK_JUMP: Final = timedelta(seconds=2)
+
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+
+
+class Instant(NamedTuple):
+    """The same moment by both clocks."""
+
+    #: Time of day, aware.
+    wall: datetime
+    #: Seconds by a clock that nobody can change.
+    monotonic: float
+
+    @property
+    def drift(self) -> timedelta:
+        """Wall clock minus monotonic clock; constant until the wall clock is changed."""
+        return self.wall - _EPOCH - timedelta(seconds=self.monotonic)
+
+
+def next_due(schedule: Schedule, due: datetime, began: datetime, now: datetime, failures: int) -> datetime:
+    """When the poll after one that has just ended is due; a time in the past means at once.
+
+    Args:
+        due: when the poll that ended was due, by the clock as it was then.
+        began: when it began, by the clock as it is now.
+        failures: consecutive ones, including this poll.
+    """
+    stretch = min(2 ** max(failures - 1, 0), MAX_STRETCH)
+    if stretch > 1:
+        return schedule.after(now + (stretch - 1) * gap(schedule, now))
+    # Counting from the due time avoids drift. A due time in the future means that the clock was set back. If only by
+    # a little, counting from now would poll twice for the same time of the schedule.
+    following = schedule.after(due if due <= now + CLOCK_JUMP else now)
+    # The poll made up for everything that was due before it began.
+    return following if following > began else schedule.after(began)
+
+
+@dataclass(frozen=True, slots=True)
+class PolledProject:
+    """A project on the timetable; each event makes a new one."""
+
+    task: SyncTask
+    schedule: Schedule
+    #: A poll starts up to this much later than it is due.
+    jitter: timedelta
+    #: When the next poll is due, by the wall clock as it was when that was determined.
+    due: datetime
+    #: When it starts, in seconds of the monotonic clock: ``due`` plus a random part of the jitter.
+    starts_at: float
+    #: When the project becomes stale, in seconds of the monotonic clock.
+    stale_at: float
+    #: When its last success ended; None: none since the daemon was started.
+    succeeded: Instant | None = None
+    #: Consecutive failures.
+    failures: int = 0
+    #: How its last poll ended; None: none has ended, or the last one hit a bug.
+    last: Result | None = None
+    #: When its failure was last logged as an error, in seconds of the monotonic clock; None: it has not failed.
+    error_logged_at: float | None = None
+
+    @classmethod
+    def new(cls, task: SyncTask, schedule: Schedule, jitter: timedelta, now: Instant) -> PolledProject:
+        """A project that is due at once."""
+        return cls(task, schedule, jitter, now.wall, now.monotonic, _stale_at(schedule, jitter, now))
+
+    def reconfigured(self, task: SyncTask, schedule: Schedule, jitter: timedelta, now: Instant) -> PolledProject:
+        """The same project under a new configuration; another schedule or key makes it due at once."""
+        project = replace(self, task=task, schedule=schedule, jitter=jitter)
+        if project.has_settings_of(self):
+            return project
+        due = PolledProject.new(task, schedule, jitter, now)
+        return replace(project, due=due.due, starts_at=due.starts_at, stale_at=due.stale_at)
+
+    def has_settings_of(self, other: PolledProject) -> bool:
+        """True if schedule and key are the same."""
+        return self.schedule == other.schedule and self.task.key == other.task.key
+
+    def after_poll(self, poll: Poll, result: Result | None, now: Instant, delay: float) -> PolledProject:
+        """The project after a poll has ended.
+
+        Args:
+            poll: as it began.
+            result: None: a bug ended it.
+            delay: a random part of the jitter, in seconds.
+        """
+        project = self._counted(result, now)
+        if not self.has_settings_of(poll.project):
+            return project  # due at once under its new settings, see ``reconfigured``
+        began = now.wall - timedelta(seconds=now.monotonic - poll.began_at)
+        due = next_due(self.schedule, self.due, began, now.wall, project.failures)
+        return _with_due(project, due, now, delay)
+
+    def _counted(self, result: Result | None, now: Instant) -> PolledProject:
+        if result is not None and result.ok:
+            stale = _stale_at(self.schedule, self.jitter, now)
+            return replace(self, last=result, failures=0, succeeded=now, stale_at=stale, error_logged_at=None)
+        failed = result is None or result.outcome == "failed"
+        return replace(self, last=result, failures=self.failures + failed)
+
+    def after_clock_change(self, now: Instant, delay: float) -> PolledProject:
+        """The project after the wall clock was changed. Intervals go on; a cron line follows the new clock.
+
+        A time of the cron line that the clock was moved past is made up for at once.
+
+        Args:
+            delay: a random part of the jitter, in seconds.
+        """
+        if isinstance(self.schedule, Interval) or self.starts_at <= now.monotonic:
+            return self
+        return _with_due(self, now.wall if self.due <= now.wall else self.schedule.after(now.wall), now, delay)
+
+    def is_stale(self, monotonic: float) -> bool:
+        """True if three polls have been due since its last success, or since it was added."""
+        return monotonic >= self.stale_at
+
+    def should_log_error(self, monotonic: float) -> bool:
+        """True if a failure now is to be logged as an error: the first one, and then one an hour."""
+        return self.error_logged_at is None or monotonic - self.error_logged_at >= ERROR_LOG_INTERVAL
+
+
+@dataclass(frozen=True, slots=True)
+class Poll:
+    """A poll that is going on."""
+
+    #: As it was when the poll began.
+    project: PolledProject
+    #: In seconds of the monotonic clock.
+    began_at: float
+
+
+def _with_due(project: PolledProject, due: datetime, now: Instant, delay: float) -> PolledProject:
+    due = max(due, now.wall)
+    return replace(project, due=due, starts_at=now.monotonic + (due - now.wall).total_seconds() + delay)
+
+
+def _stale_at(schedule: Schedule, jitter: timedelta, now: Instant) -> float:
+    return now.monotonic + (stale_at(schedule, now.wall) + jitter - now.wall).total_seconds()

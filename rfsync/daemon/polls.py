@@ -1,0 +1,181 @@
+"""The polls: each project is either on the timetable or being polled, never both."""
+
+from __future__ import annotations
+
+import logging
+import random
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+
+from rfsync.daemon.plan import CurrentPlan, Plan
+from rfsync.daemon.polled_project import Instant, Poll, PolledProject
+from rfsync.daemon.timetable import Timetable
+from rfsync.sync.result import Result
+from rfsync.sync.run import sync
+from rfsync.sync.task import SyncTask
+
+log = logging.getLogger("rfsync.daemon")
+
+
+@dataclass(frozen=True, slots=True)
+class ProjectStatus:
+    """The state of a project, for health and metrics."""
+
+    task: SyncTask
+    is_running: bool
+    is_stale: bool
+    #: Consecutive failures.
+    failures: int
+    #: How its last poll ended; None: none has ended, or the last one hit a bug.
+    last: Result | None
+    #: When its last success ended; None: none since the daemon was started.
+    last_success: datetime | None
+    #: The same in seconds from now.
+    last_success_age: float | None
+    #: When the next poll starts; None: now.
+    next_run: datetime | None
+
+
+class Polls:
+    """Polls the projects of the plan in force.
+
+    A poll's successor goes on the timetable when the poll has ended. So there are never two of a project at a time,
+    and however many were missed meanwhile, one makes up for them.
+
+    Args:
+        now: gives this moment by both clocks.
+        on_result: called with the result of each poll.
+    """
+
+    def __init__(
+        self,
+        current: CurrentPlan,
+        timetable: Timetable,
+        now: Callable[[], Instant],
+        on_result: Callable[[Result], None],
+    ) -> None:
+        self._current = current
+        self._timetable = timetable
+        self._now = now
+        self._on_result = on_result
+        #: By workspace/project. Changed under the lock of ``current``, as is the next.
+        self._projects: dict[str, PolledProject] = {}
+        #: Those that are going on, also of projects that were removed meanwhile.
+        self._running: dict[str, Poll] = {}
+
+    def reconfigure(self) -> None:
+        """Applies a new plan. Projects keep their state; another schedule or key makes them due at once."""
+        with self._current.lock:
+            plan, now = self._current.plan, self._now()
+            for key, project in list(self._projects.items()):
+                task = plan.updated(project.task)
+                if task is None:
+                    self.remove(key)
+                    continue
+                self._projects[key] = project.reconfigured(task, plan.schedule(task.workspace), plan.jitter, now)
+                if key not in self._running:
+                    self._put(key)
+
+    def add(self, tasks: Iterable[SyncTask]) -> None:
+        """Polls projects at once that are not polled yet; of the others only the name changes."""
+        with self._current.lock:
+            plan, now = self._current.plan, self._now()
+            for task in tasks:
+                key = str(task)
+                known, running = self._projects.get(key), self._running.get(key)
+                if known is not None:
+                    self._projects[key] = replace(known, task=task)
+                elif running is not None:  # it was removed, and is back before its poll has ended
+                    schedule = plan.schedule(task.workspace)
+                    self._projects[key] = running.project.reconfigured(task, schedule, plan.jitter, now)
+                else:
+                    self._projects[key] = PolledProject.new(task, plan.schedule(task.workspace), plan.jitter, now)
+                    self._put(key)
+
+    def remove(self, key: str) -> None:
+        """Polls a project no more; a poll that is going on ends as it would."""
+        with self._current.lock:
+            del self._projects[key]
+            self._timetable.remove(key)
+
+    def after_clock_change(self) -> None:
+        """Brings the timetable in line with a wall clock that was changed."""
+        with self._current.lock:
+            for key, project in self._projects.items():
+                if self._timetable.next_run(key) is not None:
+                    self._projects[key] = project.after_clock_change(self._now(), self._random_delay())
+                    self._put(key)
+
+    def of_workspace(self, workspace: str) -> list[str]:
+        """The projects of a workspace, as workspace/project."""
+        with self._current.lock:
+            return [key for key, project in self._projects.items() if project.task.workspace == workspace]
+
+    def statuses(self) -> Mapping[str, ProjectStatus]:
+        """All projects, by workspace/project."""
+        with self._current.lock:
+            now = self._now()
+            return {key: self._status(key, project, now.monotonic) for key, project in self._projects.items()}
+
+    def _status(self, key: str, project: PolledProject, monotonic: float) -> ProjectStatus:
+        success = project.succeeded
+        return ProjectStatus(
+            project.task,
+            is_running=key in self._running,
+            is_stale=project.is_stale(monotonic),
+            failures=project.failures,
+            last=project.last,
+            last_success=None if success is None else success.wall,
+            last_success_age=None if success is None else monotonic - success.monotonic,
+            next_run=self._timetable.next_run(key),
+        )
+
+    def _put(self, key: str) -> None:
+        starts_at = self._projects[key].starts_at
+        self._timetable.put(key, starts_at - self._now().monotonic, self._poll, key, starts_at)
+
+    def _poll(self, key: str, starts_at: float) -> None:
+        with self._current.working() as plan:
+            poll = self._begin(plan, key, starts_at)
+            if poll is None:
+                return
+            result: Result | None = None
+            try:
+                result = sync(replace(plan.context, failure_level=self._failure_level), poll.project.task)
+                self._on_result(result)
+            except Exception:
+                # A bug, in one project's answer perhaps: the others go on, and this one is tried again.
+                log.exception("%s: this is a bug in rfsync, please report it", key)
+            finally:
+                self._end(key, poll, result)
+
+    def _begin(self, plan: Plan, key: str, starts_at: float) -> Poll | None:
+        """None: the entry of the timetable went out of date while it waited for a thread."""
+        with self._current.lock:
+            project = self._projects.get(key)
+            if project is None or project.starts_at != starts_at or key in self._running:
+                return None
+            if not self._current.is_current(plan):
+                return None
+            self._running[key] = poll = Poll(project, self._now().monotonic)
+            return poll
+
+    def _end(self, key: str, poll: Poll, result: Result | None) -> None:
+        with self._current.lock:
+            del self._running[key]
+            project = self._projects.get(key)
+            if project is not None:
+                self._projects[key] = project.after_poll(poll, result, self._now(), self._random_delay())
+                self._put(key)
+
+    def _failure_level(self, task: SyncTask) -> int:
+        with self._current.lock:
+            project, monotonic = self._projects.get(str(task)), self._now().monotonic
+            if project is None or not project.should_log_error(monotonic):
+                return logging.WARNING
+            self._projects[str(task)] = replace(project, error_logged_at=monotonic)
+            return logging.ERROR
+
+    def _random_delay(self) -> float:
+        return random.random() * self._current.plan.jitter.total_seconds()  # noqa: S311 it guards nothing

@@ -1,0 +1,182 @@
+"""The daemon as a service: start, reload and stop, by signals."""
+
+from __future__ import annotations
+
+import logging
+import os
+import queue
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, Literal
+
+from rfsync.daemon.daemon import Daemon
+from rfsync.daemon.health import health
+from rfsync.daemon.http import Endpoint
+from rfsync.daemon.metrics import ProjectTotals, PrometheusMetrics
+from rfsync.daemon.plan import Plan
+from rfsync.daemon.systemd import ServiceManager
+from rfsync.errors import ConfigError, RfsyncError
+from rfsync.parsing import parse_listen
+
+log = logging.getLogger("rfsync.daemon")
+
+#: Seconds between two looks at the clock.
+_TICK: Final = 1.0
+#: Seconds after which the process ends, whatever still hangs; what was not committed is undone.
+_STOP_DEADLINE: Final = 9.0
+
+_Request = Literal["stop", "reload"]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Setup:
+    """One configuration, put into practice."""
+
+    plan: Plan
+    #: HOST:PORT of the HTTP endpoint; "": none.
+    listen: str
+    #: Asks the database, without waiting for a long write; raises ``DatabaseError``.
+    totals: Callable[[], Iterable[ProjectTotals]]
+    #: Closes connections, when the plan is no longer used.
+    close: Callable[[], None]
+
+
+class Service:
+    """A daemon and its HTTP endpoint, from start to end.
+
+    Args:
+        load: reads the configuration; raises ``RfsyncError``.
+        metrics: of all plans.
+        manager: is notified of each step.
+        clock: the time of day, aware.
+    """
+
+    def __init__(
+        self,
+        load: Callable[[], Setup],
+        metrics: PrometheusMetrics,
+        manager: ServiceManager,
+        clock: Callable[[], datetime],
+    ) -> None:
+        self._load = load
+        self._metrics = metrics
+        self._manager = manager
+        self._clock = clock
+        self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
+        self._endpoint: Endpoint | None = None
+        #: Of earlier configurations, while polls that began under them still run.
+        self._retired: list[Setup] = []
+        self._setup: Setup
+        self._daemon: Daemon
+
+    def run(self) -> None:
+        """Polls until SIGTERM or SIGINT; SIGHUP reads the configuration again. Only for the main thread.
+
+        Raises:
+            RfsyncError: it can't start.
+        """
+        requests: dict[signal.Signals, _Request] = {
+            signal.SIGTERM: "stop", signal.SIGINT: "stop", signal.SIGHUP: "reload"
+        }  # fmt: skip
+        for number, request in requests.items():
+            signal.signal(number, lambda *_, request=request: self._requests.put(request))
+        self._start()
+        self._manager.ready()
+        try:
+            while self._next_request() != "stop":
+                self._reload()
+        finally:
+            self._manager.stopping()
+            deadline = threading.Timer(_STOP_DEADLINE, os._exit, (0,))
+            deadline.daemon = True
+            deadline.start()
+            self._stop()
+            deadline.cancel()
+
+    def _start(self) -> None:
+        self._setup = setup = self._load()
+        self._daemon = Daemon(setup.plan, self._clock, time.monotonic, self._metrics.ended)
+        try:
+            self._endpoint = self._listen(setup)
+            setup.plan.context.store.abandon_dead_runs(self._clock())
+        except RfsyncError:
+            setup.close()
+            raise
+        self._metrics.watch(self._daemon, self._totals)
+        self._daemon.start()
+        self._log_start()
+
+    def _reload(self) -> None:
+        """Follows the configuration as it is now; an invalid one changes nothing."""
+        self._manager.reloading()
+        try:
+            setup = self._load()
+            self._move_endpoint(setup)
+        except RfsyncError as error:
+            log.error("the old configuration stays in force, because the new one is not usable: %s", error)  # noqa: TRY400
+        else:
+            self._retired.append(self._setup)
+            self._setup = setup
+            self._daemon.reconfigure(setup.plan)
+            log.info("the configuration was read again")
+            self._log_start()
+        self._manager.ready()
+
+    def _move_endpoint(self, setup: Setup) -> None:
+        if setup.listen == self._setup.listen:
+            return
+        try:
+            old, self._endpoint = self._endpoint, self._listen(setup)
+        except ConfigError:
+            setup.close()
+            raise
+        if old is not None:
+            old.close()
+
+    def _next_request(self) -> _Request:
+        """Waits for a signal and keeps everything going meanwhile."""
+        while True:
+            try:
+                return self._requests.get(timeout=min(_TICK, self._manager.watchdog or _TICK))
+            except queue.Empty:
+                self._tick()
+
+    def _tick(self) -> None:
+        self._daemon.tick()
+        if self._manager.watchdog is not None and self._daemon.is_alive:
+            self._manager.alive()
+        for setup in [setup for setup in self._retired if not self._daemon.uses(setup.plan)]:
+            self._retired.remove(setup)
+            setup.close()
+
+    def _stop(self) -> None:
+        self._daemon.stop()
+        for setup in (*self._retired, self._setup):
+            setup.close()
+        if self._endpoint is not None:
+            self._endpoint.close()
+        log.info("stopped")
+
+    def _listen(self, setup: Setup) -> Endpoint | None:
+        if not setup.listen:
+            return None
+        try:
+            return Endpoint(
+                parse_listen(setup.listen),
+                lambda: health(self._daemon, self._totals),
+                lambda: self._daemon.is_ready,
+                self._metrics.registry,
+            )
+        except OSError as error:
+            raise ConfigError(f"[daemon] listen = {setup.listen!r}: {error.strerror}") from None
+
+    def _totals(self) -> Iterable[ProjectTotals]:
+        return self._setup.totals()
+
+    def _log_start(self) -> None:
+        where = "nowhere ([daemon] listen is empty)" if self._endpoint is None else self._endpoint.url
+        log.info("polling %d projects so far; health and metrics: %s", len(self._daemon.projects()), where)
