@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import random
 from collections.abc import Iterator
 from multiprocessing.connection import Connection
-from multiprocessing.context import ForkServerProcess
-from pathlib import Path
 
 import pytest
+from forked import fork_server
 from rig import Rig, expire_leases
 from victims import Restless, ids, keep_syncing
 
@@ -25,9 +23,7 @@ LIFE = 0.08
 
 
 @pytest.fixture
-def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
-    # Where the server that forks the victims finds the module that it loads for all of them.
-    monkeypatch.setenv("PYTHONPATH", str(Path(__file__).parents[1] / "support"))
+def simulator() -> Iterator[Simulator]:
     with Simulator(Restless(), compress=False) as simulator:
         yield simulator
 
@@ -35,15 +31,10 @@ def simulator(monkeypatch: pytest.MonkeyPatch) -> Iterator[Simulator]:
 class Victim:
     """A process that syncs, and what it has said of its runs."""
 
-    _context = multiprocessing.get_context("forkserver")
-    _context.set_forkserver_preload(["victims"])
-
     def __init__(self, url: str, base_url: str) -> None:
         self._pipe: Connection
-        self._pipe, its_end = self._context.Pipe(duplex=False)
-        self._process: ForkServerProcess = self._context.Process(
-            target=keep_syncing, args=(url, base_url, its_end), daemon=True
-        )
+        self._pipe, its_end = fork_server().Pipe(duplex=False)
+        self._process = fork_server().Process(target=keep_syncing, args=(url, base_url, its_end), daemon=True)
         self._process.start()
         its_end.close()
 
