@@ -8,6 +8,8 @@ import signal
 import tempfile
 import uuid
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
@@ -27,6 +29,10 @@ settings.register_profile(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 )
 settings.load_profile("rfsync")
+
+
+#: The numbers in README and docs/sql.md are those of a demo that ended then.
+DEMO_END = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 @pytest.fixture(scope="session")
@@ -113,21 +119,28 @@ def _named(server: str, name: str) -> str:
     return make_url(server).set(database=name).render_as_string(hide_password=False)
 
 
-@pytest.fixture
-def new_postgres(postgres: str) -> Iterator[Callable[[str | None], str]]:
-    """Makes databases: called with a template's name or None, it gives the URL of a new one."""
+@contextmanager
+def new_databases(server: str) -> Iterator[Callable[[str | None], str]]:
+    """Makes databases: called with a template's name or None, it gives the URL of a new one, dropped at the end."""
     made: list[str] = []
 
     def make(template: str | None = None) -> str:
         name = f"test_{uuid.uuid4().hex}"
-        _create(postgres, name, template)
+        _create(server, name, template)
         made.append(name)
-        return _named(postgres, name)
+        return _named(server, name)
 
     yield make
-    with psycopg.connect(postgres, autocommit=True) as connection:
+    with psycopg.connect(server, autocommit=True) as connection:
         for name in made:
             connection.execute(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def new_postgres(postgres: str) -> Iterator[Callable[[str | None], str]]:
+    """``new_databases`` of a test."""
+    with new_databases(postgres) as make:
+        yield make
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
@@ -139,6 +152,19 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
     url = f"sqlite:///{tmp_path / 'rfsync.db'}"
     schema.ensure_sqlite(tmp_path / "rfsync.db").close()
     return url
+
+
+@pytest.fixture(scope="session")
+def demo_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SQLite file that a demo left, with the numbers that README and docs/sql.md show; to be read only."""
+    from rfsync.cli import demo
+    from rfsync.cli.options import Options
+
+    folder = tmp_path_factory.mktemp("demo")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        assert demo.tour(Options(), DEMO_END, seed=1) == 0
+    return folder / "rfsync-demo.db"
 
 
 @pytest.fixture

@@ -35,7 +35,7 @@ def start() -> Iterator[Start]:
     running = []
 
     def begin(cli: Cli, *arguments: str) -> str:
-        process = cli.start("dashboard", "--listen", "127.0.0.1:0", *arguments)
+        process = cli.fork("dashboard", "--listen", "127.0.0.1:0", *arguments)
         running.append((cli, process))
         assert process.stdout is not None
         return process.stdout.readline().strip()
@@ -397,7 +397,7 @@ def test_the_database_goes_away_and_comes_back(fresh: Cli, start: Start, page: P
 
 def test_a_dashboard_that_is_gone_is_missed(fresh: Cli, page: Page, watch: Watch) -> None:
     fresh.run("sync", "acme/widgets", code=1)
-    process = fresh.start("dashboard", "--listen", "127.0.0.1:0")
+    process = fresh.fork("dashboard", "--listen", "127.0.0.1:0")
     assert process.stdout is not None
     page.clock.install()
     page.goto(process.stdout.readline().strip())

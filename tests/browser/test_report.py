@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page
-from tests.store.conftest import Rig
+from rig import Rig
 
 from rfsync.errors import ErrorKind, FetchError
 from rfsync.schema import upgrade as schema

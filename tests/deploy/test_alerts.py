@@ -8,21 +8,18 @@ import shutil
 import subprocess
 import threading
 import urllib.request
-import uuid
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 import yaml
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
-from sqlalchemy import make_url
 
 from rfsync.simulator import FixedWorld, Simulator, Status
-from tests.conftest import PostgresServer
+from tests.conftest import PostgresServer, new_databases
 from tests.e2e.conftest import Cli, Database, batch
 
 TOP = Path(__file__).parents[2]
@@ -112,24 +109,18 @@ class Scrapes:
 def scrapes(
     postgres_server: PostgresServer, postgres_template: str, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Scrapes]:
-    name = f"test_{uuid.uuid4().hex}"
-    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
-        connection.execute(f"CREATE DATABASE {name} TEMPLATE {postgres_template}".encode())
-    url = make_url(postgres_server.url).set(database=name).render_as_string(hide_password=False)
     folder = tmp_path_factory.mktemp("alerts")
     (folder / "one").mkdir()
     (folder / "two").mkdir()
     world = FixedWorld()
-    with Simulator(world) as simulator:
-        one = Cli(folder / "one", world, simulator, Database(url))
+    with new_databases(postgres_server.url) as make, Simulator(world) as simulator:
+        one = Cli(folder / "one", world, simulator, Database(make(postgres_template)))
         two = Cli(folder / "two", world, simulator, Database(f"sqlite:///{folder / 'two.db'}"))
         try:
             yield gather(one, two, postgres_server)
         finally:
             one.close()
             two.close()
-    with psycopg.connect(postgres_server.url, autocommit=True) as connection:
-        connection.execute(f"DROP DATABASE {name} WITH (FORCE)".encode())
 
 
 def gather(cli: Cli, unlisted: Cli, server: PostgresServer) -> Scrapes:

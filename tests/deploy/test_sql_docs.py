@@ -6,7 +6,7 @@ import re
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from datetime import UTC, date, datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import psycopg
@@ -15,14 +15,10 @@ import pytest
 from rfsync.cli import demo
 from rfsync.cli.options import Options
 from rfsync.config import Config, DatabaseConfig
-from rfsync.database.engine import open_engine
-from rfsync.database.url import parse_url
-from rfsync.schema import upgrade as schema
 from rfsync.schema.views import VIEWS
+from tests.conftest import DEMO_END, new_databases
 
 PAGE = (Path(__file__).parents[2] / "docs" / "sql.md").read_text()
-#: The page's numbers are those of a demo that ended then.
-END = datetime(2026, 3, 2, tzinfo=UTC)
 #: One or two queries, and the table that follows.
 SHOWN = re.findall(r"((?:```sql\n(?:(?!```).)*\n```\n\n)+)(\|(?:[^\n]*\|\n)+)", PAGE, re.DOTALL)
 Columns, Rows = list[str], list[tuple[object, ...]]
@@ -52,17 +48,9 @@ def _cell(value: object) -> str:
 
 
 @pytest.fixture(scope="module")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("tour")
-
-
-@pytest.fixture(scope="module")
-def sqlite(folder: Path) -> Iterator[Ask]:
+def sqlite(demo_database: Path) -> Iterator[Ask]:
     """The demo's database."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        assert demo.tour(Options(), END, seed=1) == 0
-    with closing(sqlite3.connect(folder / "rfsync-demo.db")) as connection:
+    with closing(sqlite3.connect(demo_database)) as connection:
 
         def ask(sql: str) -> tuple[Columns, Rows]:
             cursor = connection.execute(sql)
@@ -72,28 +60,22 @@ def sqlite(folder: Path) -> Iterator[Ask]:
 
 
 @pytest.fixture(scope="module")
-def postgresql(folder: Path, postgres: str) -> Iterator[Ask]:
+def postgresql(postgres: str, postgres_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ask]:
     """The same tour into PostgreSQL."""
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute("CREATE DATABASE sql_docs")
-    url = postgres.replace("/postgres?", "/sql_docs?")
-    engine = open_engine(parse_url(url), read_only=False)
-    schema.upgrade(engine, None)
-    engine.dispose()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setattr(demo, "_config", lambda: Config(database=DatabaseConfig(url=url)))
-        assert demo.tour(Options(), END, seed=1) == 0
-    with psycopg.connect(url, autocommit=True) as connection:
-        connection.execute("SET TIME ZONE 'UTC'")
+    with new_databases(postgres) as make:
+        url = make(postgres_template)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(tmp_path_factory.mktemp("tour"))  # where a tour replaces what an earlier one left
+            patch.setattr(demo, "_config", lambda: Config(database=DatabaseConfig(url=url)))
+            assert demo.tour(Options(), DEMO_END, seed=1) == 0
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("SET TIME ZONE 'UTC'")
 
-        def ask(sql: str) -> tuple[Columns, Rows]:
-            cursor = connection.execute(sql.encode())
-            return [column.name for column in cursor.description or ()], cursor.fetchall()
+            def ask(sql: str) -> tuple[Columns, Rows]:
+                cursor = connection.execute(sql.encode())
+                return [column.name for column in cursor.description or ()], cursor.fetchall()
 
-        yield ask
-    with psycopg.connect(postgres, autocommit=True) as connection:
-        connection.execute("DROP DATABASE sql_docs WITH (FORCE)")
+            yield ask
 
 
 @pytest.mark.parametrize(("query", "table"), queries("SQLite"))

@@ -17,6 +17,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from forked import Forked
 
 from rfsync.simulator import FixedWorld, Simulator
 
@@ -39,6 +40,7 @@ NOTHING: dict[str, Any] = {
 #: For the end of what must have happened long before; nothing is decided by it.
 LONG = 60.0
 RFC3339 = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{6}Z")
+Process = subprocess.Popen[str] | Forked
 STORED_TIME = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{6}")
 
 
@@ -183,15 +185,22 @@ def _plain(value: object) -> object:
 
 
 class Cli:
-    """A folder with an ``rfsync.toml``, and the command that runs in it with an environment of its own."""
+    """A folder with an ``rfsync.toml``, and the command that runs in it with an environment of its own.
 
-    def __init__(self, folder: Path, world: FixedWorld, simulator: Simulator, database: Database) -> None:
+    Commands are forked where a test is about what they do, and a new Python is started for each where it is about the
+    process as well: by ``start``, and by all methods in tests that are marked ``new_python``.
+    """
+
+    def __init__(
+        self, folder: Path, world: FixedWorld, simulator: Simulator, database: Database, *, new_python: bool = False
+    ) -> None:
         self.folder = folder
         self.world = world
         self.simulator = simulator
         self.database = database
         self.env = {"PATH": os.environ["PATH"], "HOME": str(folder / "nobody"), "ROBOFLOW_API_KEY": KEY}
-        self._started: list[subprocess.Popen[str]] = []
+        self._new_python = new_python
+        self._started: list[Process] = []
         self.configure()
 
     def configure(
@@ -213,7 +222,7 @@ class Cli:
     def start(
         self, *arguments: str, env: Mapping[str, str] | None = None, under: Sequence[str] = ()
     ) -> subprocess.Popen[str]:
-        """Starts a command, ``under`` another one if need be; it is ended with the test at the latest."""
+        """Starts a command in a new Python, ``under`` another one if need be; it ends with the test at the latest."""
         process = subprocess.Popen(
             [*under, *COMMAND, *arguments],
             cwd=self.folder,
@@ -226,18 +235,26 @@ class Cli:
         self._started.append(process)
         return process
 
-    def finish(self, process: subprocess.Popen[str], code: int = 0) -> Done:
+    def fork(self, *arguments: str, env: Mapping[str, str] | None = None) -> Process:
+        """Starts a command without starting Python; it ends with the test at the latest."""
+        if self._new_python:
+            return self.start(*arguments, env=env)
+        process = Forked(arguments, self.folder, {**self.env, **(env or {})})
+        self._started.append(process)
+        return process
+
+    def finish(self, process: Process, code: int = 0) -> Done:
         """Waits for a command's end, which has to be this one."""
         out, err = process.communicate(timeout=LONG)
         assert (process.returncode, "Traceback" in err) == (code, False), f"{process.args!r}\n{out}\n{err}"
         return Done(process.returncode, out, err)
 
     def run(self, *arguments: str, code: int = 0, env: Mapping[str, str] | None = None) -> Done:
-        return self.finish(self.start(*arguments, env=env), code)
+        return self.finish(self.fork(*arguments, env=env), code)
 
     def run_all(self, commands: Collection[Sequence[str]], code: int = 0) -> list[Done]:
         """Runs commands that have nothing to do with each other, side by side."""
-        started = [self.start(*arguments) for arguments in commands]
+        started = [self.fork(*arguments) for arguments in commands]
         return [self.finish(process, code) for process in started]
 
     def sync(self, *arguments: str, code: int = 0, target: str = "acme/widgets") -> dict[str, Any]:
@@ -294,14 +311,17 @@ def simulator(world: FixedWorld) -> Iterator[Simulator]:
 
 
 @pytest.fixture
-def make_cli(tmp_path: Path, world: FixedWorld, simulator: Simulator) -> Iterator[MakeCli]:
+def make_cli(
+    request: pytest.FixtureRequest, tmp_path: Path, world: FixedWorld, simulator: Simulator
+) -> Iterator[MakeCli]:
     """Makes a ``Cli`` for a database's URL."""
+    new_python = request.node.get_closest_marker("new_python") is not None
     made: list[Cli] = []
 
     def make(url: str) -> Cli:
         folder = tmp_path / f"cli{len(made)}"
         folder.mkdir()
-        made.append(Cli(folder, world, simulator, Database(url)))
+        made.append(Cli(folder, world, simulator, Database(url), new_python=new_python))
         return made[-1]
 
     yield make

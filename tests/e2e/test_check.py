@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+import pytest
+
 from rfsync.simulator import Status
 from tests.e2e.conftest import KEY, Cli, MakeCli, batch
 
@@ -15,6 +17,7 @@ def wrong(checks: list[dict[str, Any]]) -> list[str]:
     return [one["what"] for one in checks if not one["ok"]]
 
 
+@pytest.mark.new_python
 def test_all_is_well_and_what_comes_next(fresh: Cli) -> None:
     fresh.list(batch("b1", 1_500), batch("b2", 7))
     fresh.list(project="gears")

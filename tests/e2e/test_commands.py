@@ -15,6 +15,8 @@ import pytest
 import rfsync
 from tests.e2e.conftest import LONG, Cli, batch
 
+pytestmark = pytest.mark.new_python
+
 COMMANDS = (
     *("init", "check", "sync", "daemon", "status", "batches", "changes", "totals", "report", "dashboard", "import"),
     *("verify", "prune", "db", "simulate", "demo"),

@@ -29,7 +29,7 @@ class Dashboard:
     """A running dashboard."""
 
     def __init__(self, cli: Cli, *arguments: str, listen: str = "127.0.0.1:0") -> None:
-        self.process = cli.start("dashboard", "--listen", listen, *arguments)
+        self.process = cli.fork("dashboard", "--listen", listen, *arguments)
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
         assert self.url, self.process.communicate(timeout=LONG)
@@ -328,6 +328,7 @@ def test_old_data_is_said_loudly(filled: Cli) -> None:
     assert any("its data is old" in text for text in said)
 
 
+@pytest.mark.new_python
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_in_order(filled: Cli, number: signal.Signals) -> None:
     dashboard = Dashboard(filled)
@@ -348,6 +349,7 @@ def test_a_port_that_is_taken(fresh: Cli) -> None:
     assert f"--listen {address}: Address already in use" in done.err
 
 
+@pytest.mark.new_python
 def test_where_it_can_not_listen(fresh: Cli) -> None:
     fresh.run("sync", "acme/widgets", code=1)
     assert "192.0.2.1:8050" in fresh.run("dashboard", "--listen", "192.0.2.1:8050", code=2).err
@@ -363,10 +365,12 @@ def test_beyond_loopback_it_warns(fresh: Cli) -> None:
     assert "WARNING: anybody who reaches 0.0.0.0:" in fresh.finish(dashboard.process).err
 
 
+@pytest.mark.new_python
 def test_without_a_database(fresh: Cli) -> None:
     assert "there is no database" in fresh.run("dashboard", code=3).err
 
 
+@pytest.mark.new_python
 @pytest.mark.parametrize("missing", ["dash", "waitress"])
 def test_without_the_extra(fresh: Cli, tmp_path: Path, missing: str) -> None:
     (tmp_path / "broken").mkdir()

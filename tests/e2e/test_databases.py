@@ -9,6 +9,7 @@ from threading import Event
 from urllib.parse import quote
 
 import psycopg
+import pytest
 
 from rfsync.simulator import Stall
 from tests.e2e.conftest import Cli, Database, MakeCli, batch
@@ -17,6 +18,7 @@ from tests.e2e.conftest import Cli, Database, MakeCli, batch
 COMMANDS = (["sync", "acme/widgets"], ["sync", "acme/widgets", "--dry-run"], ["status"])
 
 
+@pytest.mark.new_python
 def test_a_postgres_that_nobody_answers_for(make_cli: MakeCli) -> None:
     password = "p@ss/w:rd+1"
     cli = make_cli(f"postgresql://someone:{quote(password, safe='')}@127.0.0.1:1/labels")
@@ -80,6 +82,7 @@ def test_a_missing_database_is_made_only_by_what_writes(fresh: Cli, make_cli: Ma
     assert not (tmp_path / "no").exists()
 
 
+@pytest.mark.new_python
 def test_what_a_migration_makes_is_what_a_first_sync_makes(fresh: Cli, make_cli: MakeCli, tmp_path: Path) -> None:
     migrated = make_cli(f"sqlite:///{tmp_path / 'migrated.db'}")
     migrated.run("db", "upgrade")

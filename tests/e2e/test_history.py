@@ -58,6 +58,7 @@ def asked(cli: Cli, view: str, order: str, where: str = "1 = 1") -> list[dict[st
     return [in_json(row) for row in cli.database.dicts(f"SELECT {fields} FROM {view} WHERE {where} ORDER BY {order}")]
 
 
+@pytest.mark.new_python
 def test_the_commands_say_what_the_views_say(cli: Cli) -> None:
     syncs(cli)
     current = asked(cli, "current_batches", "workspace, project, batch_id")

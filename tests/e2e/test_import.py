@@ -66,6 +66,7 @@ def test_a_folder_becomes_the_history_that_it_tells(cli: Cli) -> None:
     ]  # fmt: skip
 
 
+@pytest.mark.new_python
 def test_it_is_safe_to_repeat(cli: Cli) -> None:
     archive(cli)
     cli.run("import", "acme/widgets", "saved")

@@ -139,6 +139,7 @@ def test_nothing_is_asked_over_tls_that_is_not_sound(
         assert cli.database.column("SELECT error FROM sync_runs") == [errors[name]]
 
 
+@pytest.mark.new_python
 def test_over_sound_tls_one_connection_is_kept(
     make_cli: MakeCli, authority: trustme.CA, trusting: dict[str, str], tmp_path: Path
 ) -> None:

@@ -4,17 +4,10 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from datetime import UTC, datetime
+from contextlib import closing
 from pathlib import Path
 
-import pytest
-
-from rfsync.cli.demo import tour
-from rfsync.cli.options import Options
-
 README = Path(__file__).parents[2] / "README.md"
-#: The README's numbers are those of a demo that ended then.
-END = datetime(2026, 3, 2, tzinfo=UTC)
 
 
 def as_markdown(cursor: sqlite3.Cursor) -> str:
@@ -24,13 +17,8 @@ def as_markdown(cursor: sqlite3.Cursor) -> str:
     return "\n".join("| " + " | ".join(row) + " |" for row in rows)
 
 
-def test_the_queries_of_the_readme_give_what_it_shows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.chdir(tmp_path)
-    assert tour(Options(), END, seed=1) == 0
+def test_the_queries_of_the_readme_give_what_it_shows(demo_database: Path) -> None:
     shown = re.findall(r"```sql\n(.*?)\n```\n\n(\|.*?\|)\n\n", README.read_text(), flags=re.DOTALL)
     assert len(shown) == 3
-    connection = sqlite3.connect("rfsync-demo.db")
-    try:
+    with closing(sqlite3.connect(demo_database)) as connection:
         assert [as_markdown(connection.execute(query)) for query, _ in shown] == [table for _, table in shown]
-    finally:
-        connection.close()

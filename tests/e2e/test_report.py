@@ -18,6 +18,7 @@ def synced(cli: Cli) -> Cli:
     return cli
 
 
+@pytest.mark.new_python
 def test_one_file_with_nothing_beside_it(synced: Cli) -> None:
     done = synced.run("report", "-o", "report.html")
     assert (done.out, done.err) == ("", "rfsync: wrote report.html\n")

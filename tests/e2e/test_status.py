@@ -6,6 +6,8 @@ import csv
 import io
 import json
 
+import pytest
+
 from rfsync.simulator import Status
 from tests.e2e.conftest import RFC3339, Cli, batch
 
@@ -47,6 +49,7 @@ def test_each_project_is_told_and_what_is_too_old(cli: Cli) -> None:
     assert gears["observed_at"] == "2020-01-02T03:04:05.000006Z"
 
 
+@pytest.mark.new_python
 def test_every_format(fresh: Cli) -> None:
     prepare(fresh)
     target = fresh.folder / "status.csv"
@@ -108,6 +111,7 @@ TAMPERED = {
 }
 
 
+@pytest.mark.new_python
 def test_the_books_are_proved(cli: Cli) -> None:
     projects = [*TAMPERED, "sound"]
     cli.configure(workspaces=[{"projects": projects}])

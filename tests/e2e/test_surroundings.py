@@ -5,7 +5,11 @@ from __future__ import annotations
 import subprocess
 import sys
 
+import pytest
+
 from tests.e2e.conftest import Cli, batch
+
+pytestmark = pytest.mark.new_python
 
 
 def test_loopback_is_not_asked_through_a_proxy(fresh: Cli) -> None:

@@ -7,6 +7,8 @@ from contextlib import closing
 from datetime import datetime, timedelta
 from typing import Any
 
+import pytest
+
 from tests.e2e.conftest import NOTHING, RFC3339, STORED_TIME, Cli, batch
 
 # The columns of section 4 of the contract, in its order; ``projects`` has more, which the sync keeps for itself.
@@ -44,6 +46,7 @@ VIEWS = {
 UPLOADED = "2022-11-22 19:40:24.818000"
 
 
+@pytest.mark.new_python
 def test_the_first_sync_writes_every_table_and_view(cli: Cli) -> None:
     cli.world.set("acme/widgets", {"batches": [batch("b2", 11, name="Upload via API"), batch("b1", 115, 2)]})
     done = cli.run("sync", "acme/widgets", "--json")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from sqlalchemy import Engine, event
 from bench.ledger import build
 from bench.world import END, Size
 from rfsync import connect, history
+from tests.conftest import new_databases
 
 #: Enough for the databases to care.
 SIZE = Size(rows=40_000, projects=40, large=1_000, days=120)
@@ -87,14 +89,15 @@ def scans(plan: str) -> bool:
     return False
 
 
-@pytest.fixture(params=["sqlite", "postgresql"])
-def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> Engine:
+@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
+def ledger(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Engine]:
     """A ledger of some size, of which PostgreSQL knows its statistics."""
-    url = f"sqlite:///{tmp_path / 'ledger.db'}"
-    if request.param == "postgresql":
-        url = request.getfixturevalue("new_postgres")(None)
-    build(url, SIZE)
-    return connect(url)
+    with ExitStack() as stack:
+        url = f"sqlite:///{tmp_path_factory.mktemp('plans') / 'ledger.db'}"
+        if request.param == "postgresql":
+            url = stack.enter_context(new_databases(request.getfixturevalue("postgres")))(None)
+        build(url, SIZE)
+        yield connect(url)
 
 
 def test_no_question_scans_the_ledger(ledger: Engine) -> None:

@@ -146,6 +146,7 @@ class Machine(RuleBasedStateMachine):
         super().__init__()
         self.machines = [Rig(url), Rig(url)]
         self.rig = self.machines[0]
+        self.reader = open_engine(self.rig.url, read_only=True)
         for rig in self.machines:
             rig.removals = RemovalsConfig(confirm_limit=LIMIT, repeat=REPEAT)
         with self.rig.database.begin("clearing") as connection:
@@ -159,6 +160,7 @@ class Machine(RuleBasedStateMachine):
     def teardown(self) -> None:
         for rig in self.machines:
             rig.close()
+        self.reader.dispose()
 
     # What happens
 
@@ -329,7 +331,7 @@ class Machine(RuleBasedStateMachine):
 
     @invariant()
     def the_books_balance(self) -> None:
-        verdict = verify(open_engine(self.rig.url, read_only=True))
+        verdict = verify(self.reader)
         assert verdict.ok, verdict.findings
 
     @invariant()
