@@ -13,9 +13,9 @@ from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
 
-from rfsync.cli.output import replacing, rfc3339, sink
+from rfsync.cli.output import replacing, sink
 from rfsync.errors import ConfigError
-from rfsync.text import escaped, printable
+from rfsync.text import escaped, printable, rfc3339
 
 #: Rows of a block, and of a row group of parquet, which is read faster the longer it is.
 _BLOCK: Final = 1_000

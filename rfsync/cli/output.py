@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
@@ -19,18 +19,11 @@ import click
 
 from rfsync.cli.options import drop_output
 from rfsync.errors import ConfigError
-from rfsync.text import escaped, printable
+from rfsync.text import age, escaped, printable
 
 FORMATS: Final = ("table", "json", "jsonl", "csv", "parquet")
 
 _F = TypeVar("_F", bound=Callable[..., Any])
-
-
-def rfc3339(instant: datetime | None) -> str | None:
-    """UTC with microseconds and ``Z``; None stays None."""
-    return (
-        None if instant is None else instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    )
 
 
 def as_json(value: object) -> str:
@@ -47,15 +40,6 @@ def count(number: int | None) -> str:
 def signed(number: int) -> str:
     """With its sign and thousands separators; 0 has no sign."""
     return f"{number:+,}" if number else "0"
-
-
-def age(since: timedelta) -> str:
-    """About how long, in one unit: ``40s``, ``5m``, ``3h``, ``12d``; from the future it is ``0s``."""
-    seconds = max(int(since.total_seconds()), 0)
-    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length}{unit}"
-    return f"{seconds}s"
 
 
 def at(instant: datetime | None) -> str:

@@ -8,8 +8,8 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from rfsync.cli.options import Options, make_command
-from rfsync.cli.output import age, ago, chosen_format, count, format_options, print_table, sink
-from rfsync.text import printable
+from rfsync.cli.output import ago, chosen_format, count, format_options, print_table, sink
+from rfsync.text import age, printable
 
 if TYPE_CHECKING:
     from rfsync.history import ProjectStatus

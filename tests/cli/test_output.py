@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from rfsync.cli.output import age, ago, at, chosen_format, count, print_table, replacing, rfc3339, signed, sink
+from rfsync.cli.output import ago, at, chosen_format, count, print_table, replacing, signed, sink
 from rfsync.cli.output import as_json as to_json
 from rfsync.errors import ConfigError
-from rfsync.text import escaped, printable
+from rfsync.text import age, escaped, printable, rfc3339
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 5, tzinfo=UTC)
 
