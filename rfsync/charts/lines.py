@@ -23,6 +23,12 @@ _SHADED: Final[dict[str, Any]] = {
     "marker": {"symbol": "square", "size": 11, "color": UNOBSERVED, "line": {"width": 1, "color": GRID}},
 }
 
+#: A shaded gap, without its start and end.
+_GAP: Final[dict[str, Any]] = {
+    "type": "rect", "xref": "x", "yref": "paper", "y0": 0, "y1": 1,
+    "fillcolor": UNOBSERVED, "line": {"width": 0}, "layer": "below",
+}  # fmt: skip
+
 
 def totals_figure(rows: Sequence[TotalRow], *, zone: tzinfo = UTC) -> Figure:
     """Images without a job and, below, jobs at the end of each period; a line for each project.
@@ -179,11 +185,8 @@ def _finish(figure: Figure, axis: TimeAxis, observed: Sequence[bool], *, legend_
     if legend_entry is not None:
         figure.add_scatter(x=[None], y=[None], name="not observed", hoverinfo="skip", **legend_entry)
         figure.update_layout(showlegend=True)
-    for start, end in axis.gaps(observed):
-        figure.add_shape(
-            type="rect", xref="x", yref="paper", x0=start, x1=end, y0=0, y1=1,
-            fillcolor=UNOBSERVED, line={"width": 0}, layer="below",
-        )  # fmt: skip
+    # All at once: add_shape copies the existing shapes at each call.
+    figure.update_layout(shapes=[{**_GAP, "x0": start, "x1": end} for start, end in axis.gaps(observed)])
     labels: dict[str, Any] = {"tickformatstops": _TICK_FORMATS}
     if len(axis.local_times) == 1:
         labels = {"tickvals": axis.local_times, "tickformat": axis.hover_format}
