@@ -32,6 +32,24 @@ def make_app(context: DashboardContext, hosts: Hosts) -> Flask:
         with suppress(ImportError):
             import_module(name)
     charts.totals_figure(()).to_plotly_json()
+    app = _make_dash(server)
+    add_clientside_callbacks(app)
+    add_callbacks(app, context)
+    for entry in app._callback_list:  # noqa: SLF001 Dash has no public way to list callbacks
+        if entry["clientside_function"] is None:  # else it runs in the browser
+            callbacks[entry["output"]] = _signature(entry)
+    policy = content_security_policy(app.csp_hashes())
+
+    @server.after_request
+    def add_policy(response: Response) -> Response:
+        response.headers["Content-Security-Policy"] = policy
+        return response
+
+    return server
+
+
+def _make_dash(server: Flask) -> Dash:
+    """The Dash application with its layout, without callbacks."""
     app = Dash(
         "rfsync.dashboard",
         server=cast("Any", server),  # Dash's type hints don't allow a Flask
@@ -56,19 +74,7 @@ def make_app(context: DashboardContext, hosts: Hosts) -> Flask:
         dev_tools_disable_version_check=True,
     )
     app.layout = layout()
-    add_clientside_callbacks(app)
-    add_callbacks(app, context)
-    for entry in app._callback_list:  # noqa: SLF001 Dash has no public way to list callbacks
-        if entry["clientside_function"] is None:  # else it runs in the browser
-            callbacks[entry["output"]] = _signature(entry)
-    policy = content_security_policy(app.csp_hashes())
-
-    @server.after_request
-    def add_policy(response: Response) -> Response:
-        response.headers["Content-Security-Policy"] = policy
-        return response
-
-    return server
+    return app
 
 
 def _signature(entry: Mapping[str, Any]) -> Callback:
