@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import Any, Final
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 
 #: Limit for a statement on PostgreSQL, and for a connection (which serves one query) on SQLite; in seconds.
 QUERY_TIMEOUT: Final = 30.0
@@ -16,16 +16,18 @@ _CHECK_INTERVAL: Final = 20_000
 
 def limit_query_time(engine: Engine) -> Engine:
     """Makes the engine's queries fail when they take longer than ``QUERY_TIMEOUT``; returns the engine."""
-    is_sqlite = engine.dialect.name == "sqlite"
+    if engine.dialect.name == "sqlite":
 
-    @event.listens_for(engine, "connect")
-    def connected(driver: Any, _: Any) -> None:
-        if is_sqlite:
+        @event.listens_for(engine, "connect")
+        def limit_connection(driver: Any, _: Any) -> None:
             deadline = time.monotonic() + QUERY_TIMEOUT
             driver.set_progress_handler(lambda: time.monotonic() > deadline, _CHECK_INTERVAL)
-            return
-        with driver.cursor() as cursor:
-            cursor.execute(f"SET statement_timeout = {int(QUERY_TIMEOUT * 1000)}")
-        driver.commit()  # otherwise the setting would be rolled back
+    else:
+        # Local to the transaction: behind a pooler, a setting of the session would affect other clients.
+        @event.listens_for(engine, "begin")
+        def limit_statements(connection: Connection) -> None:
+            # By the driver: SQLAlchemy would open a server-side cursor for it if the query streams.
+            driver: Any = connection.connection.driver_connection
+            driver.execute(f"SET LOCAL statement_timeout = {int(QUERY_TIMEOUT * 1000)}")
 
     return engine
