@@ -1,8 +1,9 @@
-"""Plotly figures of the history's rows, for the report and the dashboard. They get rows and ask no database."""
+"""Plotly figures for the report and the dashboard, made from history rows; no database access."""
 
 from rfsync.charts.bars import age_classes, backlog_figure, first_jobs_figure, first_jobs_summary, movers_figure
-from rfsync.charts.labels import days_label, safe
+from rfsync.charts.labels import days_label, escape
 from rfsync.charts.lines import flow_figure, throughput_figure, totals_figure
+from rfsync.charts.series import flows
 from rfsync.charts.theme import CONFIG, stylesheet, template
 
 __all__ = [
@@ -10,11 +11,12 @@ __all__ = [
     "age_classes",
     "backlog_figure",
     "days_label",
+    "escape",
     "first_jobs_figure",
     "first_jobs_summary",
     "flow_figure",
+    "flows",
     "movers_figure",
-    "safe",
     "stylesheet",
     "template",
     "throughput_figure",

@@ -1,4 +1,4 @@
-"""What there is now, and where it moved: bars."""
+"""Bar charts: the backlog, batches by age at their first job, top movers."""
 
 from __future__ import annotations
 
@@ -7,10 +7,9 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
-from rfsync.charts.blank import blank_figure, new_figure
-from rfsync.charts.labels import days_label, safe
+from rfsync.charts.labels import days_label, escape
 from rfsync.charts.series import project_name
-from rfsync.charts.theme import GAINED, JOBS, LOST, TEXT
+from rfsync.charts.theme import GAINED, JOBS, LOST, TEXT, blank_figure, new_figure
 from rfsync.history.rows import BacklogRow, FirstJobRow, MoverRow
 
 if TYPE_CHECKING:
@@ -19,10 +18,10 @@ if TYPE_CHECKING:
 _HOUR: Final = 3_600
 _DAY: Final = 86_400
 
-#: Characters of a label: "Uploaded on 11/22/22 at 1:39 pm" fits in.
-_LABEL: Final = 32
-#: Ages up to so many seconds, exclusive.
-_AGES: Final = (
+#: Maximum length of a label, in characters; "Uploaded on 11/22/22 at 1:39 pm" fits.
+_LABEL_LENGTH: Final = 32
+#: Label and upper limit of each age class; in seconds, exclusive.
+_AGE_CLASSES: Final = (
     ("under 1 hour", _HOUR),
     ("1 to 6 hours", 6 * _HOUR),
     ("6 to 24 hours", _DAY),
@@ -34,40 +33,41 @@ _AGES: Final = (
 
 
 def backlog_figure(rows: Sequence[BacklogRow]) -> Figure:
-    """Images without a job, by the age of their batch; one bar for each age class, in the order of the rows."""
+    """Images without a job by the age of their batch; one bar per age class, in the order of the rows."""
     if not any(row.images for row in rows):
         return blank_figure("No image is waiting for a job")
     classes = [(days_label(row.from_days, row.to_days), row.images) for row in rows]
-    notes = [f"{row.images:,} images in {row.batches:,} batches" for row in rows]
-    return _classes(classes, notes, GAINED)
+    hover_texts = [f"{row.images:,} images in {row.batches:,} batches" for row in rows]
+    return _class_bars(classes, hover_texts, GAINED)
 
 
 def first_jobs_figure(rows: Sequence[FirstJobRow]) -> Figure:
-    """How many batches were how old when their first job was seen."""
+    """Number of batches by their age when their first job was observed."""
     if not rows:
         return blank_figure("No batch got its first job yet")
     classes = age_classes(rows)
-    return _classes(classes, [f"{count:,} batches" for _, count in classes], JOBS)
+    return _class_bars(classes, [f"{count:,} batches" for _, count in classes], JOBS)
 
 
 def age_classes(rows: Iterable[FirstJobRow]) -> list[tuple[str, int]]:
-    """Age class in words, and how many batches were of it; empty classes too."""
-    counts = dict.fromkeys((label for label, _ in _AGES), 0)
+    """Label and number of batches of each age class, including the empty ones."""
+    counts = dict.fromkeys((label for label, _ in _AGE_CLASSES), 0)
     for row in rows:
-        counts[next(label for label, limit in _AGES if row.age_seconds < limit)] += 1
+        counts[next(label for label, limit in _AGE_CLASSES if row.age_seconds < limit)] += 1
     return list(counts.items())
 
 
 def first_jobs_summary(rows: Sequence[FirstJobRow]) -> str:
-    """Half of the batches and nine of ten, in a sentence; empty where there are not two."""
+    """Median and 90th percentile in a sentence; empty for fewer than two batches."""
     if len(rows) < 2:
         return ""
     ages = sorted(row.age_seconds for row in rows)
-    most = ages[math.ceil(0.9 * len(ages)) - 1]
-    return f"Half of {len(ages):,} batches had a job within {_about(median(ages))}, nine of ten within {_about(most)}."
+    percentile_90 = ages[math.ceil(0.9 * len(ages)) - 1]
+    within = f"{_approximately(median(ages))}, nine of ten within {_approximately(percentile_90)}"
+    return f"Half of {len(ages):,} batches had a job within {within}."
 
 
-def _about(seconds: float) -> str:
+def _approximately(seconds: float) -> str:
     if seconds < 2 * _HOUR:
         return f"{max(math.ceil(seconds / 60), 1)} minutes" if seconds > 60 else "a minute"
     if seconds < 2 * _DAY:
@@ -76,24 +76,24 @@ def _about(seconds: float) -> str:
 
 
 def movers_figure(rows: Sequence[MoverRow]) -> Figure:
-    """Images gained, to the right, and lost, to the left, of each project or batch; the first row on top."""
+    """Images gained (to the right) and lost (to the left) by each project or batch; the first row on top."""
     if not rows:
         return blank_figure("Nothing moved")
     figure = new_figure(height=70 + 30 * len(rows))
-    several = len({row.workspace for row in rows}) > 1
-    places = list(range(len(rows)))
-    full = [safe(_full_name(row)) for row in rows]
+    with_workspace = len({row.workspace for row in rows}) > 1
+    positions = list(range(len(rows)))
+    full_names = [escape(_full_name(row)) for row in rows]
     for name, colour, values, sign in (
         ("images gained", GAINED, [row.images_gained for row in rows], 1),
         ("images lost", LOST, [row.images_lost for row in rows], -1),
     ):
         figure.add_bar(
             orientation="h",
-            # Not the names: a name that is a number or a date would be taken for one, and two can be equal.
-            y=places,
+            # Not the names: Plotly would parse numbers and dates, and two names can be equal.
+            y=positions,
             x=[sign * value for value in values],
             name=name,
-            customdata=[list(pair) for pair in zip(full, values, strict=True)],
+            customdata=[list(pair) for pair in zip(full_names, values, strict=True)],
             marker={"color": colour, "line": {"width": 0}},
             hovertemplate=f"%{{customdata[0]}}<br>{name}: %{{customdata[1]:,}}<extra></extra>",
         )
@@ -102,18 +102,18 @@ def movers_figure(rows: Sequence[MoverRow]) -> Figure:
         fixedrange=True, tickformat=",", nticks=6, showline=False, zeroline=True, zerolinecolor=TEXT, showgrid=True
     )
     figure.update_yaxes(
-        tickvals=places,
-        ticktext=[safe(_short_name(row, several=several), _LABEL) for row in rows],
+        tickvals=positions,
+        ticktext=[escape(_short_name(row, with_workspace=with_workspace), _LABEL_LENGTH) for row in rows],
         range=[len(rows) - 0.5, -0.5],
         showgrid=False,
     )
     return figure
 
 
-def _short_name(row: MoverRow, *, several: bool) -> str:
+def _short_name(row: MoverRow, *, with_workspace: bool) -> str:
     if row.batch_id is not None:
         return row.name or row.batch_id
-    return project_name(row.workspace, row.project, several=several)
+    return project_name(row.workspace, row.project, with_workspace=with_workspace)
 
 
 def _full_name(row: MoverRow) -> str:
@@ -121,8 +121,8 @@ def _full_name(row: MoverRow) -> str:
     return project if row.batch_id is None else f"{project}: {row.name or 'without a name'} ({row.batch_id})"
 
 
-def _classes(classes: Sequence[tuple[str, int]], notes: Sequence[str], colour: str) -> Figure:
-    """A bar for each class, the first on top, with its number at its end."""
+def _class_bars(classes: Sequence[tuple[str, int]], hover_texts: Sequence[str], colour: str) -> Figure:
+    """A bar for each class, the first on top, with its value at the end."""
     figure = new_figure(height=44 + 34 * len(classes))
     figure.add_bar(
         orientation="h",
@@ -131,12 +131,12 @@ def _classes(classes: Sequence[tuple[str, int]], notes: Sequence[str], colour: s
         text=[f"{number:,}" for _, number in classes],
         textposition="outside",
         cliponaxis=False,
-        hovertext=notes,
+        hovertext=hover_texts,
         hoverinfo="text",
         marker={"color": colour, "line": {"width": 0}},
     )
-    # Room for the number of the longest bar.
-    most = max(number for _, number in classes)
-    figure.update_xaxes(range=[0, 1.25 * most], fixedrange=True, visible=False)
+    # Leave room for the value at the end of the longest bar.
+    longest = max(number for _, number in classes)
+    figure.update_xaxes(range=[0, 1.25 * longest], fixedrange=True, visible=False)
     figure.update_yaxes(type="category", autorange="reversed", dtick=1, showgrid=False)
     return figure.update_layout(showlegend=False, hovermode="closest")

@@ -1,4 +1,4 @@
-"""Names in figures. Plotly takes texts for a kind of HTML and of templates; a name from the API must be neither."""
+"""Labels in figures. Plotly interprets text as a subset of HTML and as templates; names from the API are escaped."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ from typing import Final
 
 from rfsync.text import printable
 
-#: Characters of a name that a legend or an axis has room for, on a phone too.
-SHORT: Final = 24
+#: Maximum length of a name in a legend, in characters; fits on a phone.
+LEGEND_LENGTH: Final = 24
 
-# Tags and entities, templates like %{y}, and TeX between dollars.
+# Tags and entities, templates such as %{y}, and TeX between dollar signs.
 _ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "%": "&#37;", "$": "&#36;"})
 
 
-def safe(text: str, limit: int | None = None) -> str:
-    """A text as Plotly shows it letter by letter, wherever it takes text.
+def escape(text: str, limit: int | None = None) -> str:
+    """Escapes a text so that Plotly shows it literally.
 
     Args:
-        limit: a longer text is cut to so many characters, the last of them an ellipsis.
+        limit: maximum length before escaping, in characters; a longer text is cut and ends with an ellipsis.
     """
     text = printable(text)
     if limit is not None and len(text) > limit:
@@ -26,7 +26,7 @@ def safe(text: str, limit: int | None = None) -> str:
 
 
 def days_label(from_days: int, to_days: int | None) -> str:
-    """An age class of whole days in words: ``under 1 day``, ``7 to 30 days``, ``90 days or more``."""
+    """The label of an age class, in whole days: ``under 1 day``, ``7 to 30 days``, ``90 days or more``."""
     if to_days is None:
         return f"{_days(from_days)} or more"
     return f"{from_days} to {_days(to_days)}" if from_days else f"under {_days(to_days)}"

@@ -1,15 +1,14 @@
-"""What changes over time: totals, flows, throughput."""
+"""Charts over time: totals, gains and losses, throughput."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Final, Literal
 
-from rfsync.charts.blank import blank_figure, new_figure
-from rfsync.charts.series import Axis, Flow, Series, flows, totals_series
-from rfsync.charts.theme import GAINED, GRID, LOST, OTHERS, PALETTE, TEXT, UNOBSERVED
+from rfsync.charts.series import Flow, Series, TimeAxis, flows, totals_series
+from rfsync.charts.theme import GAINED, GRID, LOST, OTHERS, PALETTE, TEXT, UNOBSERVED, blank_figure, new_figure
 from rfsync.history.rows import ThroughputRow, TotalRow
 
 if TYPE_CHECKING:
@@ -17,34 +16,45 @@ if TYPE_CHECKING:
 
 _Values = list[int | None]
 
+#: Legend entries for unobserved time: as a dotted line, and as a shaded background.
+_DOTTED: Final[dict[str, Any]] = {"mode": "lines", "line": {"color": TEXT, "width": 1, "dash": "dot"}}
+_SHADED: Final[dict[str, Any]] = {
+    "mode": "markers",
+    "marker": {"symbol": "square", "size": 11, "color": UNOBSERVED, "line": {"width": 1, "color": GRID}},
+}
+
+#: A shaded gap, without its start and end.
+_GAP: Final[dict[str, Any]] = {
+    "type": "rect", "xref": "x", "yref": "paper", "y0": 0, "y1": 1,
+    "fillcolor": UNOBSERVED, "line": {"width": 0}, "layer": "below",
+}  # fmt: skip
+
 
 def totals_figure(rows: Sequence[TotalRow], *, zone: tzinfo = UTC) -> Figure:
     """Images without a job and, below, jobs at the end of each period; a line for each project.
 
-    A line ends where a project was not observed and goes on where it was again, dotted in between; where none was, the
-    ground is shaded. Of many projects the largest have a line each and the rest one together.
+    A line is dotted across periods in which its project was not observed; where no project was, the background is
+    shaded. Of many projects, the largest have a line each and all others share one.
 
     Args:
-        zone: of the clock that the periods are shown by.
+        zone: time zone in which the periods are labelled.
     """
-    series = totals_series(rows)
-    if not series:
+    all_series = totals_series(rows)
+    if not all_series:
         return blank_figure("Nothing observed yet")
-    axis = Axis(tuple(sorted({row.period for row in rows})), zone)
-    figure = new_figure(height=420 + 12 * len(series))  # the legend, too, grows with them
+    axis = TimeAxis(tuple(sorted({row.period for row in rows})), zone)
+    figure = new_figure(height=420 + 12 * len(all_series))  # the legend grows with the number of lines
     gaps = False
-    for n, one in enumerate(series):
-        colour = OTHERS if one.is_rest else PALETTE[n % len(PALETTE)]
+    for n, series in enumerate(all_series):
+        colour = OTHERS if series.is_others else PALETTE[n % len(PALETTE)]
         for panel in (0, 1):
-            gaps |= _line(figure, one, axis, panel, colour, legend=len(series) > 1)
-    _gap_in_legend(figure, {"mode": "lines", "line": {"color": TEXT, "width": 1, "dash": "dot"}}, shown=gaps)
-    _shade(figure, axis, [any(one.points.get(p, (0, 0, False))[2] for one in series) for p in axis.periods])
-    _time_axis(figure, axis)
+            gaps |= _draw_series(figure, series, axis, panel, colour, legend=len(all_series) > 1)
+    observed = [any(one.points.get(p, (0, 0, False))[2] for one in all_series) for p in axis.periods]
+    _finish(figure, axis, observed, legend_entry=_DOTTED if gaps else None)
     figure.update_layout(
-        yaxis={"domain": [0.44, 0.95], "rangemode": "tozero", **_steps(row.images for row in rows)},
-        yaxis2={"domain": [0, 0.33], "rangemode": "tozero", **_steps(row.num_jobs for row in rows)},
+        yaxis={"domain": [0.44, 0.95], "rangemode": "tozero", **_whole_steps(row.images for row in rows)},
+        yaxis2={"domain": [0, 0.33], "rangemode": "tozero", **_whole_steps(row.num_jobs for row in rows)},
         xaxis={"anchor": "y2"},
-        hovermode="x unified",
         legend={"traceorder": "normal"},
     )
     for text, y in (("Images without a job", 1.0), ("Jobs", 0.38)):
@@ -54,160 +64,146 @@ def totals_figure(rows: Sequence[TotalRow], *, zone: tzinfo = UTC) -> Figure:
     return figure
 
 
-def _line(figure: Figure, series: Series, axis: Axis, panel: int, colour: str, *, legend: bool) -> bool:
-    """Draws a series into a panel, 0 for images and 1 for jobs; says whether there are gaps in it."""
+def _draw_series(figure: Figure, series: Series, axis: TimeAxis, panel: int, colour: str, *, legend: bool) -> bool:
+    """Draws a series into a panel, 0 for images and 1 for jobs; returns whether it has gaps."""
     periods = [period for period in axis.periods if period in series.points]
     observed = [series.points[period][2] for period in periods]
-    walls = [axis.at(period) for period in periods]
+    times = [axis.local(period) for period in periods]
     values: _Values = [series.points[p][panel] if seen else None for p, seen in zip(periods, observed, strict=True)]
-    alone = [_alone(observed, n) for n in range(len(observed))]
     common: dict[str, Any] = {"yaxis": f"y{panel + 1 if panel else ''}", "legendgroup": series.name}
     figure.add_scatter(
-        x=walls,
+        x=times,
         y=values,
         name=series.name,
-        mode="lines+markers" if any(alone) else "lines",
-        line={"color": colour, "width": 2},
-        marker={"color": colour, "size": [6 if one else 0 for one in alone], "line": {"width": 0}},
         showlegend=legend and panel == 0,
+        **_line_style(colour, observed),
         **common,
     )
-    bridges_x, bridges_y = _bridges(walls, values)
-    if bridges_x:
+    bridge_x, bridge_y = _bridges(times, values)
+    if bridge_x:
         figure.add_scatter(
-            x=bridges_x,
-            y=bridges_y,
+            x=bridge_x,
+            y=bridge_y,
             mode="lines",
             line={"color": colour, "width": 1, "dash": "dot"},
             hoverinfo="skip",
             showlegend=False,
             **common,
         )
-    return bool(bridges_x)
+    return bool(bridge_x)
 
 
-def _alone(observed: Sequence[bool], n: int) -> bool:
-    """Whether a point has no neighbour that a line could lead to."""
-    return observed[n] and not any(observed[max(n - 1, 0) : n]) and not any(observed[n + 1 : n + 2])
+def _line_style(colour: str, observed: Sequence[bool]) -> dict[str, Any]:
+    """A line, with a dot at each point that has no observed neighbour to draw a line to."""
+    isolated = [
+        seen and not any(observed[max(n - 1, 0) : n]) and not any(observed[n + 1 : n + 2])
+        for n, seen in enumerate(observed)
+    ]
+    return {
+        "mode": "lines+markers" if any(isolated) else "lines",
+        "line": {"color": colour, "width": 2},
+        "marker": {"color": colour, "size": [6 if one else 0 for one in isolated], "line": {"width": 0}},
+    }
 
 
-def _bridges(walls: Sequence[datetime], values: _Values) -> tuple[list[datetime | None], _Values]:
-    """Lines over the gaps between the last value before and the first one after."""
+def _bridges(times: Sequence[datetime], values: _Values) -> tuple[list[datetime | None], _Values]:
+    """Line segments across the gaps, from the last value before each to the first one after it."""
     x: list[datetime | None] = []
     y: _Values = []
     known = [n for n, value in enumerate(values) if value is not None]
     for before, after in pairwise(known):
         if after - before > 1:
-            x += [walls[before], walls[after], None]
+            x += [times[before], times[after], None]
             y += [values[before], values[after], None]
     return x, y
 
 
 def flow_figure(rows: Sequence[TotalRow], of: Literal["images", "jobs"] = "images", *, zone: tzinfo = UTC) -> Figure:
-    """What each period gained, upwards, and lost, downwards, over all projects; unobserved periods are shaded.
+    """Gains (upwards) and losses (downwards) of each period over all projects; unobserved periods are shaded.
 
     Args:
-        zone: of the clock that the periods are shown by.
+        zone: time zone in which the periods are labelled.
     """
-    found = flows(rows, of)
-    if not found:
+    by_period = flows(rows, of)
+    if not by_period:
         return blank_figure("Nothing observed yet")
-    if list(found.values()) == [Flow(observed=True)]:
+    if list(by_period.values()) == [Flow(observed=True)]:
         return blank_figure("Nothing moved")
-    axis = Axis(tuple(found), zone)
+    axis = TimeAxis(tuple(by_period), zone)
     figure = new_figure(height=300)
     for name, colour, values, sign in (
-        ("gained", GAINED, [flow.gained for flow in found.values()], 1),
-        ("lost", LOST, [flow.lost for flow in found.values()], -1),
+        ("gained", GAINED, [flow.gained for flow in by_period.values()], 1),
+        ("lost", LOST, [flow.lost for flow in by_period.values()], -1),
     ):
         figure.add_bar(
-            x=axis.walls,
+            x=axis.local_times,
             y=[sign * value for value in values],
             customdata=values,
             name=f"{of} {name}",
-            # One by itself would be as wide as all of the figure, or as a hair.
-            width=1.6 * axis.half / timedelta(milliseconds=1) if len(found) == 1 else None,
+            # Plotly would make a single bar as wide as the figure, or one millisecond wide.
+            width=1.6 * axis.half_period / timedelta(milliseconds=1) if len(by_period) == 1 else None,
             marker={"color": colour, "line": {"width": 0}},
             hovertemplate="%{customdata:,}",
         )
-    observed = [flow.observed for flow in found.values()]
-    _gap_in_legend(figure, {"mode": "markers", "marker": _SQUARE}, shown=not all(observed))
-    _shade(figure, axis, observed)
-    _time_axis(figure, axis)
-    figure.update_layout(barmode="relative", hovermode="x unified", yaxis={"zeroline": True, "zerolinecolor": TEXT})
-    figure.update_yaxes(_steps(max(flow.gained, flow.lost) for flow in found.values()))
+    observed = [flow.observed for flow in by_period.values()]
+    _finish(figure, axis, observed, legend_entry=None if all(observed) else _SHADED)
+    figure.update_layout(barmode="relative", yaxis={"zeroline": True, "zerolinecolor": TEXT})
+    figure.update_yaxes(_whole_steps(max(flow.gained, flow.lost) for flow in by_period.values()))
     return figure
 
 
 def throughput_figure(rows: Sequence[ThroughputRow], window: int, *, zone: tzinfo = UTC) -> Figure:
     """Images gained and lost in the ``window`` periods that end with each period, over all projects.
 
-    A line ends where nothing was observed in the whole window.
+    A line is interrupted where nothing was observed in the whole window.
 
     Args:
-        zone: of the clock that the periods are shown by.
+        zone: time zone in which the periods are labelled.
     """
-    found = flows(rows, "images")
-    if not found:
+    by_period = flows(rows, "images")
+    if not by_period:
         return blank_figure("Not enough history yet")
-    axis = Axis(tuple(found), zone)
+    axis = TimeAxis(tuple(by_period), zone)
     figure = new_figure(height=300)
-    stretch = axis.unit if window == 1 else f"{window} {axis.unit}s"
-    observed = [flow.observed for flow in found.values()]
-    alone = [_alone(observed, n) for n in range(len(observed))]
+    duration = axis.unit if window == 1 else f"{window} {axis.unit}s"
+    observed = [flow.observed for flow in by_period.values()]
     for name, colour, values in (
-        ("gained", GAINED, [flow.gained if flow.observed else None for flow in found.values()]),
-        ("lost", LOST, [flow.lost if flow.observed else None for flow in found.values()]),
+        ("gained", GAINED, [flow.gained if flow.observed else None for flow in by_period.values()]),
+        ("lost", LOST, [flow.lost if flow.observed else None for flow in by_period.values()]),
     ):
-        figure.add_scatter(
-            x=axis.walls,
-            y=values,
-            name=f"{name} in {stretch}",
-            mode="lines+markers" if any(alone) else "lines",
-            line={"color": colour, "width": 2},
-            marker={"color": colour, "size": [6 if one else 0 for one in alone], "line": {"width": 0}},
-        )
-    _gap_in_legend(figure, {"mode": "markers", "marker": _SQUARE}, shown=not all(observed))
-    _shade(figure, axis, observed)
-    _time_axis(figure, axis)
-    figure.update_layout(hovermode="x unified", yaxis={"rangemode": "tozero"})
-    return figure
+        figure.add_scatter(x=axis.local_times, y=values, name=f"{name} in {duration}", **_line_style(colour, observed))
+    _finish(figure, axis, observed, legend_entry=None if all(observed) else _SHADED)
+    return figure.update_layout(yaxis={"rangemode": "tozero"})
 
 
-_SQUARE = {"symbol": "square", "size": 11, "color": UNOBSERVED, "line": {"width": 1, "color": GRID}}
+def _finish(figure: Figure, axis: TimeAxis, observed: Sequence[bool], *, legend_entry: dict[str, Any] | None) -> None:
+    """Shades the unobserved periods, explains them in the legend, and sets up the axes.
 
-
-def _gap_in_legend(figure: Figure, look: dict[str, Any], *, shown: bool) -> None:
-    if shown:
-        figure.add_scatter(x=[None], y=[None], name="not observed", hoverinfo="skip", **look)
+    Args:
+        legend_entry: style of the legend's entry for unobserved periods; None for no entry.
+    """
+    if legend_entry is not None:
+        figure.add_scatter(x=[None], y=[None], name="not observed", hoverinfo="skip", **legend_entry)
         figure.update_layout(showlegend=True)
+    # All at once: add_shape copies the existing shapes at each call.
+    figure.update_layout(shapes=[{**_GAP, "x0": start, "x1": end} for start, end in axis.gaps(observed)])
+    labels: dict[str, Any] = {"tickformatstops": _TICK_FORMATS}
+    if len(axis.local_times) == 1:
+        labels = {"tickvals": axis.local_times, "tickformat": axis.hover_format}
+    # Not a fixed range: the page takes an axis that has one for zoomed.
+    visible = {"include": axis.range}
+    figure.update_xaxes(type="date", autorangeoptions=visible, hoverformat=axis.hover_format, **labels)
+    figure.update_yaxes(tickformat=",", hoverformat=",")
+    figure.update_layout(hovermode="x unified")
 
 
-def _shade(figure: Figure, axis: Axis, observed: Sequence[bool]) -> None:
-    for start, end in axis.stretches(observed):
-        figure.add_shape(
-            type="rect", xref="x", yref="paper", x0=start, x1=end, y0=0, y1=1,
-            fillcolor=UNOBSERVED, line={"width": 0}, layer="below",
-        )  # fmt: skip
-
-
-def _steps(values: Iterable[int]) -> dict[str, int]:
-    """For an axis: no half images."""
+def _whole_steps(values: Iterable[int]) -> dict[str, int]:
+    """Axis settings that avoid fractional ticks for small numbers."""
     return {"dtick": 1} if max(values) < 6 else {}
 
 
-def _time_axis(figure: Figure, axis: Axis) -> None:
-    labels: dict[str, Any] = {"tickformatstops": _TICKS}
-    if len(axis.walls) == 1:
-        labels = {"tickvals": axis.walls, "tickformat": axis.hover_format}
-    # And no range: what has one was zoomed into.
-    whole = {"include": axis.range}
-    figure.update_xaxes(type="date", autorangeoptions=whole, hoverformat=axis.hover_format, **labels)
-    figure.update_yaxes(tickformat=",", hoverformat=",")
-
-
-# Whole days and more have no hours; the year stands where it is needed.
-_TICKS = [
+# Ticks of a day or more show no hours; the year is shown where it changes.
+_TICK_FORMATS: Final = [
     {"dtickrange": [None, 86_400_000 - 1], "value": "%H:%M\n%-d %b"},
     {"dtickrange": [86_400_000, "M1"], "value": "%-d %b\n%Y"},
     {"dtickrange": ["M1", None], "value": "%b\n%Y"},

@@ -1,8 +1,8 @@
-"""How figures look: the same colours on a light page and on a dark one, and nothing behind them.
+"""The common look of all figures: one palette for light and dark pages, on a transparent background.
 
-Each colour of the palette has a contrast of at least 3 to 1 on both. Texts and grids are of a grey in between, which
-``charts.css`` replaces with the page's own variables ``--ink``, ``--muted``, ``--grid`` and ``--panel``; so a page that
-goes from light to dark, or is printed, need not draw them again.
+Each colour of the palette has a contrast of at least 3:1 on both. Text and grid lines are drawn in a medium grey, which
+``charts.css`` overrides with the page's own variables ``--ink``, ``--muted`` and ``--grid``, so a page that switches
+between light and dark, or is printed, needn't redraw its charts.
 """
 
 from __future__ import annotations
@@ -11,9 +11,10 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Final
 
 if TYPE_CHECKING:
+    from plotly.graph_objects import Figure
     from plotly.graph_objects.layout import Template
 
-#: Told apart with any colour vision: after Okabe and Ito, but with equal weight on light and dark.
+#: Safe for colour-blind readers: based on Okabe and Ito, adjusted to work equally well on light and dark.
 PALETTE: Final = ("#2b83c6", "#d55e00", "#0a9370", "#bf6fa0", "#b58900", "#7a6fcb")
 GAINED: Final = PALETTE[0]
 LOST: Final = PALETTE[1]
@@ -21,10 +22,10 @@ JOBS: Final = PALETTE[2]
 OTHERS: Final = "#7b7f87"
 TEXT: Final = "#767b84"
 GRID: Final = "rgba(128, 134, 145, 0.22)"
-#: Behind what was not observed.
+#: Background of periods that were not observed.
 UNOBSERVED: Final = "rgba(128, 134, 145, 0.13)"
 
-#: For plotly.js: fits its place, no buttons, nothing that a name could set off; a double-click shows the whole again.
+#: Options for plotly.js: responsive, no buttons, no TeX (names could trigger it), and a double-click resets the zoom.
 CONFIG: Final[dict[str, Any]] = {
     "responsive": True,
     "displayModeBar": False,
@@ -34,7 +35,7 @@ CONFIG: Final[dict[str, Any]] = {
 
 
 def template() -> Template:
-    """The look of all figures."""
+    """The Plotly template of all figures."""
     from plotly import graph_objects as go
 
     axis = {"gridcolor": GRID, "linecolor": GRID, "zeroline": False, "automargin": True, "title": {"standoff": 8}}
@@ -71,7 +72,7 @@ def template() -> Template:
                 "tickcolor": GRID,
                 "showline": True,
             },
-            # Zoomed in time alone: what a thumb does on a phone is mostly meant to scroll.
+            # Only the time axis can be zoomed: a vertical swipe on a phone should scroll the page.
             "yaxis": {
                 **axis,
                 "showline": False,
@@ -84,6 +85,22 @@ def template() -> Template:
     )
 
 
+def new_figure(*, height: int) -> Figure:
+    """An empty figure in the common look; ``height`` in pixels, the width is the container's."""
+    from plotly import graph_objects as go
+
+    return go.Figure(layout={"template": template(), "height": height})
+
+
+def blank_figure(text: str) -> Figure:
+    """A figure that shows only a message, for lack of data; ``text`` is not escaped."""
+    figure = new_figure(height=120)
+    figure.update_xaxes(visible=False)
+    figure.update_yaxes(visible=False)
+    figure.add_annotation(text=text, x=0.5, y=0.5, xref="paper", yref="paper", showarrow=False)
+    return figure
+
+
 def stylesheet() -> str:
-    """CSS that gives figures the colours of the page that they are on."""
+    """CSS that gives figures the colours of the page around them."""
     return files("rfsync.charts").joinpath("charts.css").read_text("utf-8")

@@ -1,4 +1,4 @@
-"""The command line: ``rfsync``. Commands are imported when they are called, and what they need when they need it."""
+"""The command line. A command is imported when it is called, and its dependencies when they are used."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ from rfsync.version import __version__
 
 _EPILOG = """\b
 Exit codes:
-  0  every project was synced (or a newer observation stands)
+  0  every project was synced, or superseded by a newer observation
   1  at least one project failed or was refused; the others are written.
      For verify, check and status --max-age: something is wrong
-  2  the command line or the configuration is wrong; nothing was done
+  2  the command line or the configuration is invalid; nothing was done
   3  the database can't be reached or is not at this version's schema;
      nothing was written
   70 a bug in rfsync, 130 stopped by Ctrl-C or SIGTERM
@@ -34,29 +34,29 @@ First steps:
   ROBOFLOW_API_KEY=… rfsync sync acme/widgets
 """
 
-#: Command -> (module with a function ``command``, what it does). In the order of the help.
+#: Command -> (module with a function ``command``, short help), in the order of the help.
 _COMMANDS = {
     "init": ("init", "Writes a commented rfsync.toml."),
     "check": ("check", "Checks configuration, database, keys and projects."),
     "sync": ("sync", "Syncs each project once, then exits."),
-    "daemon": ("daemon", "The same on a schedule, until it is stopped."),
+    "daemon": ("daemon", "Syncs on a schedule, until stopped."),
     "status": ("status", "Each project's totals, last run, age and health."),
-    "batches": ("batches", "The batches, as they stand or stood at a time."),
+    "batches": ("batches", "The batches now, or as they were at a given time."),
     "changes": ("changes", "The ledger: every change of every batch."),
-    "totals": ("totals", "Totals and what moved, by hour, day, week or month."),
-    "report": ("report", "One self-contained page of charts."),
-    "dashboard": ("dashboard", "The history live in a browser."),
-    "import": ("import_", "Imports saved answers as observations of the past."),
+    "totals": ("totals", "Totals, gains and losses by hour, day, week or month."),
+    "report": ("report", "Writes one self-contained page of charts."),
+    "dashboard": ("dashboard", "Serves live charts of the history for a browser."),
+    "import": ("import_", "Imports saved answers as past observations."),
     "verify": ("verify", "Proves that the books balance."),
     "prune": ("prune", "Deletes old runs that changed nothing."),
     "db": ("db", "The schema: upgrade, current, check."),
-    "simulate": ("simulate", "A local stand-in for the API."),
-    "demo": ("demo", "A whole tour against the stand-in."),
+    "simulate": ("simulate", "Runs a local stand-in for the API."),
+    "demo": ("demo", "Runs a tour against the stand-in."),
 }
 
 
 class _Commands(click.Group):
-    """Knows its commands by name, and imports one when it is asked for."""
+    """A group that imports a command when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)
@@ -83,39 +83,33 @@ def cli() -> None:
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Runs the command line and returns its exit code. The one place where errors become messages."""
-    # Started with >&- or 2>&-, Python has no such stream at all, and whatever writes to it would crash.
+    """Runs the command line and returns its exit code. The only place that turns errors into messages."""
+    # If the process was started with >&- or 2>&-, the stream is None and writing to it would raise an exception.
     sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 for as long as the process lives
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 for as long as the process lives
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(errors="backslashreplace")  # a terminal that can't show a name is no reason to fail
+            stream.reconfigure(errors="backslashreplace")  # an unencodable name must not fail the command
     options = Options()
 
-    def tell(crash: Any) -> None:
-        _say(options, _bug(crash.exc_value))
+    def report_crash(crash: Any) -> None:
+        _print(options, _bug(crash.exc_value))
 
-    # What is raised in a thread or a destructor and handled by nobody, Python would print as it is.
-    threading.excepthook = sys.unraisablehook = tell
+    # Exceptions that are not handled in a thread or a destructor.
+    threading.excepthook = sys.unraisablehook = report_crash
     try:
         code = cli.main(arguments, prog_name="rfsync", standalone_mode=False, obj=options)
     except click.ClickException as error:
         error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
-        _say(options, "stopped")
+        _print(options, "stopped")
         return 130
-    except ConfigError as error:
-        _say(options, printable(options.redact(f"error: {error}")))
-        return 2
-    except DatabaseError as error:
-        _say(options, printable(options.redact(f"error: {error}")))
-        return 3
     except RfsyncError as error:
-        _say(options, printable(options.redact(f"error: {error}")))
-        return 1
+        _print(options, printable(options.redact(f"error: {error}")))
+        return 2 if isinstance(error, ConfigError) else 3 if isinstance(error, DatabaseError) else 1
     except Exception as error:
-        _say(options, _bug(error))
+        _print(options, _bug(error))
         return 70
     try:
         sys.stdout.flush()
@@ -130,5 +124,5 @@ def _bug(error: BaseException | None) -> str:
     return f"this is a bug in rfsync {__version__}, please report it:\n{shown}"
 
 
-def _say(options: Options, text: str) -> None:
+def _print(options: Options, text: str) -> None:
     sys.stderr.write(options.redact(f"rfsync: {text.rstrip()}\n"))

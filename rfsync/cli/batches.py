@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rfsync.cli.options import Options, make_command
-from rfsync.cli.output import at, count, format_options
+from rfsync.cli.output import count, format_options, utc_time
 from rfsync.cli.queries import Layout, open_history, parse_moment, show, target_argument
 
 if TYPE_CHECKING:
@@ -18,18 +18,18 @@ if TYPE_CHECKING:
 @make_command(
     "batches",
     example="""rfsync batches acme/widgets
-rfsync batches --as-of 2026-01-31             as that day began, in UTC
+rfsync batches --as-of 2026-01-31             at the start of that day, in UTC
 rfsync batches acme --as-of 7d -o then.csv""",
 )
 @target_argument
-@click.option("--as-of", metavar="TIME", help="As they stood then.  [default: now]")
+@click.option("--as-of", metavar="TIME", help="State at this time.  [default: now]")
 @format_options
 def command(
     options: Options, target: str | None, as_of: str | None, form: str | None, as_json: bool, output: str | None
 ) -> int:
-    """The batches that exist, or existed at a time, with their counts then.
+    """The batches that exist now, or existed at a given time, with their counts at that time.
 
-    TARGET is a workspace or workspace/project; none: all that the database has. TIME is ISO 8601, a date, or an age
+    TARGET is a workspace or workspace/project; default: everything in the database. TIME is ISO 8601, a date, or an age
     such as 7d.
     """
     from rfsync.history import BatchRow, batches
@@ -37,14 +37,14 @@ def command(
     now = datetime.now(UTC)
     moment = parse_moment(as_of, "--as-of", now)
     if moment is not None and moment > now:
-        raise click.BadParameter(f"{as_of!r} is still to come", param_hint="--as-of")
+        raise click.BadParameter(f"{as_of!r} is in the future", param_hint="--as-of")
     engine = open_history(options, target)
     rows = batches(engine, target, as_of=moment)
     layout = Layout(
         ("PROJECT", "BATCH", "NAME", "IMAGES", "JOBS", "UPLOADED", "FIRST SEEN", "CHANGED"),
         ("IMAGES", "JOBS"),
         _cells,
-        "there is no batch" if moment is None else f"there was no batch at {at(moment)}",
+        "there is no batch" if moment is None else f"there was no batch at {utc_time(moment)}",
     )
     show(rows, BatchRow, layout, form=form, as_json=as_json, output=output)
     return 0
@@ -57,7 +57,7 @@ def _cells(row: BatchRow) -> tuple[str, ...]:
         row.name or "-",
         count(row.images),
         count(row.num_jobs),
-        at(row.uploaded_at),
-        at(row.first_seen_at),
-        at(row.changed_at),
+        utc_time(row.uploaded_at),
+        utc_time(row.first_seen_at),
+        utc_time(row.changed_at),
     )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rfsync.cli.options import Options, make_command
-from rfsync.cli.output import at, count, format_options, signed
+from rfsync.cli.output import count, format_options, signed, utc_time
 from rfsync.cli.queries import Layout, open_history, parse_span, show, span_options, target_argument
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ rfsync changes --batch dJ3kx8aq               one batch's whole history
 rfsync changes --since 2026-01-01 --until 2026-02-01 -o january.parquet""",
 )
 @target_argument
-@click.option("--batch", "batch_ids", metavar="ID", multiple=True, help="Only of this batch; may be repeated.")
+@click.option("--batch", "batch_ids", metavar="ID", multiple=True, help="Only this batch; may be repeated.")
 @span_options
 @format_options
 def command(
@@ -38,16 +38,16 @@ def command(
     as_json: bool,
     output: str | None,
 ) -> int:
-    """The ledger: every change of every batch, in the order of time.
+    """The ledger: every change of every batch, in chronological order.
 
-    TARGET is a workspace or workspace/project; none: all that the database has. TIME is ISO 8601, a date, or an age
+    TARGET is a workspace or workspace/project; default: everything in the database. TIME is ISO 8601, a date, or an age
     such as 7d.
     """
     from rfsync.history import ChangeRow, changes
 
     for one in batch_ids:
-        if not one or re.search("[\ud800-\udfff]", one):  # bytes that are no text come as lone surrogates
-            raise click.BadParameter(f"{one!r} is no ID", param_hint="--batch")
+        if not one or re.search("[\ud800-\udfff]", one):  # undecodable bytes in arguments become lone surrogates
+            raise click.BadParameter(f"{one!r} is not a valid ID", param_hint="--batch")
     first, end = parse_span(since, until, datetime.now(UTC))
     engine = open_history(options, target)
     rows = changes(engine, target, batch_ids=batch_ids, since=first, until=end)
@@ -63,7 +63,7 @@ def command(
 
 def _cells(row: ChangeRow) -> tuple[str, ...]:
     return (
-        at(row.observed_at),
+        utc_time(row.observed_at),
         f"{row.workspace}/{row.project}",
         row.batch_id,
         row.name or "-",

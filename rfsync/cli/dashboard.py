@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from rfsync.config import Config
 
 
-def _address(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int]:
+def _listen_address(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int]:
     try:
         return parse_listen(value)
     except ValueError as error:
@@ -30,55 +30,52 @@ rfsync dashboard --listen 127.0.0.1:0
 rfsync dashboard --listen 127.0.0.1:8050 --host rfsync.example.com   behind a reverse proxy""",
 )
 @click.option(
-    "--listen", callback=_address, default="127.0.0.1:8050", metavar="HOST:PORT", show_default=True,
-    help="Where; port 0 is any that is free.",
+    "--listen", callback=_listen_address, default="127.0.0.1:8050", metavar="HOST:PORT", show_default=True,
+    help="Address to listen on; port 0 selects any free port.",
 )  # fmt: skip
 @click.option(
     "--host", "hosts", multiple=True, metavar="NAME[:PORT]",
-    help="A further name that it may be asked by; can be repeated.",
+    help="Additional host name of the dashboard; may be repeated.",
 )  # fmt: skip
 def command(options: Options, listen: tuple[str, int], hosts: tuple[str, ...]) -> int:
-    """The history live in a browser, read-only, until SIGTERM or Ctrl-C.
+    """Serves live charts of the history for a browser, read-only, until SIGTERM or Ctrl-C.
 
-    Whoever reaches the address can read all of it: it has no login, and is not reached from elsewhere unless --listen
-    says so.
+    Anybody who can reach the address can read the whole history: there is no login. It only listens on this machine
+    unless --listen says otherwise.
     """
     try:
         from rfsync.dashboard.app import make_app
-        from rfsync.dashboard.callbacks import Source
+        from rfsync.dashboard.callbacks import DashboardContext
         from rfsync.dashboard.security import Hosts
-        from rfsync.dashboard.server import listen as bind
+        from rfsync.dashboard.server import listen as open_listener
         from rfsync.dashboard.server import serve
-        from rfsync.dashboard.timeouts import bounded
+        from rfsync.dashboard.timeouts import limit_query_time
     except ImportError as error:
         if (error.name or "").partition(".")[0] == "rfsync":
             raise
         raise ConfigError(f"the dashboard needs {error.name}: pip install 'rfsync[dashboard]'") from None
     config = options.load()
     options.start_logging()
-    engine = bounded(options.reader(config))
-    host, _ = listen
-    bound = bind(*listen)
-    with bound:
-        port = bound.getsockname()[1]
-        allowed = Hosts(host, port, hosts)
-        source = Source(engine, _old_after(config), options.redact, lambda: datetime.now(UTC))
-        app = make_app(source, allowed)
-        serve(app, bound, lambda: _tell(host, port))
+    engine = limit_query_time(options.reader(config))
+    context = DashboardContext(engine, _stale_from(config), options.redact, lambda: datetime.now(UTC))
+    host = listen[0]
+    with open_listener(*listen) as listener:
+        port = listener.getsockname()[1]
+        serve(make_app(context, Hosts(host, port, hosts)), listener, lambda: _announce(host, port))
     return 0
 
 
-def _tell(host: str, port: int) -> None:
+def _announce(host: str, port: int) -> None:
     if not is_loopback(host):
         click.secho(
             f"rfsync: WARNING: anybody who reaches {host}:{port} can read the whole history: there is no login. "
-            "Put a reverse proxy with authentication in front of it, and let it listen on 127.0.0.1.",
+            "Listen on 127.0.0.1 and put a reverse proxy with authentication in front of it.",
             err=True, fg="red", bold=True,
         )  # fmt: skip
     click.echo(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
 
 
-def _old_after(config: Config) -> Callable[[str, datetime], datetime]:
+def _stale_from(config: Config) -> Callable[[str, datetime], datetime]:
     from rfsync.schedule import make_schedule, stale_at
 
     return lambda workspace, observed_at: stale_at(make_schedule(config.schedule_of(workspace)), observed_at)

@@ -19,61 +19,61 @@ if TYPE_CHECKING:
 
 _DATABASE = Path("rfsync-demo.db")
 _DAYS = 60
-_EVERY = timedelta(hours=6)
+_INTERVAL = timedelta(hours=6)
 _PROJECTS = ("widgets", "gears", "scratch-tests")
 
 _NEXT = f"""
-Next, look at it:
+Next, have a look at it:
   COMMAND status --database sqlite:///{_DATABASE}
   COMMAND verify --database sqlite:///{_DATABASE}
-  sqlite3 {_DATABASE}, or any other tool that reads SQLite, with for example
+  sqlite3 {_DATABASE}, or any other SQLite tool, for example
 
-  -- what happened last, batch by batch
+  -- the latest changes, batch by batch
   SELECT observed_at, project, change, name, images_delta, num_jobs_delta
   FROM change_log ORDER BY id DESC LIMIT 10;
 
-  -- how many images waited for a job in each project, day by day
+  -- images without a job in each project, day by day
   SELECT day, project, images, images_gained, images_lost FROM project_totals_daily ORDER BY day DESC LIMIT 12;
 
-  -- the batches as they stood a week ago
+  -- the batches as they were a week ago
   SELECT project, batch_id, name, images, num_jobs FROM batch_history
   JOIN (SELECT strftime('%Y-%m-%d %H:%M:%f000', 'now', '-7 days') AS t)
   WHERE valid_from <= t AND (valid_to > t OR valid_to IS NULL);
 
-Then the real thing: ROBOFLOW_API_KEY=… COMMAND sync WORKSPACE/PROJECT
-"""  # noqa: S608 text to read, executed by nobody here
+Then sync your own project: ROBOFLOW_API_KEY=… COMMAND sync WORKSPACE/PROJECT
+"""  # noqa: S608 only printed, never executed
 
 
 @make_command("demo", example="rfsync demo")
-@click.option("--seed", type=int, default=1, show_default=True, help="The same seed lives the same life.")
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same history.")
 def command(options: Options, seed: int) -> int:
-    """A whole tour against the stand-in: 60 days of a workspace's life, synced over HTTP in seconds.
+    """Runs a tour against the stand-in: 60 days of a workspace, synced over HTTP in seconds.
 
-    Leaves rfsync-demo.db in the current folder (one that is there is replaced), and asks nobody but this machine.
+    Creates or replaces rfsync-demo.db in the current folder. Needs no key and no network.
     """
     options.start_logging()
     failed = tour(options, datetime.now(UTC).replace(minute=0, second=0, microsecond=0), seed)
     _show(options)
-    # As it can be typed: `make demo` has a virtual environment that is not on the path.
-    called = "rfsync" if shutil.which("rfsync") else os.path.relpath(sys.argv[0])
-    click.echo(_NEXT.rstrip().replace("COMMAND", called))
+    # `make demo` runs in a virtual environment that is not on the PATH.
+    executable = "rfsync" if shutil.which("rfsync") else os.path.relpath(sys.argv[0])
+    click.echo(_NEXT.rstrip().replace("COMMAND", executable))
     return 1 if failed else 0
 
 
 def tour(options: Options, end: datetime, seed: int) -> int:
-    """Makes the database, of the 60 days before ``end``; returns how many runs failed."""
+    """Creates the database with the 60 days before ``end``; returns the number of failed runs."""
     from rfsync.simulator import Simulator, World
 
     for suffix in ("", "-wal", "-shm", "-runs"):
         _DATABASE.with_name(_DATABASE.name + suffix).unlink(missing_ok=True)
     world = World(seed, start=end - timedelta(days=_DAYS), projects=_PROJECTS)
     with Simulator(world) as simulator:
-        click.echo(f"{_DAYS} days of a workspace's life at {simulator.url}, observed every 6 hours:")
-        return _live(world, simulator, options, end)
+        click.echo(f"{_DAYS} days of a workspace at {simulator.url}, observed every 6 hours:")
+        return _sync_history(world, simulator, options, end)
 
 
-def _live(world: World, simulator: Simulator, options: Options, end: datetime) -> int:
-    """Lets the world live and syncs it all the while."""
+def _sync_history(world: World, simulator: Simulator, options: Options, end: datetime) -> int:
+    """Advances the simulated world and syncs it at each interval."""
     from rfsync.api.client import Client
     from rfsync.config import ApiConfig, RemovalsConfig
     from rfsync.redaction import Secret
@@ -92,7 +92,7 @@ def _live(world: World, simulator: Simulator, options: Options, end: datetime) -
     runs = changes = failed = 0
     try:
         while now < end:
-            now += _EVERY
+            now += _INTERVAL
             world.advance(now)
             for task in tasks:
                 result = sync(context, task)

@@ -1,4 +1,4 @@
-"""Rows in the formats that programs read, as many as there are: only a block of them is in memory at a time."""
+"""Rows in machine-readable formats, streamed: one block of rows is in memory at a time."""
 
 from __future__ import annotations
 
@@ -13,29 +13,29 @@ from typing import Any, Final, get_args, get_type_hints
 
 import msgspec
 
-from rfsync.cli.output import replacing, rfc3339, sink
+from rfsync.cli.output import open_output, write_atomically
 from rfsync.errors import ConfigError
-from rfsync.text import escaped, printable
+from rfsync.text import escaped, printable, rfc3339
 
-#: Rows of a block, and of a row group of parquet, which is read faster the longer it is.
+#: Rows of a block; and of a parquet row group, since longer ones are read faster.
 _BLOCK: Final = 1_000
 _ROW_GROUP: Final = 50_000
 
 _Rows = Iterable[tuple[Any, ...]]
-#: A block's columns: for each field the values of all rows.
+#: The columns of a block: for each field, the values of all its rows.
 _Columns = list[Sequence[Any]]
 
-# The rows of a run share their instants.
+# Cached, since all rows of a run have the same times.
 _time = lru_cache(maxsize=10_000)(rfc3339)
 _BOOLEANS: Final = {True: "true", False: "false", None: None}
 
 
 def write_rows(rows: _Rows, kind: type[tuple[Any, ...]], form: str, output: str | None) -> None:
-    """Writes rows as json, jsonl, csv or parquet, while they come.
+    """Streams rows as json, jsonl, csv or parquet.
 
     Args:
-        rows: of the ``NamedTuple`` ``kind``, whose fields are the columns.
-        output: a file, which appears whole or not at all; None: standard output.
+        rows: instances of ``kind``, a ``NamedTuple`` whose fields become the columns.
+        output: a file, which is written atomically; None for standard output.
 
     Raises:
         ConfigError: parquet without pyarrow or without a file, or the output can't be written.
@@ -46,23 +46,23 @@ def write_rows(rows: _Rows, kind: type[tuple[Any, ...]], form: str, output: str 
         _write_parquet(rows, kind, output)
         return
     types = _types(kind)
-    with sink(output, data=True) as file:
-        # A name with control characters is to come back from csv as it was, but not onto a terminal.
-        blocks = _records(rows, types, safe=file.isatty()) if form == "csv" else _objects(rows, types)
-        file.writelines(_listed(blocks) if form == "json" else ("\n".join(block) + "\n" for block in blocks))
+    with open_output(output, data=True) as file:
+        # csv keeps control characters in names, except on a terminal.
+        blocks = _csv_records(rows, types, safe=file.isatty()) if form == "csv" else _json_objects(rows, types)
+        file.writelines(_json_list(blocks) if form == "json" else ("\n".join(block) + "\n" for block in blocks))
 
 
-def _listed(blocks: Iterable[list[str]]) -> Iterator[str]:
-    """JSON's list of them."""
-    before = "[\n "
+def _json_list(blocks: Iterable[list[str]]) -> Iterator[str]:
+    """A JSON list of the objects in the blocks."""
+    separator = "[\n "
     for block in blocks:
-        yield before + ",\n ".join(block)
-        before = ",\n "
-    yield "\n]\n" if before.startswith(",") else "[]\n"
+        yield separator + ",\n ".join(block)
+        separator = ",\n "
+    yield "\n]\n" if separator.startswith(",") else "[]\n"
 
 
 def _types(kind: type[tuple[Any, ...]]) -> dict[str, type]:
-    """Name and type of each field; of ``str | None`` it is ``str``."""
+    """Name and type of each field; ``str`` for ``str | None``."""
     return {
         name: next((part for part in get_args(hint) if part is not type(None)), hint)
         for name, hint in get_type_hints(kind).items()
@@ -75,47 +75,48 @@ def _blocks(rows: _Rows, size: int) -> Iterator[_Columns]:
         yield list(zip(*block, strict=True))
 
 
-def _replace(columns: _Columns, types: Mapping[str, type], of: type, by: Callable[[Any], object]) -> None:
+def _convert(columns: _Columns, types: Mapping[str, type], of: type, by: Callable[[Any], object]) -> None:
+    """Converts the values of all columns of a type, in place."""
     for number, type_ in enumerate(types.values()):
         if type_ is of:
             columns[number] = list(map(by, columns[number]))
 
 
-def _objects(rows: _Rows, types: Mapping[str, type]) -> Iterator[list[str]]:
-    """Each row as an object of JSON, in a line that steers no terminal."""
+def _json_objects(rows: _Rows, types: Mapping[str, type]) -> Iterator[list[str]]:
+    """A JSON object on one line for each row; it can't control the terminal."""
     make: Any = msgspec.defstruct("Row", list(types))
     encoder = msgspec.json.Encoder()
     for columns in _blocks(rows, _BLOCK):
-        _replace(columns, types, datetime, _time)
+        _convert(columns, types, datetime, _time)
         try:
             text = encoder.encode_lines(list(map(make, *columns))).decode()
-        except UnicodeEncodeError:  # a lone surrogate, which msgspec does not write
+        except UnicodeEncodeError:  # a lone surrogate, which msgspec can't encode
             records = (dict(zip(types, row, strict=True)) for row in zip(*columns, strict=True))
             text = "".join(json.dumps(record, ensure_ascii=False) + "\n" for record in records)
         yield [line if line.isprintable() else escaped(line) for line in text.split("\n")[:-1]]
 
 
-def _records(rows: _Rows, types: Mapping[str, type], *, safe: bool) -> Iterator[list[str]]:
+def _csv_records(rows: _Rows, types: Mapping[str, type], *, safe: bool) -> Iterator[list[str]]:
     """The header and each row as csv.
 
     Args:
-        safe: each stays on its line and steers no terminal; names may not be what they were.
+        safe: replace control characters, which changes names, so that each record stays on its line.
     """
-    written = _Written()
-    # What ends a line is what gets quoted within one: both characters, though lines end with one of them here.
-    writer = csv.writer(written, lineterminator="\r\n")
+    buffer = _RecordBuffer()
+    # With this terminator the writer quotes both \r and \n in values. The buffer removes it: lines end with \n.
+    writer = csv.writer(buffer, lineterminator="\r\n")
     writer.writerow(types)
     for columns in _blocks(rows, _BLOCK):
-        _replace(columns, types, datetime, _time)
-        _replace(columns, types, bool, _BOOLEANS.get)
+        _convert(columns, types, datetime, _time)
+        _convert(columns, types, bool, _BOOLEANS.get)
         writer.writerows(zip(*columns, strict=True))
-        yield written.taken(safe=safe)
-    if header := written.taken(safe=safe):  # of an answer without rows
+        yield buffer.take(safe=safe)
+    if header := buffer.take(safe=safe):  # there are no rows
         yield header
 
 
-class _Written:
-    """A file to the csv writer, which writes a record at a time."""
+class _RecordBuffer:
+    """A file-like object that collects the csv writer's records."""
 
     def __init__(self) -> None:
         self._records: list[str] = []
@@ -123,8 +124,8 @@ class _Written:
     def write(self, record: str) -> None:
         self._records.append(record.removesuffix("\r\n"))
 
-    def taken(self, *, safe: bool) -> list[str]:
-        """What was written since this was asked last."""
+    def take(self, *, safe: bool) -> list[str]:
+        """Returns and clears the collected records."""
         records, self._records = self._records, []
         return list(map(printable, records)) if safe else records
 
@@ -138,7 +139,7 @@ def _write_parquet(rows: _Rows, kind: type[tuple[Any, ...]], output: str) -> Non
     from rfsync.history.dataframes import arrow_schema
 
     schema = arrow_schema(kind)
-    with replacing(Path(output)) as temporary, parquet.ParquetWriter(temporary, schema) as writer:
+    with write_atomically(Path(output)) as temporary, parquet.ParquetWriter(temporary, schema) as writer:
         for columns in _blocks(rows, _ROW_GROUP):
             arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
             writer.write_batch(pa.record_batch(arrays, schema=schema))

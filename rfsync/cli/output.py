@@ -1,4 +1,4 @@
-"""How results look: tables for people, and the formats that programs read."""
+"""Output: tables for people, options for machine-readable formats, and files that appear whole or not at all."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import sys
 import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
 from typing import IO, Any, Final, TypeVar
@@ -19,87 +19,71 @@ import click
 
 from rfsync.cli.options import drop_output
 from rfsync.errors import ConfigError
-from rfsync.text import escaped, printable
+from rfsync.text import age, escaped, printable
 
 FORMATS: Final = ("table", "json", "jsonl", "csv", "parquet")
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
 
-def rfc3339(instant: datetime | None) -> str | None:
-    """UTC with microseconds and ``Z``; None stays None."""
-    return (
-        None if instant is None else instant.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
-    )
-
-
 def as_json(value: object) -> str:
-    """JSON in a line for standard output; escaped where that can't show every character."""
+    """JSON on one line that can't control the terminal; ASCII only if standard output is not UTF-8."""
     utf8 = (sys.stdout.encoding or "").lower().replace("-", "") == "utf8"
     return escaped(json.dumps(value, ensure_ascii=not utf8))
 
 
 def count(number: int | None) -> str:
-    """With thousands separators; a dash for None."""
+    """A number with thousands separators; a dash for None."""
     return "-" if number is None else f"{number:,}"
 
 
 def signed(number: int) -> str:
-    """With its sign and thousands separators; 0 has no sign."""
+    """A number with its sign and thousands separators; 0 has no sign."""
     return f"{number:+,}" if number else "0"
 
 
-def age(since: timedelta) -> str:
-    """About how long, in one unit: ``40s``, ``5m``, ``3h``, ``12d``; from the future it is ``0s``."""
-    seconds = max(int(since.total_seconds()), 0)
-    for unit, length in (("d", 86_400), ("h", 3_600), ("m", 60)):
-        if seconds >= 2 * length:
-            return f"{seconds // length}{unit}"
-    return f"{seconds}s"
-
-
-def at(instant: datetime | None) -> str:
-    """To the second, in UTC: ``2026-01-02 03:04:05``; a dash for None."""
+def utc_time(instant: datetime | None) -> str:
+    """An instant in UTC to the second: ``2026-01-02 03:04:05``; a dash for None."""
     return "-" if instant is None else f"{instant.astimezone(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def ago(instant: datetime | None, now: datetime) -> str:
-    """Absolute and relative: ``2026-01-02 03:04:05 (5m ago)``."""
-    return "never" if instant is None else f"{at(instant)} ({age(now - instant)} ago)"
+    """An instant and its age: ``2026-01-02 03:04:05 (5m ago)``; ``never`` for None."""
+    return "never" if instant is None else f"{utc_time(instant)} ({age(now - instant)} ago)"
 
 
 def print_table(
     headers: Sequence[str], rows: Iterable[Sequence[str]], *, right: Iterable[str] = (), file: IO[str] | None = None
 ) -> None:
-    """Prints aligned columns, coloured on a terminal only, and never cut off.
+    """Prints aligned columns, coloured only on a terminal; cells are never cut off.
 
-    Only a block of rows is in memory at a time. From one block to the next the columns grow where they must.
+    Holds one block of rows in memory at a time; a column may become wider from one block to the next.
 
     Args:
-        right: headers of the columns that are aligned to the right.
-        file: where to; None: standard output.
+        right: headers of the right-aligned columns.
+        file: None for standard output.
     """
     file = file or sys.stdout
     coloured = file.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
-    numbers = set(right)
-    at_right = [header in numbers for header in headers]
+    right_headers = set(right)
+    right_aligned = [header in right_headers for header in headers]
     widths = [len(header) for header in headers]
     remaining = iter(rows)
-    begun = False
-    while (block := [[printable(cell) for cell in row] for row in islice(remaining, _BLOCK)]) or not begun:
+    header_written = False
+    while (block := [[printable(cell) for cell in row] for row in islice(remaining, _BLOCK)]) or not header_written:
         columns = zip(headers, *block, strict=True)
         widths = [max(width, *map(_width, column)) for width, column in zip(widths, columns, strict=True)]
-        if not begun:
-            file.write(_line(headers, widths, at_right, dict.fromkeys(headers, _HEADER) if coloured else {}))
-            begun = True
-        file.writelines(_line(cells, widths, at_right, _STYLES if coloured else {}) for cells in block)
+        if not header_written:
+            file.write(_line(headers, widths, right_aligned, dict.fromkeys(headers, _HEADER) if coloured else {}))
+            header_written = True
+        file.writelines(_line(cells, widths, right_aligned, _STYLES if coloured else {}) for cells in block)
 
 
 def _line(
-    cells: Sequence[str], widths: Sequence[int], at_right: Sequence[bool], styles: Mapping[str, Mapping[str, Any]]
+    cells: Sequence[str], widths: Sequence[int], right_aligned: Sequence[bool], styles: Mapping[str, Mapping[str, Any]]
 ) -> str:
     parts = []
-    for cell, width, right in zip(cells, widths, at_right, strict=True):
+    for cell, width, right in zip(cells, widths, right_aligned, strict=True):
         padding = " " * (width - _width(cell))
         shown = click.style(cell, **styles[cell]) if cell in styles else cell
         parts.append(padding + shown if right else shown + padding)
@@ -107,7 +91,7 @@ def _line(
 
 
 def _width(cell: str) -> int:
-    """Columns of a terminal."""
+    """Width on a terminal, in columns."""
     if cell.isascii():
         return len(cell)
     from rich.cells import cell_len
@@ -115,25 +99,25 @@ def _width(cell: str) -> int:
     return cell_len(cell)
 
 
-#: Rows of a table that are laid out together.
+#: Rows of a table that are aligned together.
 _BLOCK: Final = 10_000
 _HEADER: Final[Mapping[str, Any]] = {"bold": True}
 _GOOD: Final[Mapping[str, Any]] = {"fg": "green"}
-_ODD: Final[Mapping[str, Any]] = {"fg": "yellow"}
+_WARNING: Final[Mapping[str, Any]] = {"fg": "yellow"}
 _BAD: Final[Mapping[str, Any]] = {"fg": "red", "bold": True}
 _DIM: Final[Mapping[str, Any]] = {"dim": True}
-#: Of a cell, by its text.
+#: Text of a cell -> its style.
 _STYLES: Final[Mapping[str, Mapping[str, Any]]] = {
     "changed": _GOOD,
     "unchanged": _DIM,
     "superseded": _DIM,
-    "refused": _ODD,
+    "refused": _WARNING,
     "failed": _BAD,
     "abandoned": _BAD,
-    "never": _ODD,
+    "never": _WARNING,
     "ok": _GOOD,
     "wrong": _BAD,
-    "no": _ODD,
+    "no": _WARNING,
     "-": _DIM,
 }
 
@@ -141,36 +125,36 @@ _STYLES: Final[Mapping[str, Mapping[str, Any]]] = {
 def format_options(function: _F) -> _F:
     """Adds ``--format``, ``--json`` and ``-o``."""
     for option in (
-        click.option("-o", "output", metavar="FILE", help="Write there instead of to standard output."),
+        click.option("-o", "output", metavar="FILE", help="Write to this file instead of standard output."),
         click.option("--json", "as_json", is_flag=True, help="Short for --format json."),
         click.option(
-            "--format", "form", type=click.Choice(FORMATS), help="[default: by the ending of FILE, else table]"
+            "--format", "form", type=click.Choice(FORMATS), help="[default: by the extension of FILE, else table]"
         ),
     ):
         function = option(function)
     return function
 
 
-def chosen_format(form: str | None, output: str | None, *, as_json: bool) -> str:
-    """The format that is meant: the one that is named, else the one that the file's name ends with, else a table."""
+def resolve_format(form: str | None, output: str | None, *, as_json: bool) -> str:
+    """The given format, else the one of the file's extension, else a table."""
     if form is None and as_json:
         return "json"
-    ending = Path(output or "").suffix.removeprefix(".").lower()
-    return form or (ending if ending in FORMATS else "table")
+    extension = Path(output or "").suffix.removeprefix(".").lower()
+    return form or (extension if extension in FORMATS else "table")
 
 
 @contextmanager
-def sink(output: str | None, *, data: bool = False) -> Iterator[IO[str]]:
-    """Standard output, or a file that appears whole or not at all.
+def open_output(output: str | None, *, data: bool = False) -> Iterator[IO[str]]:
+    """Standard output, or a file that is written atomically.
 
     Args:
-        data: it is for programs, and UTF-8 wherever it goes but to a terminal.
+        data: the output is meant for programs: UTF-8, except on a terminal.
 
     Raises:
-        ConfigError: it can't be written.
+        ConfigError: the output can't be written.
     """
     if output is not None:
-        with replacing(Path(output)) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        with write_atomically(Path(output)) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             yield file
         return
     if data and isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
@@ -186,18 +170,18 @@ def sink(output: str | None, *, data: bool = False) -> Iterator[IO[str]]:
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
-    """A temporary file beside ``path`` that takes its place when all went well.
+def write_atomically(path: Path) -> Iterator[Path]:
+    """A temporary file in the same folder that replaces ``path`` at the end, unless an exception is raised.
 
     Raises:
-        ConfigError: it can't be written there.
+        ConfigError: the file can't be written.
     """
-    path = Path(os.path.realpath(path))  # what a link points to is replaced, not the link
+    path = Path(os.path.realpath(path))  # replace the target of a link, not the link
     temporary: Path | None = None
     try:
         mode = path.stat().st_mode if path.exists() else None
         if mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            yield path  # a device or a pipe: nothing can take its place
+            yield path  # a device or a pipe can't be replaced
             return
         handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
         os.close(handle)

@@ -13,7 +13,7 @@ from rfsync.cli.options import Options, make_command
 def command(options: Options) -> None:
     """Applies [retention]: deletes runs that changed nothing and are older than unchanged_runs.
 
-    The ledger is kept for ever, and so are the runs that wrote it. The daemon does this once a day by itself.
+    The ledger and the runs that wrote it are kept forever. The daemon prunes once a day by itself.
     """
     config = options.load()
     options.start_logging()

@@ -1,4 +1,4 @@
-"""What the commands that ask the history have in common: TARGET, TIME, and the ways to an answer."""
+"""Shared parts of the commands that query the history: TARGET, TIME, and the output of rows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import click
 
 from rfsync.cli.options import Options
-from rfsync.cli.output import chosen_format, print_table, sink
+from rfsync.cli.output import open_output, print_table, resolve_format
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -23,33 +23,33 @@ _Row = TypeVar("_Row", bound=tuple[Any, ...])
 
 @dataclass(frozen=True, slots=True)
 class Layout(Generic[_Row]):
-    """How rows look as a table for people."""
+    """The layout of rows as a table for people."""
 
     headers: Sequence[str]
-    #: Headers of the columns that are aligned to the right.
+    #: Headers of the right-aligned columns.
     right: Sequence[str]
     cells: Callable[[_Row], Sequence[str]]
-    #: What is said where there is no row.
-    nothing: str
+    #: Message on standard error if there are no rows.
+    no_rows: str
 
 
 def target_argument(function: _F) -> _F:
-    """Adds ``TARGET``; left out, it is None."""
+    """Adds the optional argument ``TARGET``."""
     return click.argument("target", metavar="[TARGET]", required=False)(function)
 
 
 def span_options(function: _F) -> _F:
     """Adds ``--since`` and ``--until``."""
-    until = click.option("--until", metavar="TIME", help="Only what was observed before that time.")
-    since = click.option("--since", metavar="TIME", help="Only what was observed at that time or later.")
+    until = click.option("--until", metavar="TIME", help="Only observations before this time.")
+    since = click.option("--since", metavar="TIME", help="Only observations at this time or later.")
     return since(until(function))
 
 
 def parse_moment(text: str | None, option: str, now: datetime, tz: tzinfo = UTC) -> datetime | None:
-    """A TIME of the command line; None stays None.
+    """Parses a TIME argument; None for None.
 
     Raises:
-        click.BadParameter: it is none.
+        click.BadParameter: the text is not a TIME.
     """
     from rfsync.parsing import parse_time
 
@@ -62,10 +62,10 @@ def parse_moment(text: str | None, option: str, now: datetime, tz: tzinfo = UTC)
 def parse_span(
     since: str | None, until: str | None, now: datetime, tz: tzinfo = UTC
 ) -> tuple[datetime | None, datetime | None]:
-    """``--since`` and ``--until``.
+    """Parses ``--since`` and ``--until``.
 
     Raises:
-        click.BadParameter: one of them is no TIME, or nothing lies between them.
+        click.BadParameter: one of them is not a TIME, or the range is empty.
     """
     first, end = parse_moment(since, "--since", now, tz), parse_moment(until, "--until", now, tz)
     if first is not None and end is not None and first >= end:
@@ -74,11 +74,11 @@ def parse_span(
 
 
 def open_history(options: Options, target: str | None) -> Engine:
-    """The database, which has the target.
+    """Opens the database, after checking that it has the target.
 
     Raises:
-        ConfigError: the configuration is wrong, the target is none, or the database does not have it.
-        DatabaseError: it can't be read.
+        ConfigError: the configuration is invalid, or the target is malformed or unknown.
+        DatabaseError: the database can't be read.
     """
     from rfsync.history import require_known
     from rfsync.parsing import parse_target
@@ -101,23 +101,23 @@ def show(
     as_json: bool,
     output: str | None,
 ) -> None:
-    """Writes the answer where it was asked for, while it comes.
+    """Streams rows to standard output or a file, in the requested format.
 
     Raises:
-        ConfigError: it can't be written there.
+        ConfigError: the output can't be written.
         DatabaseError: the database can't be read.
     """
-    # As Ctrl-C does: a file that is half written is taken away again.
+    # Like Ctrl-C: an incomplete file is removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    form = chosen_format(form, output, as_json=as_json)
+    form = resolve_format(form, output, as_json=as_json)
     if form != "table":
         from rfsync.cli.formats import write_rows
 
         write_rows(rows, kind, form, output)
         return
-    with sink(output) as file:
+    with open_output(output) as file:
         first = next(rows, None)
         if first is None:
-            click.echo(f"rfsync: {layout.nothing}", err=True)
+            click.echo(f"rfsync: {layout.no_rows}", err=True)
             return
         print_table(layout.headers, map(layout.cells, chain([first], rows)), right=layout.right, file=file)

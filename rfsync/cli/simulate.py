@@ -12,12 +12,13 @@ import click
 from rfsync.cli.options import Options, make_command
 from rfsync.errors import ConfigError
 
-_LIVED = timedelta(days=60)
-#: So fast the stand-in lives: an hour of its life a minute, so that somebody who watches sees something happen.
+#: Simulated time before the start.
+_HISTORY = timedelta(days=60)
+#: Simulated seconds per second: one hour per minute, so that something happens while somebody watches.
 _SPEED = 60
 
 
-def _listen(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int]:
+def _listen_address(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int]:
     from rfsync.parsing import is_loopback, parse_listen
 
     try:
@@ -25,17 +26,17 @@ def _listen(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int
     except ValueError as error:
         raise click.BadParameter(str(error)) from error
     if not is_loopback(host):
-        raise click.BadParameter(f"{host} is not a loopback address; the stand-in is for this machine alone")
+        raise click.BadParameter(f"{host} is not a loopback address; the stand-in is for this machine only")
     return host, port
 
 
 @make_command("simulate", example="rfsync simulate --listen 127.0.0.1:8787 --seed 7")
-@click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:8787", callback=_listen, show_default=True)
-@click.option("--seed", type=int, default=1, show_default=True, help="The same seed lives the same life.")
+@click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:8787", callback=_listen_address, show_default=True)
+@click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same history.")
 def command(options: Options, listen: tuple[str, int], seed: int) -> None:
-    """A local stand-in for the API: one workspace, acme, whose batches come, change and go.
+    """Runs a local stand-in for the API: one workspace, acme, with batches that appear, change and disappear.
 
-    Starts with 60 days of history behind it, and lives an hour a minute. Any key will do. Ends with Ctrl-C.
+    Starts with 60 days of history; one minute is one simulated hour. Accepts any key. Ends with Ctrl-C.
     """
     from rfsync.simulator import Simulator, World
 
@@ -45,7 +46,7 @@ def command(options: Options, listen: tuple[str, int], seed: int) -> None:
     def clock() -> datetime:
         return began + (datetime.now(UTC) - began) * _SPEED
 
-    simulator = Simulator(World(seed, start=began - _LIVED, clock=clock), host=listen[0], port=listen[1])
+    simulator = Simulator(World(seed, start=began - _HISTORY, clock=clock), host=listen[0], port=listen[1])
     try:
         simulator.start()
     except OSError as error:
@@ -53,11 +54,11 @@ def command(options: Options, listen: tuple[str, int], seed: int) -> None:
     with contextlib.ExitStack() as stack:
         stack.callback(simulator.stop)
         stop = threading.Event()
-        # Set here, since a shell that starts a command in the background has it ignore Ctrl-C;
-        # and before anybody is told that it listens, and may end it.
+        # Explicitly, because a shell makes its background commands ignore Ctrl-C; and before the address is printed,
+        # because a reader may stop the process from then on.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-        click.echo(f"Roboflow's stand-in listens at {simulator.url} with the workspace acme. To sync it, type")
+        click.echo(f"The stand-in for Roboflow's API listens at {simulator.url}, with the workspace acme. To sync it:")
         click.echo(f"  printf '[api]\\nbase_url = \"{simulator.url}\"\\n' > simulated.toml")
         click.echo("  ROBOFLOW_API_KEY=any rfsync sync acme --config simulated.toml --database sqlite:///simulated.db")
         click.echo("Ctrl-C ends it.")

@@ -8,8 +8,8 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from rfsync.cli.options import Options, make_command
-from rfsync.cli.output import age, ago, chosen_format, count, format_options, print_table, sink
-from rfsync.text import printable
+from rfsync.cli.output import ago, count, format_options, open_output, print_table, resolve_format
+from rfsync.text import age, printable
 
 if TYPE_CHECKING:
     from rfsync.history import ProjectStatus
@@ -30,7 +30,9 @@ def _age(_: click.Context, __: click.Parameter, value: str | None) -> timedelta 
 rfsync status --max-age 15m || mail -s "rfsync is late" ops@example.com </dev/null
 rfsync status --json""",
 )
-@click.option("--max-age", callback=_age, metavar="AGE", help="Exit with 1 if any project's last observation is older.")
+@click.option(
+    "--max-age", callback=_age, metavar="AGE", help="Exit with 1 if any project's last observation is older than this."
+)
 @format_options
 def command(options: Options, max_age: timedelta | None, form: str | None, as_json: bool, output: str | None) -> int:
     """Each project's totals, last run, age and health."""
@@ -41,9 +43,9 @@ def command(options: Options, max_age: timedelta | None, form: str | None, as_js
     engine = options.reader(config)
     rows = status(engine)
     now = datetime.now(UTC)
-    form = chosen_format(form, output, as_json=as_json)
+    form = resolve_format(form, output, as_json=as_json)
     if form == "table":
-        with sink(output) as file:
+        with open_output(output) as file:
             print_status(rows, now, file)
     else:
         from rfsync.cli.formats import write_rows
@@ -60,13 +62,15 @@ def _late(rows: list[ProjectStatus], max_age: timedelta | None, now: datetime) -
         return 1
     late = [r for r in rows if r.observed_at is None or now - r.observed_at > max_age]
     for row in late:
-        how = "was never observed" if row.observed_at is None else f"was last observed {age(now - row.observed_at)} ago"
-        click.echo(printable(f"rfsync: {row.workspace}/{row.project} {how}"), err=True)
+        text = (
+            "was never observed" if row.observed_at is None else f"was last observed {age(now - row.observed_at)} ago"
+        )
+        click.echo(printable(f"rfsync: {row.workspace}/{row.project} {text}"), err=True)
     return 1 if late else 0
 
 
 def print_status(rows: list[ProjectStatus], now: datetime, file: IO[str]) -> None:
-    """The table that people see."""
+    """Prints the status as a table for people."""
     if not rows:
         click.echo("rfsync: no project yet; next: rfsync sync WORKSPACE/PROJECT", err=True)
         return
@@ -83,7 +87,7 @@ def print_status(rows: list[ProjectStatus], now: datetime, file: IO[str]) -> Non
                 "never" if r.last_run_at is None else f"{age(now - r.last_run_at)} ago",
                 r.last_outcome or "never",
                 count(r.consecutive_failures),
-                # An error that a success has followed is history.
+                # An error followed by a successful run is no longer relevant.
                 (r.last_error or "") if r.consecutive_failures else "",
             )
             for r in rows

@@ -178,7 +178,8 @@ def _progress(total: int, *, shown: bool) -> Iterator[Any]:
 
 
 def _json(results: Sequence[Result], started_at: datetime, finished_at: datetime) -> str:
-    from rfsync.cli.output import as_json, rfc3339
+    from rfsync.cli.output import as_json
+    from rfsync.text import rfc3339
 
     return as_json(
         {

@@ -20,16 +20,16 @@ _NUMBERS = ("BATCHES", "IMAGES", "±", "GAINED", "LOST", "JOBS")
 @make_command(
     "totals",
     example="""rfsync totals acme/widgets --since 30d
-rfsync totals --by month --sum                all projects as one
+rfsync totals --by month --sum                all projects added up
 rfsync totals --by day --tz Europe/Berlin --since 2026-01-01 -o days.csv""",
 )
 @target_argument
 @span_options
 @click.option("--by", type=click.Choice(("hour", "day", "week", "month")), default="day", show_default=True,
               help="Length of a period; weeks begin on Monday.")  # fmt: skip
-@click.option("--sum", "summed", is_flag=True, help="All projects as one.")
+@click.option("--sum", "summed", is_flag=True, help="Add up all projects.")
 @click.option("--tz", default="UTC", metavar="ZONE", show_default=True,
-              help="Time zone of the periods, and of a TIME that names none.")  # fmt: skip
+              help="Time zone of the periods, and of a TIME without an offset.")  # fmt: skip
 @format_options
 def command(
     options: Options,
@@ -43,46 +43,46 @@ def command(
     as_json: bool,
     output: str | None,
 ) -> int:
-    """Totals of images and jobs over time, and what each period gained and lost.
+    """Totals of images and jobs over time, with gains and losses of each period.
 
-    From the first observation until now, if not told otherwise, and without a gap: a period into which no observation
-    fell has its row, too. TARGET is a workspace or workspace/project; none: all that the database has. TIME is ISO
-    8601, a date, or an age such as 7d.
+    By default from the first observation until now. There are no gaps: a period without an observation has a row, too.
+    TARGET is a workspace or workspace/project; default: everything in the database. TIME is ISO 8601, a date, or an age
+    such as 7d.
     """
     from rfsync.history import TotalRow, totals
     from rfsync.history.periods import zone
 
     now = datetime.now(UTC)
-    calendar = zone(tz)
-    first, end = parse_span(since, until, now, calendar)
+    time_zone = zone(tz)
+    first, end = parse_span(since, until, now, time_zone)
     engine = open_history(options, target)
     rows = totals(engine, target, by=by, since=first, until=end, tz=tz, summed=summed, now=now)
     layout: Layout[TotalRow] = Layout(
         ("PROJECT", by.upper(), "BATCHES", "IMAGES", "±", "GAINED", "LOST", "JOBS", "±", "GAINED", "LOST", "OBSERVED"),
         _NUMBERS,
-        lambda row: _cells(row, target or "all", by, calendar),
+        lambda row: _cells(row, target or "all", by, time_zone),
         "nothing was observed",
     )
     show(rows, TotalRow, layout, form=form, as_json=as_json, output=output)
     return 0
 
 
-def _cells(row: TotalRow, whole: str, by: By, calendar: tzinfo) -> tuple[str, ...]:
-    name = whole if row.project is None else f"{row.workspace}/{row.project}"
+def _cells(row: TotalRow, total_name: str, by: By, time_zone: tzinfo) -> tuple[str, ...]:
+    name = total_name if row.project is None else f"{row.workspace}/{row.project}"
     totals = (count(row.batches), count(row.images), count(row.num_jobs))
     if row.observed:
         images = (signed(row.images_delta), count(row.images_gained), count(row.images_lost))
         jobs = (signed(row.num_jobs_delta), count(row.jobs_gained), count(row.jobs_lost))
-    else:  # that nothing moved is not known
+    else:  # whether anything moved is unknown
         images = jobs = ("-", "-", "-")
     observed = "yes" if row.observed else "no"
-    return (name, _label(row.period, by, calendar), *totals[:2], *images, totals[2], *jobs, observed)
+    return (name, _label(row.period, by, time_zone), *totals[:2], *images, totals[2], *jobs, observed)
 
 
-def _label(period: datetime, by: By, calendar: tzinfo) -> str:
+def _label(period: datetime, by: By, time_zone: tzinfo) -> str:
     """``2026-01-31 18:00+01:00`` (in UTC without the offset), ``2026-01-31`` or ``2026-01``."""
-    local = period.astimezone(calendar)
+    local = period.astimezone(time_zone)
     if by == "hour":
         written = local.isoformat(" ", "minutes")
-        return written.removesuffix("+00:00") if str(calendar) == "UTC" else written
+        return written.removesuffix("+00:00") if str(time_zone) == "UTC" else written
     return f"{local:%Y-%m}" if by == "month" else f"{local:%Y-%m-%d}"

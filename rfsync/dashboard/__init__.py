@@ -1,1 +1,1 @@
-"""The live page: charts of the history in a browser, read-only. Needs the extra ``dashboard``."""
+"""The dashboard: live charts of the history in a browser, read-only. Requires the extra ``dashboard``."""

@@ -1,4 +1,4 @@
-"""A page of the batches that exist: found, sorted and cut by the database."""
+"""One page of the table of current batches; the database filters, sorts and paginates."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ from sqlalchemy import Engine
 from rfsync.dashboard.view import View
 from rfsync.history.query import Query
 
-#: Rows of a page.
-ROWS: Final = 25
+PAGE_SIZE: Final = 25
 
 _COLUMNS: Final[Mapping[str, str]] = {
     "name": "b.name",
@@ -24,7 +23,7 @@ _COLUMNS: Final[Mapping[str, str]] = {
 
 
 class BatchLine(NamedTuple):
-    """A batch as the table shows it."""
+    """A row of the table."""
 
     workspace: str
     project: str
@@ -36,51 +35,49 @@ class BatchLine(NamedTuple):
     changed_at: datetime
 
 
-class Page(NamedTuple):
-    """Some of the batches."""
+class BatchPage(NamedTuple):
+    """A page of the table."""
 
-    rows: list[BatchLine]
-    #: From 1; the last one where fewer are left than were asked for.
+    lines: list[BatchLine]
+    #: From 1; the last page if the requested one does not exist.
     number: int
     #: At least 1.
     pages: int
-    #: Batches on all of them.
+    #: Total on all pages.
     batches: int
 
 
-def page_of(engine: Engine, view: View) -> Page:
-    """The page of the table that a view shows.
+def read_page(engine: Engine, view: View) -> BatchPage:
+    """Reads the page of the table that a view shows.
 
     Raises:
         DatabaseError: the database can't be read.
     """
     query = Query(engine, view.target)
-    found = "FROM scope p JOIN batches b ON b.project_id = p.id WHERE b.removed_at IS NULL"
+    source = "FROM scope p JOIN batches b ON b.project_id = p.id WHERE b.removed_at IS NULL"
     if view.name:
-        query.values["part"] = f"%{_literal(view.name)}%"
+        query.values["part"] = f"%{_escape_like(view.name)}%"
         like = "LIKE lower(:part) ESCAPE '!'"
-        found += f" AND (lower(b.name) {like} OR lower(b.batch_id) {like})"
-    counted = query.rows("counting the batches", f"WITH {query.scope} SELECT count(*) {found}", tuple)
-    ((batches,),) = counted
-    pages = max(-(-batches // ROWS), 1)
+        source += f" AND (lower(b.name) {like} OR lower(b.batch_id) {like})"
+    ((batches,),) = query.rows("counting the batches", f"WITH {query.scope} SELECT count(*) {source}", tuple)
+    pages = max(-(-batches // PAGE_SIZE), 1)
     number = min(view.page, pages)
-    query.values["skipped"] = (number - 1) * ROWS
+    query.values["skipped"] = (number - 1) * PAGE_SIZE
     sql = f"""WITH {query.scope}
-SELECT p.workspace, p.project, b.batch_id, b.name, b.images, b.num_jobs, b.uploaded_at, b.changed_at {found}
-ORDER BY {_order(view)} LIMIT {ROWS} OFFSET :skipped"""
+SELECT p.workspace, p.project, b.batch_id, b.name, b.images, b.num_jobs, b.uploaded_at, b.changed_at {source}
+ORDER BY {_order(view)} LIMIT {PAGE_SIZE} OFFSET :skipped"""
     lines = query.rows("reading the batches", sql, BatchLine._make, times=(6, 7))
-    return Page(list(lines), number, pages, batches)
+    return BatchPage(list(lines), number, pages, batches)
 
 
-def _literal(text: str) -> str:
-    """For LIKE, with nothing in it that stands for anything else."""
+def _escape_like(text: str) -> str:
     return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
 
 
 def _order(view: View) -> str:
-    down = " DESC" if view.descending else ""
+    direction = " DESC" if view.descending else ""
     if view.sort == "project":
-        return f"p.workspace{down}, p.project{down}, b.batch_id"
+        return f"p.workspace{direction}, p.project{direction}, b.batch_id"
     column = _COLUMNS[view.sort]
-    # What has no value comes last either way, in words that every version of both databases knows.
-    return f"{column} IS NULL, {column}{down}, p.workspace, p.project, b.batch_id"
+    # NULL sorts last either way; older SQLite versions don't know NULLS LAST.
+    return f"{column} IS NULL, {column}{direction}, p.workspace, p.project, b.batch_id"

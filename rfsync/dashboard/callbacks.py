@@ -1,6 +1,6 @@
-"""What the page asks the server: for an address, and again with each tick. Each question is answered by itself.
+"""The page's requests to the server: one set per address, repeated with each refresh; each is answered on its own.
 
-Nothing that comes from the browser is believed: an address is read by ``view.parse``, whatever it is.
+Nothing that comes from the browser is trusted: ``view.parse`` accepts any address.
 """
 
 from __future__ import annotations
@@ -17,67 +17,56 @@ from plotly.graph_objects import Figure
 from sqlalchemy import Engine
 
 from rfsync import charts, history
-from rfsync.dashboard import components, tables
-from rfsync.dashboard.batch_page import page_of
-from rfsync.dashboard.page import EVERYTHING, REFRESH, graph
-from rfsync.dashboard.queries import (
-    Patience,
-    details,
-    first_jobs,
-    history_of,
-    in_scope,
-    overview,
-    projects_of,
-    targets_of,
-    troubles,
-)  # fmt: skip
+from rfsync.dashboard import components, queries, tables
+from rfsync.dashboard.batch_page import read_page
+from rfsync.dashboard.page import ALL_PROJECTS, REFRESH_SECONDS, graph
+from rfsync.dashboard.queries import StaleFrom, in_scope, read_projects, selectable_targets
 from rfsync.dashboard.view import parse
 from rfsync.errors import DatabaseError
 from rfsync.text import printable
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """Where what the page shows comes from."""
+class DashboardContext:
+    """Everything that the dashboard depends on."""
 
-    #: Can't write.
+    #: Read-only.
     engine: Engine
-    #: When data is too old.
-    patience: Patience
-    #: Takes secrets out of a text.
+    stale_from: StaleFrom
+    #: Removes secrets from a text.
     redact: Callable[[str], str]
-    #: The time now, aware.
+    #: Returns the current time, aware.
     clock: Callable[[], datetime]
 
 
-#: The figures that were asked for, None: they can't be had; and what there is for the callback's other outputs.
+#: The requested figures, None if the database can't be read; and the values of the callback's other outputs.
 _Answer = tuple[tuple[Figure, ...] | None, tuple[Any, ...]]
 
 
-def add_callbacks(app: Dash, source: Source) -> None:
-    """All that the server answers."""
+def add_callbacks(app: Dash, context: DashboardContext) -> None:
+    """Adds all callbacks that the server answers."""
 
     @app.callback(Output("periods", "children"), Output("buckets", "children"), Input("address", "data"))
-    def link(search: Any) -> tuple[Any, Any]:
+    def links(search: Any) -> tuple[Any, Any]:
         view = parse(search, None)[0]
-        return components.periods(view), components.buckets(view)
+        return components.period_links(view), components.bucket_links(view)
 
-    _add_overview(app, source)
-    _add_health(app, source)
-    _add_details(app, source)
-    _add_first_jobs(app, source)
-    _add_batches(app, source)
+    _add_overview(app, context)
+    _add_health(app, context)
+    _add_details(app, context)
+    _add_first_jobs(app, context)
+    _add_batches(app, context)
 
 
 def _add(
-    app: Dash, figures: tuple[str, ...], outputs: tuple[tuple[str, str], ...], draw: Callable[[Any], _Answer]
+    app: Dash, figures: tuple[str, ...], outputs: tuple[tuple[str, str], ...], answer: Callable[[Any], _Answer]
 ) -> None:
-    """A callback for what of an address the charts show.
+    """Adds a callback for the part of the address that charts depend on.
 
     Args:
         figures: the charts that it draws.
-        outputs: what it gives besides.
-        draw: is given of the address what the charts show.
+        outputs: its other outputs.
+        answer: called with that part of the address.
     """
 
     @app.callback(
@@ -86,99 +75,101 @@ def _add(
         Input("charted", "data"),
         Input("tick", "n_intervals"),
     )
-    def answer(search: Any, _: Any) -> tuple[Any, ...]:
-        drawn, others = draw(search)
+    def respond(search: Any, _: Any) -> tuple[Any, ...]:
+        drawn, others = answer(search)
         if drawn is None:
             return *[no_update] * len(figures), *others
         view = parse(search, None)[0]
         return *(graph(*one, view=view) for one in zip(figures, drawn, strict=True)), *others
 
 
-def _add_overview(app: Dash, source: Source) -> None:
-    """What has been there and what has moved."""
+def _add_overview(app: Dash, context: DashboardContext) -> None:
+    """Headline, totals, gains and losses."""
 
-    def draw(search: Any) -> _Answer:
-        now = source.clock()
+    def answer(search: Any) -> _Answer:
+        now = context.clock()
         try:
-            projects = projects_of(source.engine)
-            targets = targets_of(projects)
+            projects = read_projects(context.engine)
+            targets = selectable_targets(projects)
             view, notes = parse(search, targets)
             projects = in_scope(projects, view.target)
-            seen = overview(source.engine, view, len(projects), now)
+            overview = queries.overview(context.engine, view, len(projects), now)
         except DatabaseError as error:
-            # What is shown stays, and the next tick tries again.
-            return None, ([_unreadable(source, error)], no_update, no_update, now.isoformat())
-        if seen.span.by != view.by:
-            notes.append(f"By {view.by} that is too much for a chart: it is shown by {seen.span.by}.")
+            # Keep what is shown; the next refresh tries again.
+            return None, ([_unreadable(context, error)], no_update, no_update, now.isoformat())
+        by = overview.time_range.by
+        if by != view.by:
+            notes.append(f"Too many points for a chart by {view.by}: shown by {by} instead.")
         zone = ZoneInfo(view.tz)
         drawn = (
-            charts.totals_figure(seen.totals, zone=zone),
-            charts.flow_figure(seen.totals, of="images", zone=zone),
-            charts.flow_figure(seen.totals, of="jobs", zone=zone),
+            charts.totals_figure(overview.totals, zone=zone),
+            charts.flow_figure(overview.totals, of="images", zone=zone),
+            charts.flow_figure(overview.totals, of="jobs", zone=zone),
         )
         alerts = [components.alert(note, "note") for note in notes]
-        options = [EVERYTHING, *({"label": printable(target), "value": target} for target in targets)]
-        return drawn, (alerts, components.headline(projects, seen.totals, view), options, now.isoformat())
+        options = [ALL_PROJECTS, *({"label": printable(target), "value": target} for target in targets)]
+        return drawn, (alerts, components.headline(projects, overview.totals, view), options, now.isoformat())
 
     outputs = (("notes", "children"), ("headline", "children"), ("targets", "data"), ("answered", "data"))
-    _add(app, ("totals", "images", "jobs"), outputs, draw)
+    _add(app, ("totals", "images", "jobs"), outputs, answer)
 
 
-def _add_health(app: Dash, source: Source) -> None:
-    """Whether all that can be relied on."""
+def _add_health(app: Dash, context: DashboardContext) -> None:
+    """Problems, freshness, and the table of syncs."""
 
-    def draw(search: Any) -> _Answer:
-        now = source.clock()
+    def answer(search: Any) -> _Answer:
+        now = context.clock()
         try:
-            view = parse(search, targets_of(projects_of(source.engine)))[0]
-            projects = history.status(source.engine, view.target)
+            view = parse(search, selectable_targets(read_projects(context.engine)))[0]
+            projects = history.status(context.engine, view.target)
         except DatabaseError as error:
-            return None, ([_unreadable(source, error)], no_update, no_update)
-        bad = troubles(projects, now, source.patience)
-        alerts = components.trouble_alert(bad, len(projects))
-        return (), (alerts, components.freshness(projects, now, view.tz), tables.syncs(projects, bad, now, view.tz))
+            return None, ([_unreadable(context, error)], no_update, no_update)
+        problems = queries.problems(projects, now, context.stale_from)
+        alerts = components.problem_alert(problems, len(projects))
+        syncs = tables.syncs(projects, problems, now, view.tz)
+        return (), (alerts, components.freshness(projects, now, view.tz), syncs)
 
-    _add(app, (), (("alerts", "children"), ("freshness", "children"), ("syncs", "children")), draw)
+    _add(app, (), (("alerts", "children"), ("freshness", "children"), ("syncs", "children")), answer)
 
 
-def _add_details(app: Dash, source: Source) -> None:
-    """What it comes from."""
+def _add_details(app: Dash, context: DashboardContext) -> None:
+    """Throughput, backlog, top movers and longest waiting batches."""
 
-    def draw(search: Any) -> _Answer:
-        now = source.clock()
+    def answer(search: Any) -> _Answer:
+        now = context.clock()
         try:
-            projects = projects_of(source.engine)
-            view = parse(search, targets_of(projects))[0]
-            seen = details(source.engine, view, len(in_scope(projects, view.target)), now)
+            projects = read_projects(context.engine)
+            view = parse(search, selectable_targets(projects))[0]
+            details = queries.details(context.engine, view, len(in_scope(projects, view.target)), now)
         except DatabaseError as error:
-            return None, ([_unreadable(source, error)], no_update)
+            return None, ([_unreadable(context, error)], no_update)
         drawn = (
-            charts.throughput_figure(seen.throughput, seen.window, zone=ZoneInfo(view.tz)),
-            charts.backlog_figure(seen.backlog),
-            charts.movers_figure(seen.movers),
+            charts.throughput_figure(details.throughput, details.window, zone=ZoneInfo(view.tz)),
+            charts.backlog_figure(details.backlog),
+            charts.movers_figure(details.movers),
         )
-        return drawn, ([], tables.waiting(view, seen.waiting, now))
+        return drawn, ([], tables.waiting(view, details.waiting, now))
 
     outputs = (("details-alert", "children"), ("waiting", "children"))
-    _add(app, ("throughput", "backlog", "movers"), outputs, draw)
+    _add(app, ("throughput", "backlog", "movers"), outputs, answer)
 
 
-def _add_first_jobs(app: Dash, source: Source) -> None:
-    """How old batches get; the most to be read, and last on the page."""
+def _add_first_jobs(app: Dash, context: DashboardContext) -> None:
+    """Age of batches at their first job; separate, because it is the most expensive query."""
 
-    def draw(search: Any) -> _Answer:
+    def answer(search: Any) -> _Answer:
         try:
-            view = parse(search, targets_of(projects_of(source.engine)))[0]
-            rows = first_jobs(source.engine, view, source.clock())
+            view = parse(search, selectable_targets(read_projects(context.engine)))[0]
+            rows = queries.first_jobs(context.engine, view, context.clock())
         except DatabaseError as error:
-            return None, ([_unreadable(source, error)],)
+            return None, ([_unreadable(context, error)],)
         return (charts.first_jobs_figure(rows),), (charts.first_jobs_summary(rows),)
 
-    _add(app, ("first-jobs",), (("first-jobs-summary", "children"),), draw)
+    _add(app, ("first-jobs",), (("first-jobs-summary", "children"),), answer)
 
 
-def _add_batches(app: Dash, source: Source) -> None:
-    """The table of batches, and the history of one."""
+def _add_batches(app: Dash, context: DashboardContext) -> None:
+    """The table of batches, with the history of the selected one."""
 
     @app.callback(
         Output("batches-alert", "children"),
@@ -186,20 +177,21 @@ def _add_batches(app: Dash, source: Source) -> None:
         Input("address", "data"),
         Input("tick", "n_intervals"),
     )
-    def draw(search: Any, _: Any) -> tuple[Any, Any]:
+    def respond(search: Any, _: Any) -> tuple[Any, Any]:
         try:
-            projects = projects_of(source.engine)
-            view, notes = parse(search, targets_of(projects))
-            page = page_of(source.engine, view)
-            changes = history_of(source.engine, view.batch) if view.batch else []
+            projects = read_projects(context.engine)
+            view, notes = parse(search, selectable_targets(projects))
+            page = read_page(context.engine, view)
+            changes = queries.batch_changes(context.engine, view.batch) if view.batch else []
         except DatabaseError as error:
-            return [_unreadable(source, error)], no_update
-        own = [note for note in notes if note.startswith(("sort=", "page=", "batch="))]
-        shown = tables.batches(view, page, changes, many_projects=len(in_scope(projects, view.target)) > 1)
-        return [components.alert(note, "note") for note in own], shown
+            return [_unreadable(context, error)], no_update
+        own_notes = [note for note in notes if note.startswith(("sort=", "page=", "batch="))]
+        with_project = len(in_scope(projects, view.target)) > 1
+        table = tables.batches(view, page, changes, with_project=with_project)
+        return [components.alert(note, "note") for note in own_notes], table
 
 
-def _unreadable(source: Source, error: DatabaseError) -> Component:
-    why = printable(source.redact(str(error)))
-    said = f"The database can't be read: {why}. This page tries again every {REFRESH} seconds."
-    return components.alert(said, "bad unreadable")
+def _unreadable(context: DashboardContext, error: DatabaseError) -> Component:
+    reason = printable(context.redact(str(error)))
+    text = f"The database can't be read: {reason}. This page tries again every {REFRESH_SECONDS} seconds."
+    return components.alert(text, "bad unreadable")

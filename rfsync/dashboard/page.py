@@ -1,4 +1,4 @@
-"""The page before anything is known: what stands where, with a place of its own size for each chart."""
+"""The static layout of the page, with placeholders that the callbacks fill."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ from plotly.graph_objects import Figure
 from rfsync.charts import CONFIG
 from rfsync.dashboard.view import View
 
-#: How often the page asks for what is new, in seconds.
-REFRESH: Final = 60
-#: Id -> title, and whether it is as wide as the page.
+#: Refresh interval of the page, in seconds.
+REFRESH_SECONDS: Final = 60
+#: Id -> title, and whether it takes the full width.
 CHARTS: Final = {
     "totals": ("Images and jobs over time", True),
     "images": ("Images gained and lost", False),
@@ -24,13 +24,13 @@ CHARTS: Final = {
     "first-jobs": ("Age of batches at their first job", False),
 }
 
-#: Where no project is chosen.
-EVERYTHING: Final = {"label": "All projects", "value": ""}
+#: Option of the project selection.
+ALL_PROJECTS: Final = {"label": "All projects", "value": ""}
 
-#: No button leads anywhere else, and nothing is sent anywhere.
-GRAPH: Final = {**CONFIG, "displaylogo": False, "showTips": False, "plotlyServerURL": ""}
+#: Options for plotly.js, without the buttons that lead to or upload to other sites.
+_GRAPH_CONFIG: Final = {**CONFIG, "displaylogo": False, "showTips": False, "plotlyServerURL": ""}
 
-INDEX: Final = """<!DOCTYPE html>
+INDEX_HTML: Final = """<!DOCTYPE html>
 <html lang="en">
   <head>
     {%metas%}
@@ -53,17 +53,17 @@ INDEX: Final = """<!DOCTYPE html>
 
 
 def layout() -> Component:
-    """All that stands still; the callbacks fill it in."""
+    """The layout; callbacks fill in the content."""
     return html.Div(
         [
-            # One address for one view; a change of it is a view to be asked for, and not a page to be loaded.
+            # A change of the address selects another view without reloading the page.
             dcc.Location(id="url", refresh=False),
-            # The controls write the address here: what waits for the first would else wait for the controls too.
+            # Controls write the address here: callbacks on the first Location would otherwise wait for them.
             dcc.Location(id="goto", refresh="callback-nav"),
-            dcc.Interval(id="tick", interval=REFRESH * 1000),
+            dcc.Interval(id="tick", interval=REFRESH_SECONDS * 1000),
             dcc.Interval(id="clock", interval=5_000),
-            # What there is to choose from, what is asked for, the charts of the last answers, and when there was one.
-            dcc.Store(id="targets", data=[EVERYTHING]),
+            # Selectable targets; the address; the part of it that charts depend on; charts; time of the last response.
+            dcc.Store(id="targets", data=[ALL_PROJECTS]),
             dcc.Store(id="address"),
             dcc.Store(id="charted"),
             *(dcc.Store(id=f"{name}-chart") for name in CHARTS),
@@ -72,26 +72,26 @@ def layout() -> Component:
             html.Div(id="lost", role="status"),
             html.Div(id="alerts", role="status"),
             html.Div(id="notes", role="status"),
-            html.Section(_choices(), className="choices", **named("What to show")),
+            html.Section(_controls(), className="choices", **aria_label("Selection")),
             html.Main([*_charts(), *_tables()]),
         ],
         className="page",
     )
 
 
-def named(label: str) -> dict[str, Any]:
-    """What a region without a heading is called."""
+def aria_label(label: str) -> dict[str, Any]:
+    """Attributes that name a region without a heading."""
     return {"aria-label": label}
 
 
-def _choices() -> list[Component]:
-    # The browser knows their names and lists them (assets/dashboard.js).
+def _controls() -> list[Component]:
+    # The browser fills in the list of time zones (assets/dashboard.js).
     zone = dcc.Input(id="zone", list="zones", debounce=True, autoComplete="off", maxLength=60)
     return [
-        _labelled("Project", "target", dcc.Dropdown(id="target", options=[EVERYTHING], value="", clearable=False)),
+        _labelled("Project", "target", dcc.Dropdown(id="target", options=[ALL_PROJECTS], value="", clearable=False)),
         html.Div(id="periods", className="choice"),
-        _labelled("From", "first", _day("first")),
-        _labelled("To", "last", _day("last")),
+        _labelled("From", "first", _date_input("first")),
+        _labelled("To", "last", _date_input("last")),
         html.Div(id="buckets", className="choice"),
         _labelled("Time zone", "zone", zone),
     ]
@@ -101,40 +101,40 @@ def _labelled(label: str, name: str, control: Component) -> html.Div:
     return html.Div([html.Label(label, htmlFor=name, className="label"), control], className=f"choice for-{name}")
 
 
-def _day(name: str) -> dcc.Input:
-    # Not of the type date, which Dash's input can't be.
+def _date_input(name: str) -> dcc.Input:
+    # Dash's Input does not support the type "date".
     return dcc.Input(
         id=name, debounce=True, placeholder="YYYY-MM-DD", pattern=r"\d{4}-\d\d-\d\d", maxLength=10, autoComplete="off"
     )
 
 
 def _charts() -> list[Component]:
-    below = {
-        "movers": html.P("With what a project had when it was first observed.", className="small"),
+    notes = {
+        "movers": html.P("Includes what a project had when it was first observed.", className="small"),
         "first-jobs": html.P(id="first-jobs-summary", className="small"),
     }
     cards = [
-        html.Section([html.H2(title), _chart(name), below.get(name)], className="card wide" if wide else "card")
+        html.Section([html.H2(title), _chart(name), notes.get(name)], className="card wide" if wide else "card")
         for name, (title, wide) in CHARTS.items()
     ]
-    headline = html.Section(id="headline", className="headline", **named("Now"))
+    headline = html.Section(id="headline", className="headline", **aria_label("Headline figures"))
     return [headline, html.Div(cards, className="charts")]
 
 
 def _chart(name: str) -> html.Div:
-    # Empty: the first chart has plotly.js compiled, and all that can be read without it is to be there before.
+    # Empty at first: rendering a chart compiles plotly.js, which would delay everything that does not need it.
     return html.Div(id=f"{name}-place", className=f"chart {name}")
 
 
 def graph(name: str, figure: Figure, *, view: View) -> dict[str, Any]:
-    """A chart as the page takes it (``show`` in ``assets/dashboard.js``).
+    """A chart for ``updateChart`` in ``assets/dashboard.js``.
 
     Args:
-        view: what it shows; while that is the same, what somebody has zoomed into or hidden stays so.
+        view: zoom and hidden lines are kept as long as the view stays the same.
     """
     figure.update_layout(uirevision=f"view{view.search}")
-    made: dict[str, Any] = dcc.Graph(id=name, config=cast("Any", GRAPH), figure=figure).to_plotly_json()  # type: ignore[no-untyped-call]
-    return made
+    component: dict[str, Any] = dcc.Graph(id=name, config=cast("Any", _GRAPH_CONFIG), figure=figure).to_plotly_json()  # type: ignore[no-untyped-call]
+    return component
 
 
 def _tables() -> list[Component]:

@@ -1,4 +1,4 @@
-"""What stands between the network and the page: whom a request may be meant for, what it may hold, what it is told."""
+"""Checks of every request (host, path, method, body) and security headers of every response."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from rfsync.text import printable
 
 log = logging.getLogger("rfsync.dashboard")
 
-#: Of a request's body; what the page sends is a tenth of it.
-MOST_BYTES: Final = 65_536
+#: Maximum size of a request body, in bytes; the page sends a tenth of it.
+MAX_REQUEST_BYTES: Final = 65_536
 
-_HTTP: Final = 80
+_HTTP_PORT: Final = 80
 _LOOPBACK: Final = ("localhost", "127.0.0.1", "::1")
 _WILDCARDS: Final = ("0.0.0.0", "::")  # noqa: S104 compared with, not listened on
 _PATHS: Final = ("/_dash-layout", "/_dash-dependencies", "/_dash-update-component")
@@ -39,24 +39,24 @@ _HEADERS: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Hosts:
-    """What a request's Host header may say.
+    """Accepted Host headers.
 
-    A page elsewhere can have its own name point to this machine (DNS rebinding) and would then read all that is shown
-    here; but its name is what its requests say they are meant for.
+    A foreign web page can make its own host name resolve to this machine (DNS rebinding) to read the dashboard with a
+    visitor's browser; but its requests then carry that name in their Host header.
     """
 
-    #: Where it is listened.
+    #: Address that the server listens on.
     host: str
     port: int
-    #: Further ones, ``NAME`` (with any port) or ``NAME:PORT``.
-    named: tuple[str, ...] = ()
+    #: Additional hosts, ``NAME`` (with any port) or ``NAME:PORT``.
+    extra: tuple[str, ...] = ()
 
     def allow(self, header: str | None) -> bool:
-        """Whether a Host header is one of ours."""
-        name, port = _parted(header or "")
+        """True if a Host header is accepted."""
+        name, port = _split_host(header or "")
         if not name:
             return False
-        for other in self.named:
+        for other in self.extra:
             if other.lower() in {name, f"{name}:{port}", f"[{name}]", f"[{name}]:{port}"}:
                 return True
         if port != self.port:
@@ -66,11 +66,11 @@ class Hosts:
         return name == self.host.lower() or (is_loopback(self.host) and name in _LOOPBACK)
 
 
-def _parted(header: str) -> tuple[str, int]:
-    """Name in lower case, without brackets, and port; "": there is none."""
+def _split_host(header: str) -> tuple[str, int]:
+    """Name in lower case, without brackets, and port; ("", 0) if the header is malformed."""
     name, colon, port = header.lower().rpartition(":")
     if not colon or port.endswith("]"):
-        name, port = header.lower(), str(_HTTP)
+        name, port = header.lower(), str(_HTTP_PORT)
     if not (port.isascii() and port.isdecimal() and len(port) < 6):
         return "", 0
     bracketed = name.startswith("[") and name.endswith("]")
@@ -85,62 +85,62 @@ def _is_address(name: str) -> bool:
     return True
 
 
-class _Part(msgspec.Struct, forbid_unknown_fields=True):
+class _Property(msgspec.Struct, forbid_unknown_fields=True):
     id: str
     property: str
     value: Any = None
 
 
-class _Call(msgspec.Struct):
-    """What the page sends to have something computed."""
+class _CallbackRequest(msgspec.Struct):
+    """The body of a request for a callback."""
 
     output: str
-    outputs: _Part | list[_Part]
-    inputs: list[_Part]
+    outputs: _Property | list[_Property]
+    inputs: list[_Property]
     changed: list[str] = msgspec.field(name="changedPropIds")
-    state: list[_Part] = []
+    state: list[_Property] = []
 
 
 @dataclass(frozen=True, slots=True)
 class Callback:
-    """What a callback takes and gives, as ``id.property``."""
+    """The signature of a callback, as ``id.property``."""
 
     outputs: tuple[str, ...]
     inputs: tuple[str, ...]
     state: tuple[str, ...]
 
 
-def is_call(body: bytes, callbacks: Mapping[str, Callback]) -> bool:
-    """Whether a request's body asks for one of the callbacks, in all but the values."""
+def is_callback_request(body: bytes, callbacks: Mapping[str, Callback]) -> bool:
+    """True if a body requests one of the callbacks with exactly its signature, whatever the values."""
     try:
-        call = msgspec.json.decode(body, type=_Call)
+        call = msgspec.json.decode(body, type=_CallbackRequest)
     except (msgspec.DecodeError, RecursionError):
         return False
     known = callbacks.get(call.output)
     outputs = call.outputs if isinstance(call.outputs, list) else [call.outputs]
     return (
         known is not None
-        and _names(outputs) == known.outputs
-        and _names(call.inputs) == known.inputs
-        and _names(call.state) == known.state
+        and _property_names(outputs) == known.outputs
+        and _property_names(call.inputs) == known.inputs
+        and _property_names(call.state) == known.state
         and set(call.changed) <= set(known.inputs)
     )
 
 
-def _names(parts: Iterable[_Part]) -> tuple[str, ...]:
-    return tuple(f"{part.id}.{part.property}" for part in parts)
+def _property_names(properties: Iterable[_Property]) -> tuple[str, ...]:
+    return tuple(f"{part.id}.{part.property}" for part in properties)
 
 
 def content_security_policy(script_hashes: Sequence[str]) -> str:
-    """Nothing but what comes from here; ``script_hashes`` are those of the scripts in the page itself."""
+    """A policy that allows only this origin; ``script_hashes`` are those of the page's inline scripts."""
     return "; ".join(
         [
             "default-src 'none'",
             f"script-src 'self' {' '.join(script_hashes)}",
-            # Dash's components and plotly.js put their styles into the page as they are loaded: there is no nonce that
-            # they would take, and no list of hashes that would outlive their next version.
+            # Dash's components and plotly.js insert styles at run time: they support no nonce, and hashes would change
+            # with every version.
             "style-src 'self' 'unsafe-inline'",
-            "img-src 'self' data: blob:",  # a chart saved as a picture
+            "img-src 'self' data: blob:",  # for saving a chart as an image
             "connect-src 'self'",
             "base-uri 'none'",
             "form-action 'none'",
@@ -149,9 +149,9 @@ def content_security_policy(script_hashes: Sequence[str]) -> str:
     )
 
 
-def guard(server: Flask, hosts: Hosts, callbacks: Mapping[str, Callback]) -> None:
-    """Checks each request before anything else sees it, and gives each answer its headers but for the policy."""
-    server.config["MAX_CONTENT_LENGTH"] = MOST_BYTES
+def protect(server: Flask, hosts: Hosts, callbacks: Mapping[str, Callback]) -> None:
+    """Rejects invalid requests before Dash sees them, and adds all security headers except the CSP."""
+    server.config["MAX_CONTENT_LENGTH"] = MAX_REQUEST_BYTES
 
     @server.before_request
     def check() -> Response | None:
@@ -159,18 +159,18 @@ def guard(server: Flask, hosts: Hosts, callbacks: Mapping[str, Callback]) -> Non
         if not hosts.allow(header):
             shown = printable(header or "")[:100]
             log.warning("a request for the host %r was refused", shown)
-            return _text(f"This dashboard does not answer to the name {shown!r}: name it with --host.", 403)
+            return _text(f"The host {shown!r} is not allowed: add it with --host.", 403)
         path = request.path
         if path != "/" and path not in _PATHS and not path.startswith(_FOLDERS):
-            return _text("There is nothing here.", 404)
+            return _text("Not found.", 404)
         if request.method not in ({"POST"} if path == _CALLBACKS else {"GET", "HEAD"}):
-            return _text("That can't be done here.", 405)
-        if path == _CALLBACKS and not is_call(request.get_data(), callbacks):
-            return _text("This is no request of the dashboard's own page.", 400)
+            return _text("Method not allowed.", 405)
+        if path == _CALLBACKS and not is_callback_request(request.get_data(), callbacks):
+            return _text("Not a request of the dashboard's own page.", 400)
         return None
 
     @server.after_request
-    def finish(response: Response) -> Response:
+    def add_headers(response: Response) -> Response:
         for name, value in _HEADERS.items():
             response.headers[name] = value
         if not request.path.startswith(_FOLDERS):
@@ -184,9 +184,9 @@ def guard(server: Flask, hosts: Hosts, callbacks: Mapping[str, Callback]) -> Non
     @server.errorhandler(Exception)
     def crash(error: Exception) -> Response:
         if request.path.startswith(_FOLDERS):
-            return _text("There is nothing here.", 404)  # Dash's word for a file that no package of its has
+            return _text("Not found.", 404)  # Dash raises this for a file that none of its packages has
         log.error("a request for %s failed: this is a bug", printable(request.path)[:200], exc_info=error)
-        return _text("This is a bug in the dashboard; its log says more.", 500)
+        return _text("Internal error: a bug in the dashboard. See its log.", 500)
 
 
 def _text(message: str, status: int) -> Response:

@@ -1,4 +1,4 @@
-"""Serves the dashboard over HTTP until it is told to stop."""
+"""The dashboard's HTTP server."""
 
 from __future__ import annotations
 
@@ -12,56 +12,56 @@ from typing import Final, NoReturn
 from flask import Flask
 from waitress import create_server
 
-from rfsync.dashboard.security import MOST_BYTES
+from rfsync.dashboard.security import MAX_REQUEST_BYTES
 from rfsync.errors import ConfigError
 
-#: Requests that are answered at once; each holds one connection to the database at most.
+#: Requests handled at once; each uses at most one database connection.
 _THREADS: Final = 8
-#: Browsers that may be connected at once, each with half a dozen connections.
+#: Open connections; a browser uses about six.
 _CONNECTIONS: Final = 300
-#: How long a client may keep silent, in seconds.
-_TIMEOUT: Final = 60
+#: Idle connections are closed after this time, in seconds.
+_IDLE_TIMEOUT: Final = 60
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A socket that is bound, but not yet listening; port 0 is any that is free.
+    """A listening socket; port 0 selects any free port.
 
     Raises:
         ConfigError: the address can't be listened on.
     """
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
-        made = socket.socket(family, kind, protocol)
+        listener = socket.socket(family, kind, protocol)
     except OSError as error:
         raise ConfigError(f"--listen {host}:{port}: {error.strerror or error}") from None
     try:
-        made.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        made.bind(address)
-        # Two can be bound to a port, of which only one can listen.
-        made.listen()
+        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind(address)
+        # With SO_REUSEADDR, a port that is in use is only detected here.
+        listener.listen()
     except OSError as error:
-        made.close()
+        listener.close()
         raise ConfigError(f"--listen {host}:{port}: {error.strerror or error}") from None
-    return made
+    return listener
 
 
-def serve(app: Flask, bound: socket.socket, ready: Callable[[], None]) -> None:
-    """Answers until SIGTERM or SIGINT; what is under way then is given a few seconds.
+def serve(app: Flask, listener: socket.socket, ready: Callable[[], None]) -> None:
+    """Serves until SIGTERM or SIGINT, then gives running requests a few seconds.
 
     Args:
-        ready: called when requests are answered, and a signal ends it in order.
+        ready: called when the server accepts requests and handles signals.
     """
     server = create_server(
         app,
-        sockets=[bound],
+        sockets=[listener],
         threads=_THREADS,
         connection_limit=_CONNECTIONS,
-        channel_timeout=_TIMEOUT,
-        max_request_body_size=MOST_BYTES,
-        max_request_header_size=MOST_BYTES,
+        channel_timeout=_IDLE_TIMEOUT,
+        max_request_body_size=MAX_REQUEST_BYTES,
+        max_request_header_size=MAX_REQUEST_BYTES,
         ident=None,
     )
-    # A page asks for more at once than there are threads: that one of its questions waits is no news.
+    # A page sends more requests at once than there are threads: queueing is normal and not worth a warning.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
@@ -72,5 +72,5 @@ def serve(app: Flask, bound: socket.socket, ready: Callable[[], None]) -> None:
 def _stop(_: int, __: FrameType | None) -> NoReturn:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, signal.SIG_IGN)
-    logging.getLogger("waitress").setLevel(logging.ERROR)  # nor that nobody waits for the answers any more
+    logging.getLogger("waitress").setLevel(logging.ERROR)  # clients that disconnect now are not worth one either
     raise SystemExit(0)

@@ -1,4 +1,4 @@
-"""The tables of the page: batches, the history of one, those that wait, and how the syncs have gone."""
+"""The tables of the page: batches, the history of one batch, the longest waiting batches, and syncs."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any, Final
 from dash import html
 from dash.development.base_component import Component
 
-from rfsync.dashboard.batch_page import ROWS, BatchLine, Page
-from rfsync.dashboard.components import age, clock, exact, link
-from rfsync.dashboard.page import named as called
-from rfsync.dashboard.queries import MOST_CHANGES, Trouble, named
+from rfsync.dashboard.batch_page import PAGE_SIZE, BatchLine, BatchPage
+from rfsync.dashboard.components import link, local_time
+from rfsync.dashboard.page import aria_label
+from rfsync.dashboard.queries import MAX_CHANGES, Problem, full_name
 from rfsync.dashboard.view import SORTS, Batch, View
 from rfsync.history import ChangeRow, ProjectStatus, WaitingRow
-from rfsync.text import printable
+from rfsync.text import age, printable, rfc3339
 
-#: Projects in the table of syncs.
-MOST_PROJECTS: Final = 20
+#: Maximum rows of the table of syncs.
+MAX_PROJECTS: Final = 20
 
 _HEADERS: Final = {
     "project": "Project",
@@ -33,64 +33,70 @@ _NUMBERS: Final = {"images", "jobs"}
 
 def _table(headers: Sequence[Any], rows: Sequence[Any], caption: str) -> html.Div:
     table = html.Table([html.Caption(caption), html.Thead(html.Tr(list(headers))), html.Tbody(list(rows))])
-    # Too wide for a phone, it is moved sideways, by keyboard too.
-    return html.Div(table, className="scroll", tabIndex="0", role="region", **called(caption))
+    # Scrolls horizontally on a narrow screen, with the keyboard too.
+    return html.Div(table, className="scroll", tabIndex="0", role="region", **aria_label(caption))
 
 
-def _head(text: Any, *, number: bool = False, **attributes: Any) -> html.Th:
+def _header(text: Any, *, number: bool = False, **attributes: Any) -> html.Th:
     return html.Th(text, scope="col", className="number" if number else "", **attributes)
 
 
-def _moment(instant: datetime | None, tz: str, now: datetime | None = None) -> html.Td:
-    """A cell with an instant, which is exact when pointed at, and how long ago it was, where ``now`` says so."""
+def _time_cell(instant: datetime | None, tz: str, now: datetime | None = None) -> html.Td:
+    """A cell with a local time, its age if ``now`` is given, and the exact instant as a tooltip."""
     if instant is None:
         return html.Td("–")
-    said = clock(instant, tz) + (f" ({age(now - instant)} ago)" if now else "")
-    return html.Td(said, title=exact(instant), className="moment")
+    text = local_time(instant, tz) + (f" ({age(now - instant)} ago)" if now else "")
+    return html.Td(text, title=rfc3339(instant), className="moment")
 
 
-def _number(value: int) -> html.Td:
+def _number_cell(value: int) -> html.Td:
     return html.Td(f"{value:,}", className="number")
 
 
-def _signed(value: int) -> html.Td:
+def _delta_cell(value: int) -> html.Td:
     return html.Td(f"{value:+,}" if value else "0", className="number")
 
 
-def batches(view: View, page: Page, changes: Sequence[ChangeRow], many_projects: bool) -> list[Component]:
-    """The table of batches, with the history of the chosen one in its place, or above where it is not on the page."""
-    columns = [sort for sort in SORTS if sort != "project" or many_projects]
-    there = any(_is(view.batch, line) for line in page.rows)
-    above = [] if view.batch is None or there else [html.Div(_history(view, changes), className="apart")]
+def batches(view: View, page: BatchPage, changes: Sequence[ChangeRow], *, with_project: bool) -> list[Component]:
+    """The table of batches, with the selected batch's history below its row, or above the table if on another page.
+
+    Args:
+        changes: history of the selected batch.
+        with_project: show the column of projects.
+    """
+    columns = [sort for sort in SORTS if sort != "project" or with_project]
+    on_page = any(_is_selected(view, line) for line in page.lines)
+    above = [] if view.batch is None or on_page else [html.Div(_history(view, changes), className="apart")]
+    if not page.lines:
+        text = "No batch has that in its name or id." if view.name else "No batch exists now."
+        return [*above, html.P(text, className="empty")]
     rows: list[Component] = []
-    for line in page.rows:
-        rows.append(_batch(view, line, columns))
-        if _is(view.batch, line):
+    for line in page.lines:
+        rows.append(_batch_row(view, line, columns))
+        if _is_selected(view, line):
             rows.append(html.Tr(html.Td(_history(view, changes), colSpan=len(columns)), className="history"))
-    if not rows:
-        said = "No batch has that in its name or id." if view.name else "No batch is there now."
-        return [*above, html.P(said, className="empty")]
-    headers = [_sorting(view, column) for column in columns]
-    return [*above, _table(headers, rows, "Batches that exist now"), _pager(view, page)]
+    headers = [_sort_header(view, column) for column in columns]
+    return [*above, _table(headers, rows, "Current batches"), _pager(view, page)]
 
 
-def _is(batch: Batch | None, line: BatchLine) -> bool:
-    return batch == Batch(f"{line.workspace}/{line.project}", line.batch_id)
+def _is_selected(view: View, line: BatchLine) -> bool:
+    return view.batch == Batch(f"{line.workspace}/{line.project}", line.batch_id)
 
 
-def _sorting(view: View, column: str) -> html.Th:
-    on = view.sort == column
-    # Numbers and times begin with the largest, names with the first.
-    down = not view.descending if on else column not in {"project", "name"}
-    way = {"aria-sort": "descending" if view.descending else "ascending"} if on else {}
-    text = _HEADERS[column] + (" ▾" if view.descending else " ▴") * on
-    return _head(link(text, view.but(sort=column, descending=down), "sort page"), number=column in _NUMBERS, **way)
+def _sort_header(view: View, column: str) -> html.Th:
+    current = view.sort == column
+    # The first click sorts numbers and times in descending order, names in ascending order.
+    descending = not view.descending if current else column not in {"project", "name"}
+    order = {"aria-sort": "descending" if view.descending else "ascending"} if current else {}
+    text = _HEADERS[column] + (" ▾" if view.descending else " ▴") * current
+    to = view.replace(sort=column, descending=descending)
+    return _header(link(text, to, "sort page"), number=column in _NUMBERS, **order)
 
 
-def _batch(view: View, line: BatchLine, columns: Sequence[str]) -> html.Tr:
+def _batch_row(view: View, line: BatchLine, columns: Sequence[str]) -> html.Tr:
     project = f"{line.workspace}/{line.project}"
-    on = _is(view.batch, line)
-    to = view.but(batch=None if on else Batch(project, line.batch_id))
+    selected = _is_selected(view, line)
+    to = view.replace(batch=None if selected else Batch(project, line.batch_id))
     cells = {
         "project": html.Td(printable(project)),
         "name": html.Td(
@@ -98,121 +104,121 @@ def _batch(view: View, line: BatchLine, columns: Sequence[str]) -> html.Tr:
                 printable(line.name or line.batch_id),
                 to,
                 "project batch",
-                title=f"{printable(line.batch_id)}: {'close' if on else 'show'} its history",
-                **{"aria-expanded": "true" if on else "false"},
+                title=f"{printable(line.batch_id)}: {'close' if selected else 'show'} its history",
+                **{"aria-expanded": "true" if selected else "false"},
             ),
             className="name",
         ),
-        "images": _number(line.images),
-        "jobs": _number(line.num_jobs),
-        "uploaded": _moment(line.uploaded_at, view.tz),
-        "changed": _moment(line.changed_at, view.tz),
+        "images": _number_cell(line.images),
+        "jobs": _number_cell(line.num_jobs),
+        "uploaded": _time_cell(line.uploaded_at, view.tz),
+        "changed": _time_cell(line.changed_at, view.tz),
     }
-    return html.Tr([cells[column] for column in columns], className="on" if on else "")
+    return html.Tr([cells[column] for column in columns], className="on" if selected else "")
 
 
 def _history(view: View, changes: Sequence[ChangeRow]) -> list[Component]:
-    assert view.batch is not None  # noqa: S101 the callers look
-    shown = changes[:MOST_CHANGES]
+    assert view.batch is not None  # noqa: S101 checked by the callers
+    shown = changes[:MAX_CHANGES]
     name = next((row.name for row in shown if row.name), None) or view.batch.batch_id
     title = html.H3(["History of ", html.Span(printable(name))])
-    about = html.P(f"{printable(view.batch.project)} · id {printable(view.batch.batch_id)}", className="small")
+    subtitle = html.P(f"{printable(view.batch.project)} · id {printable(view.batch.batch_id)}", className="small")
+    close = html.P(link("Close", view.replace(batch=None), "project batch"), className="small")
     if not shown:
-        return [title, about, html.P("There is no such batch.", className="empty"), _close(view)]
+        return [title, subtitle, html.P("There is no such batch.", className="empty"), close]
     rows = [
         html.Tr(
             [
-                _moment(row.observed_at, view.tz),
+                _time_cell(row.observed_at, view.tz),
                 html.Td(row.change, className=row.change),
-                _number(row.images),
-                _signed(row.images_delta),
-                _number(row.num_jobs),
-                _signed(row.num_jobs_delta),
+                _number_cell(row.images),
+                _delta_cell(row.images_delta),
+                _number_cell(row.num_jobs),
+                _delta_cell(row.num_jobs_delta),
                 html.Td(printable(row.name) if row.name else "–"),
             ]
         )
         for row in shown
     ]
     headers = [
-        _head("Observed"),
-        _head("Change"),
-        *(_head(text, number=True) for text in ("Images", "±", "Jobs", "±")),
-        _head("Name"),
+        _header("Observed"),
+        _header("Change"),
+        *(_header(text, number=True) for text in ("Images", "±", "Jobs", "±")),
+        _header("Name"),
     ]
-    more = [html.P(f"The last {MOST_CHANGES} changes; rfsync changes --batch has all.", className="small")]
-    caption = f"Changes of {printable(name)}, newest first"
-    return [title, about, _table(headers, rows, caption), *more[: len(changes) > MOST_CHANGES], _close(view)]
+    table = _table(headers, rows, f"Changes of {printable(name)}, newest first")
+    if len(changes) <= MAX_CHANGES:
+        return [title, subtitle, table, close]
+    more = html.P(f"The latest {MAX_CHANGES} changes; rfsync changes --batch lists them all.", className="small")
+    return [title, subtitle, table, more, close]
 
 
-def _close(view: View) -> html.P:
-    return html.P(link("Close", view.but(batch=None), "project batch"), className="small")
-
-
-def _pager(view: View, page: Page) -> html.Div:
-    first = (page.number - 1) * ROWS + 1
-    said = f"{first:,} to {first + len(page.rows) - 1:,} of {page.batches:,} batches"
-    links = [
+def _pager(view: View, page: BatchPage) -> html.Div:
+    first = (page.number - 1) * PAGE_SIZE + 1
+    text = f"{first:,} to {first + len(page.lines) - 1:,} of {page.batches:,} batches"
+    targets = [
         ("First", 1, page.number > 1),
         ("Previous", page.number - 1, page.number > 1),
         ("Next", page.number + 1, page.number < page.pages),
         ("Last", page.pages, page.number < page.pages),
     ]
-    made = [
-        link(text, view.but(page=number), "page") if there else html.Span(text, className="off")
-        for text, number, there in links
+    links = [
+        link(label, view.replace(page=number), "page") if enabled else html.Span(label, className="off")
+        for label, number, enabled in targets
     ]
-    return html.Div([html.Span(said), html.Span(made, className="links")], className="pager")
+    return html.Div([html.Span(text), html.Span(links, className="links")], className="pager")
 
 
 def waiting(view: View, rows: Sequence[WaitingRow], now: datetime) -> list[Component]:
-    """The batches that have waited longest for a job."""
+    """The table of the batches that have waited longest for a job."""
     if not rows:
-        return [html.P("No batch with images waits for a job.", className="empty")]
-    made = [
+        return [html.P("No batch with images is waiting for a job.", className="empty")]
+    lines = [
         html.Tr(
             [
                 html.Td(printable(f"{row.workspace}/{row.project}")),
                 html.Td(
                     link(
                         printable(row.name or row.batch_id),
-                        view.but(batch=Batch(f"{row.workspace}/{row.project}", row.batch_id)),
+                        view.replace(batch=Batch(f"{row.workspace}/{row.project}", row.batch_id)),
                         "project batch",
                         title=printable(row.batch_id),
                     ),
                     className="name",
                 ),
-                _number(row.images),
-                _moment(row.waiting_since, view.tz, now),
+                _number_cell(row.images),
+                _time_cell(row.waiting_since, view.tz, now),
             ]
         )
         for row in rows
     ]
-    headers = [_head("Project"), _head("Batch"), _head("Images", number=True), _head("Waiting since")]
-    return [_table(headers, made, "Batches that have images and no job, the longest first")]
+    headers = [_header("Project"), _header("Batch"), _header("Images", number=True), _header("Waiting since")]
+    return [_table(headers, lines, "Batches with images and no job, longest waiting first")]
 
 
-def syncs(projects: Sequence[ProjectStatus], troubles: Sequence[Trouble], now: datetime, tz: str) -> list[Component]:
-    """How the syncs of each project have gone; those in trouble first."""
+def syncs(projects: Sequence[ProjectStatus], problems: Sequence[Problem], now: datetime, tz: str) -> list[Component]:
+    """The table of each project's last run, those with problems first."""
     if not projects:
         return [html.P("No project was synced yet.", className="empty")]
-    bad = {trouble.project for trouble in troubles}
+    bad = {problem.project for problem in problems}
     never = datetime.min.replace(tzinfo=UTC)
-    ordered = sorted(projects, key=lambda p: (named(p) not in bad, p.observed_at or never))
-    rows = [_sync(p, now, tz, bad=named(p) in bad) for p in ordered[:MOST_PROJECTS]]
-    headers = [_head("Project"), _head("Observed"), _head("Last run"), _head("Failed", number=True), _head("Error")]
-    table = _table(headers, rows, "Projects, the most in need of a look first")
-    if len(projects) <= MOST_PROJECTS:
+    ordered = sorted(projects, key=lambda p: (full_name(p) not in bad, p.observed_at or never))
+    rows = [_sync_row(p, now, tz, bad=full_name(p) in bad) for p in ordered[:MAX_PROJECTS]]
+    headers = [
+        _header("Project"), _header("Observed"), _header("Last run"), _header("Failed", number=True), _header("Error"),
+    ]  # fmt: skip
+    table = _table(headers, rows, "Projects, those with problems first")
+    if len(projects) <= MAX_PROJECTS:
         return [table]
-    return [table, html.P(f"{len(projects) - MOST_PROJECTS:,} more: rfsync status shows all.", className="small")]
+    return [table, html.P(f"{len(projects) - MAX_PROJECTS:,} more: rfsync status lists them all.", className="small")]
 
 
-def _sync(project: ProjectStatus, now: datetime, tz: str, *, bad: bool) -> html.Tr:
-    seen = project.observed_at
+def _sync_row(project: ProjectStatus, now: datetime, tz: str, *, bad: bool) -> html.Tr:
     cells = [
-        html.Td(printable(named(project))),
-        _moment(seen, tz, now) if seen else html.Td("never"),
+        html.Td(printable(full_name(project))),
+        _time_cell(project.observed_at, tz, now) if project.observed_at else html.Td("never"),
         html.Td(project.last_outcome or "–", className=project.last_outcome or ""),
-        _number(project.consecutive_failures),
+        _number_cell(project.consecutive_failures),
         html.Td(printable(project.last_error) if project.last_error and project.consecutive_failures else "–"),
     ]
     return html.Tr(cells, className="bad" if bad else "")

@@ -1,31 +1,33 @@
-"""No question may keep the database busy for long, however much there is, and whoever asks."""
+"""A time limit for the dashboard's queries."""
 
 from __future__ import annotations
 
 import time
 from typing import Any, Final
 
-from sqlalchemy import Engine, event
+from sqlalchemy import Connection, Engine, event
 
-#: Of a statement on PostgreSQL, and of a connection, which serves one question, on SQLite; in seconds.
-LONGEST: Final = 30.0
+#: Limit for a statement on PostgreSQL, and for a connection (which serves one query) on SQLite; in seconds.
+QUERY_TIMEOUT: Final = 30.0
 
-#: SQLite's virtual machine takes so many steps between two looks at the clock: well under a millisecond.
-_STEPS: Final = 20_000
+#: Instructions of SQLite's virtual machine between two checks of the clock; they take well under a millisecond.
+_CHECK_INTERVAL: Final = 20_000
 
 
-def bounded(engine: Engine) -> Engine:
-    """The engine, whose questions from now on fail when they take longer than ``LONGEST``."""
-    is_sqlite = engine.dialect.name == "sqlite"
+def limit_query_time(engine: Engine) -> Engine:
+    """Makes the engine's queries fail when they take longer than ``QUERY_TIMEOUT``; returns the engine."""
+    if engine.dialect.name == "sqlite":
 
-    @event.listens_for(engine, "connect")
-    def connected(driver: Any, _: Any) -> None:
-        if is_sqlite:
-            until = time.monotonic() + LONGEST
-            driver.set_progress_handler(lambda: time.monotonic() > until, _STEPS)
-            return
-        with driver.cursor() as cursor:
-            cursor.execute(f"SET statement_timeout = {int(LONGEST * 1000)}")
-        driver.commit()  # what a transaction sets is undone with it
+        @event.listens_for(engine, "connect")
+        def limit_connection(driver: Any, _: Any) -> None:
+            deadline = time.monotonic() + QUERY_TIMEOUT
+            driver.set_progress_handler(lambda: time.monotonic() > deadline, _CHECK_INTERVAL)
+    else:
+        # Local to the transaction: behind a pooler, a setting of the session would affect other clients.
+        @event.listens_for(engine, "begin")
+        def limit_statements(connection: Connection) -> None:
+            # By the driver: SQLAlchemy would open a server-side cursor for it if the query streams.
+            driver: Any = connection.connection.driver_connection
+            driver.execute(f"SET LOCAL statement_timeout = {int(QUERY_TIMEOUT * 1000)}")
 
     return engine

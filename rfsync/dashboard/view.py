@@ -1,9 +1,9 @@
-"""What of the history is being looked at. It stands in the address, so that a view can be sent to a colleague."""
+"""The view: which part of the history the page shows. It is kept in the page's address, so it can be shared."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Any, Final
@@ -16,25 +16,25 @@ from rfsync.history.periods import zone as time_zone
 from rfsync.parsing import parse_target
 from rfsync.text import printable
 
-#: Name -> days, today included; None: from the first observation.
+#: Name -> days, including today; None: since the first observation.
 PERIODS: Final[Mapping[str, int | None]] = {"7d": 7, "30d": 30, "90d": 90, "1y": 365, "all": None}
-#: What the table of batches can be sorted by.
+#: Columns that the table of batches can be sorted by.
 SORTS: Final = ("project", "name", "images", "jobs", "uploaded", "changed")
-#: Points that a line of a chart has at most; twelve weeks of hours, five years of days.
-MOST_PERIODS: Final = 2_000
+#: Maximum points of a line in a chart: twelve weeks of hours, five years of days.
+MAX_PERIODS: Final = 2_000
 
-#: A longer address holds nothing of ours.
-_LONGEST: Final = 8_000
-_LONGEST_NAME: Final = 200
+#: Longer queries are ignored; in characters.
+_MAX_QUERY_LENGTH: Final = 8_000
+_MAX_NAME_LENGTH: Final = 200
 _COARSER: Final[Mapping[By, By]] = {"hour": "day", "day": "week", "week": "month"}
-#: About.
-LENGTH: Final[Mapping[By, timedelta]] = {
+#: Approximate length of a period.
+PERIOD_LENGTH: Final[Mapping[By, timedelta]] = {
     "hour": timedelta(hours=1),
     "day": timedelta(days=1),
     "week": timedelta(days=7),
     "month": timedelta(days=28),
 }
-#: A year that every time zone and the database can go beyond by a day.
+#: Limits of a date, which leave a day's margin for every time zone and both databases.
 _FIRST_DAY: Final = date(1970, 1, 2)
 _LAST_DAY: Final = date(9000, 1, 1)
 
@@ -50,13 +50,13 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What was chosen. The defaults are what the bare address shows."""
+    """The user's selection. The defaults are what an address without a query shows."""
 
     #: ``workspace`` or ``workspace/project``; None: all projects.
     target: str | None = None
-    #: A name of ``PERIODS``; not in force where days are given.
+    #: A key of ``PERIODS``; ignored if days are given.
     period: str = "30d"
-    #: Both days are included; either None: the period is in force.
+    #: Both days are included; both None: ``period`` applies.
     first_day: date | None = None
     last_day: date | None = None
     by: By = "day"
@@ -66,21 +66,21 @@ class View:
     descending: bool = True
     #: From 1.
     page: int = 1
-    #: Only batches whose name or id has this in it.
+    #: Only batches whose name or id contains this; empty: all.
     name: str = ""
     batch: Batch | None = None
 
-    def but(self, **changes: Any) -> View:
-        """The same with some fields changed; what is no longer the same table begins with its first page."""
+    def replace(self, **changes: Any) -> View:
+        """A copy with some fields changed; it starts at the first page if the table's rows or order change."""
         if changes.keys() & {"target", "name", "sort", "descending"}:
             changes.setdefault("page", 1)
         return replace(self, **changes)
 
     @property
     def search(self) -> str:
-        """The view as an address has it, with the question mark; "" for the defaults."""
+        """The query of the view's address, with the question mark; "" for the defaults."""
         days = self.first_day is not None and self.last_day is not None
-        said: dict[str, object] = {
+        fields: dict[str, object] = {
             "target": self.target,
             "period": None if days or self.period == _DEFAULT.period else self.period,
             "from": self.first_day if days else None,
@@ -93,83 +93,72 @@ class View:
             "project": self.batch.project if self.batch else None,
             "batch": self.batch.batch_id if self.batch else None,
         }
-        query = urlencode({key: value for key, value in said.items() if value}, safe="/:")
+        query = urlencode({key: value for key, value in fields.items() if value}, safe="/:")
         return f"?{query}" if query else ""
 
     @property
     def order(self) -> str:
-        """The sorting as an address has it: ``-images`` is the most images first."""
+        """The sort column, with a leading minus if descending: ``-images``."""
         return f"-{self.sort}" if self.descending else self.sort
 
 
 _DEFAULT: Final = View()
 
 
-@dataclass(frozen=True, slots=True)
-class Span:
-    """A view's time, resolved."""
-
-    #: Start of its first period.
-    since: datetime
-    #: None: until now.
-    until: datetime | None
-    #: May be coarser than what was chosen.
-    by: By
-
-
-def parse(search: object, known: Collection[str] | None) -> tuple[View, list[str]]:
-    """Reads an address's query, from whomever it comes.
+def parse(search: object, targets: Collection[str] | None) -> tuple[View, list[str]]:
+    """Parses an address's query, which is untrusted.
 
     Args:
-        search: the part from the question mark.
-        known: the targets that the database has; None: whatever is a target.
+        search: the query with the question mark.
+        targets: the targets in the database; None: any well-formed target is accepted.
 
     Returns:
-        The view, with the default wherever a value is none, and what to tell of those.
+        The view, with the default for each invalid value, and a note about each of those.
     """
-    text = search if isinstance(search, str) and len(search) <= _LONGEST else ""
-    try:
-        given = parse_qs(text.removeprefix("?"), max_num_fields=50)
-    except ValueError:
-        given = {}
-    values = {name: found[0] for name, found in given.items()}
+    values = _query_values(search)
     notes: list[str] = []
 
-    def refuse(name: str, instead: str) -> None:
-        shown = printable(values[name])[:60]
-        notes.append(f"{name}={shown} is not known here: {instead}.")
+    def reject(name: str, fallback: str) -> None:
+        notes.append(f"{name}={printable(values[name])[:60]} is not known here: {fallback}.")
 
-    def is_known(target: str) -> bool:
-        return _is_target(target) if known is None else target in known
+    def known(target: str) -> bool:
+        return _is_target(target) if targets is None else target in targets
 
+    def batch(text: str) -> _Changes | None:
+        return {"batch": Batch(values["project"], _storable(text))} if known(values.get("project", "")) else None
+
+    parameters: tuple[tuple[str, Callable[[str], _Changes | None], str], ...] = (
+        ("target", lambda text: {"target": text} if known(text) else None, "all projects are shown"),
+        ("by", lambda text: {"by": text} if text in BY else None, "days are shown"),
+        ("tz", _time_zone, "times are in UTC"),
+        ("sort", _sort, "the batches with the most images come first"),
+        ("name", lambda text: {"name": _storable(text)[:_MAX_NAME_LENGTH]}, ""),
+        ("page", _page, "the first one is shown"),
+        ("batch", batch, "no batch is shown"),
+    )
     view = View()
-    if is_known(values.get("target", "")):
-        view = view.but(target=values["target"])
-    elif "target" in values:
-        refuse("target", "all projects are shown")
-    if values.get("by", "day") in BY:
-        view = view.but(by=values.get("by", "day"))
-    else:
-        refuse("by", "days are shown")
+    for name, read, fallback in parameters:
+        if name in values:
+            changes = read(values[name])
+            if changes is None:
+                reject(name, fallback)
+            else:
+                view = view.replace(**changes)
+    return _with_time(view, values, reject), notes
+
+
+#: Fields of a view that a parameter sets.
+_Changes = dict[str, Any]
+
+
+def _query_values(search: object) -> dict[str, str]:
+    """The first value of each parameter; none if the query can't be parsed."""
+    text = search if isinstance(search, str) and len(search) <= _MAX_QUERY_LENGTH else ""
     try:
-        view = view.but(tz=time_zone(values["tz"]).key if "tz" in values else view.tz)
-    except ConfigError:
-        refuse("tz", "times are in UTC")
-    order = values.get("sort", view.order)
-    if order.removeprefix("-") in SORTS:
-        view = view.but(sort=order.removeprefix("-"), descending=order.startswith("-"))
-    else:
-        refuse("sort", "the batches with the most images come first")
-    view = view.but(name=_storable(values.get("name", ""))[:_LONGEST_NAME])
-    if re.fullmatch(r"[1-9][0-9]{0,6}", values.get("page", "1"), re.ASCII):
-        view = view.but(page=int(values.get("page", "1")))
-    else:
-        refuse("page", "the first one is shown")
-    if values.get("batch") and is_known(values.get("project", "")):
-        view = view.but(batch=Batch(values["project"], _storable(values["batch"])))
-    elif "batch" in values:
-        refuse("batch", "no batch is shown")
-    return _with_time(view, values, refuse), notes
+        values = parse_qs(text.removeprefix("?"), max_num_fields=50)
+    except ValueError:
+        return {}
+    return {name: given[0] for name, given in values.items()}
 
 
 def _is_target(text: str) -> bool:
@@ -180,41 +169,72 @@ def _is_target(text: str) -> bool:
     return True
 
 
-def _with_time(view: View, values: Mapping[str, str], refuse: Any) -> View:
+def _time_zone(text: str) -> _Changes | None:
+    try:
+        return {"tz": time_zone(text).key}
+    except ConfigError:
+        return None
+
+
+def _sort(text: str) -> _Changes | None:
+    column = text.removeprefix("-")
+    return {"sort": column, "descending": text.startswith("-")} if column in SORTS else None
+
+
+def _page(text: str) -> _Changes | None:
+    return {"page": int(text)} if re.fullmatch(r"[1-9][0-9]{0,6}", text, re.ASCII) else None
+
+
+def _with_time(view: View, values: Mapping[str, str], reject: Callable[[str, str], None]) -> View:
+    """The view with its period or its first and last day."""
     if "from" in values or "to" in values:
         first, last = _day(values.get("from")), _day(values.get("to"))
         if first is not None and last is not None and first <= last:
-            return view.but(first_day=first, last_day=last)
-        wrong = next((n for n, d in (("from", first), ("to", last)) if n in values and d is None), None)
-        refuse(wrong or ("from" if "from" in values else "to"), "the last 30 days are shown")
+            return view.replace(first_day=first, last_day=last)
+        invalid = next((name for name, day in (("from", first), ("to", last)) if name in values and day is None), None)
+        reject(invalid or ("from" if "from" in values else "to"), "the last 30 days are shown")
         return view
-    if values.get("period", view.period) in PERIODS:
-        return view.but(period=values.get("period", view.period))
-    refuse("period", "the last 30 days are shown")
+    period = values.get("period", view.period)
+    if period in PERIODS:
+        return view.replace(period=period)
+    reject("period", "the last 30 days are shown")
     return view
 
 
-def _day(text: object) -> date | None:
-    """A day as ``YYYY-MM-DD``; None: it is none, or beyond what can be asked for."""
-    if not isinstance(text, str) or not re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
+def _day(text: str | None) -> date | None:
+    """A day written ``YYYY-MM-DD``; None if it is malformed or out of range."""
+    if text is None or not re.fullmatch(r"\d{4}-\d\d-\d\d", text, re.ASCII):
         return None
     try:
-        found = date.fromisoformat(text)
+        day = date.fromisoformat(text)
     except ValueError:
         return None
-    return found if _FIRST_DAY <= found <= _LAST_DAY else None
+    return day if _FIRST_DAY <= day <= _LAST_DAY else None
 
 
 def _storable(text: str) -> str:
-    """Without what no database and no address can hold."""
+    """The text without NUL and lone surrogates, which neither database accepts."""
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
-def span(view: View, now: datetime, first_observed: datetime | None) -> Span:
-    """The time that a view is about, from the start of a whole period.
+@dataclass(frozen=True, slots=True)
+class TimeRange:
+    """A view's time range, resolved to instants."""
+
+    #: Start of its first period.
+    since: datetime
+    #: None: until now.
+    until: datetime | None
+    #: Possibly coarser than selected.
+    by: By
+
+
+def time_range(view: View, now: datetime, first_observed: datetime | None) -> TimeRange:
+    """The time range of a view, extended to the start of its first period.
 
     Args:
-        first_observed: before which there is nothing to show, unless days are given; None: there is no observation.
+        first_observed: time of the first observation, before which nothing is shown unless days are given; None if
+            there is none.
     """
     zone = ZoneInfo(view.tz)
     today = now.astimezone(zone).date()
@@ -228,13 +248,13 @@ def span(view: View, now: datetime, first_observed: datetime | None) -> Span:
         begin = first if days is None else max(today - timedelta(days=days - 1), first)
     by = view.by
     length = (until or now) - _midnight(begin, zone)
-    while length / LENGTH[by] > MOST_PERIODS and by in _COARSER:
+    while length / PERIOD_LENGTH[by] > MAX_PERIODS and by in _COARSER:
         by = _COARSER[by]
     if by == "week":
         begin -= timedelta(days=begin.weekday())
     elif by == "month":
         begin = begin.replace(day=1)
-    return Span(_midnight(max(begin, _FIRST_DAY), zone), until, by)
+    return TimeRange(_midnight(max(begin, _FIRST_DAY), zone), until, by)
 
 
 def _midnight(day: date, zone: ZoneInfo) -> datetime:

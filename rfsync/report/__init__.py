@@ -1,6 +1,6 @@
-"""One page of charts that needs nothing but itself: no network, no server, no other file."""
+"""A self-contained page of charts: no network, no server, no other files."""
 
-from rfsync.report.data import Numbers, read
+from rfsync.report.data import ReportData, read
 from rfsync.report.page import render
 
-__all__ = ["Numbers", "read", "render"]
+__all__ = ["ReportData", "read", "render"]

@@ -1,4 +1,4 @@
-"""All that the report asks the database."""
+"""All history queries of the report."""
 
 from __future__ import annotations
 
@@ -22,32 +22,33 @@ from rfsync.history.rows import (
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
-#: Days that the charts reach back, at most.
-LONGEST: Final = 365
-#: Days of the headline's changes.
-CHANGES: Final = (7, 30)
-#: Days of the throughput's window.
-WINDOW: Final = 7
-#: Days in which movers are looked for.
-MOVERS: Final = 30
+#: Longest time that the charts cover, in days.
+MAX_DAYS: Final = 365
+#: Periods for which the headline shows how totals changed, in days.
+CHANGE_DAYS: Final = (7, 30)
+#: Throughput window, in days.
+WINDOW_DAYS: Final = 7
+#: Period of the top movers, in days.
+MOVERS_DAYS: Final = 30
+#: Rows of a table or chart of the top movers or longest waiting batches.
 _LIMIT: Final = 10
 
 
 class Change(NamedTuple):
-    """How the totals changed in some days, in the projects that were known before."""
+    """Change of the totals in a period, over the projects that had been observed before it."""
 
     days: int
     batches: int
     images: int
     jobs: int
-    #: Projects that were known then.
+    #: Projects included.
     known: int
-    #: Projects that were not; their totals are left out.
+    #: Projects first observed within the period; not included.
     newer: int
 
 
 class Totals(NamedTuple):
-    """Of all projects together."""
+    """Totals of all projects together."""
 
     batches: int
     images: int
@@ -55,24 +56,24 @@ class Totals(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Numbers:
-    """What the page shows, and of when."""
+class ReportData:
+    """Everything that the page shows."""
 
     made_at: datetime
     zone: ZoneInfo
-    #: What was asked for; empty: all projects.
+    #: As given on the command line; empty for all projects.
     targets: Sequence[str]
-    #: Every project asked for, with its health.
+    #: Every project in scope, with its health.
     projects: Sequence[ProjectStatus]
-    #: Start of the charts; None: nothing was ever observed, and all below is empty.
+    #: Start of the charts; None if nothing was ever observed, and everything below is empty.
     since: datetime | None = None
-    #: By day and project; what a project had when it was first observed counts as gained in none.
+    #: By day and project; what a project had when it was first observed does not count as gained.
     totals: Sequence[TotalRow] = ()
     now: Totals = field(default_factory=lambda: Totals(0, 0, 0))
     changes: Sequence[Change] = ()
     backlog: Sequence[BacklogRow] = ()
     waiting: Sequence[WaitingRow] = ()
-    #: Where the movers begin.
+    #: Start of the top movers' period.
     moved_since: datetime | None = None
     moving_projects: Sequence[MoverRow] = ()
     moving_batches: Sequence[MoverRow] = ()
@@ -80,67 +81,67 @@ class Numbers:
     throughput: Sequence[ThroughputRow] = ()
 
 
-def read(engine: Engine, targets: Sequence[str], zone: ZoneInfo, now: datetime) -> Numbers:
-    """Asks for everything that the page shows.
+def read(engine: Engine, targets: Sequence[str], zone: ZoneInfo, now: datetime) -> ReportData:
+    """Reads everything that the page shows.
 
     Args:
-        targets: ``workspace`` or ``workspace/project``; none: all.
-        zone: whose days are meant.
+        targets: ``workspace`` or ``workspace/project``; empty for all.
+        zone: time zone of the days.
 
     Raises:
-        ConfigError: a target is none.
+        ConfigError: a target is malformed.
         DatabaseError: the database can't be read.
     """
     scope = list(targets) or None
     projects = history.status(engine, scope)
     first = history.first_observed(engine, scope)
     if first is None:
-        return Numbers(now, zone, targets, projects)
+        return ReportData(now, zone, targets, projects)
 
     def midnight(day: datetime, days: int) -> datetime:
         local = day.astimezone(zone).date() + timedelta(days=days)
         return datetime.combine(local, time.min, zone).astimezone(UTC)
 
-    earliest = midnight(now, 1 - LONGEST)
-    day_after = midnight(first, 1)  # else most of what moved would be what was there when rfsync began
-    moved_since = max(midnight(now, -MOVERS), day_after)
+    earliest = midnight(now, 1 - MAX_DAYS)
+    day_after = midnight(first, 1)  # otherwise everything that was there when rfsync started would top the list
+    moved_since = max(midnight(now, -MOVERS_DAYS), day_after)
     since = earliest if first < earliest else None
     totals = list(history.totals(engine, scope, since=since, tz=zone.key, first_looks=False, now=now))
-    return Numbers(
+    return ReportData(
         now,
         zone,
         targets,
         projects,
         since=max(first, earliest),
         totals=totals,
-        now=_sum(_last(totals, None)),
-        changes=[_change(totals, midnight(now, -days), days) for days in CHANGES],
+        now=_sum(_latest(totals, None)),
+        changes=[_change(totals, midnight(now, -days), days) for days in CHANGE_DAYS],
         backlog=history.backlog(engine, scope, now=now),
         waiting=history.waiting(engine, scope, limit=_LIMIT),
         moved_since=moved_since,
         moving_projects=history.movers(engine, scope, since=moved_since, limit=_LIMIT),
         moving_batches=history.movers(engine, scope, of="batches", since=moved_since, limit=_LIMIT),
         first_jobs=list(history.first_jobs(engine, scope, since=earliest)),
-        throughput=_throughput(engine, scope, max(midnight(first, WINDOW), earliest), zone, now),
+        throughput=_throughput(engine, scope, max(midnight(first, WINDOW_DAYS), earliest), zone, now),
     )
 
 
 def _throughput(
     engine: Engine, scope: list[str] | None, since: datetime, zone: ZoneInfo, now: datetime
 ) -> list[ThroughputRow]:
-    """From the first whole window on."""
+    """Throughput from the first complete window on."""
     if since >= now:
         return []
-    rows = history.throughput(engine, scope, window=WINDOW, since=since, tz=zone.key, summed=True, now=now)
+    rows = history.throughput(engine, scope, window=WINDOW_DAYS, since=since, tz=zone.key, summed=True, now=now)
     return list(rows)
 
 
 _Key = tuple[str | None, str | None]
 
 
-def _last(totals: Sequence[TotalRow], before: datetime | None) -> dict[_Key, TotalRow]:
-    """Each project's last period that began before then; only of projects of which something was known."""
-    found: dict[_Key, TotalRow] = {}
+def _latest(totals: Sequence[TotalRow], before: datetime | None) -> dict[_Key, TotalRow]:
+    """Each project's last period that began before then; projects not yet observed by then are left out."""
+    latest: dict[_Key, TotalRow] = {}
     known: set[_Key] = set()
     for row in totals:
         key = (row.workspace, row.project)
@@ -148,8 +149,8 @@ def _last(totals: Sequence[TotalRow], before: datetime | None) -> dict[_Key, Tot
             continue
         if row.observed or row.batches or row.images_delta:
             known.add(key)
-        found[key] = row
-    return {key: row for key, row in found.items() if key in known}
+        latest[key] = row
+    return {key: row for key, row in latest.items() if key in known}
 
 
 def _sum(rows: dict[_Key, TotalRow]) -> Totals:
@@ -161,8 +162,8 @@ def _sum(rows: dict[_Key, TotalRow]) -> Totals:
 
 
 def _change(totals: Sequence[TotalRow], since: datetime, days: int) -> Change:
-    """What the days from ``since`` on changed."""
-    now, then = _last(totals, None), _last(totals, since)
+    """Change of the totals from ``since`` until now."""
+    now, then = _latest(totals, None), _latest(totals, since)
     after, before = _sum({key: now[key] for key in then}), _sum(then)
     return Change(
         days,

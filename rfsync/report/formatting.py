@@ -1,4 +1,4 @@
-"""Numbers and times as the report writes them."""
+"""Numbers and times as the report shows them."""
 
 from __future__ import annotations
 
@@ -8,22 +8,22 @@ from zoneinfo import ZoneInfo
 
 
 def count(number: int) -> str:
-    """With thousands separators."""
+    """A number with thousands separators."""
     return f"{number:,}"
 
 
 def signed(number: int) -> str:
-    """With its sign and thousands separators; the minus is a real one."""
+    """A number with its sign (a typographic minus) and thousands separators; ``±0`` for zero."""
     return f"{number:+,}".replace("-", "−") if number else "±0"
 
 
-def plural(number: int, one: str, many: str = "") -> str:
-    """``1 project``, ``2 projects``; ``many`` where an s is not enough."""
-    return f"{number:,} {one if number == 1 else many or one + 's'}"
+def plural(number: int, singular: str) -> str:
+    """``1 project``, ``2 projects``."""
+    return f"{number:,} {singular}{'' if number == 1 else 's'}"
 
 
 def age(since: datetime, now: datetime) -> str:
-    """About how long before ``now``, in one unit: ``40 seconds``, ``3 hours``."""
+    """Approximate time between two instants, in one unit: ``40 seconds``, ``3 hours``."""
     seconds = max(int((now - since).total_seconds()), 0)
     for unit, length in (("day", 86_400), ("hour", 3_600), ("minute", 60)):
         if seconds >= 2 * length:
@@ -31,19 +31,16 @@ def age(since: datetime, now: datetime) -> str:
     return plural(seconds, "second")
 
 
-def ago(since: datetime, now: datetime) -> str:
-    """As ``age``, before the page was made."""
-    return f"{age(since, now)} before"
-
-
 @dataclass(frozen=True)
-class Clock:
-    """Moments on the clock of a time zone."""
+class TimeFormat:
+    """Instants as local times of a zone."""
 
     zone: ZoneInfo
 
     def moment(self, instant: datetime) -> str:
+        """To the minute: ``2026-01-31 18:00``."""
         return f"{instant.astimezone(self.zone):%Y-%m-%d %H:%M}"
 
     def day(self, instant: datetime) -> str:
+        """``2026-01-31``."""
         return f"{instant.astimezone(self.zone):%Y-%m-%d}"

@@ -1,4 +1,4 @@
-"""The page as HTML: everything in one file, and a Content-Security-Policy that lets nothing else in."""
+"""The page as a single HTML file, with a Content-Security-Policy that allows nothing else."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 from rfsync import charts
-from rfsync.report.data import Numbers
-from rfsync.report.formatting import Clock, ago, count
-from rfsync.report.sections import change_lines, health_table, sections, troubles, waiting_table
+from rfsync.report.data import ReportData
+from rfsync.report.formatting import TimeFormat, age, count
+from rfsync.report.sections import change_lines, health_table, problems, sections, waiting_table
 from rfsync.text import printable
 from rfsync.version import __version__
 
@@ -22,9 +22,9 @@ if TYPE_CHECKING:
     from jinja2 import Environment
 
 
-#: plotly.js brings the styles of a library for maps, which the policy would block with an error on the console; it
-#: leaves them out where an element has their id.
-_STYLED: Final = re.compile(r'getElementById\("([0-9a-f]{64})"\)')
+#: plotly.js injects the styles of its map library unless an element with their id exists. The policy would block them
+#: with an error on the console, so the page has elements with these ids.
+_STYLE_IDS: Final = re.compile(r'getElementById\("([0-9a-f]{64})"\)')
 
 
 @dataclass(frozen=True)
@@ -34,12 +34,12 @@ class _Headline:
     changes: Sequence[str]
 
 
-def render(numbers: Numbers) -> str:
-    """The whole page. It has no reference to anything outside of itself."""
-    clock = Clock(numbers.zone)
-    plotly = _plotly() if numbers.since else ""
+def render(data: ReportData) -> str:
+    """The page as HTML, without references to any other file or address."""
+    times = TimeFormat(data.zone)
+    plotly = _plotly() if data.since else ""
     scripts = [plotly, _read("report.js")] if plotly else []
-    styles = [_read("report.css") + charts.stylesheet(), "/* plotly.js adds its rules here */"]
+    styles = [_read("report.css") + charts.stylesheet(), "/* plotly.js inserts its rules here */"]
     return (
         _environment()
         .get_template("page.html.jinja")
@@ -48,18 +48,18 @@ def render(numbers: Numbers) -> str:
             scripts=scripts,
             styles=styles,
             options=json.dumps(charts.CONFIG),
-            taken=_STYLED.findall(plotly),
-            numbers=numbers,
-            scope=", ".join(numbers.targets) or "all projects",
-            period=_period(numbers, clock),
-            made_at=clock.moment(numbers.made_at),
-            zone=numbers.zone.key,
-            observed=_observed(numbers, clock),
-            troubles=troubles(numbers, clock),
-            headlines=_headlines(numbers),
-            sections=sections(numbers, clock),
-            waiting=waiting_table(numbers, clock),
-            health=health_table(numbers, clock),
+            style_ids=_STYLE_IDS.findall(plotly),
+            data=data,
+            scope=", ".join(data.targets) or "all projects",
+            period=_period(data, times),
+            made_at=times.moment(data.made_at),
+            zone=data.zone.key,
+            observed=_observed(data, times),
+            problems=problems(data, times),
+            headlines=_headlines(data),
+            sections=sections(data, times),
+            waiting=waiting_table(data, times),
+            health=health_table(data, times),
             version=__version__,
         )
     )
@@ -77,12 +77,12 @@ def _environment() -> Environment:
     )
     environment.filters["printable"] = printable
     environment.filters["count"] = count
-    environment.filters["data"] = _data
+    environment.filters["script_json"] = _script_json
     return environment
 
 
 def _plotly() -> str:
-    """plotly.js, of which nothing ends the element that it stands in."""
+    """plotly.js, escaped so that nothing in it closes the surrounding script element."""
     from plotly.offline import get_plotlyjs
 
     script: str = get_plotlyjs()
@@ -93,13 +93,13 @@ def _read(name: str) -> str:
     return files("rfsync.report").joinpath(name).read_text("utf-8")
 
 
-def _data(text: str) -> str:
-    """JSON that can stand in a script element."""
+def _script_json(text: str) -> str:
+    """JSON, escaped for a script element."""
     return text.replace("<", r"\u003c")
 
 
 def _policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
-    """Only these scripts and styles, to the letter; no address at all."""
+    """A policy that allows exactly these scripts and styles, by their hashes, and no address."""
     return "; ".join(
         (
             "default-src 'none'",
@@ -115,24 +115,24 @@ def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _period(numbers: Numbers, clock: Clock) -> str:
-    if numbers.since is None:
+def _period(data: ReportData, times: TimeFormat) -> str:
+    if data.since is None:
         return ""
-    return f"{clock.day(numbers.since)} to {clock.day(numbers.made_at)}"
+    return f"{times.day(data.since)} to {times.day(data.made_at)}"
 
 
-def _observed(numbers: Numbers, clock: Clock) -> str:
-    """When the last observation of any project was."""
-    latest = max((one.observed_at for one in numbers.projects if one.observed_at is not None), default=None)
+def _observed(data: ReportData, times: TimeFormat) -> str:
+    """Time of the latest observation of any project."""
+    latest = max((project.observed_at for project in data.projects if project.observed_at is not None), default=None)
     if latest is None:
         return "never"
-    return f"{clock.moment(latest)} ({ago(latest, numbers.made_at)})"
+    return f"{times.moment(latest)} ({age(latest, data.made_at)} before this report)"
 
 
-def _headlines(numbers: Numbers) -> list[_Headline]:
-    totals = numbers.now
+def _headlines(data: ReportData) -> list[_Headline]:
+    totals = data.now
     return [
-        _Headline("images without a job", totals.images, change_lines(numbers, "images")),
-        _Headline("jobs", totals.jobs, change_lines(numbers, "jobs")),
-        _Headline("batches", totals.batches, change_lines(numbers, "batches")),
+        _Headline("images without a job", totals.images, change_lines(data, "images")),
+        _Headline("jobs", totals.jobs, change_lines(data, "jobs")),
+        _Headline("batches", totals.batches, change_lines(data, "batches")),
     ]

@@ -1,9 +1,9 @@
-"""A local stand-in for Roboflow's REST API: seeded, repeatable, with faults on demand.
+"""A local stand-in for Roboflow's REST API: seeded, deterministic, with faults on demand.
 
     with Simulator(World(start=datetime.now(UTC))) as simulator:
         requests.get(f"{simulator.url}/acme/widgets/batches", params={"api_key": "any"})
 
-It imports nothing else of this project, so it cannot share a bug with the client or the parser.
+It imports nothing else from this project, so it can't share a bug with the client or the parser.
 """
 
 from rfsync.simulator.exchange import Exchange

@@ -1,4 +1,4 @@
-"""Faults on demand: how an answer can go wrong, and the queue from which a simulator takes them."""
+"""Faults on demand, and the queue from which a simulator takes them."""
 
 import fnmatch
 import gzip
@@ -16,25 +16,25 @@ _CHUNKED: Headers = (("Transfer-Encoding", "chunked"),)
 
 
 class Fault(Protocol):
-    """Something that goes wrong with one answer; a test may bring its own."""
+    """A fault in one answer; a test may define its own."""
 
     def perform(self, exchange: Exchange) -> None:
-        """Answer the request in the wrong way."""
+        """Answers the request incorrectly."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """Another status, with an error in the API's shape unless a body is given."""
+    """Another status, with an error in the API's format unless a body is given."""
 
     code: int
-    #: Seconds or an HTTP date, sent as it is; None for no such header.
+    #: Seconds or an HTTP date, sent as is; None for no such header.
     retry_after: str | None = None
     body: bytes | None = None
     headers: Headers = ()
 
     def perform(self, exchange: Exchange) -> None:
-        """Send it."""
+        """Sends it."""
         answer = error_answer(self.code, f"simulated status {self.code}")
         retry: Headers = () if self.retry_after is None else (("Retry-After", self.retry_after),)
         body = answer.body if self.body is None else self.body
@@ -49,23 +49,23 @@ class Redirect:
     code: int = 302
 
     def perform(self, exchange: Exchange) -> None:
-        """Send it."""
+        """Sends it."""
         exchange.reply(Answer(self.code, headers=(("Location", self.location),)))
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """Any bytes as the body, in a complete and well-framed answer."""
+    """Arbitrary bytes as the body of a complete, correctly framed answer."""
 
     data: bytes
     content_type: str = JSON_TYPE
-    #: "gzip" compresses ``data``. For a body that only claims to be gzip, name the coding in ``headers``.
+    #: "gzip" compresses ``data``. For a body that only claims to be gzip, set the header in ``headers``.
     encoding: Literal["gzip"] | None = None
     status: int = 200
     headers: Headers = ()
 
     def perform(self, exchange: Exchange) -> None:
-        """Send it."""
+        """Sends it."""
         coding: Headers = (("Content-Encoding", self.encoding),) if self.encoding else ()
         data = gzip.compress(self.data, mtime=0) if self.encoding else self.data
         exchange.reply(Answer(self.status, data, (("Content-Type", self.content_type), *coding, *self.headers)))
@@ -73,16 +73,16 @@ class Body:
 
 @dataclass(frozen=True, slots=True)
 class Cut:
-    """The true answer with its body cut short, then an orderly end of the connection."""
+    """The correct answer with a truncated body, then a regular close of the connection."""
 
-    #: How many bytes of the body are sent.
+    #: Bytes of the body that are sent.
     after: int
-    #: Send them as one whole chunk and leave out the last chunk, which marks the end, even if the body is complete;
-    #: otherwise announce a ``Content-Length`` above what is sent.
+    #: Send them as one chunk and omit the final chunk, even if the body is complete; otherwise announce a larger
+    #: ``Content-Length``.
     chunked: bool = False
 
     def perform(self, exchange: Exchange) -> None:
-        """Send what is left of it."""
+        """Sends it."""
         exchange.closing = True
         body = exchange.answer.body
         if self.chunked:
@@ -99,11 +99,11 @@ class Drip:
 
     interval: float = 0.05
     size: int = 1
-    #: Drip blanks for ever, chunked, instead of the true body.
+    #: Send spaces forever, chunked, instead of the body.
     endless: bool = False
 
     def perform(self, exchange: Exchange) -> None:
-        """Send it, slowly."""
+        """Sends it slowly."""
         if self.endless:
             exchange.start(exchange.answer, _CHUNKED)
             _drip(exchange, itertools.repeat(chunk(b" " * self.size)), self.interval)
@@ -119,7 +119,7 @@ class EndlessHeaders:
     size: int = 1
 
     def perform(self, exchange: Exchange) -> None:
-        """Send them until the client has enough."""
+        """Sends them until the client disconnects."""
         exchange.send(f"HTTP/1.1 {exchange.answer.status} OK\r\n".encode())
         numbered = (_pieces(f"X-Fill-{number}: more\r\n".encode(), self.size) for number in itertools.count())
         _drip(exchange, itertools.chain.from_iterable(numbered), self.interval)
@@ -132,7 +132,7 @@ class Reset:
     when: Literal["before_headers", "in_headers", "in_body"] = "before_headers"
 
     def perform(self, exchange: Exchange) -> None:
-        """Send that much, then reset."""
+        """Sends that part, then resets the connection."""
         answer = exchange.answer
         head = exchange.head(answer, length_of(answer))
         if self.when == "in_headers":
@@ -144,14 +144,14 @@ class Reset:
 
 @dataclass(frozen=True, slots=True)
 class Stall:
-    """The normal answer, as it was when the request came, held back until a test sets the event."""
+    """The answer at the time of the request, held until a test sets the event."""
 
     event: threading.Event
-    #: Where it is held: before its first byte, or between head and body.
+    #: Hold it before its first byte, or between head and body.
     when: Literal["before_headers", "after_headers"] = "before_headers"
 
     def perform(self, exchange: Exchange) -> None:
-        """Hold it, then send it."""
+        """Holds it, then sends it."""
         answer = exchange.normal
         if self.when == "before_headers":
             exchange.hold(self.event)
@@ -164,56 +164,56 @@ class Stall:
 
 @dataclass(frozen=True, slots=True)
 class Zeros:
-    """A gzip body of that many zero bytes: small on the wire, huge once decompressed."""
+    """A gzip bomb: a small body that decompresses to ``size`` zero bytes."""
 
     #: In bytes, decompressed.
     size: int
 
     def perform(self, exchange: Exchange) -> None:
-        """Send it chunked, made as it goes."""
+        """Sends it chunked, generated on the fly."""
         exchange.start(Answer(200, headers=(("Content-Type", JSON_TYPE), ("Content-Encoding", "gzip"))), _CHUNKED)
         gzipped = zlib.compressobj(level=1, wbits=16 + zlib.MAX_WBITS)
         block = bytes(1 << 20)
         for begin in range(0, self.size, len(block)):
             data = gzipped.compress(block[: self.size - begin])
             exchange.pause(0)
-            if data:  # an empty chunk would be the end
+            if data:  # an empty chunk would end the body
                 exchange.send(chunk(data))
         exchange.send(chunk(gzipped.flush()) + chunk(b""))
 
 
 class Faults:
-    """The faults to come, by path; thread-safe, so that a test can add some while the simulator serves."""
+    """A queue of faults by path; thread-safe, so that a test can add faults while the simulator is running."""
 
     def __init__(self) -> None:
-        """Begin without any."""
+        """Starts empty."""
         self._lock = threading.Lock()
         self._waiting: list[tuple[str, Iterator[Fault]]] = []
 
     def add(self, path_pattern: str, fault: Fault, times: int | None = 1) -> None:
-        """Let the next requests for a path meet a fault, after the faults that were added for it before.
+        """Adds a fault for the next requests of a path, after those already queued for it.
 
         Args:
-            path_pattern: as of :mod:`fnmatch`, on the path as it was sent, without the query; ``*`` spans ``/``.
-            fault: what they meet.
-            times: how many of them, None for all.
+            path_pattern: an :mod:`fnmatch` pattern for the path as sent, without the query; ``*`` matches ``/``.
+            fault: the fault.
+            times: number of requests; None for all.
 
         Raises:
             ValueError: ``times`` is below 1.
         """
         if times is not None and times < 1:
-            raise ValueError(f"times must be 1 or more, or None for ever: {times}")
+            raise ValueError(f"times must be 1 or more, or None for all: {times}")
         faults = itertools.repeat(fault) if times is None else itertools.repeat(fault, times)
         with self._lock:
             self._waiting.append((path_pattern, faults))
 
     def clear(self) -> None:
-        """Forget all faults to come."""
+        """Removes all faults."""
         with self._lock:
             self._waiting.clear()
 
     def take(self, path: str) -> Fault | None:
-        """Take the next fault for a path, the one added first; None when all is well."""
+        """Takes the next fault for a path, in the order of ``add``; None if there is none."""
         with self._lock:
             for pattern, faults in self._waiting:
                 if fnmatch.fnmatchcase(path, pattern):

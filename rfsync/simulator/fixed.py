@@ -1,4 +1,4 @@
-"""A source for tests: it serves what it is told to, however wrong."""
+"""A source for tests that serves arbitrary content, valid or not."""
 
 import threading
 from collections.abc import Mapping
@@ -8,13 +8,13 @@ from rfsync.simulator.wire import Answer, encode, json_answer
 
 
 class FixedWorld:
-    """Plain state that a test sets and a simulator serves; safe to change while it serves.
+    """State set by a test and served by a simulator; thread-safe.
 
-    What is set is turned into bytes at once, so a later change of the caller's own objects shows nowhere.
+    Values are serialized immediately, so later changes to the caller's objects have no effect.
     """
 
     def __init__(self, state: Mapping[str, object] | None = None) -> None:
-        """Take what :meth:`set` takes, by target."""
+        """Takes a mapping from targets to values, as for :meth:`set`."""
         self._lock = threading.Lock()
         self._answers: dict[str, Answer] = {}
         self._records: dict[str, dict[str, bytes]] = {}
@@ -23,14 +23,14 @@ class FixedWorld:
             self.set(target, value)
 
     def set(self, target: str, value: object, *, bare: bool = False) -> None:
-        """Set what a target's address answers with status 200.
+        """Sets the answer of a target's address, with status 200.
 
         Args:
-            target: ``workspace/project`` for its batch list, ``workspace`` for ``GET /{workspace}``, which is
-                otherwise made up of the projects set.
-            value: for a batch list a list of records, served as ``{"batches": value}``; any other JSON value, or raw
-                bytes, is served as it is.
-            bare: serve a list as it is, too.
+            target: ``workspace/project`` for its batch list, ``workspace`` for ``GET /{workspace}``, which by
+                default lists the projects that were set.
+            value: for a batch list a list of records, served as ``{"batches": value}``; any other JSON value, or
+                raw bytes, is served as is.
+            bare: serve a list as is, too.
         """
         records: dict[str, bytes] = {}
         body = encode(value) if not isinstance(value, list) else b""
@@ -48,15 +48,15 @@ class FixedWorld:
             self._records[target] = records
 
     def set_batch(self, target: str, batch_id: str, status: int, body: object = None) -> None:
-        """Set what a batch's own address answers, whatever the list says; the body is a JSON value or raw bytes.
+        """Sets the answer of a batch's own address; the body is a JSON value or raw bytes.
 
-        Unless set here, a batch answers with its record in the list, or with 404.
+        By default a batch answers with its record in the list, or with 404.
         """
         with self._lock:
             self._by_id[target, batch_id] = json_answer(body, status)
 
     def remove(self, target: str) -> None:
-        """Forget a target and all that was set for its batches; its addresses answer 404 from now on."""
+        """Removes a target and its batches; their addresses answer 404 from then on."""
         with self._lock:
             self._answers.pop(target, None)
             self._records.pop(target, None)
@@ -70,10 +70,10 @@ class FixedWorld:
             return next(iter(self._answers), "").partition("/")[0]
 
     def workspace(self, workspace: str) -> object:
-        """Give what was set for the workspace, else the list of its projects.
+        """The value set for the workspace, else the list of its projects.
 
         Raises:
-            UnknownObjectError: neither it nor a project of it was set.
+            UnknownObjectError: neither the workspace nor one of its projects was set.
         """
         with self._lock:
             if workspace in self._answers:
@@ -84,7 +84,7 @@ class FixedWorld:
         return workspace_answer(workspace, [_project(target) for target in targets])
 
     def project(self, workspace: str, project: str) -> object:
-        """Give a project's own description, with counts of 0.
+        """A project's own description, with counts of 0.
 
         Raises:
             UnknownObjectError: it was not set.
@@ -93,10 +93,10 @@ class FixedWorld:
         return project_answer(workspace, _project(f"{workspace}/{project}"))
 
     def batches(self, workspace: str, project: str) -> Answer:
-        """Give what was set for the project.
+        """The value set for the project.
 
         Raises:
-            UnknownObjectError: nothing was.
+            UnknownObjectError: it was not set.
         """
         target = f"{workspace}/{project}"
         with self._lock:
@@ -105,7 +105,7 @@ class FixedWorld:
             return self._answers[target]
 
     def batch(self, workspace: str, project: str, batch_id: str) -> object:
-        """Give what was set for the batch, an :class:`Answer`, else its record in the list.
+        """The :class:`Answer` set for the batch, else its record in the list.
 
         Raises:
             UnknownObjectError: there is neither.

@@ -1,8 +1,8 @@
-"""The life of one project, an hour at a time: what people and cameras do to its batches.
+"""The simulation of one project, hour by hour: what people and cameras do to its batches.
 
-What can happen follows Roboflow's own words on managing batches
+The events follow Roboflow's documentation on managing batches
 (https://docs.roboflow.com/datasets/manage/manage-datasets/manage-batches): images wait in a batch until they are
-assigned; assigning some of them may move the others into a new batch; of merged batches the largest takes all, and
+assigned; assigning some of them may move the others into a new batch; merged batches end up in the largest one, and
 the emptied ones disappear; a deleted batch is gone for good; images of a job can be moved back to unassigned.
 """
 
@@ -13,9 +13,9 @@ from datetime import datetime, timedelta
 
 from rfsync.simulator.source import Record
 
-#: How much is done in each hour of a working day, UTC, as a share of its busiest hour.
+#: Activity in each hour of a working day (UTC), relative to the busiest hour.
 _DAY = (0, 0, 0, 0, 0, 0, 0.05, 0.2, 0.6, 1, 1, 0.9, 0.4, 0.8, 1, 0.9, 0.7, 0.4, 0.2, 0.1, 0.1, 0.05, 0, 0)
-_WEEKEND = 0.08  # of a working day
+_WEEKEND = 0.08  # relative to a working day
 _SATURDAY = 5
 
 _NAMES = (
@@ -31,19 +31,19 @@ _NAMES = (
 _API_NAME = "Upload via API"
 _ID_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
-#: Nothing is deleted or dropped from the list while fewer batches than this would be left.
-_FLOOR = 5
-#: At least so long between two deletions, which makes three or four a week at most.
+#: No batch is deleted or dropped from the list if fewer than this would be left.
+_MIN_BATCHES = 5
+#: Minimum time between two deletions, so at most three or four a week.
 _BETWEEN_DELETIONS = timedelta(hours=48)
-#: How many batches that left the list are kept in mind, as ones that may come back.
-_REMEMBERED = 40
+#: Number of dropped batches that may return to the list.
+_MAX_DROPPED = 40
 
 
 @dataclass(slots=True)
 class Batch:
-    """A batch as its workspace knows it."""
+    """A batch in its workspace."""
 
-    #: Opaque, 20 letters and digits, as a document store gives them.
+    #: Opaque: 20 letters and digits, as a document store generates them.
     id: str
     name: str
     uploaded: datetime
@@ -51,11 +51,11 @@ class Batch:
     images: int
     #: The images in each of its jobs.
     jobs: list[int] = field(default_factory=list)
-    #: When it drops out of the list because it is empty; None while it has images.
-    leaves: datetime | None = None
+    #: Time at which it is dropped from the list for being empty; None while it has images.
+    dropped_at: datetime | None = None
 
     def record(self) -> Record:
-        """Give it in wire format; times have milliseconds, as in the API's documented example."""
+        """The batch in wire format; times have milliseconds, as in the API's documentation."""
         return {
             "name": self.name,
             "numJobs": len(self.jobs),
@@ -69,26 +69,26 @@ class Batch:
 
 
 def activity(at: datetime) -> float:
-    """Give how busy people are at a time, from 0 to 1."""
+    """Activity of people at a time, from 0 to 1."""
     return _DAY[at.hour] * (_WEEKEND if at.weekday() >= _SATURDAY else 1)
 
 
 class ProjectLife:
-    """One project's batches; it is the same life for the same random numbers, start and hours lived.
+    """One project's batches, determined by the random numbers, the start and the number of simulated hours.
 
-    It draws only on ``random()`` and ``randrange()``, whose numbers stay the same over Python's releases. Not
-    thread-safe: its world guards it.
+    Uses only ``random()`` and ``randrange()``, whose sequences are the same in all Python versions. Not thread-safe:
+    the world holds a lock.
     """
 
     def __init__(self, rng: random.Random, start: datetime) -> None:
-        """Begin with a handful of batches of the weeks before ``start`` (UTC)."""
+        """Starts with a few batches from the weeks before ``start`` (UTC)."""
         self._rng = rng
         self._pace = 0.7 + 0.6 * rng.random()
         self._batches: dict[str, Batch] = {}
-        self._gone: list[Batch] = []
+        self._dropped: list[Batch] = []
         self._api_batch = ""
         self._deleted_at = start
-        #: All images that are in the project, assigned or not.
+        #: All images in the project, assigned or not.
         self.images = 0
         self.created = start - timedelta(days=30)
         self.updated = start
@@ -97,29 +97,29 @@ class ProjectLife:
             self._upload(at)
 
     def records(self) -> list[Record]:
-        """Give the list of batches in wire format, in order of id."""
+        """The list of batches in wire format, ordered by id."""
         return [self._batches[batch_id].record() for batch_id in sorted(self._batches)]
 
     def record(self, batch_id: str) -> Record | None:
-        """Give one batch of the list in wire format, or None."""
+        """A batch of the list in wire format, or None."""
         batch = self._batches.get(batch_id)
         return None if batch is None else batch.record()
 
     @property
     def unannotated(self) -> int:
-        """The images not yet in a job."""
+        """Number of images not yet in a job."""
         return sum(batch.images for batch in self._batches.values())
 
     def live_hour(self, begin: datetime) -> None:
-        """Live the hour that begins at ``begin`` (UTC)."""
+        """Simulates the hour that begins at ``begin`` (UTC)."""
         at = begin + timedelta(milliseconds=self._rng.randrange(3_600_000))
         busy = activity(begin) * self._pace
         if self._chance(0.3 * busy):
             self._upload(at)
         # Cameras upload at night and at the weekend as well.
         if self._chance(0.15):
-            self._feed(at)
-        # The longer the queue, the more hands are on it: this is what keeps the list from growing for ever.
+            self._upload_by_api(at)
+        # The longer the queue, the more likely an assignment: this keeps the list from growing forever.
         if self._chance(min(0.95, 0.012 * len(self._open())) * busy):
             self._assign(at)
         if self._chance(0.05 * busy):
@@ -129,10 +129,10 @@ class ProjectLife:
         if self._chance(0.05 * busy):
             self._rename(at)
         if self._chance(0.03 * busy):
-            self._come_back(at)
-        # One batch an hour leaves at most, so that someone who looks every few hours misses only a few.
+            self._return_dropped(at)
+        # At most one batch per hour disappears, so that a poll every few hours misses only a few.
         if not (self._chance(0.05 * busy) and self._delete(at)):
-            self._leave(begin + timedelta(hours=1))
+            self._drop_empty(begin + timedelta(hours=1))
 
     def _chance(self, probability: float) -> bool:
         return self._rng.random() < probability
@@ -152,7 +152,7 @@ class ProjectLife:
 
     def _set_images(self, batch: Batch, images: int, at: datetime) -> None:
         batch.images = images
-        batch.leaves = None if images else at + timedelta(hours=2 + 94 * self._rng.random())
+        batch.dropped_at = None if images else at + timedelta(hours=2 + 94 * self._rng.random())
         self.updated = at
 
     def _upload(self, at: datetime) -> None:
@@ -162,7 +162,7 @@ class ProjectLife:
         self._new(at, f"Uploaded on {at.month:02}/{at.day:02}/{at.year % 100:02} at {hour}", images)
         self.images += images
 
-    def _feed(self, at: datetime) -> None:
+    def _upload_by_api(self, at: datetime) -> None:
         images = 1 + self._rng.randrange(12)
         batch = self._batches.get(self._api_batch)
         if batch is None or self._chance(0.05):
@@ -208,17 +208,17 @@ class ProjectLife:
             batch.name = f"{_NAMES[self._rng.randrange(len(_NAMES))]} #{self._rng.randrange(1, 1000)}"
             self.updated = at
 
-    def _come_back(self, at: datetime) -> None:
-        # Only a batch whose images sit in a job has something to come back with.
-        batch = self._pick([batch for batch in self._gone if batch.jobs])
+    def _return_dropped(self, at: datetime) -> None:
+        # Only a batch with a job has images that can be moved back.
+        batch = self._pick([batch for batch in self._dropped if batch.jobs])
         if batch is not None:
-            self._gone.remove(batch)
+            self._dropped.remove(batch)
             self._batches[batch.id] = batch
             self._set_images(batch, batch.jobs.pop(), at)
 
     def _delete(self, at: datetime) -> bool:
         choice = self._open()
-        if len(choice) <= _FLOOR or at - self._deleted_at < _BETWEEN_DELETIONS:
+        if len(choice) <= _MIN_BATCHES or at - self._deleted_at < _BETWEEN_DELETIONS:
             return False
         batch = choice[self._rng.randrange(len(choice))]
         del self._batches[batch.id]
@@ -226,11 +226,11 @@ class ProjectLife:
         self._deleted_at = self.updated = at
         return True
 
-    def _leave(self, now: datetime) -> None:
-        if len(self._batches) <= _FLOOR:
+    def _drop_empty(self, now: datetime) -> None:
+        if len(self._batches) <= _MIN_BATCHES:
             return
         for batch in self._batches.values():
-            if batch.leaves is not None and batch.leaves <= now:
+            if batch.dropped_at is not None and batch.dropped_at <= now:
                 del self._batches[batch.id]
-                self._gone = [*self._gone, batch][-_REMEMBERED:]
+                self._dropped = [*self._dropped, batch][-_MAX_DROPPED:]
                 return

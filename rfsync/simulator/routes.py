@@ -1,4 +1,4 @@
-"""Which address answers what: the contract's endpoints, and the few more that the official package asks."""
+"""Routing: the endpoints that rfsync uses, and a few more that the official package requests."""
 
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
@@ -10,34 +10,34 @@ from rfsync.simulator.wire import Answer, encode, error_answer, json_answer
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """A request as it came in."""
+    """A request as received."""
 
     method: str
-    #: As it was sent, percent-encoded, without the query.
+    #: As sent, percent-encoded, without the query.
     path: str
-    #: Decoded; of a name given twice the last.
+    #: Decoded; the last value of each name.
     query: Mapping[str, str]
-    #: By lower-case name; of one given twice the last.
+    #: By lower-case name; the last value of each.
     headers: Mapping[str, str]
-    #: When it came, as of ``time.monotonic()``.
+    #: Time of arrival by ``time.monotonic()``, in seconds.
     at: float
 
 
 def respond(source: Source, request: Request, *, keys: Collection[str] | None, wrapped: bool) -> Answer:
-    """Give the true answer to a request: that of the source, or the error that Roboflow's API would give.
+    """The correct answer to a request: from the source, or the error that Roboflow's API would give.
 
     Args:
-        source: what there is to tell.
-        request: what is asked.
-        keys: the API keys that are let in; None lets any in that is not empty.
-        wrapped: give a single batch under ``{"batch": …}``.
+        source: provides the content.
+        request: the request.
+        keys: accepted API keys; None accepts any that is not empty.
+        wrapped: return a single batch as ``{"batch": …}``.
     """
     key = _key(request)
     if not key or (keys is not None and key not in keys):
         return error_answer(401, "This API key does not exist (or has been revoked).", "OAuthException")
     parts = [unquote(part) for part in request.path.removesuffix("/").split("/")[1:]]
     try:
-        return _found(source, request, parts, wrapped=wrapped)
+        return _route(source, request, parts, wrapped=wrapped)
     except UnknownObjectError as error:
         return error_answer(404, str(error))
 
@@ -49,10 +49,10 @@ def _key(request: Request) -> str:
     return request.query.get("api_key", "")
 
 
-def _found(source: Source, request: Request, parts: list[str], *, wrapped: bool) -> Answer:
+def _route(source: Source, request: Request, parts: list[str], *, wrapped: bool) -> Answer:
     match request.method, parts:
         case _, []:
-            # How the official package checks its key and learns its workspace: POST /?api_key=… .
+            # The official package checks its key and finds its workspace with POST /?api_key=… .
             return json_answer({"welcome": "Welcome to the simulator.", "workspace": source.default_workspace})
         case "GET", [workspace]:
             return _answer(source.workspace(workspace))

@@ -1,4 +1,4 @@
-"""The HTTP server: a source behind a real socket, with faults on demand and a record of what was asked."""
+"""The HTTP server: a source behind a real socket, with faults on demand and a log of requests."""
 
 import contextlib
 import gzip
@@ -21,17 +21,17 @@ from rfsync.simulator.routes import Request, respond
 from rfsync.simulator.source import Source
 from rfsync.simulator.wire import Answer, accepts_gzip, entity_tag, tag_matches
 
-#: How often the accepting thread looks whether to stop: what a stop costs at most.
+#: Interval at which the accepting thread checks whether to stop.
 _POLL_SECONDS = 0.01
-#: How long a stop waits for each connection; far above what any needs, so exceeding it is a bug.
+#: Maximum wait for each connection when stopping; far more than any needs, so exceeding it is a bug.
 _JOIN_SECONDS = 10.0
 
 
 class Simulator:
-    """A stand-in for Roboflow's REST API over HTTP/1.1, listening on the loopback address unless told otherwise.
+    """A stand-in for Roboflow's REST API over HTTP/1.1, by default on the loopback address.
 
-    A context manager; it serves in daemon threads from :meth:`start` to :meth:`stop`, after which none is left. It can
-    be started again, on the same port.
+    A context manager. It serves in daemon threads from :meth:`start` to :meth:`stop`, which ends them all, and can be
+    started again on the same port.
     """
 
     def __init__(
@@ -47,18 +47,18 @@ class Simulator:
         compress: bool = True,
         tls: ssl.SSLContext | None = None,
     ) -> None:
-        """Prepare a server.
+        """Prepares a server.
 
         Args:
-            source: what it serves.
+            source: provides the content.
             host: the address to listen on.
-            port: 0 for any that is free.
-            keys: the API keys that are let in; None lets any in that is not empty.
-            faults: what is to go wrong; else :attr:`faults` begins empty.
-            etag: send an ``ETag`` with each 200, and answer 304 to an ``If-None-Match`` that has it.
-            wrapped: give a single batch under ``{"batch": …}``.
-            compress: gzip the body for clients that ask for it.
-            tls: serve HTTPS, with the certificate of this context; None serves plain HTTP.
+            port: 0 for any free port.
+            keys: accepted API keys; None accepts any that is not empty.
+            faults: the queue of faults; by default an empty one.
+            etag: send an ``ETag`` with each 200, and answer 304 to a matching ``If-None-Match``.
+            wrapped: return a single batch as ``{"batch": …}``.
+            compress: gzip the body for clients that accept it.
+            tls: serve HTTPS with the certificate of this context; None for plain HTTP.
         """
         self.source = source
         self.keys = keys
@@ -76,10 +76,10 @@ class Simulator:
 
     @property
     def url(self) -> str:
-        """The base URL, without a slash at its end; stays the same after a stop.
+        """The base URL, without a trailing slash; stays the same after a stop.
 
         Raises:
-            RuntimeError: any free port was asked for, and it was never started.
+            RuntimeError: the port is 0 and the server was never started.
         """
         if not self._port:
             raise RuntimeError("the simulator has no port before it is started")
@@ -88,35 +88,35 @@ class Simulator:
 
     @property
     def requests(self) -> list[Request]:
-        """What was asked so far, in order of arrival; a copy."""
+        """A copy of all requests so far, in order of arrival."""
         with self._arrived:
             return list(self._requests)
 
     def await_requests(self, count: int, timeout: float = 10.0) -> list[Request]:
-        """Wait until that many requests have come in all, and give them.
+        """Waits until the total number of requests reaches ``count``, and returns them.
 
-        A request counts as come once it was read, before anything is answered to it.
+        A request counts once it was read, before it is answered.
 
         Raises:
-            TimeoutError: they have not within ``timeout`` seconds.
+            TimeoutError: they did not arrive within ``timeout`` seconds.
         """
         with self._arrived:
             if not self._arrived.wait_for(lambda: len(self._requests) >= count, timeout):
-                raise TimeoutError(f"{len(self._requests)} of {count} requests came")
+                raise TimeoutError(f"{len(self._requests)} of {count} requests arrived")
             return list(self._requests)
 
     def record(self, request: Request) -> None:
-        """Add a request to :attr:`requests`; the server does so for each."""
+        """Adds a request to :attr:`requests`; called by the server."""
         with self._arrived:
             self._requests.append(request)
             self._arrived.notify_all()
 
     def start(self) -> None:
-        """Listen and serve.
+        """Starts listening and serving.
 
         Raises:
-            RuntimeError: it is running already.
-            OSError: the address cannot be listened on.
+            RuntimeError: it is already running.
+            OSError: it can't listen on the address.
         """
         if self._server is not None:
             raise RuntimeError("the simulator is running already")
@@ -128,10 +128,10 @@ class Simulator:
         self._thread.start()
 
     def stop(self) -> None:
-        """End all connections, also those that stall or drip, and wait for their threads; nothing if not running.
+        """Closes all connections, including stalled and dripping ones, and joins their threads; no-op if not running.
 
         Raises:
-            RuntimeError: a thread would not end.
+            RuntimeError: a thread did not end.
         """
         if self._server is None or self._thread is None:
             return
@@ -144,14 +144,14 @@ class Simulator:
         server.end_connections()
 
     def __enter__(self) -> Self:
-        """Start it."""
+        """Starts the server."""
         self.start()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        """Stop it."""
+        """Stops the server."""
         self.stop()
 
 
@@ -168,7 +168,7 @@ class _Server(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def server_bind(self) -> None:
-        # HTTPServer's own asks the resolver for the full name of the host, which can take seconds.
+        # HTTPServer resolves the host's full name here, which can take seconds.
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = self.server_address[:2]  # type: ignore[assignment]
 
@@ -207,7 +207,7 @@ class _Server(ThreadingHTTPServer):
                 raise RuntimeError("a connection of the simulator does not end")
 
     def handle_error(self, request: Any, client_address: Any) -> None:
-        # A client that goes away is a client's right; anything else is a bug worth its traceback.
+        # A client may disconnect at any time; anything else is a bug.
         if not isinstance(sys.exception(), OSError):
             super().handle_error(request, client_address)
 
@@ -218,7 +218,7 @@ class _Handler(BaseHTTPRequestHandler):
     server: _Server
 
     def do_GET(self) -> None:
-        """Answer, well or with the fault whose turn it is."""
+        """Answers correctly, or with the next fault."""
         simulator = self.server.simulator
         request = self._request()
         simulator.record(request)
@@ -238,18 +238,18 @@ class _Handler(BaseHTTPRequestHandler):
     do_POST = do_GET  # noqa: N815
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002
-        """Log nothing: the paths may carry an API key."""
+        """Logs nothing: a path may contain an API key."""
 
     def _request(self) -> Request:
         path, _, query = self.path.partition("?")
         headers = {name.lower(): value for name, value in self.headers.items()}
         length = headers.get("content-length", "0")
         if length.isdigit():
-            self.rfile.read(int(length))  # else the next request of this connection would begin in it
+            self.rfile.read(int(length))  # otherwise it would be parsed as the next request
         return Request(self.command, path, dict(parse_qsl(query)), headers, time.monotonic())
 
     def _finished(self, answer: Answer, request: Request) -> tuple[Answer, Answer]:
-        """Give the answer with tag and content coding, whole, and as the client gets it: that, or a 304."""
+        """The answer with ETag and content coding; and what the client gets: the same, or a 304."""
         simulator = self.server.simulator
         not_modified = None
         if simulator.etag and answer.status == 200:
@@ -258,7 +258,7 @@ class _Handler(BaseHTTPRequestHandler):
             if tag_matches(request.headers.get("if-none-match", ""), tag):
                 not_modified = Answer(304, headers=(("ETag", tag),))
         if simulator.compress and answer.body and accepts_gzip(request.headers.get("accept-encoding", "")):
-            # The fastest level and no time stamp: a stand-in should cost little and repeat itself.
+            # Fastest level for speed; no timestamp, so that answers are reproducible.
             body = gzip.compress(answer.body, compresslevel=1, mtime=0)
             answer = replace(answer, body=body, headers=(*answer.headers, ("Content-Encoding", "gzip")))
         return answer, not_modified or answer

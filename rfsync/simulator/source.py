@@ -1,4 +1,4 @@
-"""What a simulator serves: the protocol of a source, and the shapes that every source answers in."""
+"""The protocol of a source, which provides a simulator's content, and the formats that all sources share."""
 
 from collections.abc import Sequence
 from typing import Protocol
@@ -11,20 +11,20 @@ class UnknownObjectError(LookupError):
     """A workspace, project or batch that does not exist; the simulator answers 404 with its message."""
 
     def __init__(self, name: str) -> None:
-        """Take the path of what was asked for, as in ``acme/widgets``."""
+        """Takes the path of the requested object, such as ``acme/widgets``."""
         super().__init__(f"Object with ID '{name}' does not exist or cannot be loaded due to missing permissions.")
 
 
 class Source(Protocol):
-    """What a simulator reads at each request, from many threads at once.
+    """The content of a simulator; called for each request, from several threads at once.
 
-    Each method gives a JSON value, served with status 200, or an :class:`~rfsync.simulator.Answer`, served exactly as
-    it is. Each raises :class:`UnknownObjectError` for what does not exist.
+    Each method returns a JSON value, served with status 200, or an :class:`~rfsync.simulator.Answer`, served as is, and
+    raises :class:`UnknownObjectError` if the object does not exist.
     """
 
     @property
     def default_workspace(self) -> str:
-        """The workspace that a key belongs to, as ``POST /`` tells it."""
+        """The workspace of the API key, as returned by ``POST /``."""
         ...
 
     def workspace(self, workspace: str) -> object:
@@ -36,29 +36,29 @@ class Source(Protocol):
         ...
 
     def batches(self, workspace: str, project: str) -> object:
-        """Give a list of batches, served as ``{"batches": […]}``."""
+        """A list of batches, served as ``{"batches": […]}``."""
         ...
 
     def batch(self, workspace: str, project: str, batch_id: str) -> object:
-        """Give one batch, served bare or under ``{"batch": …}``."""
+        """One batch, served as is or as ``{"batch": …}``."""
         ...
 
 
 def workspace_answer(workspace: str, projects: Sequence[Record]) -> Record:
-    """Give the answer of ``GET /{workspace}``, of projects as :func:`project_record` makes them."""
+    """The answer of ``GET /{workspace}``; projects as returned by :func:`project_record`."""
     return {"workspace": {"name": workspace.title(), "url": workspace, "members": 1, "projects": list(projects)}}
 
 
 def project_answer(workspace: str, project: Record) -> Record:
-    """Give the answer of ``GET /{workspace}/{project}``, which has the project once and no dataset versions."""
+    """The answer of ``GET /{workspace}/{project}``, without dataset versions."""
     return {"workspace": {"name": workspace.title(), "url": workspace}, "project": project, "versions": []}
 
 
 def project_record(target: str, *, images: int, unannotated: int, created: float, updated: float) -> Record:
-    """Give one project in wire format.
+    """A project in wire format.
 
-    The fields are those that the constructor of ``Project`` in the official ``roboflow`` package (1.7,
-    ``roboflow/core/project.py``) reads. ``target`` is ``workspace/project``, the times are seconds since 1970.
+    The fields are those read by the constructor of ``Project`` in the official ``roboflow`` package (1.7,
+    ``roboflow/core/project.py``). ``target`` is ``workspace/project``, the times are seconds since 1970.
     """
     return {
         "id": target,

@@ -1,4 +1,4 @@
-"""A workspace that lives: the same seed, start and time give the same state, to the byte."""
+"""A simulated workspace: the same seed, start and time give the same state, to the byte."""
 
 import random
 import threading
@@ -12,10 +12,10 @@ _STEP = timedelta(hours=1)
 
 
 class World:
-    """One workspace with its projects, which live on an hour at a time while its clock goes on.
+    """One workspace with its projects, simulated hour by hour.
 
-    The state depends only on seed, start and time, never on how many calls led there; and a project's life does not
-    depend on which others there are. Safe to use from many threads.
+    The state depends only on seed, start and time, not on the number of calls; a project does not depend on the other
+    projects. Thread-safe.
     """
 
     def __init__(
@@ -27,14 +27,14 @@ class World:
         projects: Sequence[str] = ("widgets", "gears", "scratch-tests"),
         clock: Callable[[], datetime] | None = None,
     ) -> None:
-        """Begin a world at ``start``.
+        """Starts a world at ``start``.
 
         Args:
-            seed: another seed is another life.
+            seed: determines all random events.
             start: timezone-aware.
             workspace: its URL id.
             projects: their URL ids.
-            clock: when given, each reading first advances the world to what it tells (timezone-aware).
+            clock: if given, each read first advances the world to its time (timezone-aware).
 
         Raises:
             ValueError: ``start`` is naive.
@@ -45,24 +45,24 @@ class World:
         self._clock = clock
         self._workspace = workspace
         self._lives = {
-            # Seeded by text, which Python hashes alike in every process and release.
+            # Seeded with a string, which gives the same sequence in every process and Python version.
             project: ProjectLife(random.Random(f"{seed}/{workspace}/{project}"), self._start)  # noqa: S311
             for project in projects
         }
 
     @property
     def now(self) -> datetime:
-        """The time up to which it has lived, UTC."""
+        """The time up to which it was simulated, UTC."""
         with self._lock:
             return self._now
 
     @property
     def default_workspace(self) -> str:
-        """The one workspace there is."""
+        """The only workspace."""
         return self._workspace
 
     def advance(self, to: datetime) -> None:
-        """Live on until ``to``; a time before :attr:`now`, as of a clock set back, changes nothing.
+        """Simulates until ``to``; does nothing for a time before :attr:`now`, such as from a clock that was set back.
 
         Raises:
             ValueError: ``to`` is naive.
@@ -77,7 +77,7 @@ class World:
             self._hours = hours
 
     def workspace(self, workspace: str) -> Record:
-        """Give the workspace with its projects, in wire format.
+        """The workspace with its projects, in wire format.
 
         Raises:
             UnknownObjectError: there is no such workspace.
@@ -89,7 +89,7 @@ class World:
             return workspace_answer(workspace, [self._project(project) for project in self._lives])
 
     def project(self, workspace: str, project: str) -> Record:
-        """Give one project, in wire format.
+        """A project in wire format.
 
         Raises:
             UnknownObjectError: there is no such project.
@@ -99,7 +99,7 @@ class World:
             return project_answer(workspace, self._project(project))
 
     def batches(self, workspace: str, project: str) -> list[Record]:
-        """Give a project's batches in wire format, in order of id as a document store lists them.
+        """A project's batches in wire format, ordered by id as a document store lists them.
 
         Raises:
             UnknownObjectError: there is no such project.
@@ -108,7 +108,7 @@ class World:
             return self._life(workspace, project).records()
 
     def batch(self, workspace: str, project: str, batch_id: str) -> Record:
-        """Give one batch in wire format.
+        """A batch in wire format.
 
         Raises:
             UnknownObjectError: there is no such project, or the list does not have the batch.

@@ -1,4 +1,4 @@
-"""A real Chromium that sees only this machine, and pages that tell what went wrong in them."""
+"""A real Chromium that can reach only this machine, and pages that record their errors."""
 
 from __future__ import annotations
 
@@ -22,20 +22,20 @@ _ARGUMENTS = [
     "--disable-background-networking",
     "--disable-component-update",
     "--disable-sync",
-    # Whatever a page asks for elsewhere can't be reached, wherever the tests run.
+    # No other host resolves, wherever the tests run.
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1, EXCLUDE localhost",
 ]
-_HERE = {"127.0.0.1", "localhost", "::1"}
+_LOCAL_HOSTS = {"127.0.0.1", "localhost", "::1"}
 
-#: Takes the options of playwright's ``Browser.new_context``: ``color_scheme``, ``viewport`` and so on.
+#: Accepts the options of playwright's ``Browser.new_context``: ``color_scheme``, ``viewport`` and so on.
 NewPage = Callable[..., Page]
 
 
 @dataclass
 class Watch:
-    """What happened in a test's pages. A test that expects errors or dialogs takes them out with ``clear``."""
+    """Records errors, dialogs and requests of a test's pages. Tests that expect errors ``clear`` them."""
 
-    #: Errors and warnings on the console (those of the Content-Security-Policy too), and exceptions nobody caught.
+    #: Errors and warnings on the console (those of the Content-Security-Policy too), and uncaught exceptions.
     errors: list[str] = field(default_factory=list)
     #: Messages of the alerts, confirmations and prompts, which are dismissed.
     dialogs: list[str] = field(default_factory=list)
@@ -48,12 +48,14 @@ class Watch:
 
     @property
     def foreign(self) -> list[str]:
-        """The requests that would leave this machine."""
+        """Requests to other machines."""
         parts = [(address, urlsplit(address)) for address in self.requests]
-        return [a for a, p in parts if p.scheme not in {"file", "data", "blob", "about"} and p.hostname not in _HERE]
+        return [
+            a for a, p in parts if p.scheme not in {"file", "data", "blob", "about"} and p.hostname not in _LOCAL_HOSTS
+        ]
 
     def on(self, page: Page) -> None:
-        """Begins to watch a page."""
+        """Starts recording a page."""
         page.on("console", self._console)
         page.on("pageerror", lambda error: self.errors.append(str(error)))
         page.on("dialog", self._dialog)
@@ -68,7 +70,7 @@ class Watch:
         dialog.dismiss()
 
 
-# Of a module, not of the session: as long as playwright runs, its event loop does, and tests elsewhere may want one.
+# Scoped to a module: playwright keeps an event loop running, and tests in other modules may need their own.
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
     found = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -87,7 +89,7 @@ def watch() -> Watch:
 
 @pytest.fixture
 def new_page(browser: Browser, watch: Watch) -> Iterator[NewPage]:
-    """Opens pages; when the test is over, none may have complained, opened a dialog or asked another machine."""
+    """Opens pages; at the end of the test, none may have had an error, a dialog or a request to another machine."""
     contexts = []
 
     def open_page(**options: Any) -> Page:

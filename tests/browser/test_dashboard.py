@@ -31,7 +31,7 @@ Start = Callable[[Cli], str]
 
 @pytest.fixture
 def start() -> Iterator[Start]:
-    """Starts dashboards and gives their addresses; each has to end in order with the test."""
+    """Starts dashboards and returns their addresses; each has to stop cleanly at the end of the test."""
     running = []
 
     def begin(cli: Cli, *arguments: str) -> str:
@@ -47,7 +47,7 @@ def start() -> Iterator[Start]:
 
 
 def opened(page: Page, address: str) -> Page:
-    """The page at an address, with all its charts drawn."""
+    """The page at an address, with all charts drawn."""
     page.goto(address)
     for chart in CHARTS:
         drawn = "id => document.querySelector(`#${id} .js-plotly-plot`)?._fullLayout?.uirevision?.startsWith('view')"
@@ -58,7 +58,7 @@ def opened(page: Page, address: str) -> Page:
 
 
 def traces(page: Page, chart: str) -> list[dict[str, Any]]:
-    """What a chart shows: each trace's name and plain values."""
+    """The traces of a chart, with their names and values."""
     found: list[dict[str, Any]] = page.evaluate(
         """id => document.querySelector(`#${id} .js-plotly-plot`)._fullData.map(
             t => ({name: t.name, x: [...(t.x || [])], y: [...(t.y || [])], shown: t.visible}))""",
@@ -75,12 +75,12 @@ def headline(page: Page) -> dict[str, str]:
 
 
 def tick(page: Page) -> None:
-    """As if the time of the next refresh had come."""
+    """Triggers a refresh."""
     page.evaluate("dash_clientside.set_props('tick', {n_intervals: (window.ticks = (window.ticks || 0) + 1)})")
 
 
 def settle(page: Page) -> None:
-    """Gives the page the time to do what it is going to do with the last answer."""
+    """Waits until the page has handled the last response."""
     page.evaluate("new Promise(done => setTimeout(() => requestAnimationFrame(done), 500))")
 
 
@@ -112,7 +112,7 @@ def test_the_charts_have_the_numbers_that_sql_gives(cli: Cli, start: Start, page
     assert [row.split("\t")[1:4] for row in rows] == [[name, str(i), str(j)] for name, i, j in expected]
 
 
-def test_strange_names_are_just_names(fresh: Cli, start: Start, page: Page) -> None:
+def test_strange_names_are_plain_text(fresh: Cli, start: Start, page: Page) -> None:
     project = HOSTILE.replace("/", ".")
     fresh.list(*(batch(f"b{n}", 9 - n, 0, name=name) for n, name in enumerate(NAMES)), project=project)
     fresh.run("sync", f"acme/{project}")
@@ -130,19 +130,19 @@ def test_strange_names_are_just_names(fresh: Cli, start: Start, page: Page) -> N
     expect(page.get_by_text(f"acme/{project}").first).to_be_visible()
 
 
-def test_a_view_stands_in_the_address(fresh: Cli, start: Start, page: Page, new_page: NewPage) -> None:
+def test_a_view_is_stored_in_the_address(fresh: Cli, start: Start, page: Page, new_page: NewPage) -> None:
     fresh.list(*(batch(f"b{n:02}", n, 0, name=f"name {n:02}") for n in range(40)))
     fresh.list(batch("c1", 7), project="gears")
     fresh.run("sync", "acme/widgets", "acme/gears")
     opened(page, start(fresh))
 
-    # Without waiting for what a click changes on the page.
+    # Without waiting for the effect of each click.
     for name in ("all", "90d", "month", "week"):
         page.get_by_role("link", name=name, exact=True).click()
     page.locator("#target").click()
     page.get_by_role("option", name="acme/widgets").click()
     expect(page).to_have_url(re.compile("target=acme/widgets"))
-    # Nor for what is typed.
+    # Also without waiting after typing.
     page.locator("#zone").fill("Asia/Kolkata")
     for name in ("Batch", "Next"):
         page.get_by_role("link", name=name, exact=True).click()
@@ -176,7 +176,7 @@ def test_a_view_stands_in_the_address(fresh: Cli, start: Start, page: Page, new_
     expect(other.locator("[aria-current]").first).to_have_text("90d")
 
 
-def test_each_view_is_asked_for_once_and_only_what_of_it_is_new(fresh: Cli, start: Start, page: Page) -> None:
+def test_each_view_is_requested_once_and_only_its_changed_parts(fresh: Cli, start: Start, page: Page) -> None:
     fresh.list(batch("b1", 10, 1), batch("b2", 9))
     fresh.run("sync", "acme/widgets")
     asked: list[str] = []
@@ -191,7 +191,7 @@ def test_each_view_is_asked_for_once_and_only_what_of_it_is_new(fresh: Cli, star
     asked.clear()
     page.get_by_role("link", name="Changed", exact=True).click()
     expect(page.locator("[aria-sort]")).to_contain_text("Changed")
-    # In a window of its own a link leads to the same view, too, though it was made for another.
+    # A link that is opened in a new window leads to the current view, although it was rendered for an earlier one.
     waiting = page.locator("#waiting a")
     waiting.focus()
     expect(waiting).to_have_attribute(
@@ -201,17 +201,17 @@ def test_each_view_is_asked_for_once_and_only_what_of_it_is_new(fresh: Cli, star
     assert sorted(next(p for p in parts if f"{p}.children" in question) for question in asked) == ["batches", "buckets"]
 
 
-def asks_for(request: Request, part: str) -> bool:
-    """Whether a request asks for what that part of the page shows."""
+def is_request_for(request: Request, part: str) -> bool:
+    """True if a request is for this part of the page."""
     return f"{part}.children" in (request.post_data or "")
 
 
 def hold_overviews(page: Page) -> list[Route]:
-    """From now on the questions that the upper charts are drawn from don't reach the dashboard."""
+    """Holds all further requests for the upper charts."""
     held: list[Route] = []
 
     def hold(route: Route) -> None:
-        if asks_for(route.request, "headline"):
+        if is_request_for(route.request, "headline"):
             held.append(route)
         else:
             route.continue_()
@@ -220,8 +220,8 @@ def hold_overviews(page: Page) -> list[Route]:
     return held
 
 
-def two(held: list[Route], page: Page) -> list[Route]:
-    """Waits for the second of them."""
+def second_request(held: list[Route], page: Page) -> list[Route]:
+    """Waits until two requests are held."""
     for _ in range(20 * int(LONG)):
         if len(held) == 2:
             break
@@ -229,7 +229,7 @@ def two(held: list[Route], page: Page) -> list[Route]:
     return held
 
 
-def test_a_project_stays_chosen_while_it_is_not_known_yet(fresh: Cli, start: Start, page: Page) -> None:
+def test_a_project_stays_selected_while_the_projects_are_loading(fresh: Cli, start: Start, page: Page) -> None:
     fresh.list(batch("b1", 10, 1))
     fresh.list(batch("c1", 7), project="gears")
     fresh.run("sync", "acme/widgets", "acme/gears")
@@ -242,7 +242,7 @@ def test_a_project_stays_chosen_while_it_is_not_known_yet(fresh: Cli, start: Sta
     page.locator("#zone").fill("Asia/Tokyo")
     page.locator("#zone").press("Enter")
     expect(page).to_have_url(re.compile(r"\?target=acme/widgets&page=1&tz=Asia/Tokyo$"))
-    for asked in two(held, page):  # for the address as it was, and as it is
+    for asked in second_request(held, page):  # for the previous and for the current address
         asked.continue_()
     expect(page.locator("#headline .figure")).to_have_count(5)
     expect(page.locator("#target")).to_contain_text("acme/widgets")
@@ -252,26 +252,26 @@ def test_a_project_stays_chosen_while_it_is_not_known_yet(fresh: Cli, start: Sta
     expect(page).to_have_url(re.compile(r"/\?tz=Asia/Tokyo$"))
 
 
-def test_a_project_that_is_gone_stays_in_the_address(fresh: Cli, start: Start, page: Page) -> None:
+def test_an_unknown_project_stays_in_the_address(fresh: Cli, start: Start, page: Page) -> None:
     fresh.list(batch("b1", 10, 1))
     fresh.run("sync", "acme/widgets")
     opened(page, start(fresh) + "?target=acme/gears")
     expect(page.locator("#notes")).to_contain_text("target=acme/gears is not known here: all projects are shown.")
-    with page.expect_response(lambda answer: asks_for(answer.request, "headline")):
+    with page.expect_response(lambda answer: is_request_for(answer.request, "headline")):
         tick(page)
     settle(page)
     expect(page.locator("#notes")).to_contain_text("acme/gears")
     assert page.url.endswith("?target=acme/gears")
 
 
-def test_an_answer_that_comes_late_is_not_shown(fresh: Cli, start: Start, page: Page) -> None:
+def test_an_outdated_response_is_not_shown(fresh: Cli, start: Start, page: Page) -> None:
     fresh.list(batch("b1", 10, 1))
     fresh.run("sync", "acme/widgets")
     held = hold_overviews(page)
     page.goto(start(fresh))
     page.get_by_role("link", name="90d", exact=True).click()
     expect(page.locator("[aria-current]").first).to_have_text("90d")
-    early, late = two(held, page)
+    early, late = second_request(held, page)
     late.continue_()
     shown = "document.querySelector('#totals .js-plotly-plot')?._fullLayout?.uirevision"
     page.wait_for_function(f"() => {shown} === 'view?period=90d'")
@@ -304,7 +304,7 @@ def test_a_batch_s_history_is_a_click_away(fresh: Cli, start: Start, page: Page)
 
 
 def zoom(page: Page) -> None:
-    """Marks a stretch of the upper chart with the mouse."""
+    """Zooms into the upper chart with the mouse."""
     box = page.locator("#totals .nsewdrag").first.bounding_box()
     assert box is not None
     page.mouse.move(box["x"] + 100, box["y"] + 40)
@@ -313,11 +313,11 @@ def zoom(page: Page) -> None:
     page.mouse.up()
 
 
-#: The stretch of time that the upper chart shows.
+#: The visible time range of the upper chart.
 RANGE = "document.querySelector('#totals .js-plotly-plot')._fullLayout.xaxis.range"
 
 
-def test_it_refreshes_without_losing_the_place(fresh: Cli, start: Start, page: Page) -> None:
+def test_a_refresh_keeps_zoom_and_scroll_position(fresh: Cli, start: Start, page: Page) -> None:
     fresh.list(batch("b1", 10, 1))
     fresh.run("sync", "acme/widgets")
     opened(page, start(fresh) + "?by=hour&period=7d")
@@ -336,13 +336,13 @@ def test_it_refreshes_without_losing_the_place(fresh: Cli, start: Start, page: P
     assert page.evaluate("[window.kept.isConnected, scrollY]") == [True, 300]
 
 
-def test_a_chart_goes_on_with_the_time_unless_somebody_has_zoomed_into_it(fresh: Cli, start: Start, page: Page) -> None:
+def test_a_chart_extends_with_time_unless_it_is_zoomed(fresh: Cli, start: Start, page: Page) -> None:
     fresh.list(batch("b1", 10, 1))
     fresh.run("sync", "acme/widgets")
     end = ["2100"]
 
     def later(route: Route) -> None:
-        if not asks_for(route.request, "headline"):
+        if not is_request_for(route.request, "headline"):
             route.continue_()
             return
         answer = route.fetch()
@@ -352,7 +352,7 @@ def test_a_chart_goes_on_with_the_time_unless_somebody_has_zoomed_into_it(fresh:
         route.fulfill(response=answer, json=body)
 
     def refreshed(year: str) -> str:
-        """How far the chart goes, when it has an answer whose time ends in that year."""
+        """The end of the chart after a response whose time range ends in that year."""
         end[0] = year
         tick(page)
         given = "document.querySelector('#totals .js-plotly-plot').layout.xaxis.autorangeoptions.include[1]"
@@ -367,7 +367,7 @@ def test_a_chart_goes_on_with_the_time_unless_somebody_has_zoomed_into_it(fresh:
     zoomed = page.evaluate(RANGE)
     assert refreshed("2200") == zoomed[1][:4]
     assert page.evaluate(RANGE) == zoomed
-    for _ in range(10):  # a machine that is slow to handle them takes the two for single clicks
+    for _ in range(10):  # a slow machine may take the two for single clicks
         page.locator("#totals .nsewdrag").first.dblclick()
         page.wait_for_timeout(500)
         if page.evaluate(RANGE) != zoomed:
@@ -387,7 +387,7 @@ def test_the_database_goes_away_and_comes_back(fresh: Cli, start: Start, page: P
     tick(page)
     expect(page.locator("#alerts .bad")).to_contain_text("The database can't be read")
     assert headline(page)["Batches"] == "1"
-    page.goto(address)  # a page that is opened in the meantime
+    page.goto(address)  # a page opened in the meantime
     expect(page.locator("#alerts .bad")).to_contain_text("The database can't be read")
     away.rename(path)
     tick(page)
@@ -395,7 +395,7 @@ def test_the_database_goes_away_and_comes_back(fresh: Cli, start: Start, page: P
     expect(page.locator(".unreadable")).to_have_count(0)
 
 
-def test_a_dashboard_that_is_gone_is_missed(fresh: Cli, page: Page, watch: Watch) -> None:
+def test_a_stopped_dashboard_is_reported(fresh: Cli, page: Page, watch: Watch) -> None:
     fresh.run("sync", "acme/widgets", code=1)
     process = fresh.fork("dashboard", "--listen", "127.0.0.1:0")
     assert process.stdout is not None
@@ -409,7 +409,7 @@ def test_a_dashboard_that_is_gone_is_missed(fresh: Cli, page: Page, watch: Watch
     watch.clear()  # the requests that failed
 
 
-def test_a_dashboard_that_hangs_is_missed(fresh: Cli, start: Start, page: Page) -> None:
+def test_a_hanging_dashboard_is_reported(fresh: Cli, start: Start, page: Page) -> None:
     fresh.run("sync", "acme/widgets", code=1)
     page.clock.install()
     opened(page, start(fresh))
@@ -431,7 +431,7 @@ def test_nothing_observed_yet(fresh: Cli, start: Start, page: Page) -> None:
     expect(page.locator("#batches")).to_contain_text("No batch")
 
 
-def test_it_fits(fresh: Cli, start: Start, page: Page, tmp_path: Path) -> None:
+def test_it_fits_phones_and_wide_screens(fresh: Cli, start: Start, page: Page, tmp_path: Path) -> None:
     fresh.list(*(batch(f"b{n:02}", n, n % 2, name="a name that is long " * (n % 5)) for n in range(40)))
     fresh.run("sync", "acme/widgets")
     address = start(fresh)
@@ -442,14 +442,14 @@ def test_it_fits(fresh: Cli, start: Start, page: Page, tmp_path: Path) -> None:
             page.set_viewport_size({"width": width, "height": 800})
             opened(page, address)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
-        ground, ink = page.evaluate("['background-color', 'color'].map(of => getComputedStyle(document.body)[of])")
-        light = [sum(map(int, re.findall(r"\d+", colour)[:3])) > 380 for colour in (ground, ink)]
+        background, text = page.evaluate("['background-color', 'color'].map(of => getComputedStyle(document.body)[of])")
+        light = [sum(map(int, re.findall(r"\d+", colour)[:3])) > 380 for colour in (background, text)]
         assert light == ([True, False] if scheme == "light" else [False, True])
         folder = Path(os.environ.get("RFSYNC_SCREENSHOTS", tmp_path))
         assert page.screenshot(path=folder / f"{scheme}-{width}.png")
 
 
-def test_all_of_it_can_be_reached_by_keyboard(fresh: Cli, start: Start, page: Page) -> None:
+def test_everything_is_reachable_by_keyboard(fresh: Cli, start: Start, page: Page) -> None:
     fresh.list(batch("b1", 10, 1, name="the one"))
     fresh.run("sync", "acme/widgets")
     opened(page, start(fresh))

@@ -1,4 +1,4 @@
-"""The report in a real browser: its charts say what plain SQL says, and nothing in it gets out or in."""
+"""The report in a real browser: its charts match plain SQL, it makes no requests and runs no foreign script."""
 
 from __future__ import annotations
 
@@ -17,10 +17,10 @@ from rfsync.schema import upgrade as schema
 from tests.browser.conftest import NewPage, Watch
 from tests.e2e.conftest import COMMAND, Cli
 
-#: What the page would be if a name were more than a name: an element, a link, an alert.
+#: Names that would become an element, a link or an alert if they were not escaped.
 EVIL = "<img src=x onerror=alert(1)>"
 EVIL_BATCH = "</script><script>alert(2)</script><a href='http://evil.example'>%{y} $x$</a>"
-#: As its line is called: short, and escaped once more for Plotly.
+#: The name of its line: shortened, and escaped for Plotly.
 EVIL_SHORT = "&lt;img src=x onerror=aler…"
 TODAY = datetime.combine(datetime.now(UTC).date(), time(), UTC)
 
@@ -58,20 +58,20 @@ def write_history(url: str) -> None:
         rig.close()
 
 
-#: For what is the same whatever the database.
+#: For tests that do not depend on the database.
 ON_SQLITE = pytest.mark.parametrize("database_url", ["sqlite"], indirect=True)
 
 
 @pytest.fixture
 def known(cli: Cli) -> Cli:
-    """With that history in the database."""
+    """A database with that history."""
     write_history(cli.database.url)
     return cli
 
 
 @pytest.fixture(scope="module")
 def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The page of that history, for all who only look at it."""
+    """The page of that history, for the tests that only read it."""
     folder = tmp_path_factory.mktemp("report")
     schema.ensure_sqlite(folder / "rfsync.db").close()
     write_history(f"sqlite:///{folder / 'rfsync.db'}")
@@ -143,7 +143,7 @@ def test_what_there_is_now_and_what_moved(known: Cli, page: Page) -> None:
     assert [row.split("\t")[-1] for row in waiting.all_inner_texts()] == ["9", "90"]
 
 
-def test_a_table_stands_beside_each_chart(report: Path, page: Page) -> None:
+def test_each_chart_has_a_table(report: Path, page: Page) -> None:
     show(page, report)
     for chart in page.locator(".chart").all():
         details = chart.locator("xpath=..").locator("details")
@@ -155,7 +155,7 @@ def test_a_table_stands_beside_each_chart(report: Path, page: Page) -> None:
     assert row.split("\t") == [day, "1 project", "4", "567", "3"]
 
 
-def test_names_from_the_api_are_only_names(report: Path, page: Page, watch: Watch) -> None:
+def test_names_from_the_api_are_plain_text(report: Path, page: Page, watch: Watch) -> None:
     show(page, report)
     assert page.locator("img, iframe, object, embed, form, base").count() == 0
     assert [link.get_attribute("href") for link in page.locator("a").all()] == ["#health"]
@@ -164,17 +164,17 @@ def test_names_from_the_api_are_only_names(report: Path, page: Page, watch: Watc
     assert EVIL_BATCH[:31] + "…" in page.locator("#movers-batches .ytick text").all_text_contents()
     assert f"auth: HTTP 401 {EVIL}" in page.locator("section", has=page.locator("#health")).inner_text()
     lost = page.locator("#movers-batches .barlayer .trace").nth(1)
-    lost.locator("path").first.hover(force=True)  # the layer above is the one that feels it
+    lost.locator("path").first.hover(force=True)  # a layer above receives the event
     assert EVIL_BATCH in page.locator("#movers-batches .hoverlayer text").first.text_content(timeout=10_000)
     assert (watch.dialogs, watch.errors) == ([], [])
 
 
-def test_nothing_is_asked_of_anybody(report: Path, page: Page, watch: Watch) -> None:
+def test_it_makes_no_requests(report: Path, page: Page, watch: Watch) -> None:
     show(page, report)
     assert watch.requests == [report.as_uri()]
 
 
-def test_the_policy_lets_no_other_script_in(report: Path, page: Page, watch: Watch) -> None:
+def test_the_policy_blocks_other_scripts(report: Path, page: Page, watch: Watch) -> None:
     show(page, report)
     page.evaluate(
         """() => {
@@ -224,7 +224,7 @@ def test_it_follows_light_and_dark(report: Path, new_page: NewPage) -> None:
     assert colours() == light
 
 
-def test_printed_no_chart_is_cut(report: Path, new_page: NewPage) -> None:
+def test_charts_are_not_cut_off_when_printed(report: Path, new_page: NewPage) -> None:
     page = new_page(color_scheme="dark", viewport={"width": 1600, "height": 900})
     show(page, report)
     widths = "[...document.querySelectorAll('.chart .main-svg')].map(svg => svg.clientWidth)"
@@ -244,7 +244,7 @@ def test_without_javascript_the_numbers_are_there(report: Path, new_page: NewPag
     assert "30 to 90 days" in page.locator("section:has(#backlog) table").inner_text()
 
 
-def test_it_is_a_page_with_an_order(report: Path, page: Page) -> None:
+def test_it_has_a_title_and_ordered_headings(report: Path, page: Page) -> None:
     show(page, report)
     headings = page.locator("h1, h2, h3").evaluate_all("all => all.map(one => one.tagName)")
     assert (headings[0], set(headings[1:])) == ("H1", {"H2"})
@@ -269,7 +269,7 @@ def test_a_project_that_was_never_observed_says_why(cli: Cli, page: Page) -> Non
     observe(rig, 0, "widgets", FetchError(ErrorKind.AUTH, "HTTP 401: no such key", http_status=401, attempts=1))
     rig.close()
     show(page, make(cli))
-    assert "never observed with success" in page.locator(".empty").inner_text()
+    assert "never observed successfully" in page.locator(".empty").inner_text()
     assert "HTTP 401: no such key" in page.locator("table").inner_text()
 
 
@@ -281,7 +281,7 @@ def test_one_observation_is_a_page(cli: Cli, page: Page) -> None:
     show(page, make(cli))
     assert page.locator(".headlines strong").all_inner_texts() == ["7", "1", "2"]
     assert page.locator(".headlines small").all_inner_texts() == [
-        f"not known for {days} days yet" for _ in range(3) for days in (7, 30)
+        f"not yet known for {days} days" for _ in range(3) for days in (7, 30)
     ]
     assert points(page, "totals", "widgets") == {f"{TODAY:%Y-%m-%d}": 7}
 
@@ -295,6 +295,6 @@ def test_a_new_project_is_no_change_of_the_others(cli: Cli, page: Page) -> None:
     rig.close()
     show(page, make(cli))
     changes = page.locator(".headlines li").first.locator("small").all_inner_texts()
-    assert changes == ["−6 in 7 days, without 1 newer project", "not known for 30 days yet"]
+    assert changes == ["−6 in 7 days, without 1 newer project", "not yet known for 30 days"]
     show(page, make(cli, "acme/gears"))
     assert page.locator(".headlines strong").first.inner_text() == "1,000"

@@ -1,4 +1,4 @@
-"""Figures: they say what the rows say, and a name in them is only a name."""
+"""Figures show the numbers of the rows, and names in them are plain text."""
 
 from __future__ import annotations
 
@@ -66,7 +66,7 @@ def line(figure: Figure, name: str, axis: str = "y") -> dict[datetime, Any]:
 
 
 def texts(figure: Figure) -> str:
-    """Every text in a figure that Plotly would read for tags, templates or TeX, without the templates of our own."""
+    """Every text in a figure in which Plotly interprets tags, templates or TeX, except our own templates."""
     traces = [(one.name, one.customdata, one.hovertext) for one in figure.data]
     return json.dumps([traces, figure.layout.yaxis.ticktext, [a.text for a in figure.layout.annotations]])
 
@@ -89,20 +89,20 @@ def test_projects_of_several_workspaces_are_named_with_them() -> None:
     assert {one.name for one in charts.totals_figure(rows).data} == {"acme/widgets", "bolt/widgets"}
 
 
-def test_a_sum_over_all_is_a_line() -> None:
+def test_a_total_of_all_projects_is_a_line() -> None:
     row = total(0, 4, project=None)
     assert line(charts.totals_figure([row]), "acme") == {naive(0): 4}
     assert line(charts.totals_figure([row._replace(workspace=None)]), "all projects") == {naive(0): 4}
 
 
-def test_periods_stand_on_the_clock_of_the_zone() -> None:
+def test_periods_are_shown_in_local_time() -> None:
     midnight = datetime(2026, 6, 30, 22, tzinfo=UTC)
     rows = [total(0, 1)._replace(period=midnight)]
     figure = charts.totals_figure(rows, zone=ZoneInfo("Europe/Berlin"))
     assert line(figure, "widgets") == {datetime(2026, 7, 1): 1}  # noqa: DTZ001 plotly.js knows no zones
 
 
-def test_a_gap_is_no_line() -> None:
+def test_a_line_is_interrupted_at_a_gap() -> None:
     seen = [True, True, False, False, True, False]
     figure = charts.totals_figure([total(n, 10 * n, observed=one) for n, one in enumerate(seen)])
     assert list(line(figure, "widgets").values()) == [0, 10, None, None, 40, None]
@@ -121,7 +121,7 @@ def test_a_point_without_neighbours_is_a_dot() -> None:
     assert charts.totals_figure([total(0, 3)]).data[0].marker.size[0] > 0
 
 
-def test_the_ground_is_shaded_only_where_no_project_was_observed() -> None:
+def test_the_background_is_shaded_only_where_no_project_was_observed() -> None:
     rows = [total(0, 1), total(1, 1, observed=False)]
     rows += [total(0, 1, project="gears", observed=False), total(1, 1, project="gears")]
     assert not charts.totals_figure(rows).layout.shapes
@@ -137,7 +137,7 @@ def test_of_many_projects_the_smaller_ones_are_one_line() -> None:
     assert line(figure, "994 others", "y2")[naive(1)] == 994
 
 
-def test_no_rest_of_one() -> None:
+def test_a_single_smaller_project_keeps_its_line() -> None:
     figure = charts.totals_figure([total(0, 1, project=f"p{n}") for n in range(7)])
     assert {one.name for one in figure.data} == {f"p{n}" for n in range(7)}
 
@@ -173,7 +173,7 @@ def test_backlog_has_every_class() -> None:
     assert bars.hovertext[0] == "5 images in 2 batches"
 
 
-def test_movers_with_equal_names_or_names_like_numbers_are_bars_of_their_own() -> None:
+def test_movers_with_equal_or_numeric_names_have_their_own_bars() -> None:
     rows = [mover("2024", gained=9, lost=4), mover("2024-01-01", gained=3, lost=2)]
     rows += [mover(batch_id="b1", name="same"), mover(batch_id="b2", name="same"), mover(batch_id="b3")]
     figure = charts.movers_figure(rows)
@@ -209,7 +209,7 @@ def test_first_jobs_in_a_sentence(ages: list[float], said: str) -> None:
     assert charts.first_jobs_summary([first_job(age) for age in ages]) == said
 
 
-def test_throughput_is_a_line_up_to_where_nothing_was_seen() -> None:
+def test_throughput_ends_where_nothing_was_observed() -> None:
     rows = [
         ThroughputRow(None, None, day(0), 5, 3, 1, 0, 7),
         ThroughputRow(None, None, day(1), 6, 2, 1, 0, 1),
@@ -246,12 +246,12 @@ def test_the_window_is_named_by_its_periods(step: timedelta, unit: str) -> None:
         lambda rows: charts.throughput_figure(rows, 7),
     ],
 )
-def test_no_rows_give_a_word(figure: Callable[[Sequence[Any]], Figure]) -> None:
+def test_no_rows_give_a_message(figure: Callable[[Sequence[Any]], Figure]) -> None:
     made = figure([])
     assert (len(made.data), len(made.layout.annotations), made.layout.xaxis.visible) == (0, 1, False)
 
 
-def test_one_point_fills_no_figure() -> None:
+def test_a_single_bar_does_not_fill_the_figure() -> None:
     (gained, _) = charts.flow_figure([total(0, 1, gained=1)]).data
     first, last = charts.flow_figure([total(0, 1, gained=1)]).layout.xaxis.autorangeoptions.include
     assert timedelta(milliseconds=gained.width) < timedelta(days=1) < last - first
@@ -269,7 +269,7 @@ def test_a_year_of_days_keeps_every_day() -> None:
 
 
 @pytest.mark.parametrize("name", HOSTILE)
-def test_a_name_is_only_a_name(name: str) -> None:
+def test_names_are_escaped(name: str) -> None:
     figures = [
         charts.totals_figure([total(0, 1, project=name), total(0, 1, workspace=name)]),
         charts.totals_figure([total(0, 1, project=None, workspace=name)]),
@@ -289,12 +289,12 @@ def test_a_name_is_only_a_name(name: str) -> None:
         ("größer 图像", "größer 图像"),
     ],
 )
-def test_safe_keeps_what_can_be_read(name: str, shown: str) -> None:
-    assert charts.safe(name) == shown
+def test_escaping_keeps_readable_text(name: str, shown: str) -> None:
+    assert charts.escape(name) == shown
 
 
 def test_a_long_name_is_cut_before_it_is_escaped() -> None:
-    assert charts.safe("<" * 10, 4) == "&lt;&lt;&lt;…"
+    assert charts.escape("<" * 10, 4) == "&lt;&lt;&lt;…"
 
 
 def _luminance(colour: str) -> float:
@@ -304,13 +304,13 @@ def _luminance(colour: str) -> float:
 
 
 @pytest.mark.parametrize("colour", [*theme.PALETTE, theme.OTHERS, theme.TEXT])
-@pytest.mark.parametrize("ground", ["#ffffff", "#15181c"])
-def test_colours_are_seen_on_light_and_dark(colour: str, ground: str) -> None:
-    dark, light = sorted((_luminance(colour), _luminance(ground)))
+@pytest.mark.parametrize("background", ["#ffffff", "#15181c"])
+def test_colours_contrast_with_light_and_dark_pages(colour: str, background: str) -> None:
+    dark, light = sorted((_luminance(colour), _luminance(background)))
     assert (light + 0.05) / (dark + 0.05) >= 3
 
 
-def test_figures_have_no_ground_of_their_own() -> None:
+def test_figures_have_a_transparent_background() -> None:
     layout = charts.template().layout
     assert layout.paper_bgcolor == layout.plot_bgcolor == "rgba(0, 0, 0, 0)"
     assert layout.font.family == "inherit"

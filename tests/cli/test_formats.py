@@ -1,4 +1,4 @@
-"""Rows in the formats that programs read."""
+"""Rows in machine-readable formats."""
 
 from __future__ import annotations
 
@@ -127,33 +127,33 @@ def test_rows_are_written_while_they_come(form: str, monkeypatch: pytest.MonkeyP
     assert written[999] == 0 < written[1_000] == written[1_999] < written[2_000]
 
 
-#: Of a batch: clears the screen, turns the direction of writing, begins a line of its own, and hides.
-STEERING = "a\x1b[2J\u202eb\x7f\x9b\n\u2028\ufeff\U000e0041"
+#: A name that clears the screen, changes the writing direction, starts a new line and contains invisible characters.
+HOSTILE = "a\x1b[2J\u202eb\x7f\x9b\n\u2028\ufeff\U000e0041"
 
 
 @pytest.mark.parametrize("form", ["json", "jsonl"])
-def test_json_stays_on_its_line_and_steers_no_terminal(write: Write, form: str) -> None:
-    for name in (STEERING, f"{STEERING}\ud800"):
+def test_json_stays_on_its_line_and_controls_no_terminal(write: Write, form: str) -> None:
+    for name in (HOSTILE, f"{HOSTILE}\ud800"):
         lines = write([Row(name)], form).split("\n")
         assert [line for line in lines if printable(line) != line] == []
         assert json.loads(next(line for line in lines if "name" in line))["name"] == name
 
 
-def test_what_a_terminal_must_not_see_is_what_python_calls_unprintable() -> None:
-    """Or a line that has it would not be looked at closely."""
+def test_everything_that_is_escaped_is_unprintable_to_python() -> None:
+    """Otherwise the fast path would let a line pass unescaped."""
     seen = (chr(code) for code in (*range(0x20000), *range(0xE0000, 0xE0080)))
     assert [ascii(char) for char in seen if printable(char) != char and char.isprintable()] == []
 
 
-def test_csv_is_as_it_is_but_on_a_terminal(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert read_back(write([Row(STEERING)], "csv")) == [STEERING]
+def test_csv_is_unchanged_except_on_a_terminal(write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert read_back(write([Row(HOSTILE)], "csv")) == [HOSTILE]
     stdout = io.StringIO()
     monkeypatch.setattr(stdout, "isatty", lambda: True, raising=False)
     monkeypatch.setattr(sys, "stdout", stdout)
-    write_rows([Row(STEERING), Row("fine")], Row, "csv", None)
+    write_rows([Row(HOSTILE), Row("fine")], Row, "csv", None)
     lines = stdout.getvalue().splitlines()
     assert [line for line in lines if printable(line) != line] == []
-    assert [line.partition(",")[0] for line in lines] == ["name", f'"{printable(STEERING)}"', "fine"]
+    assert [line.partition(",")[0] for line in lines] == ["name", f'"{printable(HOSTILE)}"', "fine"]
 
 
 # Files

@@ -1,4 +1,4 @@
-"""How results look: for people, and for programs."""
+"""Output for people and for programs."""
 
 from __future__ import annotations
 
@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from rfsync.cli.output import age, ago, at, chosen_format, count, print_table, replacing, rfc3339, signed, sink
+from rfsync.cli.output import ago, count, open_output, print_table, resolve_format, signed, utc_time, write_atomically
 from rfsync.cli.output import as_json as to_json
 from rfsync.errors import ConfigError
-from rfsync.text import escaped, printable
+from rfsync.text import age, escaped, printable, rfc3339
 
 NOON = datetime(2026, 1, 2, 12, 0, 0, 5, tzinfo=UTC)
 
@@ -49,8 +49,8 @@ def test_rfc_3339_is_utc_with_microseconds_and_z(instant: datetime | None, expec
 
 
 def test_a_moment_is_shown_to_the_second_in_utc() -> None:
-    assert at(None) == "-"
-    assert at(NOON.astimezone(timezone(timedelta(hours=9)))) == "2026-01-02 12:00:00"
+    assert utc_time(None) == "-"
+    assert utc_time(NOON.astimezone(timezone(timedelta(hours=9)))) == "2026-01-02 12:00:00"
 
 
 def test_a_delta_has_its_sign() -> None:
@@ -62,23 +62,23 @@ def test_a_count_has_thousands_separators_and_none_is_a_dash() -> None:
     assert [count(n) for n in (None, 0, 999, 1000, 2**53 - 1)] == ["-", "0", "999", "1,000", "9,007,199,254,740,991"]
 
 
-def test_what_could_steer_a_terminal_or_hide_is_replaced() -> None:
-    steering = "\0\x07\b\t\n\r\x1b\x7f\x85\x9b\u061c\u200b\u200e\u200f\u2028\u2029\u202a\u202d\u202e"
-    steering += "\u2060\u2066\u2069\ufeff\ud800"
-    assert [ascii(c) for c in steering if printable(f"a{c}b") != "a\ufffdb"] == []
+def test_characters_that_control_the_terminal_or_are_invisible_are_replaced() -> None:
+    controls = "\0\x07\b\t\n\r\x1b\x7f\x85\x9b\u061c\u200b\u200e\u200f\u2028\u2029\u202a\u202d\u202e"
+    controls += "\u2060\u2066\u2069\ufeff\ud800"
+    assert [ascii(c) for c in controls if printable(f"a{c}b") != "a\ufffdb"] == []
 
 
-def test_what_hides_is_replaced_also_where_it_is_rare() -> None:
-    hiding = "\u00ad\u180e\ufff9\U000e0041"
-    assert [ascii(c) for c in hiding if printable(f"a{c}b") != "a\ufffdb"] == []
+def test_rare_invisible_characters_are_replaced() -> None:
+    invisible = "\u00ad\u180e\ufff9\U000e0041"
+    assert [ascii(c) for c in invisible if printable(f"a{c}b") != "a\ufffdb"] == []
 
 
-def test_what_a_name_may_well_contain_is_left_alone() -> None:
+def test_ordinary_names_are_left_alone() -> None:
     for text in ("", "plain", "Ünï ¢ödé", "日本語", "😀", "עברית", "a\u00a0b", "±×–…"):
         assert printable(text) == text
 
 
-def test_json_says_the_same_and_steers_no_terminal() -> None:
+def test_json_keeps_its_meaning_and_controls_no_terminal() -> None:
     text = 'é😀\\\x00\x07\n\x1b[2J\x7f\x85\x9b\u202e\u2028\u2066\U000e0041\ud800"\ud83d'
     shown = [to_json({text: [text]}), escaped(json.dumps({text: [text]}, ensure_ascii=False))]
     for one in shown:
@@ -100,7 +100,7 @@ def test_a_table_is_neither_cut_off_nor_wrapped_nor_coloured_elsewhere_than_on_a
 
 
 class Terminal(io.StringIO):
-    """Standard output that a person looks at."""
+    """Standard output that is a terminal."""
 
     def isatty(self) -> bool:
         return True
@@ -109,7 +109,7 @@ class Terminal(io.StringIO):
 ROWS = [("acme", "failed", "-5"), ("日本", "-", "1,000"), ("x", "fine", "")]
 
 
-def test_a_table_has_its_columns_below_each_other_and_nothing_behind_them() -> None:
+def test_a_table_has_aligned_columns_and_no_trailing_spaces() -> None:
     file = io.StringIO()
     print_table(("A", "B", "N"), ROWS, right=("N",), file=file)
     assert file.getvalue() == (
@@ -126,7 +126,7 @@ def test_a_table_without_rows_is_its_header() -> None:
     assert file.getvalue() == "A  B\n"
 
 
-def test_what_matters_is_coloured_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_important_cells_are_coloured_on_a_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("TERM", "xterm")
     shown = Terminal()
     print_table(("A", "B", "N"), ROWS, file=shown)
@@ -140,8 +140,8 @@ def test_what_matters_is_coloured_on_a_terminal(monkeypatch: pytest.MonkeyPatch)
         monkeypatch.undo()
 
 
-def test_a_great_table_is_not_held_in_memory() -> None:
-    """The rows of a block are read, and the one before it is written."""
+def test_a_long_table_is_not_held_in_memory() -> None:
+    """Each block is written before the next one is read."""
     written: list[int] = []
     file = io.StringIO()
 
@@ -154,7 +154,7 @@ def test_a_great_table_is_not_held_in_memory() -> None:
     assert written[9_999] == 0 < written[10_000] == written[19_999] < written[20_000]
     lines = file.getvalue().splitlines()
     assert len(lines) == 25_001
-    # One that is wider than all before it widens the column from its block on, and is not cut off.
+    # A wider cell widens the column from its block on, and is not cut off.
     assert lines[-1].split() == ["row24999", "x" * 30]
     assert lines[0].split() == ["A", "B"]
 
@@ -165,21 +165,19 @@ def test_a_great_table_is_not_held_in_memory() -> None:
 @pytest.mark.parametrize(
     ("form", "output", "as_json", "expected"),
     [
-        pytest.param(None, None, False, "table", id="nothing-said"),
+        pytest.param(None, None, False, "table", id="default"),
         pytest.param("csv", None, False, "csv", id="named"),
-        pytest.param(None, None, True, "json", id="json-for-short"),
-        pytest.param("csv", None, True, "csv", id="a-name-beats-the-short"),
-        pytest.param(None, "a/b.parquet", False, "parquet", id="by-the-file-s-name"),
-        pytest.param("json", "b.csv", False, "json", id="a-name-beats-the-file-s"),
-        pytest.param(None, "b.csv", True, "json", id="the-short-beats-the-file-s"),
-        pytest.param(None, "b.txt", False, "table", id="another-ending"),
-        pytest.param(None, "csv", False, "table", id="no-ending"),
+        pytest.param(None, None, True, "json", id="json-flag"),
+        pytest.param("csv", None, True, "csv", id="option-beats-json-flag"),
+        pytest.param(None, "a/b.parquet", False, "parquet", id="by-extension"),
+        pytest.param("json", "b.csv", False, "json", id="option-beats-extension"),
+        pytest.param(None, "b.csv", True, "json", id="json-flag-beats-extension"),
+        pytest.param(None, "b.txt", False, "table", id="unknown-extension"),
+        pytest.param(None, "csv", False, "table", id="no-extension"),
     ],
 )
-def test_the_format_is_the_one_that_is_meant(
-    form: str | None, output: str | None, as_json: bool, expected: str
-) -> None:
-    assert chosen_format(form, output, as_json=as_json) == expected
+def test_the_format_is_resolved(form: str | None, output: str | None, as_json: bool, expected: str) -> None:
+    assert resolve_format(form, output, as_json=as_json) == expected
 
 
 # Files
@@ -188,7 +186,7 @@ def test_the_format_is_the_one_that_is_meant(
 def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
     path = tmp_path / "out"
     path.write_text("before")
-    with replacing(path) as temporary:
+    with write_atomically(path) as temporary:
         temporary.write_text("after")
         assert temporary.parent == tmp_path
         assert path.read_text() == "before"
@@ -198,17 +196,17 @@ def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
 
 def test_a_new_file_has_the_mode_that_any_new_file_has(tmp_path: Path) -> None:
     (tmp_path / "usual").touch()
-    with replacing(tmp_path / "out"):
+    with write_atomically(tmp_path / "out"):
         pass
     assert (tmp_path / "out").stat().st_mode == (tmp_path / "usual").stat().st_mode
 
 
-def test_what_a_link_points_to_is_replaced_and_keeps_its_mode(tmp_path: Path) -> None:
+def test_the_target_of_a_link_is_replaced_and_keeps_its_mode(tmp_path: Path) -> None:
     target, link = tmp_path / "target", tmp_path / "link"
     target.write_text("before")
     target.chmod(0o600)
     link.symlink_to(target)
-    with sink(str(link)) as file:
+    with open_output(str(link)) as file:
         file.write("after")
     assert link.is_symlink()
     assert target.read_text() == "after"
@@ -216,23 +214,29 @@ def test_what_a_link_points_to_is_replaced_and_keeps_its_mode(tmp_path: Path) ->
 
 
 def test_a_device_is_written_to_and_not_replaced() -> None:
-    with sink("/dev/null") as file:
+    with open_output("/dev/null") as file:
         file.write("gone")
     assert Path("/dev/null").is_char_device()
 
 
-def test_a_device_that_takes_nothing_is_a_clear_error() -> None:
-    with pytest.raises(ConfigError, match="/dev/full can't be written: No space left"), sink("/dev/full") as file:
+def test_a_full_device_is_a_clear_error() -> None:
+    with (
+        pytest.raises(ConfigError, match="/dev/full can't be written: No space left"),
+        open_output("/dev/full") as file,
+    ):
         file.write("nothing")
 
 
 def test_a_folder_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match=r"none/out can't be written: No such file"), sink(str(tmp_path / "none/out")):
+    with (
+        pytest.raises(ConfigError, match=r"none/out can't be written: No such file"),
+        open_output(str(tmp_path / "none/out")),
+    ):
         pass
 
 
 def test_a_folder_in_the_file_s_place_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="can't be written"), sink(str(tmp_path)):
+    with pytest.raises(ConfigError, match="can't be written"), open_output(str(tmp_path)):
         pass
 
 
@@ -243,7 +247,7 @@ def test_data_is_utf_8_in_a_pipe_and_what_a_terminal_can_show_on_it(monkeypatch:
         stdout = io.TextIOWrapper(raw, encoding="ascii", errors="backslashreplace")
         monkeypatch.setattr(stdout, "isatty", lambda terminal=terminal: terminal, raising=False)
         monkeypatch.setattr("sys.stdout", stdout)
-        with sink(None, data=True) as file:
+        with open_output(None, data=True) as file:
             file.write("é")
         written[terminal] = raw.getvalue()
     assert written == {False: "é".encode(), True: b"\\xe9"}

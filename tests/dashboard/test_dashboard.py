@@ -1,4 +1,4 @@
-"""Views in addresses, and whom a request may be meant for."""
+"""Views in addresses, and accepted Host headers."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rfsync.dashboard.security import Hosts
-from rfsync.dashboard.view import MOST_PERIODS, PERIODS, SORTS, Batch, View, parse, span
+from rfsync.dashboard.view import MAX_PERIODS, PERIODS, SORTS, Batch, View, parse, time_range
 from rfsync.history.periods import BY
 
 NOW = datetime(2026, 3, 29, 12, 30, tzinfo=UTC)  # when clocks are set forward in Europe
@@ -31,9 +31,9 @@ VIEWS = st.builds(
 
 
 @given(VIEWS, st.none() | st.tuples(DAYS, DAYS))
-def test_a_view_is_what_its_address_says(view: View, days: tuple[date, date] | None) -> None:
+def test_a_view_survives_its_address(view: View, days: tuple[date, date] | None) -> None:
     if days is not None:
-        view = view.but(period=View().period, first_day=min(days), last_day=max(days))
+        view = view.replace(period=View().period, first_day=min(days), last_day=max(days))
     assert parse(view.search, None) == (view, [])
 
 
@@ -41,10 +41,10 @@ def test_a_view_is_what_its_address_says(view: View, days: tuple[date, date] | N
 def test_any_address_is_a_view(search: str) -> None:
     view, _ = parse(search, ["acme/widgets"])
     assert parse(view.search, ["acme/widgets"]) == (view, [])
-    assert span(view, NOW, None).since <= NOW
+    assert time_range(view, NOW, None).since <= NOW
 
 
-def test_the_bare_address_is_the_default() -> None:
+def test_an_address_without_a_query_is_the_default_view() -> None:
     assert (View().search, parse("", ())) == ("", (View(), []))
 
 
@@ -63,25 +63,25 @@ def test_the_bare_address_is_the_default() -> None:
         ("?from=2026-03-29&to=2026-03-29&tz=Europe/Berlin", "2026-03-28T23:00Z", "2026-03-29T22:00Z"),
     ],
 )
-def test_a_view_s_time_begins_with_a_whole_period(search: str, since: str, until: str | None) -> None:
+def test_the_time_range_starts_with_a_whole_period(search: str, since: str, until: str | None) -> None:
     view, notes = parse(search, None)
-    found = span(view, NOW, datetime(2025, 5, 5, 5, 5, tzinfo=UTC))
+    found = time_range(view, NOW, datetime(2025, 5, 5, 5, 5, tzinfo=UTC))
     assert notes == []
     assert (found.since, found.until) == (datetime.fromisoformat(since), until and datetime.fromisoformat(until))
 
 
 @given(VIEWS, DAYS)
 def test_no_view_has_too_many_periods(view: View, first: date) -> None:
-    found = span(view.but(first_day=first, last_day=date(9000, 1, 1)), NOW, None)
+    found = time_range(view.replace(first_day=first, last_day=date(9000, 1, 1)), NOW, None)
     length = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}.get(found.by)
     assert found.until is not None
-    assert length is None or (found.until - found.since) / length <= MOST_PERIODS + 2
+    assert length is None or (found.until - found.since) / length <= MAX_PERIODS + 2
 
 
-def test_another_table_begins_with_its_first_page() -> None:
+def test_another_table_starts_at_its_first_page() -> None:
     view = View(page=7)
-    assert view.but(period="7d").page == view.but(batch=Batch("acme/widgets", "b1")).page == 7
-    assert view.but(name="x").page == view.but(sort="name").page == view.but(target="acme").page == 1
+    assert view.replace(period="7d").page == view.replace(batch=Batch("acme/widgets", "b1")).page == 7
+    assert view.replace(name="x").page == view.replace(sort="name").page == view.replace(target="acme").page == 1
 
 
 @pytest.mark.parametrize(
@@ -109,5 +109,5 @@ def test_another_table_begins_with_its_first_page() -> None:
         (Hosts("127.0.0.1", 8050), None, False),
     ],
 )
-def test_whom_a_request_may_be_meant_for(hosts: Hosts, header: str | None, allowed: bool) -> None:
+def test_accepted_host_headers(hosts: Hosts, header: str | None, allowed: bool) -> None:
     assert hosts.allow(header) is allowed

@@ -1,4 +1,4 @@
-"""Each fault as a raw client sees it: http.client where it gets an answer, a socket where it does not."""
+"""Each fault as a raw client sees it: http.client if there is an answer, otherwise a socket."""
 
 import gzip
 import http.client
@@ -36,7 +36,7 @@ TRUE = b'{"batches":[{"id":"b1","images":3}]}'
 
 @pytest.fixture(autouse=True)
 def _quiet_and_tidy(capfd: pytest.CaptureFixture[str]) -> Iterator[None]:
-    """Whatever went wrong, no traceback was printed and no thread is left."""
+    """No fault may print a traceback or leave a thread behind."""
     before = set(threading.enumerate())
     yield
     assert set(threading.enumerate()) == before
@@ -51,7 +51,7 @@ def simulator() -> Iterator[Simulator]:
 
 @contextmanager
 def asked(simulator: Simulator, *faults: Fault, headers: str = "") -> Iterator[socket.socket]:
-    """Give a socket on which a request was sent that meets the faults."""
+    """A socket with a request that meets the faults."""
     for fault in faults:
         simulator.faults.add("/acme/*", fault)
     address = urlsplit(simulator.url)
@@ -62,7 +62,7 @@ def asked(simulator: Simulator, *faults: Fault, headers: str = "") -> Iterator[s
 
 @contextmanager
 def answered(simulator: Simulator, fault: Fault, headers: str = "") -> Iterator[http.client.HTTPResponse]:
-    """Give the answer that has the fault, its head read."""
+    """The answer with the fault, after reading its head."""
     with asked(simulator, fault, headers=headers) as client, closing(http.client.HTTPResponse(client)) as response:
         response.begin()
         yield response
@@ -73,7 +73,7 @@ def read_to_end(client: socket.socket, received: bytearray) -> None:
         received += piece
 
 
-def test_faults_are_taken_by_path_in_order_and_as_often_as_told() -> None:
+def test_faults_are_taken_by_path_in_order_and_the_given_number_of_times() -> None:
     faults = Faults()
     one, two, ever = Status(500), Status(502), Status(503)
     faults.add("/acme/*/batches", one, times=2)
@@ -191,7 +191,7 @@ def test_reset(simulator: Simulator, when: str, seen: bytes) -> None:
     assert (b"\r\n\r\n" in data) is (when == "in_body")
 
 
-def test_stall_before_the_head_answers_as_things_stood(simulator: Simulator) -> None:
+def test_stall_before_the_head_sends_the_answer_at_the_time_of_the_request(simulator: Simulator) -> None:
     event = threading.Event()
     with asked(simulator, Stall(event)) as client:
         simulator.await_requests(1)
@@ -243,7 +243,7 @@ def test_zeros(simulator: Simulator) -> None:
 
 
 @pytest.mark.parametrize("fault", [Drip(0, endless=True), EndlessHeaders(0), Zeros(1 << 40), Drip(0.001)])
-def test_a_client_that_goes_away_is_no_error(simulator: Simulator, fault: Fault) -> None:
+def test_a_client_that_disconnects_is_not_an_error(simulator: Simulator, fault: Fault) -> None:
     with asked(simulator, fault) as client:
         assert client.recv(1) == b"H"
     with asked(simulator) as client:

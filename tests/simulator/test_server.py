@@ -1,4 +1,4 @@
-"""The stand-in's HTTP: its endpoints, keys, entity tags, compression and threads, seen by a raw client."""
+"""The simulator's HTTP: endpoints, keys, ETags, compression and threads, as a raw client sees them."""
 
 import gzip
 import http.client
@@ -40,7 +40,7 @@ def connect(simulator: Simulator) -> "closing[http.client.HTTPConnection]":
 
 
 def server_side(authority: trustme.CA) -> ssl.SSLContext:
-    """For a server whose certificate is good for 127.0.0.1, to those who trust the authority."""
+    """The context of a server with a certificate for 127.0.0.1, issued by the authority."""
     context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
     authority.issue_cert("127.0.0.1").configure_cert(context)
     return context
@@ -81,7 +81,7 @@ def test_a_batch_can_come_wrapped(fixed: FixedWorld) -> None:
         assert get(simulator, LIST + "/b1").json == {"batch": RECORDS[0]}
 
 
-def test_what_is_not_there_is_404_with_a_json_error(simulator: Simulator) -> None:
+def test_an_unknown_object_is_404_with_a_json_error(simulator: Simulator) -> None:
     for path in ("/nobody", "/acme/nothing", "/acme/nothing/batches", LIST + "/b9", LIST + "/b1/more", "/acme/x/y"):
         reply = get(simulator, path)
         assert reply.status == 404
@@ -114,7 +114,7 @@ def test_keys(fixed: FixedWorld, path: str, headers: dict[str, str], status: int
         assert b"wr0ng" not in reply.body
 
 
-def test_without_keys_any_key_but_none_will_do(simulator: Simulator) -> None:
+def test_without_keys_any_key_that_is_not_empty_is_accepted(simulator: Simulator) -> None:
     assert get(simulator, LIST + "?api_key=x", {}).status == 200
     assert get(simulator, LIST, {}).status == 401
 
@@ -272,7 +272,7 @@ def test_it_can_serve_https(fixed: FixedWorld, capfd: pytest.CaptureFixture[str]
     assert capfd.readouterr().err == ""
 
 
-def test_a_client_that_does_not_trust_it_is_no_error(fixed: FixedWorld, capfd: pytest.CaptureFixture[str]) -> None:
+def test_a_client_that_does_not_trust_it_is_not_an_error(fixed: FixedWorld, capfd: pytest.CaptureFixture[str]) -> None:
     with Simulator(fixed, tls=server_side(trustme.CA())) as simulator:
         address = urlsplit(simulator.url)
         assert address.hostname

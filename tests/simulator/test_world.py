@@ -1,4 +1,4 @@
-"""The simulated workspace: repeatable, and alive in every way that the real one is."""
+"""The simulated workspace: deterministic, with every kind of event that the real one has."""
 
 import hashlib
 import json
@@ -30,7 +30,7 @@ def as_text(world: World) -> str:
 
 @pytest.fixture(scope="module")
 def hours() -> Hours:
-    """Give the state of each project before and after each hour of sixty days, hour by hour."""
+    """The state of each project before and after each hour of sixty days."""
     world = World(start=START)
     before = {project: listing(world, project) for project in PROJECTS}
     hours: Hours = []
@@ -43,7 +43,7 @@ def hours() -> Hours:
     return hours
 
 
-def test_the_same_seed_gives_the_same_bytes_in_one_go_or_in_many() -> None:
+def test_the_same_seed_gives_the_same_bytes_in_one_step_or_in_many() -> None:
     at_once, bit_by_bit = World(7, start=START), World(7, start=START)
     at_once.advance(START + timedelta(days=20))
     for minute in range(0, 20 * 24 * 60 + 1, 95):
@@ -52,18 +52,18 @@ def test_the_same_seed_gives_the_same_bytes_in_one_go_or_in_many() -> None:
     assert as_text(at_once) == as_text(bit_by_bit)
 
 
-def test_the_life_of_a_seed_is_the_same_in_every_process_and_release() -> None:
-    # A change of this digest is a change of every demo and every recorded example: make it on purpose only.
+def test_a_seed_gives_the_same_history_in_every_process_and_release() -> None:
+    # Changing this digest changes every demo and every recorded example: do it only on purpose.
     world = World(1, start=START)
     world.advance(START + timedelta(days=60))
     assert hashlib.sha256(as_text(world).encode()).hexdigest() == DIGEST
 
 
-def test_another_seed_is_another_life() -> None:
+def test_another_seed_gives_another_history() -> None:
     assert as_text(World(1, start=START)) != as_text(World(2, start=START))
 
 
-def test_a_project_lives_the_same_without_the_others() -> None:
+def test_a_project_does_not_depend_on_the_others() -> None:
     alone, together = World(start=START, projects=["gears"]), World(start=START)
     for world in (alone, together):
         world.advance(START + timedelta(days=5))
@@ -138,7 +138,7 @@ def events(before: Listing, after: Listing, ever: set[str]) -> Iterator[str]:
             yield "merged"
 
 
-def test_what_a_poller_relies_on_holds_all_the_time(hours: Hours) -> None:
+def test_the_invariants_that_a_poller_relies_on_always_hold(hours: Hours) -> None:
     for project, before, after in hours:
         assert len(before.keys() - after.keys()) <= 1, project
         assert 5 <= len(after) <= 90
@@ -160,14 +160,14 @@ def test_deletions_are_few_a_week(hours: Hours) -> None:
     assert max(deleted) <= 4
 
 
-def test_people_work_by_day_and_cameras_always(hours: Hours) -> None:
+def test_people_work_during_the_day_and_cameras_always(hours: Hours) -> None:
     changes = dict.fromkeys(range(24), 0)
     for number, (_, before, after) in enumerate(hours):
         changes[number // 3 % 24] += before != after
     assert 0 < changes[2] < changes[10] / 2
 
 
-def test_a_batch_that_left_has_no_address_of_its_own() -> None:
+def test_a_batch_that_is_no_longer_listed_is_not_found() -> None:
     world = World(start=START)
     ids = {str(record["id"]) for record in world.batches("acme", "widgets")}
     world.advance(START + timedelta(days=60))

@@ -1,19 +1,20 @@
-// What an address says, as the server writes it.
-const search = (said) => {
-  const query = said.toString().replaceAll("%2F", "/").replaceAll("%3A", ":");
+// The query of an address, encoded as the server encodes it.
+const toSearch = (parameters) => {
+  const query = parameters.toString().replaceAll("%2F", "/").replaceAll("%3A", ":");
   return query ? `?${query}` : "";
 };
 
-// Where a link to a view leads: what it does not set stays as it has been chosen, which the link may not know.
+// The query that a link leads to: parameters that the link does not set keep their current values, which may have
+// changed since the link was rendered.
 const destination = (link) => {
-  const [to, now] = [new URLSearchParams(link.search), new URLSearchParams(location.search)];
+  const [to, current] = [new URLSearchParams(link.search), new URLSearchParams(location.search)];
   for (const name of link.dataset.sets.split(" ")) {
-    to.has(name) ? now.set(name, to.get(name)) : now.delete(name);
+    to.has(name) ? current.set(name, to.get(name)) : current.delete(name);
   }
-  return search(now);
+  return toSearch(current);
 };
 
-// Such links are followed here: the address changes, the page stays, and so does the place it is scrolled to.
+// Follows links to views without reloading the page, so the scroll position stays.
 document.addEventListener("click", (event) => {
   const link = event.target.closest("a.view");
   if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey || event.altKey) {
@@ -24,7 +25,7 @@ document.addEventListener("click", (event) => {
   dispatchEvent(new PopStateEvent("popstate"));
 });
 
-// And by the browser, in a window of their own, or copied.
+// Updates a link's address before the browser opens it in a new window or copies it.
 for (const before of ["mousedown", "focusin"]) {
   document.addEventListener(before, ({ target }) => {
     const link = target.closest("a.view");
@@ -34,96 +35,98 @@ for (const before of ["mousedown", "focusin"]) {
   });
 }
 
-// On its way before the first chart wants it. No link in the page does that everywhere: some browsers know none that
-// waits for all else, and others let none of these past the page's policy. If it fails, it will for the chart too.
+// Preloads plotly.js for the first chart. A <link> in the page can't do that in every browser: some have no low
+// priority preload, others block it by the page's policy. If this fails, the chart's own request reports the error.
 fetch("/_dash-component-suites/plotly/package_data/plotly.min.js", { priority: "low" }).catch(() => {});
 
 (() => {
-  const PATIENCE = 150_000; // two and a half refreshes, in milliseconds
-  const TABLE = ["sort", "name", "page", "project", "batch"]; // of an address, what no chart shows
+  const TIMEOUT = 150_000; // two and a half refresh intervals, in milliseconds
+  const TABLE = ["sort", "name", "page", "project", "batch"]; // parameters that no chart depends on
   const CONTROLS = [
-    ["target", "target", ""], // control, its part of the address, and what it has without
+    ["target", "target", ""], // id of the control, its parameter, its empty value
     ["first", "from", null],
     ["last", "to", null],
     ["zone", "tz", "UTC"],
     ["name", "name", null],
   ];
-  // What there is to choose from. Dash takes away what it does not find there: a project that is gone, and whatever
-  // stands in the address as long as none are known.
-  const offered = (targets, said) => {
-    const chosen = said.get("target") || "";
-    const known = targets.some(({ value }) => value === chosen);
-    return known ? targets : [...targets, { label: chosen.replace(/\p{C}/gu, "\ufffd"), value: chosen }];
+  // The options of the project selection, including the current target even if it is unknown: Dash would clear a
+  // value that is not an option, for example while no targets are loaded yet.
+  const withCurrentTarget = (targets, parameters) => {
+    const current = parameters.get("target") || "";
+    const known = targets.some(({ value }) => value === current);
+    return known ? targets : [...targets, { label: current.replace(/\p{C}/gu, "\ufffd"), value: current }];
   };
-  let answered = Date.now();
-  let last = null;
-  let begun = false;
+  let lastResponse = Date.now();
+  let lastResponseId = null;
+  let initialized = false;
   window.dash_clientside = window.dash_clientside || {};
   window.dash_clientside.rfsync = {
-    // What the server is asked for: the address, and of that what the charts show.
-    ask: (_, ...before) => {
-      const said = new URLSearchParams(location.search);
-      const address = search(said);
-      TABLE.forEach((name) => said.delete(name));
-      return [address, search(said)].map((now, n) => (now === before[n] ? window.dash_clientside.no_update : now));
+    // Stores the address, and the part of it that charts depend on, which triggers the server's callbacks.
+    readAddress: (_, ...previous) => {
+      const parameters = new URLSearchParams(location.search);
+      const address = toSearch(parameters);
+      TABLE.forEach((name) => parameters.delete(name));
+      return [address, toSearch(parameters)].map((value, n) =>
+        value === previous[n] ? window.dash_clientside.no_update : value,
+      );
     },
-    // A page that gets no answers any more looks just like one that has nothing new: it has to say so.
-    lost: (_, answer) => {
-      if (answer && answer !== last) {
-        last = answer;
-        answered = Date.now();
+    // A page that gets no responses any more would look as if nothing had changed.
+    lostConnection: (_, responseId) => {
+      if (responseId && responseId !== lastResponseId) {
+        lastResponseId = responseId;
+        lastResponse = Date.now();
       }
-      return Date.now() - answered < PATIENCE
+      return Date.now() - lastResponse < TIMEOUT
         ? ""
-        : `No answer since ${new Date(answered).toLocaleTimeString()}: is rfsync dashboard still running?`;
+        : `No response since ${new Date(lastResponse).toLocaleTimeString()}: is rfsync dashboard still running?`;
     },
-    offer: (targets) => offered(targets, new URLSearchParams(location.search)),
-    // The address and the controls say the same. What they say is judged by the server, and only there.
-    choose: (_, ...values) => {
-      const { callback_context: context, no_update: same } = window.dash_clientside;
-      // At first all of them have, to what they are made with.
-      const changed = begun ? context.triggered.map((one) => one.prop_id) : [];
-      begun = true;
+    targetOptions: (targets) => withCurrentTarget(targets, new URLSearchParams(location.search)),
+    // Keeps address and controls in step. Values are validated by the server only.
+    syncControls: (_, ...values) => {
+      const { callback_context: context, no_update: noUpdate } = window.dash_clientside;
+      // The first call reports all controls as changed, with their initial values.
+      const changed = initialized ? context.triggered.map((one) => one.prop_id) : [];
+      initialized = true;
       const targets = values.pop();
-      const said = new URLSearchParams(location.search);
-      const before = search(said);
-      CONTROLS.forEach(([control, name, none], n) => {
-        const value = values[n] === none ? "" : values[n] || "";
-        if (!changed.includes(`${control}.value`) || value === (said.get(name) || "")) {
+      const parameters = new URLSearchParams(location.search);
+      const before = toSearch(parameters);
+      CONTROLS.forEach(([control, name, empty], n) => {
+        const value = values[n] === empty ? "" : values[n] || "";
+        if (!changed.includes(`${control}.value`) || value === (parameters.get(name) || "")) {
           return;
         }
-        value ? said.set(name, value) : said.delete(name);
+        value ? parameters.set(name, value) : parameters.delete(name);
         if (name === "from" || name === "to") {
-          // A day by itself is all of the time, and none of the two is none at all.
-          const days = value ? [said.get("from") || value, said.get("to") || value].sort() : [];
-          ["from", "to"].forEach((end, m) => (value ? said.set(end, days[m]) : said.delete(end)));
+          // The first day that is entered becomes both ends of the range; clearing one end clears both.
+          const days = value ? [parameters.get("from") || value, parameters.get("to") || value].sort() : [];
+          ["from", "to"].forEach((end, m) => (value ? parameters.set(end, days[m]) : parameters.delete(end)));
         } else if (name !== "tz") {
-          said.delete("page");
+          parameters.delete("page");
         }
       });
-      const after = search(said);
-      const shown = CONTROLS.map(([, name, none]) => said.get(name) || none);
-      return [after === before ? same : after, offered(targets, said), ...shown];
+      const after = toSearch(parameters);
+      const shown = CONTROLS.map(([, name, empty]) => parameters.get(name) || empty);
+      return [after === before ? noUpdate : after, withCurrentTarget(targets, parameters), ...shown];
     },
-    // A chart that is there is changed and not made anew, and stays where somebody has zoomed to.
-    show: (chart) => {
-      const { no_update: same, set_props: set } = window.dash_clientside;
+    // Updates an existing chart in place, so that its zoom is kept.
+    updateChart: (chart) => {
+      const { no_update: noUpdate, set_props: setProps } = window.dash_clientside;
       const { id, figure } = chart.props;
       const drawn = document.querySelector(`#${id} .js-plotly-plot`)?.layout;
       if (!drawn) {
         return chart;
       }
-      // A stretch of time is chosen by nobody but who looks at it. Dash keeps that from plotly.js, which would keep it.
+      // Only the user sets a fixed range. plotly.js would keep it, but Dash replaces the whole layout.
       if (drawn.uirevision === figure.layout.uirevision && drawn.xaxis.type === "date" && !drawn.xaxis.autorange) {
         Object.assign(figure.layout.xaxis, { range: drawn.xaxis.range, autorange: false });
       }
-      set(id, { figure });
-      return same;
+      setProps(id, { figure });
+      return noUpdate;
     },
   };
 })();
 
-// The time zones to choose from.
+// The list of time zones.
 addEventListener("DOMContentLoaded", () => {
   const list = document.createElement("datalist");
   list.id = "zones";
