@@ -11,6 +11,7 @@ from typing import Final
 import msgspec
 from sqlalchemy import text
 
+from rfsync.cli import wiring
 from rfsync.cli.options import Options
 from rfsync.history.connect import connect
 from rfsync.ledger.diff import Stored, diff
@@ -40,7 +41,7 @@ class Writer:
         engine.dispose()
         self._projects = cycle(self._ids)
         options = Options(database=url)
-        self._store = options.store(options.load())
+        self._store = wiring.open_store(options, options.load())
 
     def close(self) -> None:
         self._store.close()

@@ -13,6 +13,7 @@ from functools import partial
 from bench.repeat import repeat
 from rfsync.api.client import Client
 from rfsync.api.keys import find_key
+from rfsync.cli import wiring
 from rfsync.cli.options import Options
 from rfsync.sync.run import sync
 from rfsync.sync.task import SyncContext, SyncTask
@@ -32,7 +33,7 @@ def main() -> None:
         for project in workspace.projects
     ]
     with (
-        closing(options.store(config)) as store,
+        closing(wiring.open_store(options, config)) as store,
         closing(Client(config.api, options.redact, now)) as client,
         ThreadPoolExecutor(config.api.concurrency) as pool,
     ):

@@ -1,4 +1,4 @@
-"""Text that is safe on a terminal, and times as text."""
+"""Text from outside, made safe for a terminal; and times as text."""
 
 from __future__ import annotations
 
@@ -7,19 +7,19 @@ import re
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-# C0 and C1 controls, and what changes the writing direction or is invisible: a name must not control the terminal.
+# Control characters (C0, C1), and invisible ones, such as those that change the direction of writing.
 _UNPRINTABLE: Final = re.compile(
     "[\x00-\x1f\x7f-\x9f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ufff9-\ufffb\ud800-\udfff\U000e0000-\U000e007f]"
 )
 
 
 def printable(text: str) -> str:
-    """A text from the API that can't control the terminal and stays on one line."""
+    """The text in one line, without characters that could control a terminal."""
     return _UNPRINTABLE.sub("\ufffd", text)
 
 
 def escaped(text: str) -> str:
-    """Equivalent JSON that can't control the terminal and stays on its lines."""
+    """A line of JSON with the same meaning, without characters that could control a terminal."""
     return _UNPRINTABLE.sub(lambda found: json.dumps(found[0])[1:-1], text)
 
 

@@ -27,12 +27,13 @@ def command(options: Options, as_json: bool) -> int:
     Says how to fix what is wrong, and which command to run next. Writes nothing.
     """
     from rfsync.api.client import Client
+    from rfsync.cli import wiring
     from rfsync.database.url import shown_url
     from rfsync.sync.check import diagnose
 
     config = options.load()
     options.start_logging()
-    name = shown_url(options.url(config))
+    name = shown_url(wiring.database_url(options, config))
     client = Client(config.api, options.redact, lambda: datetime.now(UTC))
     try:
         checks = diagnose(
@@ -56,18 +57,19 @@ def command(options: Options, as_json: bool) -> int:
 
 
 def _database(options: Options, config: Config) -> str:
+    from rfsync.cli import wiring
     from rfsync.database.engine import Database
     from rfsync.database.postgres import is_pooled
     from rfsync.database.url import sqlite_file
     from rfsync.schema import upgrade as schema
 
-    path = sqlite_file(options.url(config))
+    path = sqlite_file(wiring.database_url(options, config))
     if path is not None and not path.exists():
         schema.require_folder(path)
         return "not there yet; the first sync makes it"
-    if path is not None and options.revision(config) is None:
+    if path is not None and wiring.current_revision(options, config) is None:
         return "no schema yet; the first sync makes it"
-    engine = options.reader(config)
+    engine = wiring.open_reader(options, config)
     found = f"at schema {schema.HEAD}, as needed"
     if path is not None:
         return found

@@ -42,6 +42,7 @@ def command(options: Options) -> int:
 
 def _load(options: Options, metrics: PrometheusMetrics) -> Setup:
     from rfsync.api.client import Client
+    from rfsync.cli import wiring
     from rfsync.daemon.metrics import read_totals
     from rfsync.daemon.plan import Plan
     from rfsync.daemon.service import Setup
@@ -54,9 +55,9 @@ def _load(options: Options, metrics: PrometheusMetrics) -> Setup:
     for selection in selections:
         options.redact.add(selection.key.reveal())
     with ExitStack() as stack:
-        store = options.store(config)
+        store = wiring.open_store(options, config)
         stack.callback(store.close)
-        engine = options.reader(config)
+        engine = wiring.open_reader(options, config)
         stack.callback(engine.dispose)
         client = Client(config.api, options.redact, _now)
         stack.callback(client.close)

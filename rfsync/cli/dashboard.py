@@ -43,6 +43,8 @@ def command(options: Options, listen: tuple[str, int], hosts: tuple[str, ...]) -
     Anybody who can reach the address can read the whole history: there is no login. It only listens on this machine
     unless --listen says otherwise.
     """
+    from rfsync.cli import wiring
+
     try:
         from rfsync.dashboard.app import make_app
         from rfsync.dashboard.callbacks import DashboardContext
@@ -56,7 +58,7 @@ def command(options: Options, listen: tuple[str, int], hosts: tuple[str, ...]) -
         raise ConfigError(f"the dashboard needs {error.name}: pip install 'rfsync[dashboard]'") from None
     config = options.load()
     options.start_logging()
-    engine = limit_query_time(options.reader(config))
+    engine = limit_query_time(wiring.open_reader(options, config))
     context = DashboardContext(engine, _stale_from(config), options.redact, lambda: datetime.now(UTC))
     host = listen[0]
     with open_listener(*listen) as listener:

@@ -19,38 +19,41 @@ def command() -> None:
 @make_command("upgrade", example="rfsync db upgrade --database postgresql://rfsync@db/labels")
 def upgrade(options: Options) -> None:
     """Brings the database to this version's schema."""
+    from rfsync.cli import wiring
     from rfsync.database.engine import open_engine
     from rfsync.database.url import sqlite_file
     from rfsync.schema import upgrade as schema
 
     config = options.load()
     options.start_logging()
-    url = options.url(config)
+    url = wiring.database_url(options, config)
     path = sqlite_file(url)
     missing = path is not None and not path.exists()
-    schema.upgrade(open_engine(url, read_only=False), None if missing else options.revision(config))
+    schema.upgrade(open_engine(url, read_only=False), None if missing else wiring.current_revision(options, config))
     click.echo(f"The database is at schema {schema.HEAD}.")
 
 
 @make_command("current", example="rfsync db current")
 def current(options: Options) -> None:
     """Shows the schema that the database is at, and the one that this version needs."""
+    from rfsync.cli import wiring
     from rfsync.schema.upgrade import HEAD
 
     config = options.load()
     options.start_logging()
-    revision = options.revision(config)
+    revision = wiring.current_revision(options, config)
     click.echo(f"{revision or 'none'} (head)" if revision == HEAD else f"{revision or 'none'}, needed: {HEAD}")
 
 
 @make_command("check", example="rfsync db check")
 def check(options: Options) -> int:
     """Exits with 3 if the database is not at this version's schema, with 1 if its tables differ from it."""
+    from rfsync.cli import wiring
     from rfsync.schema import upgrade as schema
 
     config = options.load()
     options.start_logging()
-    differences = schema.drift(options.reader(config))
+    differences = schema.drift(wiring.open_reader(options, config))
     for difference in differences:
         click.echo(difference)
     click.echo("The tables differ from this version's." if differences else "The tables are as they should be.")

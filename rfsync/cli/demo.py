@@ -75,6 +75,7 @@ def tour(options: Options, end: datetime, seed: int) -> int:
 def _sync_history(world: World, simulator: Simulator, options: Options, end: datetime) -> int:
     """Advances the simulated world and syncs it at each interval."""
     from rfsync.api.client import Client
+    from rfsync.cli import wiring
     from rfsync.config import ApiConfig, RemovalsConfig
     from rfsync.redaction import Secret
     from rfsync.sync.run import sync
@@ -86,7 +87,7 @@ def _sync_history(world: World, simulator: Simulator, options: Options, end: dat
         return now
 
     client = Client(ApiConfig(base_url=simulator.url, requests_per_second=100_000), options.redact, clock)
-    store = options.store(_config())
+    store = wiring.open_store(options, _config())
     context = SyncContext(client, store, RemovalsConfig(), clock, options.redact)
     tasks = [SyncTask("acme", project, Secret("demo-key")) for project in _PROJECTS]
     runs = changes = failed = 0
@@ -105,11 +106,12 @@ def _sync_history(world: World, simulator: Simulator, options: Options, end: dat
 
 
 def _show(options: Options) -> None:
+    from rfsync.cli import wiring
     from rfsync.cli.status import print_status
     from rfsync.history import status
     from rfsync.ledger.verify import verify
 
-    engine = options.reader(_config())
+    engine = wiring.open_reader(options, _config())
     print_status(status(engine), datetime.now(UTC), sys.stdout)
     verdict = verify(engine)
     click.echo("The books balance." if verdict.ok else f"The books do not balance: {verdict.total} findings.")

@@ -38,6 +38,7 @@ def command(options: Options, target: str, files: tuple[Path, ...], at: str | No
     observation are refused, so import before the first sync; those that the history has already are skipped. If a file
     is not a valid answer, nothing is imported.
     """
+    from rfsync.cli import wiring
     from rfsync.parsing import parse_target
     from rfsync.redaction import Secret
     from rfsync.sync.importer import OfflineFetcher, import_answer
@@ -52,14 +53,14 @@ def command(options: Options, target: str, files: tuple[Path, ...], at: str | No
     options.start_logging()
     answers = find_answers(files, parse_moment(at, "--at", now), now)
     require_valid(answers)
-    store = options.store(config)
+    store = wiring.open_store(options, config)
     try:
         store.abandon_dead_runs(now)
         context = SyncContext(
             OfflineFetcher(), store, config.removals, lambda: now, options.redact, allow_removals=allow_removals
         )
         task = SyncTask(named.workspace, named.project, Secret(""))
-        reader = options.reader(config)
+        reader = wiring.open_reader(options, config)
         return _print([(answer, import_answer(context, task, answer, reader)) for answer in answers])
     finally:
         store.close()

@@ -17,11 +17,7 @@ from rfsync.redaction import Redactor
 from rfsync.version import __version__
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Engine
-
     from rfsync.config import Config
-    from rfsync.database.engine import Database
-    from rfsync.ledger.store import Store
 
 #: Of every command.
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 100}
@@ -61,95 +57,6 @@ class Options:
         from rfsync.config import load
 
         return load(self.file(), os.environ, database_url=self.database)
-
-    def url(self, config: Config) -> URL:
-        """The database's URL, whose password is hidden from here on.
-
-        Raises:
-            ConfigError: it is none of the two databases'.
-        """
-        from rfsync.database.url import parse_url, url_secrets
-
-        url = parse_url(config.database.url)
-        for secret in url_secrets(url):
-            self.redact.add(secret)
-        return url
-
-    def revision(self, config: Config) -> str | None:
-        """The schema that the database is at; None: none yet.
-
-        Raises:
-            DatabaseError: there is no such database, or it can't be reached.
-        """
-        from rfsync.database.engine import open_database
-        from rfsync.schema import upgrade as schema
-
-        database = open_database(self.url(config), read_only=True)
-        try:
-            with database.begin("opening the database") as connection:
-                return schema.current(connection)
-        finally:
-            database.close()
-
-    def reader(self, config: Config) -> Engine:
-        """For questions to a database that is at this version's schema; it can't write.
-
-        Raises:
-            DatabaseError: there is no such database.
-            SchemaError: it is at another schema.
-        """
-        from rfsync.history.connect import open_reader
-
-        return open_reader(self.url(config))
-
-    def store(self, config: Config, *, dry: bool = False) -> Store:
-        """The store; an SQLite database is made or upgraded if need be.
-
-        Args:
-            dry: nothing is written, and a missing SQLite file counts as an empty database.
-
-        Raises:
-            DatabaseError: the database can't be opened.
-            SchemaError: it is at another schema, and not ours to upgrade.
-        """
-        from rfsync.database.engine import open_database
-        from rfsync.database.url import sqlite_file
-        from rfsync.ledger.run_locks import FileLocks, Leases, NoRunLocks
-        from rfsync.ledger.store import Store
-        from rfsync.schema import upgrade as schema
-
-        url = self.url(config)
-        path = sqlite_file(url)
-        if dry:
-            return Store(self._dry_database(url, path), NoRunLocks(), dry=True)
-        if path is not None:
-            return Store(schema.ensure_sqlite(path), FileLocks(path))
-        database = open_database(url)
-        try:
-            schema.require(database)
-        except BaseException:
-            database.close()
-            raise
-        return Store(database, Leases(database))
-
-    @staticmethod
-    def _dry_database(url: URL, path: Path | None) -> Database:
-        """What a sync would begin with; where it would make the schema, an empty database in memory."""
-        from rfsync.database.engine import open_database
-        from rfsync.schema import upgrade as schema
-
-        if path is not None and not path.exists():
-            schema.require_folder(path)
-            return schema.empty_sqlite()
-        database = open_database(url, read_only=True)
-        if path is not None:
-            with database.begin("opening the database") as connection:
-                revision = schema.current(connection)
-            if revision is None:
-                database.close()
-                return schema.empty_sqlite()
-        schema.require(database)
-        return database
 
 
 def _quietly(function: Callable[..., Any]) -> Callable[..., Any]:

@@ -15,9 +15,11 @@ def command(options: Options) -> None:
 
     The ledger and the runs that wrote it are kept forever. The daemon prunes once a day by itself.
     """
+    from rfsync.cli import wiring
+
     config = options.load()
     options.start_logging()
-    store = options.store(config)
+    store = wiring.open_store(options, config)
     try:
         deleted = store.prune(datetime.now(UTC) - config.retention.unchanged_runs)
     finally:

@@ -80,6 +80,7 @@ def open_history(options: Options, target: str | None) -> Engine:
         ConfigError: the configuration is invalid, or the target is malformed or unknown.
         DatabaseError: the database can't be read.
     """
+    from rfsync.cli import wiring
     from rfsync.history import require_known
     from rfsync.parsing import parse_target
 
@@ -87,7 +88,7 @@ def open_history(options: Options, target: str | None) -> Engine:
         parse_target(target)
     config = options.load()
     options.start_logging()
-    engine = options.reader(config)
+    engine = wiring.open_reader(options, config)
     require_known(engine, target)
     return engine
 

@@ -25,6 +25,7 @@ def command(options: Options, targets: tuple[str, ...], output: str, tz: str) ->
 
     Covers at most the last 365 days. TARGET is a workspace or workspace/project; default: everything in the database.
     """
+    from rfsync.cli import wiring
     from rfsync.history import require_known
     from rfsync.history.periods import zone
     from rfsync.report import read, render
@@ -33,7 +34,7 @@ def command(options: Options, targets: tuple[str, ...], output: str, tz: str) ->
     time_zone = zone(tz)
     config = options.load()
     options.start_logging()
-    engine = options.reader(config)
+    engine = wiring.open_reader(options, config)
     require_known(engine, targets)
     page = render(read(engine, targets, time_zone, now))
     # Like Ctrl-C: an incomplete file is removed.

@@ -36,11 +36,12 @@ rfsync status --json""",
 @format_options
 def command(options: Options, max_age: timedelta | None, form: str | None, as_json: bool, output: str | None) -> int:
     """Each project's totals, last run, age and health."""
+    from rfsync.cli import wiring
     from rfsync.history import ProjectStatus, status
 
     config = options.load()
     options.start_logging()
-    engine = options.reader(config)
+    engine = wiring.open_reader(options, config)
     rows = status(engine)
     now = datetime.now(UTC)
     form = resolve_format(form, output, as_json=as_json)

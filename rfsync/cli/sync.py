@@ -101,12 +101,13 @@ def _sync(
 ) -> list[Result]:
     """Syncs all selections; returns failed workspaces, then the projects in the order of their tasks."""
     from rfsync.api.client import Client
+    from rfsync.cli import wiring
     from rfsync.sync.circuit_breaker import CircuitBreaker
     from rfsync.sync.parallel import sync_all
     from rfsync.sync.targets import resolve
     from rfsync.sync.task import SyncContext
 
-    store = options.store(config, dry=dry_run)
+    store = wiring.open_store(options, config, dry=dry_run)
     client = Client(config.api, options.redact, _now)
     try:
         if not dry_run:

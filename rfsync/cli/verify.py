@@ -18,11 +18,12 @@ def command(options: Options, as_json: bool) -> int:
 
     Recomputes every sum from the ledger: batches, projects, days and runs. Read-only; exits with 1 on a finding.
     """
+    from rfsync.cli import wiring
     from rfsync.ledger.verify import verify
 
     config = options.load()
     options.start_logging()
-    engine = options.reader(config)
+    engine = wiring.open_reader(options, config)
     verdict = verify(engine)
     if as_json:
         click.echo(to_json({"ok": verdict.ok, **asdict(verdict)}))

@@ -26,8 +26,7 @@ def limit_query_time(engine: Engine) -> Engine:
         # Local to the transaction: behind a pooler, a setting of the session would affect other clients.
         @event.listens_for(engine, "begin")
         def limit_statements(connection: Connection) -> None:
-            # By the driver: SQLAlchemy would open a server-side cursor for it if the query streams.
-            driver: Any = connection.connection.driver_connection
-            driver.execute(f"SET LOCAL statement_timeout = {int(QUERY_TIMEOUT * 1000)}")
+            limit = f"SET LOCAL statement_timeout = {int(QUERY_TIMEOUT * 1000)}"
+            connection.exec_driver_sql(limit, execution_options={"stream_results": False})
 
     return engine

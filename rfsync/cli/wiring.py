@@ -1,0 +1,94 @@
+"""Builds what the commands work with, from what was said on the command line and in the configuration."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from sqlalchemy import URL, Engine
+
+from rfsync.cli.options import Options
+from rfsync.config import Config
+from rfsync.database.engine import Database, open_database
+from rfsync.database.url import parse_url, sqlite_file, url_secrets
+from rfsync.history.connect import open_reader as open_engine_that_reads
+from rfsync.ledger.run_locks import FileLocks, Leases, NoRunLocks
+from rfsync.ledger.store import Store
+from rfsync.schema import upgrade as schema
+
+
+def database_url(options: Options, config: Config) -> URL:
+    """The database's URL, whose password is hidden from here on.
+
+    Raises:
+        ConfigError: it is none of the two databases'.
+    """
+    url = parse_url(config.database.url)
+    for secret in url_secrets(url):
+        options.redact.add(secret)
+    return url
+
+
+def current_revision(options: Options, config: Config) -> str | None:
+    """The schema that the database is at; None: none yet.
+
+    Raises:
+        DatabaseError: there is no such database, or it can't be reached.
+    """
+    return _revision(open_database(database_url(options, config), read_only=True))
+
+
+def _revision(database: Database) -> str | None:
+    try:
+        with database.begin("opening the database") as connection:
+            return schema.current(connection)
+    finally:
+        database.close()
+
+
+def open_reader(options: Options, config: Config) -> Engine:
+    """An engine for questions to a database that is at this version's schema; it can't write.
+
+    Raises:
+        DatabaseError: there is no such database.
+        SchemaError: it is at another schema.
+    """
+    return open_engine_that_reads(database_url(options, config))
+
+
+def open_store(options: Options, config: Config, *, dry: bool = False) -> Store:
+    """The store; an SQLite database is made or upgraded if need be.
+
+    Args:
+        dry: nothing is written, and a missing SQLite file counts as an empty database.
+
+    Raises:
+        DatabaseError: the database can't be opened.
+        SchemaError: it is at another schema, and not ours to upgrade.
+    """
+    url = database_url(options, config)
+    path = sqlite_file(url)
+    if dry:
+        return Store(_dry_database(url, path), NoRunLocks(), dry=True)
+    if path is not None:
+        return Store(schema.ensure_sqlite(path), FileLocks(path))
+    database = _at_this_schema(open_database(url))
+    return Store(database, Leases(database))
+
+
+def _dry_database(url: URL, path: Path | None) -> Database:
+    """What a sync would begin with; where it would make the schema, an empty database in memory."""
+    if path is not None and not path.exists():
+        schema.require_folder(path)
+        return schema.empty_sqlite()
+    if path is not None and _revision(open_database(url, read_only=True)) is None:
+        return schema.empty_sqlite()
+    return _at_this_schema(open_database(url, read_only=True))
+
+
+def _at_this_schema(database: Database) -> Database:
+    try:
+        schema.require(database)
+    except BaseException:
+        database.close()
+        raise
+    return database
