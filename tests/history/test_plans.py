@@ -57,7 +57,7 @@ def plans(engine: Engine, ask: Ask) -> list[str]:
     sent: list[tuple[str, Any]] = []
 
     def note(_1: Any, _2: Any, statement: str, parameters: Any, _3: Any, _4: Any) -> None:
-        if statement != "BEGIN":
+        if not statement.startswith("BEGIN"):
             sent.append((statement, parameters))
 
     event.listen(engine, "before_cursor_execute", note)
