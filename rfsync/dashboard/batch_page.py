@@ -59,11 +59,11 @@ def read_page(engine: Engine, view: View) -> BatchPage:
         query.values["part"] = f"%{_escape_like(view.name)}%"
         like = "LIKE lower(:part) ESCAPE '!'"
         source += f" AND (lower(b.name) {like} OR lower(b.batch_id) {like})"
-    ((batches,),) = query.rows("counting the batches", f"WITH {query.scope} SELECT count(*) {source}", tuple)
+    ((batches,),) = query.rows("counting the batches", f"SELECT count(*) {source}", tuple)
     pages = max(-(-batches // PAGE_SIZE), 1)
     number = min(view.page, pages)
     query.values["skipped"] = (number - 1) * PAGE_SIZE
-    sql = f"""WITH {query.scope}
+    sql = f"""
 SELECT p.workspace, p.project, b.batch_id, b.name, b.images, b.num_jobs, b.uploaded_at, b.changed_at {source}
 ORDER BY {_order(view)} LIMIT {PAGE_SIZE} OFFSET :skipped"""
     lines = query.rows("reading the batches", sql, BatchLine._make, times=(6, 7))

@@ -1,8 +1,8 @@
-"""Questions to the database, each answered by one SQL statement with frozen rows. Nothing here writes.
+"""Read-only queries: functions that each send a SQL statement and return immutable rows.
 
-Each takes an ``Engine`` first (``rfsync.connect``) and then what it is about: ``"workspace"``,
-``"workspace/project"``, a list of such, or None for all. Instants are aware and UTC; ``since`` is inclusive, ``until``
-exclusive. Where an iterator comes back, the rows stream: nothing is asked before the first is wanted.
+Each takes an ``Engine`` (``rfsync.connect``) and targets: ``"workspace"``, ``"workspace/project"``, a list of these, or
+None for everything. Instants are aware and in UTC; ``since`` is inclusive, ``until`` exclusive. An iterator streams its
+rows: its query is sent when the first row is requested.
 """
 
 from rfsync.history.backlog import backlog, first_jobs, waiting
@@ -24,7 +24,9 @@ from rfsync.history.rows import (
     TotalRow,
     WaitingRow,
 )
-from rfsync.history.totals import first_observed, throughput, totals
+from rfsync.history.span import first_observed
+from rfsync.history.throughput import throughput
+from rfsync.history.totals import totals
 
 __all__ = [
     "BY",

@@ -1,4 +1,4 @@
-"""What waits for a job, for how long, and how long the first one took to come."""
+"""Backlog: batches without a job, images by age, and the time until a batch's first job."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from rfsync.history.rows import BacklogRow, FirstJobRow, WaitingRow
 
 
 def waiting(engine: Engine, targets: Targets = None, *, limit: int | None = 10) -> list[WaitingRow]:
-    """The batches with images and no job, those first that have waited longest.
+    """Batches with images and no job, the longest waiting first.
 
     Args:
-        limit: so many at most; None: all.
+        limit: the most rows to return; None: no limit.
 
     Raises:
-        ConfigError: a target is none.
+        ConfigError: a target is malformed.
         DatabaseError: the database can't be read.
     """
     query = Query(engine, targets)
@@ -27,7 +27,7 @@ def waiting(engine: Engine, targets: Targets = None, *, limit: int | None = 10) 
     if limit is not None:
         most = " LIMIT :limit"
         query.values["limit"] = limit
-    sql = f"""WITH {query.scope}
+    sql = f"""
 SELECT p.workspace, p.project, b.batch_id, b.name, b.images, coalesce(
     (SELECT max(c.observed_at) FROM batch_changes c WHERE c.project_id = b.project_id AND c.batch_id = b.batch_id
         AND (c.num_jobs_delta < 0 OR c.change = 'restored')),
@@ -41,28 +41,31 @@ ORDER BY waiting_since, p.workspace, p.project, b.batch_id{most}"""
 def backlog(
     engine: Engine, targets: Targets = None, *, now: datetime, edges: Sequence[int] = (1, 7, 30, 90)
 ) -> list[BacklogRow]:
-    """The images not yet in a job, by the age of their batch: since its upload, or else since it was first seen.
+    """Images not yet in a job, by the age of their batch: since its upload or, if unknown, since it was first seen.
 
     Args:
-        edges: where the classes of age meet, in days, rising.
+        edges: limits between the ranges of age, in days, ascending.
 
     Returns:
-        Every class, the youngest first, also those without a batch.
+        Every range, the youngest first, also those without a batch.
 
     Raises:
-        ConfigError: a target is none.
+        ConfigError: a target is malformed.
         DatabaseError: the database can't be read.
     """
     if not edges or list(edges) != sorted(set(edges)):
-        raise ValueError(f"{edges!r} are no rising ages in days")
+        raise ValueError(f"{edges!r} are not ascending ages in days")
     query = Query(engine, targets)
     cases = []
     for number, days in enumerate(edges):
         query.values[f"edge{number}"] = now - timedelta(days=days)
         cases.append(f"WHEN came > :edge{number} THEN {number}")
-    sql = f"""WITH {query.scope},
-waiting AS (SELECT coalesce(b.uploaded_at, b.first_seen_at) AS came, b.images
-    FROM scope p CROSS JOIN batches b WHERE b.project_id = p.id AND b.removed_at IS NULL AND b.images > 0)
+    query.define(
+        "waiting",
+        """SELECT coalesce(b.uploaded_at, b.first_seen_at) AS came, b.images
+    FROM scope p CROSS JOIN batches b WHERE b.project_id = p.id AND b.removed_at IS NULL AND b.images > 0""",
+    )
+    sql = f"""
 SELECT CASE {" ".join(cases)} ELSE {len(edges)} END AS class, count(*), CAST(sum(images) AS bigint)
 FROM waiting GROUP BY 1"""
     found = {number: (batches, images) for number, batches, images in query.rows("reading the backlog", sql, tuple)}
@@ -75,14 +78,14 @@ FROM waiting GROUP BY 1"""
 def first_jobs(
     engine: Engine, targets: Targets = None, *, since: datetime | None = None, until: datetime | None = None
 ) -> Iterator[FirstJobRow]:
-    """The batches whose first job came while rfsync was looking, in the order in which the jobs came.
+    """Batches whose first job was created while rfsync observed them, in the order of these jobs.
 
     Args:
-        since: the job was seen then or later; None: whenever.
-        until: and before then.
+        since: earliest observation of the job, inclusive; None: any.
+        until: latest one, exclusive; None: any.
 
     Raises:
-        ConfigError: a target is none.
+        ConfigError: a target is malformed.
         DatabaseError: the database can't be read.
     """
     query = Query(engine, targets)
@@ -93,15 +96,18 @@ def first_jobs(
     if until is not None:
         query.values["until"] = until
         conditions.append("c.observed_at < :until")
-    sql = f"""WITH {query.scope},
-first AS (SELECT p.workspace, p.project, c.batch_id, b.name, coalesce(b.uploaded_at, b.first_seen_at) AS began_at,
+    query.define(
+        "first_job",
+        f"""SELECT p.workspace, p.project, c.batch_id, b.name, coalesce(b.uploaded_at, b.first_seen_at) AS began_at,
         c.observed_after, c.observed_at
-    FROM scope p {query.seek("batch_changes", "c", " AND ".join(conditions))}
+    FROM scope p {query.dialect.seek("batch_changes", "c", " AND ".join(conditions))}
     CROSS JOIN batches b
     WHERE b.project_id = c.project_id AND b.batch_id = c.batch_id AND c.observed_after IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM batch_changes e WHERE e.project_id = c.project_id AND e.batch_id = c.batch_id
-            AND e.observed_at < c.observed_at AND e.num_jobs > 0))
+            AND e.observed_at < c.observed_at AND e.num_jobs > 0)""",
+    )
+    sql = f"""
 SELECT workspace, project, batch_id, name, began_at, observed_after, observed_at,
-    {query.seconds("observed_at", "began_at")}
-FROM first ORDER BY observed_at, workspace, project, batch_id"""
+    {query.dialect.seconds("observed_at", "began_at")}
+FROM first_job ORDER BY observed_at, workspace, project, batch_id"""
     return query.rows("reading the first jobs", sql, FirstJobRow._make, times=(4, 5, 6))

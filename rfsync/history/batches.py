@@ -1,4 +1,4 @@
-"""The batches as they stood at a moment, and the ledger."""
+"""Batches at a moment, and the ledger."""
 
 from __future__ import annotations
 
@@ -14,18 +14,18 @@ from rfsync.history.rows import BatchRow, ChangeRow
 def batches(engine: Engine, targets: Targets = None, *, as_of: datetime | None = None) -> Iterator[BatchRow]:
     """The batches that existed at a moment, with their counts then; by workspace, project and id.
 
-    ``uploaded_at`` is not in the ledger: it is the API's last word on it, also for the past.
+    ``uploaded_at`` is not in the ledger: it is as last reported by the API, also for the past.
 
     Args:
         as_of: the moment; None: now.
 
     Raises:
-        ConfigError: a target is none.
+        ConfigError: a target is malformed.
         DatabaseError: the database can't be read.
     """
     query = Query(engine, targets)
     if as_of is None:
-        sql = f"""WITH {query.scope}
+        sql = """
 SELECT p.workspace, p.project, b.batch_id, b.name, b.uploaded_at, b.images, b.num_jobs, b.first_seen_at, b.changed_at
 FROM scope p CROSS JOIN batches b
 WHERE b.project_id = p.id AND b.removed_at IS NULL
@@ -33,9 +33,9 @@ ORDER BY p.workspace, p.project, b.batch_id"""
     else:
         query.values["as_of"] = as_of
         before = "c.project_id = b.project_id AND c.batch_id = b.batch_id AND c.observed_at <= :as_of"
-        last = query.seek("batch_changes", "c", before, last_by="observed_at")
-        # What has not changed since then is read where it stands; of the rest the last row of the ledger until then.
-        sql = f"""WITH {query.scope}
+        last = query.dialect.seek("batch_changes", "c", before, latest_by="observed_at")
+        # Batches unchanged since then are read from their current row, others from their last ledger row until then.
+        sql = f"""
 SELECT p.workspace, p.project, b.batch_id, b.name, b.uploaded_at, b.images, b.num_jobs, b.first_seen_at, b.changed_at
 FROM scope p CROSS JOIN batches b
 WHERE b.project_id = p.id AND b.changed_at <= :as_of AND b.removed_at IS NULL
@@ -57,16 +57,16 @@ def changes(
     newest_first: bool = False,
     limit: int | None = None,
 ) -> Iterator[ChangeRow]:
-    """The ledger, in the order of time.
+    """The rows of the ledger by time.
 
     Args:
         batch_ids: only of these batches; empty: of all.
         since: inclusive; None: from the first.
         until: exclusive; None: to the last.
-        limit: so many rows at most.
+        limit: the most rows to return; None: no limit.
 
     Raises:
-        ConfigError: a target is none.
+        ConfigError: a target is malformed.
         DatabaseError: the database can't be read.
     """
     query = Query(engine, targets)
@@ -84,9 +84,9 @@ def changes(
     down = " DESC" if newest_first else ""
     if limit is not None:
         query.values["limit"] = limit
-    sql = f"""WITH {query.scope}
+    sql = f"""
 SELECT p.workspace, p.project, c.batch_id, c.name, c.change, c.observed_after, c.observed_at, c.images, c.num_jobs,
     c.images_delta, c.num_jobs_delta, c.run_id
-FROM scope p {query.seek("batch_changes", "c", " AND ".join(conditions))}
+FROM scope p {query.dialect.seek("batch_changes", "c", " AND ".join(conditions))}
 ORDER BY c.observed_at{down}, c.id{down}{"" if limit is None else " LIMIT :limit"}"""
     return query.rows("reading the ledger", sql, ChangeRow._make, times=(5, 6))

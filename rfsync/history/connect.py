@@ -1,4 +1,4 @@
-"""The way to a database for those who only ask."""
+"""Read-only access to a database."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rfsync.schema import upgrade as schema
 
 
 def connect(url: str | None = None) -> Engine:
-    """An engine for the questions of ``rfsync.history``; the database itself refuses to write through it.
+    """An engine for the queries of ``rfsync.history``; the database itself refuses to write through it.
 
     Args:
         url: ``sqlite:///FILE`` or ``postgresql://USER@HOST/NAME``; None: as the command line finds it, by

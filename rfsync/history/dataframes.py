@@ -1,4 +1,4 @@
-"""Rows as other libraries have tables; each needs its library, which rfsync itself does not."""
+"""Rows as tables of pandas and pyarrow, which are optional."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def to_pandas(rows: Iterable[Any], kind: type[Any] | None = None) -> pd.DataFram
 
     Args:
         rows: of one query of ``rfsync.history``.
-        kind: their type, for the columns of an answer without rows.
+        kind: their type, for the columns if there are no rows.
 
     Raises:
         ImportError: pandas is not installed.
@@ -55,7 +55,7 @@ def to_arrow(rows: Iterable[Any], kind: type[Any] | None = None) -> pa.Table:
 
 
 def arrow_schema(kind: type[Any]) -> pa.Schema:
-    """The columns of a row's type; known without a row, and where all values of a column are None."""
+    """The columns of a row's type, which don't depend on the values: there may be no rows, or only None in a column."""
     import pyarrow as pa
 
     types = {

@@ -1,46 +1,93 @@
-"""What moved between two moments, and where most of it did."""
+"""Gains and losses between two moments, of projects and of batches; and how they are summed up for any periods."""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from typing import Final, Literal
 
 from sqlalchemy import Engine
 
-from rfsync.history.periods import split_whole_units
+from rfsync.history.periods import Period
 from rfsync.history.query import Query, Targets
 from rfsync.history.rows import FlowRow, MoverRow
+from rfsync.history.utc_days import SplitPeriods, split_periods
 
-_EVER: Final = datetime(9999, 12, 31, tzinfo=UTC)
+#: For ``until``, if there is none.
+_END_OF_TIME: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
-_GAINED_AND_LOST: Final = """CASE WHEN c.images_delta > 0 THEN c.images_delta ELSE 0 END AS images_gained,
-    CASE WHEN c.images_delta < 0 THEN -c.images_delta ELSE 0 END AS images_lost,
-    CASE WHEN c.num_jobs_delta > 0 THEN c.num_jobs_delta ELSE 0 END AS jobs_gained,
-    CASE WHEN c.num_jobs_delta < 0 THEN -c.num_jobs_delta ELSE 0 END AS jobs_lost"""
-_SUMS: Final = ", ".join(
-    f"CAST(sum({name}) AS bigint) AS {name}" for name in ("images_gained", "images_lost", "jobs_gained", "jobs_lost")
+
+def _positive(sql: str) -> str:
+    return f"CASE WHEN {sql} > 0 THEN {sql} ELSE 0 END"
+
+
+#: Column of the daily sums -> SQL for the same of a row ``c`` of the ledger.
+FLOWS: Final = {
+    "changes": "1",
+    "batches_added": "CASE WHEN c.change IN ('added', 'restored') THEN 1 ELSE 0 END",
+    "batches_removed": "CASE WHEN c.change = 'removed' THEN 1 ELSE 0 END",
+    "images_gained": _positive("c.images_delta"),
+    "images_lost": _positive("-c.images_delta"),
+    "jobs_gained": _positive("c.num_jobs_delta"),
+    "jobs_lost": _positive("-c.num_jobs_delta"),
+}
+_OF_LEDGER: Final = ", ".join(f"{sql} AS {name}" for name, sql in FLOWS.items())
+_SUMS: Final = ", ".join(f"CAST(sum({name}) AS bigint) AS {name}" for name in FLOWS)
+#: The last columns of ``FlowRow`` and ``MoverRow``.
+_IMAGES_AND_JOBS: Final = (
+    "images_gained - images_lost, jobs_gained - jobs_lost, images_gained, images_lost, jobs_gained, jobs_lost"
 )
-_NET: Final = "images_gained - images_lost, jobs_gained - jobs_lost, images_gained, images_lost, jobs_gained, jobs_lost"
-#: Much first; of what moved the same images, whose jobs moved more.
-_MUCH: Final = "images_gained + images_lost DESC, jobs_gained + jobs_lost DESC, workspace, project"
+_BIGGEST_FIRST: Final = "images_gained + images_lost DESC, jobs_gained + jobs_lost DESC, workspace, project"
+
+
+def define_flows(query: Query, periods: SplitPeriods, *, by_workspace: bool = False) -> None:
+    """Add the CTE ``flow (series, n, *FLOWS)``: rows that add up to what changed in each period.
+
+    Days are read from the daily sums, and only corrections to them from the ledger.
+
+    Args:
+        query: has the CTE ``member (id, workspace, series)``: its projects, and the series in which each counts.
+        periods: ``n`` is a period's number.
+        by_workspace: use the daily sums of workspaces; all their projects have to be in one series.
+    """
+    instants = {"since": "timestamptz", "until": "timestamptz"}
+    days = dict.fromkeys(("first_day", "end_day", "first_whole_day", "end_whole_day"), "date")
+    query.define_table("period", {"n": "integer", **instants, **days}, periods.days)
+    query.define_table("correction", {"n": "integer", **instants, "sign": "integer"}, periods.corrections)
+    owners, daily, owner = "member", "project_daily", "d.project_id = p.id"
+    if by_workspace:
+        owners = "(SELECT DISTINCT workspace, series FROM member)"
+        daily, owner = "workspace_daily", "d.workspace = p.workspace"
+    within = "c.project_id = p.id AND c.observed_at >= w.since AND c.observed_at < w.until"
+    query.define(
+        "flow",
+        f"""SELECT p.series, w.n, {", ".join(f"d.{name}" for name in FLOWS)}
+    FROM period w CROSS JOIN {owners} p
+    {query.dialect.seek(daily, "d", f"{owner} AND d.day >= w.first_day AND d.day < w.end_day")}
+    UNION ALL
+    SELECT p.series, w.n, {", ".join(f"CAST(w.sign * sum({sql}) AS bigint)" for sql in FLOWS.values())}
+    FROM correction w CROSS JOIN member p {query.dialect.seek("batch_changes", "c", within)}
+    GROUP BY p.series, w.n, w.sign""",
+    )
 
 
 def flow(engine: Engine, targets: Targets = None, *, since: datetime, until: datetime | None = None) -> list[FlowRow]:
-    """What moved in each project, by workspace and project; also those in which nothing did.
+    """What each project gained and lost, by workspace and project; also those in which nothing changed.
 
     Args:
         since: inclusive.
         until: exclusive; None: to the last change.
 
     Raises:
-        ConfigError: a target is none.
+        ConfigError: a target is malformed.
         DatabaseError: the database can't be read.
     """
     query = Query(engine, targets)
-    sql = f"""WITH {_moved(query, since, until)}
-SELECT p.workspace, p.project, coalesce(changes, 0), coalesce(added, 0), coalesce(removed, 0),
-    {", ".join(f"coalesce({name}, 0)" for name in _NET.split(", "))}
-FROM scope p LEFT JOIN sums s ON s.id = p.id ORDER BY p.workspace, p.project"""
+    _define_sums(query, since, until)
+    zeros = ", ".join(f"coalesce({name}, 0) AS {name}" for name in FLOWS)
+    query.define("filled", f"SELECT workspace, project, {zeros} FROM scope p LEFT JOIN sums s ON s.id = p.id")
+    sql = f"""
+SELECT workspace, project, changes, batches_added, batches_removed, {_IMAGES_AND_JOBS}
+FROM filled ORDER BY workspace, project"""
     return list(query.rows("reading the flow", sql, FlowRow._make))
 
 
@@ -53,54 +100,44 @@ def movers(
     until: datetime | None = None,
     limit: int = 10,
 ) -> list[MoverRow]:
-    """The projects, or the batches, in which most images came or went, both counted; the biggest first.
+    """The projects, or the batches, with the most images gained and lost, added up; the biggest first.
 
     Args:
         since: inclusive.
         until: exclusive; None: to the last change.
 
     Raises:
-        ConfigError: a target is none.
+        ConfigError: a target is malformed.
         DatabaseError: the database can't be read.
     """
     query = Query(engine, targets)
     query.values["limit"] = limit
     if of == "projects":
-        sql = f"""WITH {_moved(query, since, until)}
-SELECT workspace, project, NULL, name, changes, {_NET} FROM scope p JOIN sums s ON s.id = p.id
-ORDER BY {_MUCH} LIMIT :limit"""
+        _define_sums(query, since, until)
+        sql = f"""
+SELECT workspace, project, NULL, name, changes, {_IMAGES_AND_JOBS}
+FROM scope p JOIN sums s ON s.id = p.id ORDER BY {_BIGGEST_FIRST} LIMIT :limit"""
     else:
-        query.values.update(since=since, until=until or _EVER)
+        query.values.update(since=since, until=until or _END_OF_TIME)
         within = "c.project_id = p.id AND c.observed_at >= :since AND c.observed_at < :until"
-        ledger = query.seek("batch_changes", "c", within)
-        sql = f"""WITH {query.scope},
-moved AS (SELECT c.project_id AS id, c.batch_id, {_GAINED_AND_LOST} FROM scope p {ledger}),
-sums AS (SELECT id, batch_id, count(*) AS changes, {_SUMS} FROM moved GROUP BY id, batch_id),
-most AS (SELECT workspace, project, s.* FROM sums s JOIN scope p ON p.id = s.id
-    ORDER BY {_MUCH}, batch_id LIMIT :limit)
-SELECT workspace, project, m.batch_id, b.name, changes, {_NET}
-FROM most m CROSS JOIN batches b WHERE b.project_id = m.id AND b.batch_id = m.batch_id ORDER BY {_MUCH}, m.batch_id"""
+        ledger = query.dialect.seek("batch_changes", "c", within)
+        query.define("flow", f"SELECT c.project_id, c.batch_id, {_OF_LEDGER} FROM scope p {ledger}")
+        query.define("sums", f"SELECT project_id, batch_id, {_SUMS} FROM flow GROUP BY project_id, batch_id")
+        query.define(
+            "biggest",
+            f"""SELECT workspace, project, s.* FROM sums s JOIN scope p ON p.id = s.project_id
+    ORDER BY {_BIGGEST_FIRST}, batch_id LIMIT :limit""",
+        )
+        sql = f"""
+SELECT workspace, project, m.batch_id, b.name, changes, {_IMAGES_AND_JOBS}
+FROM biggest m CROSS JOIN batches b WHERE b.project_id = m.project_id AND b.batch_id = m.batch_id
+ORDER BY {_BIGGEST_FIRST}, m.batch_id"""
     return list(query.rows("reading the movers", sql, MoverRow._make))
 
 
-def _moved(query: Query, since: datetime, until: datetime | None) -> str:
-    """CTEs up to ``sums``: whole days from the roll-up, what is left of others from the ledger."""
-    until = until or _EVER
-    days, edges = split_whole_units(since, until, timedelta(days=1))
-    first, last = days or (since, since)
-    query.values.update(first=first.date(), last=last.date())
-    within = "c.project_id = p.id AND c.observed_at >= e.since AND c.observed_at < e.until"
-    ledger = query.seek("batch_changes", "c", within)
-    edge = query.table("edge", {"since": "timestamptz", "until": "timestamptz"}, edges)
-    return f"""{query.scope}, {edge},
-moved AS (
-    SELECT d.project_id AS id, d.changes, d.batches_added AS added, d.batches_removed AS removed, d.images_gained,
-        d.images_lost, d.jobs_gained, d.jobs_lost
-    FROM scope p CROSS JOIN project_daily d WHERE d.project_id = p.id AND d.day >= :first AND d.day < :last
-    UNION ALL
-    SELECT c.project_id, 1, CASE WHEN c.change IN ('added', 'restored') THEN 1 ELSE 0 END,
-        CASE WHEN c.change = 'removed' THEN 1 ELSE 0 END, {_GAINED_AND_LOST}
-    FROM edge e CROSS JOIN scope p {ledger}
-),
-sums AS (SELECT id, CAST(sum(changes) AS bigint) AS changes, CAST(sum(added) AS bigint) AS added,
-    CAST(sum(removed) AS bigint) AS removed, {_SUMS} FROM moved GROUP BY id)"""
+def _define_sums(query: Query, since: datetime, until: datetime | None) -> None:
+    """Add the CTE ``sums (id, *FLOWS)`` of the projects in which something changed."""
+    query.define("member", "SELECT id, workspace, id AS series FROM scope")
+    end = max(since, min(until or _END_OF_TIME, _END_OF_TIME))
+    define_flows(query, split_periods([Period(since, since, end)]))
+    query.define("sums", f"SELECT series AS id, {_SUMS} FROM flow GROUP BY series HAVING sum(changes) > 0")

@@ -1,4 +1,4 @@
-"""How old what is known of each project is, and how its syncs have gone."""
+"""The state of each project's syncs, and the age of its data."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ def status(engine: Engine, targets: Targets = None) -> list[ProjectStatus]:
     """Every project in the database, by workspace and project.
 
     Raises:
-        ConfigError: a target is none.
+        ConfigError: a target is malformed.
         DatabaseError: the database can't be read.
     """
     query = Query(engine, targets)
-    sql = f"""WITH {query.scope}
+    sql = """
 SELECT p.workspace, p.project, t.batches, t.images, t.num_jobs, t.observed_at, h.last_run_at, h.last_outcome,
     h.last_success_at, h.consecutive_failures, h.last_error_kind, h.last_error
 FROM scope p JOIN projects t ON t.id = p.id
@@ -28,19 +28,18 @@ ORDER BY p.workspace, p.project"""
 
 
 def freshness(engine: Engine, targets: Targets = None, *, now: datetime) -> list[FreshnessRow]:
-    """How long ago each project was observed: the never observed first, then the oldest.
+    """The age of each project's last observation: projects without one first, then the oldest.
 
     Raises:
-        ConfigError: a target is none.
+        ConfigError: a target is malformed.
         DatabaseError: the database can't be read.
     """
     query = Query(engine, targets)
-    query.values["now"] = now
-    moment = "CAST(:now AS text)" if query.sqlite else "CAST(:now AS timestamptz)"
-    sql = f"""WITH {query.scope}
-SELECT p.workspace, p.project, t.observed_at, {query.seconds(moment, "t.observed_at")}, h.last_success_at,
+    query.define_table("clock", {"now": "timestamptz"}, [(now,)])
+    sql = f"""
+SELECT p.workspace, p.project, t.observed_at, {query.dialect.seconds("clock.now", "t.observed_at")}, h.last_success_at,
     h.consecutive_failures
-FROM scope p JOIN projects t ON t.id = p.id
+FROM scope p CROSS JOIN clock JOIN projects t ON t.id = p.id
 JOIN sync_health h ON h.workspace = p.workspace AND h.project = p.project
 ORDER BY t.observed_at IS NOT NULL, t.observed_at, p.workspace, p.project"""
     return list(query.rows("reading the freshness", sql, FreshnessRow._make, times=(2, 4)))

@@ -1,4 +1,4 @@
-"""What the questions answer with: immutable rows, whose fields are those of the command line's output."""
+"""The rows that queries return: immutable, with the fields that the command line prints."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from typing import NamedTuple
 
 
 class BatchRow(NamedTuple):
-    """A batch as it stood at a moment."""
+    """A batch at a moment."""
 
     workspace: str
     project: str
     batch_id: str
     #: NULL in the database, None here: never reported.
     name: str | None
-    #: By the API's last word on it, also for a moment in the past; None: never reported.
+    #: As last reported by the API, also for a moment in the past; None: never reported.
     uploaded_at: datetime | None
     #: Not yet in a job.
     images: int
@@ -48,19 +48,19 @@ class ChangeRow(NamedTuple):
 
 
 class TotalRow(NamedTuple):
-    """A period of a project, or of all that were asked for as one."""
+    """A period of a project, or of all projects as one."""
 
-    #: None: more than one, as one.
+    #: None: all projects as one, of several workspaces.
     workspace: str | None
-    #: None: all that were asked for, as one.
+    #: None: all projects as one.
     project: str | None
     #: Start of the period.
     period: datetime
-    #: Totals at its end, or at the end of what was asked for, if that is earlier.
+    #: Totals at its end, or at ``until`` if that is earlier.
     batches: int
     images: int
     num_jobs: int
-    #: What was gained less what was lost, and so not how the totals differ where first looks don't count as gained.
+    #: Gains less losses: not the difference of the totals if first observations don't count as gains.
     images_delta: int
     num_jobs_delta: int
     #: Sums of the positive deltas, and of the negative ones as a positive number.
@@ -68,34 +68,34 @@ class TotalRow(NamedTuple):
     images_lost: int
     jobs_gained: int
     jobs_lost: int
-    #: Whether any observation fell into it. If not, that nothing moved is not known.
+    #: True if there was an observation in it. If not, changes in it are unknown.
     observed: bool
 
 
 class ThroughputRow(NamedTuple):
-    """What moved in a trailing window: the period, and as many before it as the window has more."""
+    """What changed in a trailing window of periods."""
 
     workspace: str | None
     project: str | None
     #: Start of the last period of the window.
     period: datetime
     images_gained: int
-    #: Mostly handed out to jobs.
+    #: Mostly assigned to jobs.
     images_lost: int
     jobs_gained: int
     jobs_lost: int
-    #: Periods of the window into which an observation fell; of the others it is not known when their share moved.
+    #: Periods of the window that had an observation; what changed in others is counted when it was next observed.
     observed: int
 
 
 class FlowRow(NamedTuple):
-    """What moved in a project between two moments, in both directions."""
+    """What changed in a project between two moments."""
 
     workspace: str
     project: str
     #: Rows of the ledger.
     changes: int
-    #: New or back again.
+    #: New or restored.
     batches_added: int
     batches_removed: int
     images_delta: int
@@ -107,13 +107,13 @@ class FlowRow(NamedTuple):
 
 
 class MoverRow(NamedTuple):
-    """A project or batch in which much moved, by images gained plus images lost."""
+    """A project or batch that changed much, by images gained plus images lost."""
 
     workspace: str
     project: str
     #: None: the row is of a project.
     batch_id: str | None
-    #: Of the batch now, else of the project; None: not known.
+    #: Current name of the batch or project; None: unknown.
     name: str | None
     changes: int
     images_delta: int
@@ -138,7 +138,7 @@ class WaitingRow(NamedTuple):
 
 
 class FirstJobRow(NamedTuple):
-    """A batch whose first job came while rfsync was looking."""
+    """A batch whose first job was created while rfsync observed it."""
 
     workspace: str
     project: str
@@ -150,12 +150,12 @@ class FirstJobRow(NamedTuple):
     observed_after: datetime
     #: And until this one, which showed it.
     observed_at: datetime
-    #: Seconds from ``began_at`` to ``observed_at``: at most so old was the batch.
+    #: Seconds from ``began_at`` to ``observed_at``: the highest age that the batch can have had.
     age_seconds: float
 
 
 class BacklogRow(NamedTuple):
-    """The images not yet in a job, of the batches of some age."""
+    """The images not yet in a job of batches in a range of ages."""
 
     #: Age in whole days from, inclusive, to, exclusive; None: no limit.
     from_days: int
@@ -165,7 +165,7 @@ class BacklogRow(NamedTuple):
 
 
 class ProjectStatus(NamedTuple):
-    """A project now: its totals, and how its syncs have gone."""
+    """A project now: its totals and the state of its syncs."""
 
     workspace: str
     project: str
@@ -181,13 +181,13 @@ class ProjectStatus(NamedTuple):
     last_success_at: datetime | None
     #: Runs that failed, were refused or abandoned since the last success.
     consecutive_failures: int
-    #: Of the last run that did not succeed, however long ago.
+    #: Of the last unsuccessful run, however long ago.
     last_error_kind: str | None
     last_error: str | None
 
 
 class FreshnessRow(NamedTuple):
-    """How old what is known of a project is."""
+    """The age of a project's data."""
 
     workspace: str
     project: str

@@ -10,7 +10,8 @@ from rfsync.database.url import parse_url
 from rfsync.errors import DatabaseError
 from rfsync.history.query import Query
 
-LONG = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000000) SELECT count(*) FROM n"
+LONG = """SELECT count(*) FROM (
+    WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 2000000000) SELECT i FROM n) counted"""
 
 
 def test_a_slow_query_is_cancelled(database_url: str, monkeypatch: pytest.MonkeyPatch) -> None:

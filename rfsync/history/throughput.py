@@ -1,0 +1,78 @@
+"""Throughput: what changed in a trailing window of periods."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
+from typing import Any, Final
+
+from sqlalchemy import Engine
+
+from rfsync.history.periods import By, Period, periods, zone
+from rfsync.history.query import Query, Targets
+from rfsync.history.rows import ThroughputRow
+from rfsync.history.span import observed_span
+from rfsync.history.totals import define_totals
+
+#: No period is longer, even by a time zone's changes.
+_LONGEST: Final = {
+    "hour": timedelta(hours=2),
+    "day": timedelta(days=2),
+    "week": timedelta(days=8),
+    "month": timedelta(days=32),
+}
+_SUMMED: Final = ("images_gained", "images_lost", "jobs_gained", "jobs_lost", "observed")
+
+
+def throughput(
+    engine: Engine,
+    targets: Targets = None,
+    *,
+    by: By = "day",
+    window: int = 7,
+    since: datetime | None = None,
+    until: datetime | None = None,
+    tz: str = "UTC",
+    summed: bool = False,
+    now: datetime | None = None,
+) -> Iterator[ThroughputRow]:
+    """What changed in each period and the ``window - 1`` before it; arguments as for ``totals``.
+
+    What a project had when it was first observed is left out, as by ``first_looks=False`` there.
+
+    Raises:
+        ConfigError: a target is malformed, the time zone is unknown, or there are too many periods.
+        DatabaseError: the database can't be read.
+    """
+    if window < 1:
+        raise ValueError("a window has at least one period")
+    span = observed_span(engine, targets, since, until, now)
+    calendar = zone(tz)
+    wanted = periods(by, *span, calendar) if span else []
+    if not wanted:
+        return
+    lead: list[Period] = []
+    if window > 1:
+        # Whole periods before the first one, so that the first window is as long as all others.
+        start = wanted[0].start
+        lead = periods(by, start - _LONGEST[by] * window, start, calendar)[1 - window :]
+        wanted[0] = Period(start, start, wanted[0].until)
+    query = Query(engine, targets)
+    define_totals(query, targets, [*lead, *wanted], summed=summed, first_looks=False)
+    query.values.update(preceding=window - 1, lead=len(lead))
+    window_sums = ", ".join(f"CAST(sum({name}) OVER w AS bigint) AS {name}" for name in _SUMMED)
+    query.define(
+        "moving",
+        f"""SELECT series, n, {window_sums} FROM total
+    WINDOW w AS (PARTITION BY series ORDER BY n ROWS BETWEEN :preceding PRECEDING AND CURRENT ROW)""",
+    )
+    starts = [period.start for period in (*lead, *wanted)]
+
+    def make(row: Iterable[Any]) -> ThroughputRow:
+        workspace, project, n, *sums = row
+        return ThroughputRow(workspace, project, starts[n], *sums)
+
+    sql = f"""
+SELECT workspace, project, n, {", ".join(_SUMMED)}
+FROM moving t JOIN series s ON s.id = t.series WHERE n >= :lead ORDER BY workspace, project, n"""
+    yield from query.rows("reading the throughput", sql, make)
