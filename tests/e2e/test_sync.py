@@ -29,7 +29,8 @@ COLUMNS = {
     "sync_runs": [
         *["id", "project_id", "trigger", "started_at", "finished_at", "outcome", "attempts", "http_status"],
         *["response_bytes", "batches", "added", "changed", "removed", "restored", "rejected"],
-        *["images_delta", "num_jobs_delta", "error_kind", "error"],
+        # The last one is what the sync keeps for itself.
+        *["images_delta", "num_jobs_delta", "error_kind", "error", "lease_expires_at"],
     ],
 }
 _NAMED = {"workspace", "project"}

@@ -48,10 +48,10 @@ def pooler(url: str, *, connections: int) -> Iterator[str]:
     config.write_text(_CONFIG.format(host=host, port=server, user=direct.username, size=connections, listen=port))
     command = [PGBOUNCER, str(config)]
     if os.geteuid() == 0:
-        # It refuses to run as root, and what it runs as has to reach the server's socket.
-        command += ["-u", "nobody"]
-        for reached in (folder, Path(host), Path(host).parent):
-            reached.chmod(reached.stat().st_mode | 0o055)
+        # It refuses to run as root; the server's own user can reach the server's socket.
+        user = Path(host).owner()
+        shutil.chown(folder, user)
+        command += ["-u", user]
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     through = f"postgresql://{direct.username}@127.0.0.1:{port}/{direct.database}"
     try:
