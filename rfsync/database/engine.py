@@ -51,7 +51,7 @@ class Database:
 
     @contextmanager
     def begin(
-        self, doing: str, *, lock_timeout: float = LOCK_TIMEOUT, interruptible: bool = True
+        self, doing: str, *, lock_timeout: float = LOCK_TIMEOUT, interruptible: bool = True, durable: bool = True
     ) -> Iterator[Connection]:
         """One transaction: committed at the end, rolled back if anything is raised.
 
@@ -59,6 +59,7 @@ class Database:
             doing: for the error's message, such as "beginning a run".
             lock_timeout: how long to wait for a lock, in seconds, about; at least a moment.
             interruptible: whether ``interrupt`` ends it.
+            durable: whether a power cut must not take it back; otherwise SQLite doesn't wait for the disk.
 
         Raises:
             TransientDatabaseError: the same may work when tried again.
@@ -68,6 +69,7 @@ class Database:
             "lock_timeout": lock_timeout,
             "lock_deadline": time.monotonic() + lock_timeout,
             "interrupted": self._interrupted,
+            "durable": durable,
         }
         with translated(doing), self.engine.connect() as connection:
             driver = connection.connection.driver_connection

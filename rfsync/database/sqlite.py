@@ -61,8 +61,6 @@ def _connect(path: Path | None, *, read_only: bool) -> sqlite3.Connection:
             driver.execute("PRAGMA busy_timeout = 30000")
         else:
             _use_wal(driver)
-            # FULL: what was reported as done is on the disk, also after a power cut. NORMAL could lose the last runs.
-            driver.execute("PRAGMA synchronous = FULL")
     except BaseException:
         driver.close()
         raise
@@ -97,6 +95,11 @@ def _begin_immediate(connection: Connection, lock_timeout: float) -> None:
     deadline = options.get("lock_deadline", time.monotonic() + lock_timeout)
     interrupted = options.get("interrupted", threading.Event())
     driver: Any = connection.connection.driver_connection
+    # FULL: what was reported as done is on the disk, also after a power cut. NORMAL could lose the last transactions.
+    synchronous = "FULL" if options.get("durable", True) else "NORMAL"
+    if connection.info.get("synchronous") != synchronous:
+        driver.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.info["synchronous"] = synchronous
     while True:
         try:
             driver.execute("BEGIN IMMEDIATE")

@@ -58,18 +58,23 @@ class Store:
         self._run_locks.close()
         self._database.close()
 
-    def _transact(self, doing: str, work: Callable[[Connection], _T], *, essential: bool = False) -> _T:
+    def _transact(
+        self, doing: str, work: Callable[[Connection], _T], *, essential: bool = False, durable: bool = True
+    ) -> _T:
         """Runs ``work`` in a transaction of its own, and again where the database failed for a reason that may pass.
 
         Args:
             doing: for the message of an error.
             essential: done after ``stop`` too.
+            durable: see ``Database.begin``.
         """
 
         def attempt() -> _T:
             timeout = self._retry.lock_timeout
             # After a stop, only what records how a run ended is left, and is not to be interrupted.
-            with self._database.begin(doing, lock_timeout=timeout, interruptible=timeout > 0) as connection:
+            with self._database.begin(
+                doing, lock_timeout=timeout, interruptible=timeout > 0, durable=durable
+            ) as connection:
                 return work(connection)
 
         return self._retry.run(attempt, essential=essential)
@@ -108,7 +113,8 @@ class Store:
             return Run.of(run_id, workspace, project, known)
 
         try:
-            return self._transact("beginning a run", begin)
+            # A power cut that takes the beginning of a run takes the process, too: nobody was told of it.
+            return self._transact("beginning a run", begin, durable=False)
         except BaseException:
             for run_id in tried:
                 self._run_locks.release(run_id)  # its number may be given to another process's run

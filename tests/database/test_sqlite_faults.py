@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 from rig import Rig, record
-from sqlalchemy import Connection
+from sqlalchemy import Connection, event
 
 from rfsync.database import sqlite
 from rfsync.database.engine import open_engine
@@ -104,6 +104,17 @@ def test_those_who_queue_behind_one_that_waited_in_vain_have_waited_long_enough(
 
 def test_what_is_committed_is_synced_to_the_disk(rig: Rig) -> None:
     assert rig.rows("PRAGMA synchronous") == [(2,)]  # FULL
+    with rig.database.begin("testing", durable=False) as connection:
+        assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 1  # NORMAL
+    committed: list[int] = []
+
+    def note(connection: Connection) -> None:
+        committed.append(connection.exec_driver_sql("PRAGMA synchronous").scalar_one())
+
+    event.listen(rig.database.engine, "commit", note)
+    assert rig.sync().ok
+    assert committed == [1, 2]  # the beginning of a run, which nobody was told of, and its end
+    event.remove(rig.database.engine, "commit", note)
     assert rig.rows("PRAGMA journal_mode") == [("wal",)]
     assert rig.rows("PRAGMA foreign_keys") == [(1,)]
 

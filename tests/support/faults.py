@@ -49,10 +49,12 @@ class FaultyDatabase(Database):
 
     @contextmanager
     def begin(
-        self, doing: str, *, lock_timeout: float = LOCK_TIMEOUT, interruptible: bool = True
+        self, doing: str, *, lock_timeout: float = LOCK_TIMEOUT, interruptible: bool = True, durable: bool = True
     ) -> Iterator[Connection]:
         self._steps.take(f"BEGIN {doing}")
-        with super().begin(doing, lock_timeout=lock_timeout, interruptible=interruptible) as connection:
+        with super().begin(
+            doing, lock_timeout=lock_timeout, interruptible=interruptible, durable=durable
+        ) as connection:
             with self._engine_steps.counted():
                 yield connection
             self._steps.take(f"COMMIT {doing}")
