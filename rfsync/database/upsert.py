@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any
 
-from sqlalchemy.dialects import postgresql, sqlite
+if TYPE_CHECKING:
+    from sqlalchemy.dialects.postgresql import Insert
 
-_INSERTS: Final[dict[str, Any]] = {"sqlite": sqlite.insert, "postgresql": postgresql.insert}
 
-
-def insert(dialect: str, model: type) -> postgresql.Insert:
+def insert(dialect: str, model: type) -> Insert:
     """An INSERT that can be followed by ``on_conflict_do_update`` or ``on_conflict_do_nothing``.
 
     Args:
         dialect: ``sqlite`` or ``postgresql``.
         model: a declarative class.
     """
-    made: postgresql.Insert = _INSERTS[dialect](model)
+    make: Any
+    if dialect == "sqlite":
+        from sqlalchemy.dialects.sqlite import insert as make
+    else:
+        from sqlalchemy.dialects.postgresql import insert as make
+    made: Insert = make(model)
     return made

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from datetime import date
 from functools import cache
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
-from sqlalchemy.dialects.postgresql import Insert
 
 from rfsync.database.upsert import insert
 from rfsync.ledger.changes import Tally
 from rfsync.schema.models import FLOWS, ProjectDay
+
+if TYPE_CHECKING:
+    from sqlalchemy.dialects.postgresql import Insert
 
 
 @cache

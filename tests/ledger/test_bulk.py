@@ -9,7 +9,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rfsync.database.sqlite import instant, sqlite_text
-from rfsync.ledger.bulk import SqliteBulk, _counts_after, _offset_text, _text_of, bulk_for, microseconds
+from rfsync.ledger.bulk import bulk_for, counts_after, microseconds, text_of
+from rfsync.ledger.bulk_postgres import _offset_text
+from rfsync.ledger.bulk_sqlite import SqliteBulk
 from rfsync.ledger.changes import Change, ChangeKind
 
 LAST = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z
@@ -26,12 +28,12 @@ MICROSECONDS = st.integers(0, LAST)
     ],
 )
 def test_an_instant_is_utc_text_with_all_its_microseconds(us: int, expected: str) -> None:
-    assert _text_of(us) == expected
+    assert text_of(us) == expected
     assert _offset_text(us) == f"{expected}+00"
 
 
 def test_what_is_not_known_stays_unknown() -> None:
-    assert _text_of(None) is None
+    assert text_of(None) is None
     assert _offset_text(None) is None
     assert instant(None) is None
     assert microseconds(None) is None
@@ -40,7 +42,7 @@ def test_what_is_not_known_stays_unknown() -> None:
 @settings(max_examples=12)
 @given(MICROSECONDS, st.integers(-23, 23))
 def test_text_and_microseconds_are_the_same_instant(us: int, hours: int) -> None:
-    text = _text_of(us)
+    text = text_of(us)
     known = instant(text)
     assert microseconds(known) == us
     assert known is not None
@@ -52,14 +54,14 @@ def test_text_and_microseconds_are_the_same_instant(us: int, hours: int) -> None
 @settings(max_examples=12)
 @given(MICROSECONDS, MICROSECONDS)
 def test_the_order_of_texts_is_that_of_time(one: int, other: int) -> None:
-    texts = (_text_of(one), _text_of(other))
+    texts = (text_of(one), text_of(other))
     assert None not in texts
     assert (str(texts[0]) < str(texts[1])) == (one < other)
 
 
 @pytest.mark.parametrize("kind", ChangeKind)
 def test_the_ledger_says_0_of_a_removed_batch_and_its_counts_of_any_other(kind: ChangeKind) -> None:
-    counts = _counts_after(Change(kind, "a", None, None, 5, 2, 0, 0))
+    counts = counts_after(Change(kind, "a", None, None, 5, 2, 0, 0))
     assert counts == ((0, 0) if kind is ChangeKind.REMOVED else (5, 2))
 
 

@@ -1,0 +1,135 @@
+"""PostgreSQL's way of reading and writing many batches: binary, by cursor, COPY and arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from functools import cache
+from typing import Any, Final
+
+from sqlalchemy import BigInteger, Boolean, Connection, Text, bindparam, case, cast, func, null, update
+from sqlalchemy.dialects import postgresql
+from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+
+from rfsync.batch import Batch
+from rfsync.ledger.bulk import (
+    BATCH_COLUMNS,
+    CHANGE_COLUMNS,
+    CURRENT,
+    LedgerContext,
+    counts_after,
+    driver_of,
+    microseconds,
+    text_of,
+)
+from rfsync.ledger.changes import Change, ChangeKind
+from rfsync.schema import models
+from rfsync.schema.types import UTCDateTime
+
+_PSYCOPG: Final = PGDialect_psycopg()  # type: ignore[no-untyped-call]
+#: Rows that a cursor on the server gives at once.
+_ROWS_AT_ONCE: Final = 20_000
+# A timestamptz travels in binary as whole microseconds since 2000-01-01 UTC (PostgreSQL's documentation, "Date/Time
+# Types" and src/include/datatype/timestamp.h), and can be read and written as the 64-bit number that it is.
+_POSTGRES_EPOCH_US: Final = 946_684_800_000_000
+
+
+def _postgres_us(us: int | None) -> int | None:
+    return None if us is None else us - _POSTGRES_EPOCH_US
+
+
+@cache
+def _copy_types(model: type[models.Base], columns: tuple[str, ...]) -> list[str]:
+    """The names of the types in which a row of these columns is copied."""
+    table = model.__table__.c
+    return ["text" if isinstance(table[name].type, Text) else "int8" for name in columns]
+
+
+def _copy_in(
+    connection: Connection, model: type[models.Base], columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]
+) -> None:
+    """Copies rows into the model's table in binary, with instants as microseconds since 2000."""
+    statement = f"COPY {model.__tablename__} ({', '.join(columns)}) FROM STDIN (FORMAT binary)"
+    with driver_of(connection).cursor() as cursor, cursor.copy(statement) as copy:
+        copy.set_types(_copy_types(model, columns))
+        write = copy.write_row
+        for row in rows:
+            write(row)
+
+
+_NEW: Final[Any] = (
+    func.unnest(
+        *(bindparam(name, type_=postgresql.ARRAY(Text)) for name in ("ids", "names")),
+        bindparam("uploaded", type_=postgresql.ARRAY(postgresql.TIMESTAMP(timezone=True))),
+        *(bindparam(name, type_=postgresql.ARRAY(BigInteger)) for name in ("images", "jobs")),
+        bindparam("gone", type_=postgresql.ARRAY(Boolean)),
+    )
+    .table_valued("batch_id", "name", "uploaded_at", "images", "num_jobs", "gone", name="new")
+    .render_derived()
+)
+_UPDATE_FROM_ARRAYS: Final = (
+    update(models.Batch)
+    .where(models.Batch.project_id == bindparam("of_project"), models.Batch.batch_id == _NEW.c.batch_id)
+    .values(
+        **{name: _NEW.c[name] for name in ("name", "uploaded_at", "images", "num_jobs")},
+        changed_at=bindparam("at", type_=UTCDateTime),
+        removed_at=case((cast(_NEW.c.gone, Boolean), bindparam("at", type_=UTCDateTime)), else_=null()),
+    )
+)
+
+
+class PostgresBulk:
+    """Binary throughout: a cursor on the server, COPY for new rows, an array for each column of rows that are there."""
+
+    def current(self, connection: Connection, project_id: int) -> Iterator[Batch]:
+        """Streams the rows through a cursor on the server, which neither side has to hold as a whole."""
+        from psycopg.types.numeric import Int8BinaryLoader
+
+        with driver_of(connection).cursor(name="batches") as cursor:
+            cursor.itersize = _ROWS_AT_ONCE
+            cursor.adapters.register_loader("timestamptz", Int8BinaryLoader)
+            cursor.execute(str(CURRENT.compile(dialect=_PSYCOPG)), {"project_id": project_id}, binary=True)
+            for batch_id, name, us, images, num_jobs in cursor:
+                yield Batch(batch_id, name, None if us is None else us + _POSTGRES_EPOCH_US, images, num_jobs)
+
+    def add(self, connection: Connection, context: LedgerContext, changes: Sequence[Change]) -> None:
+        """See ``Bulk.add``."""
+        project, at = context.project_id, _postgres_us(microseconds(context.observed_at))
+        # What the triggers look at fits into memory; the setting ends with the transaction.
+        connection.exec_driver_sql("SET LOCAL work_mem = '256MB'")
+        rows = (
+            (project, c.batch_id, c.name, _postgres_us(c.uploaded_us), c.images, c.num_jobs, at, at) for c in changes
+        )
+        _copy_in(connection, models.Batch, BATCH_COLUMNS, rows)
+
+    def update(self, connection: Connection, context: LedgerContext, changes: Sequence[Change]) -> None:
+        """See ``Bulk.update``."""
+        columns = {
+            "ids": [c.batch_id for c in changes],
+            "names": [c.name for c in changes],
+            "uploaded": [_offset_text(c.uploaded_us) for c in changes],
+            "images": [c.images for c in changes],
+            "jobs": [c.num_jobs for c in changes],
+            "gone": [c.kind is ChangeKind.REMOVED for c in changes],
+        }
+        connection.execute(
+            _UPDATE_FROM_ARRAYS, {"of_project": context.project_id, "at": context.observed_at, **columns}
+        )
+
+    def append(self, connection: Connection, context: LedgerContext, changes: Iterable[Change]) -> None:
+        """See ``Bulk.append``."""
+        run, project = context.run_id, context.project_id
+        after = _postgres_us(microseconds(context.observed_after))
+        at = _postgres_us(microseconds(context.observed_at))
+        rows = (
+            (
+                *(run, project, c.batch_id, after, at, c.kind.value),
+                *(*counts_after(c), c.images_delta, c.num_jobs_delta, c.name),
+            )
+            for c in changes
+        )
+        _copy_in(connection, models.BatchChange, CHANGE_COLUMNS, rows)
+
+
+def _offset_text(microseconds: int | None) -> str | None:
+    text = text_of(microseconds)
+    return None if text is None else text + "+00"
