@@ -85,8 +85,8 @@ def cli() -> None:
 
 def main(arguments: list[str] | None = None) -> int:
     """Runs the command line and returns its exit code. The only place that turns errors into messages."""
-    # Imports and large answers make many objects and hardly any garbage: looking for it as often as by default would be a
-    # tenth of the time of a sync.
+    # Imports and large answers make many objects and hardly any garbage: looking for it as often as by default would be
+    # a tenth of the time of a sync.
     gc.set_threshold(50_000)
     # If the process was started with >&- or 2>&-, the stream is None and writing to it would raise an exception.
     sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 for as long as the process lives
