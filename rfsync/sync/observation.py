@@ -216,7 +216,8 @@ class Observation:
             transaction.state,
             observed_at=at,
             written_at=at,
-            sent_us=sent_us(self._run, self._response),
+            # A saved answer was not requested now, and must not overtake a request that is under way.
+            sent_us=sent_us(self._run, self._response) if self._response.attempts else transaction.state.sent_us,
             etag=self._response.etag if complete else None,
             fingerprint=self._response.fingerprint if complete else None,
             listed=len(self._answer.batches) if complete else None,

@@ -1,0 +1,36 @@
+"""Importing saved answers while syncs go on."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from pathlib import Path
+
+import msgspec
+from rig import Rig, record
+
+import rfsync
+from rfsync.redaction import Secret
+from rfsync.sync.importer import OfflineFetcher, import_answer
+from rfsync.sync.result import Result
+from rfsync.sync.saved_answers import find_answers
+from rfsync.sync.task import SyncContext, SyncTask
+
+
+def test_an_import_does_not_overtake_a_request_that_is_under_way(rig: Rig, tmp_path: Path) -> None:
+    file = tmp_path / "answer.json"
+    file.write_bytes(msgspec.json.encode({"batches": [record("a", 3), record("b", 6)]}))
+    imported: list[object] = []
+
+    def import_it() -> None:
+        (saved,) = find_answers([file], rig.now - timedelta(days=1), rig.now)
+        context = SyncContext(OfflineFetcher(), rig.store, rig.removals, lambda: rig.now, str)
+        task = SyncTask(rig.workspace, rig.project, Secret(""))
+        imported.append(import_answer(context, task, saved, rfsync.connect(rig.text)))
+
+    rig.listed = [record("a", 50)]
+    rig.meanwhile = import_it
+    assert rig.sync().outcome == "changed"
+    (result,) = imported
+    assert isinstance(result, Result)
+    assert result.outcome == "changed"
+    assert rig.state() == {"a": (50, 0)}
