@@ -60,7 +60,7 @@ _TRANSIENT_STATES: Final = ("08", "40", "53300", "57014", "57P01", "57P02", "57P
 
 
 def is_transient(error: BaseException) -> bool:
-    """Whether what a driver raised may be over in a moment."""
+    """Tells whether what a driver raised may be over in a moment."""
     if isinstance(error, sqlite3.OperationalError):
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
     state = getattr(error, "sqlstate", None)

@@ -90,12 +90,12 @@ def interrupt(driver: Any) -> None:
 
 
 def is_broken(driver: Any) -> bool:
-    """Whether the connection is lost."""
+    """Tells whether the connection is lost."""
     return bool(driver.closed)
 
 
 def is_pooled(connection: Connection) -> bool:
-    """Whether a pooler stands between this connection and the server.
+    """Tells whether a pooler stands between this connection and the server.
 
     A server gives its process id when a connection starts; a pooler that hands out its own connections can't know which
     server process will serve it, and gives a number of its own.

@@ -116,7 +116,7 @@ def interrupt(driver: Any) -> None:
 
 
 def is_broken(_driver: Any) -> bool:
-    """Whether the connection is of no more use: a file's never is."""
+    """Tells whether the connection is of no more use: a file's never is."""
     return False
 
 
@@ -126,7 +126,7 @@ def sqlite_text(instant: datetime) -> str:
 
 
 def instant(value: str | datetime | None) -> datetime | None:
-    """What a driver gave for a timestamp column, aware and in UTC; NULL is None."""
+    """An instant as a driver gave it, aware and in UTC; NULL is None."""
     if value is None:
         return None
     if isinstance(value, str):

@@ -37,7 +37,6 @@ CHANGE_COLUMNS: Final = (
     *("images", "num_jobs", "images_delta", "num_jobs_delta", "name"),
 )
 
-_ROW: Final = models.Batch
 CURRENT: Final = (
     select(
         models.Batch.batch_id, models.Batch.name, models.Batch.uploaded_at, models.Batch.images, models.Batch.num_jobs
@@ -100,6 +99,7 @@ def append_all(connection: Connection, context: LedgerContext) -> None:
 
 
 def driver_of(connection: Connection) -> Any:
+    """The driver's own connection."""
     return connection.connection.driver_connection
 
 
