@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import contextlib
 import http.client
+import math
 import os
 import socket
 import threading
@@ -82,6 +83,8 @@ class DeadlineThread:
         self._changed = threading.Condition()
         self._thread: threading.Thread | None = None
         self._stopped = False
+        #: When the thread will look again, in the time of ``time.monotonic``.
+        self._wakes_at = math.inf
 
     @contextmanager
     def limit(self, seconds: float) -> Iterator[Deadline]:
@@ -93,7 +96,8 @@ class DeadlineThread:
             if self._thread is None:
                 self._thread = threading.Thread(target=self._run, name="rfsync-deadlines", daemon=True)
                 self._thread.start()
-            self._changed.notify()
+            if deadline.at < self._wakes_at:
+                self._changed.notify()
         token = _current.set(deadline)
         try:
             yield deadline
@@ -119,7 +123,8 @@ class DeadlineThread:
                 for deadline in pending:
                     if deadline.at <= now:
                         deadline.expire()
-                self._changed.wait(min((d.at - now for d in pending if not d.expired), default=None))
+                self._wakes_at = min((d.at for d in pending if not d.expired), default=math.inf)
+                self._changed.wait(None if self._wakes_at == math.inf else self._wakes_at - now)
 
 
 class _LineReader:

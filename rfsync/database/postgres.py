@@ -8,9 +8,13 @@ and no lock is the session's.
 from __future__ import annotations
 
 import contextlib
+import math
+import time
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engine, event
+from sqlalchemy.exc import InvalidatePoolError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from rfsync.errors import ConfigError
 
@@ -31,6 +35,8 @@ _BEGIN_READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LO
 # In another time zone the last hours of the year 9999 would be in a year that Python does not have.
 _SETTINGS: Final = """SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, MDY';
 SELECT set_config('lock_timeout', {timeout}, true)"""
+#: A connection that was idle for longer is tried before it is used, in seconds.
+_PAUSE: Final = 1.0
 _LESS: Final = "'{}'"
 # A timeout that the administrator has set stands.
 _UNLESS_SET: Final = "CASE current_setting('lock_timeout') WHEN '0' THEN '{}' ELSE current_setting('lock_timeout') END"
@@ -47,7 +53,7 @@ def create(url: URL, *, read_only: bool, lock_timeout: float) -> Engine:
     pool: dict[str, Any] = {"poolclass": NullPool}
     if not read_only:
         # As many connections as there are transactions at once; the most recently used is the first to be used again.
-        pool = {"poolclass": QueuePool, "pool_size": 0, "pool_use_lifo": True, "pool_pre_ping": True}
+        pool = {"poolclass": QueuePool, "pool_size": 0, "pool_use_lifo": True}
     engine = create_engine(
         url.set(query=options),
         connect_args={"prepare_threshold": None, "autocommit": True},
@@ -66,7 +72,30 @@ def create(url: URL, *, read_only: bool, lock_timeout: float) -> Engine:
         begin = f"{_BEGIN_READING if read_only else _BEGIN_WRITING}; {settings}"
         connection.exec_driver_sql(begin, execution_options={"stream_results": False})
 
+    if not read_only:
+        _ping_after_a_pause(engine)
     return engine
+
+
+def _ping_after_a_pause(engine: Engine) -> None:
+    """As ``pool_pre_ping``, but not for a connection that was in use a moment ago.
+
+    A busy sync begins a transaction every few milliseconds, and one whose connection is lost is retried anyway.
+    """
+
+    @event.listens_for(engine, "checkin")
+    def _note(_driver: object, record: ConnectionPoolEntry) -> None:
+        record.info["returned_at"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def _ping(driver: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
+        import psycopg
+
+        if time.monotonic() - record.info.get("returned_at", math.inf) > _PAUSE:
+            try:
+                driver.execute("SELECT 1")
+            except psycopg.Error as error:
+                raise InvalidatePoolError from error  # the pool connects anew, here and for its other idle ones
 
 
 def require_psycopg() -> None:

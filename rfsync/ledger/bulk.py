@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 
-from sqlalchemy import Connection, bindparam, insert, literal, select
+from sqlalchemy import Connection, bindparam, insert, literal, select, update
 
 from rfsync.batch import Batch
 from rfsync.ledger.changes import Change, ChangeKind
@@ -45,6 +45,11 @@ CURRENT: Final = (
     .order_by(models.Batch.batch_id)
 )
 
+#: Brings one batch's row up to date.
+UPDATE: Final = update(models.Batch).where(
+    models.Batch.project_id == bindparam("of_project"), models.Batch.batch_id == bindparam("of_batch")
+)
+
 
 class LedgerContext(NamedTuple):
     """What all ledger rows of one observation share."""
@@ -59,8 +64,12 @@ class LedgerContext(NamedTuple):
 class Bulk(Protocol):
     """One database's way. All calls happen inside the transaction of ``connection``."""
 
-    def current(self, connection: Connection, project_id: int) -> Iterator[Batch]:
-        """Streams the batches that exist, in the order of their ids by code point."""
+    def current(self, connection: Connection, project_id: int, number: int) -> Iterator[Batch]:
+        """Streams the batches that exist, in the order of their ids by code point.
+
+        Args:
+            number: how many there are.
+        """
 
     def add(self, connection: Connection, context: LedgerContext, changes: Sequence[Change]) -> None:
         """Writes the rows of batches never seen before."""
@@ -68,7 +77,7 @@ class Bulk(Protocol):
     def update(self, connection: Connection, context: LedgerContext, changes: Sequence[Change]) -> None:
         """Brings the rows of known batches up to date: changed, removed and restored ones."""
 
-    def append(self, connection: Connection, context: LedgerContext, changes: Iterable[Change]) -> None:
+    def append(self, connection: Connection, context: LedgerContext, changes: Sequence[Change]) -> None:
         """Writes the ledger's rows."""
 
 
@@ -111,6 +120,11 @@ def microseconds(at: datetime | None) -> int | None:
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
+def instant_of(us: int | None) -> datetime | None:
+    """Of microseconds since 1970 UTC; None stays None."""
+    return None if us is None else _EPOCH + timedelta(microseconds=us)
+
+
 @lru_cache(maxsize=4096)
 def _day_text(days: int) -> str:
     return (_EPOCH + timedelta(days=days)).date().isoformat()
@@ -131,5 +145,25 @@ def text_of(microseconds: int | None) -> str | None:
     return f"{_day_text(days)}{_time_text(second)}{fraction:06d}"
 
 
+def change_rows(
+    context: LedgerContext, changes: Iterable[Change], after: object, at: object
+) -> Iterator[tuple[object, ...]]:
+    """The ledger's rows, in the order of ``CHANGE_COLUMNS``.
+
+    Args:
+        after: ``context.observed_after`` as the statement takes it.
+        at: ``context.observed_at``, likewise.
+    """
+    run, project = context.run_id, context.project_id
+    return (
+        (
+            *(run, project, c.batch_id, after, at, c.kind.value),
+            *(*counts_after(c), c.images_delta, c.num_jobs_delta, c.name),
+        )
+        for c in changes
+    )
+
+
 def counts_after(change: Change) -> tuple[int, int]:
+    """Images and jobs of the batch from then on."""
     return (0, 0) if change.kind is ChangeKind.REMOVED else (change.images, change.num_jobs)

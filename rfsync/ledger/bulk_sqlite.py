@@ -2,17 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from functools import cache
 from itertools import starmap
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, Insert, Update, bindparam, cast, func, insert, update
+from sqlalchemy import BigInteger, Connection, Insert, Update, cast, func, insert
 from sqlalchemy.dialects import sqlite
 
 from rfsync.batch import Batch
 from rfsync.database.sqlite import sqlite_text
-from rfsync.ledger.bulk import BATCH_COLUMNS, CHANGE_COLUMNS, CURRENT, LedgerContext, counts_after, driver_of, text_of
+from rfsync.ledger.bulk import (
+    BATCH_COLUMNS,
+    CHANGE_COLUMNS,
+    CURRENT,
+    UPDATE,
+    LedgerContext,
+    change_rows,
+    driver_of,
+    text_of,
+)
 from rfsync.ledger.changes import Change, ChangeKind
 from rfsync.schema import models
 
@@ -41,11 +50,8 @@ class SqliteBulk:
     )
     _ADD: Final = insert(models.Batch)
     _APPEND: Final = insert(models.BatchChange)
-    _UPDATE: Final = update(models.Batch).where(
-        models.Batch.project_id == bindparam("of_project"), models.Batch.batch_id == bindparam("of_batch")
-    )
 
-    def current(self, connection: Connection, project_id: int) -> Iterator[Batch]:
+    def current(self, connection: Connection, project_id: int, number: int) -> Iterator[Batch]:
         """Streams the driver's own rows: SQLAlchemy's would be taken apart again at once."""
         rows: Any = connection.execute(self._CURRENT, {"project_id": project_id}).cursor
         return starmap(Batch, rows)
@@ -66,17 +72,10 @@ class SqliteBulk:
             )
             for c in changes
         )
-        driver_of(connection).executemany(_for_sqlite3(self._UPDATE, *_UPDATED, *_KEY), rows)
+        driver_of(connection).executemany(_for_sqlite3(UPDATE, *_UPDATED, *_KEY), rows)
 
-    def append(self, connection: Connection, context: LedgerContext, changes: Iterable[Change]) -> None:
+    def append(self, connection: Connection, context: LedgerContext, changes: Sequence[Change]) -> None:
         """See ``Bulk.append``."""
-        run, project, at = context.run_id, context.project_id, sqlite_text(context.observed_at)
         after = None if context.observed_after is None else sqlite_text(context.observed_after)
-        rows = (
-            (
-                *(run, project, c.batch_id, after, at, c.kind.value),
-                *(*counts_after(c), c.images_delta, c.num_jobs_delta, c.name),
-            )
-            for c in changes
-        )
+        rows = change_rows(context, changes, after, sqlite_text(context.observed_at))
         driver_of(connection).executemany(_for_sqlite3(self._APPEND, *CHANGE_COLUMNS), rows)

@@ -6,8 +6,8 @@ has to be put into a dictionary first. Nearly all batches are equal on both side
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Set
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Set
+from dataclasses import dataclass
 
 from rfsync.batch import Batch
 from rfsync.ledger.changes import Change, ChangeKind
@@ -15,13 +15,13 @@ from rfsync.ledger.changes import Change, ChangeKind
 
 @dataclass(frozen=True, slots=True)
 class Stored:
-    """The state of a project: its batches that exist, in the order of ``Batch.id``, and the removed ones by id.
+    """The state of a project: its batches that exist, in the order of ``Batch.id``, and a lookup of the removed ones.
 
     Counts are never None here.
     """
 
     current: Iterable[Batch]
-    removed: Mapping[str, Batch] = field(default_factory=dict)
+    find_removed: Callable[[str], Batch | None] = lambda _batch_id: None
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +52,7 @@ def diff(
             seen = next(rest, None)
             continue
         while seen is not None and seen.id < old.id:
-            changes.append(_appeared(seen, stored.removed))
+            changes.append(_appeared(seen, stored.find_removed))
             seen = next(rest, None)
         if seen is not None and seen.id == old.id:
             change = _changed(old, seen)
@@ -64,14 +64,14 @@ def diff(
         elif old.id not in kept:
             missing.append(old)
     while seen is not None:
-        changes.append(_appeared(seen, stored.removed))
+        changes.append(_appeared(seen, stored.find_removed))
         seen = next(rest, None)
     return Diff(changes, missing)
 
 
-def _appeared(seen: Batch, removed: Mapping[str, Batch]) -> Change:
+def _appeared(seen: Batch, find_removed: Callable[[str], Batch | None]) -> Change:
     """A batch that was not there: new, or back again with what it does not say filled in from before."""
-    before = removed.get(seen.id)
+    before = find_removed(seen.id)
     if before is None:
         images, num_jobs = seen.images or 0, seen.num_jobs or 0
         return Change(ChangeKind.ADDED, seen.id, seen.name, seen.uploaded_us, images, num_jobs, images, num_jobs)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass, fields
+from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
@@ -70,8 +70,8 @@ def _no_clock(_element: _SharedClock, _compiler: Any, **_options: Any) -> str:
     return "NULL"
 
 
-_COLUMNS: Final = [getattr(Project, field.name) for field in fields(ProjectState)]
-_STATE: Final = select(*_COLUMNS).where(Project.id == bindparam("project_id"))
+_NAMES: Final = [field.name for field in fields(ProjectState)]
+_STATE: Final = select(*(getattr(Project, name) for name in _NAMES)).where(Project.id == bindparam("project_id"))
 # NO KEY: other runs of the project may begin meanwhile. On SQLite the whole database is locked already.
 _LOCKED_STATE: Final = _STATE.with_for_update(key_share=True)
 _SAVE: Final = update(Project).where(Project.id == bindparam("project_id"))
@@ -110,8 +110,8 @@ def read_state(connection: Connection, project_id: int, *, lock: bool) -> Projec
 
 def write_state(connection: Connection, state: ProjectState) -> None:
     """Brings a project's row up to date."""
-    values = asdict(state)
-    connection.execute(_SAVE, {"project_id": values.pop("id"), **values})
+    values = {name: getattr(state, name) for name in _NAMES}
+    connection.execute(_SAVE, {"project_id": state.id, **values})
 
 
 def add_project(connection: Connection, workspace: str, project: str, name: str | None) -> None:

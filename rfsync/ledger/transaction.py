@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Final
 
 from sqlalchemy import Connection, Select, bindparam, select
@@ -45,8 +46,13 @@ class Transaction:
         """All batches; the current ones are streamed, and have to be read to their end."""
         if self.state.id is None:
             return Stored(())
-        removed = self._select(_REMOVED)
-        return Stored(self._bulk.current(self._connection, self.state.id), {b.id: b for b, _ in removed})
+
+        @cache
+        def removed() -> dict[str, records.Batch]:
+            return {batch.id: batch for batch, _ in self._select(_REMOVED)}
+
+        current = self._bulk.current(self._connection, self.state.id, self.state.batches)
+        return Stored(current, lambda batch_id: removed().get(batch_id))
 
     def load_some(self, ids: Iterable[str]) -> Stored:
         """Only the batches of these ids."""
@@ -54,7 +60,7 @@ class Transaction:
             return Stored(())
         rows = self._select(_SOME, ids=list(ids))
         current = sorted((b for b, removed in rows if not removed), key=lambda b: b.id)
-        return Stored(current, {b.id: b for b, removed in rows if removed})
+        return Stored(current, {b.id: b for b, removed in rows if removed}.get)
 
     def _select(self, query: Select[*tuple[Any, ...]], **values: object) -> list[tuple[records.Batch, bool]]:
         return [

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from rig import Rig
@@ -87,9 +87,9 @@ class _FaultyBulk:
         self._bulk = bulk
         self._steps = steps
 
-    def current(self, connection: Connection, project_id: int) -> Iterator[Batch]:
+    def current(self, connection: Connection, project_id: int, number: int) -> Iterator[Batch]:
         self._steps.take("current")
-        return self._bulk.current(connection, project_id)
+        return self._bulk.current(connection, project_id, number)
 
     def add(self, connection: Connection, mark: LedgerContext, changes: Sequence[Change]) -> None:
         self._steps.take("add")
@@ -99,7 +99,7 @@ class _FaultyBulk:
         self._steps.take("update")
         self._bulk.update(connection, mark, changes)
 
-    def append(self, connection: Connection, mark: LedgerContext, changes: Iterable[Change]) -> None:
+    def append(self, connection: Connection, mark: LedgerContext, changes: Sequence[Change]) -> None:
         self._steps.take("append")
         self._bulk.append(connection, mark, changes)
 
