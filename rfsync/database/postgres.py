@@ -67,10 +67,10 @@ def create(url: URL, *, read_only: bool, lock_timeout: float) -> Engine:
         wanted = connection.get_execution_options().get("lock_timeout", lock_timeout)
         timeout = _LESS if wanted < lock_timeout else _UNLESS_SET
         settings = _SETTINGS.format(timeout=timeout.format(f"{max(wanted, 1.0):g}s"))
-        # psycopg is in its autocommit mode, so that our BEGIN can share a round trip with the settings. Not streamed: a
-        # transaction that streams its rows would declare a cursor for this, too.
-        begin = f"{_BEGIN_READING if read_only else _BEGIN_WRITING}; {settings}"
-        connection.exec_driver_sql(begin, execution_options={"stream_results": False})
+        # psycopg is in its autocommit mode, so that our BEGIN can share a round trip with the settings. SQLAlchemy's
+        # part in it would take longer than the server's.
+        driver: Any = connection.connection.driver_connection
+        driver.execute(f"{_BEGIN_READING if read_only else _BEGIN_WRITING}; {settings}")
 
     if not read_only:
         _ping_after_a_pause(engine)

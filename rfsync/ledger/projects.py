@@ -7,12 +7,12 @@ from dataclasses import dataclass, fields
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Connection, and_, bindparam, literal, outerjoin, select, update
+from sqlalchemy import BigInteger, Connection, and_, bindparam, exists, literal, outerjoin, select, update
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 
 from rfsync.database.upsert import insert
-from rfsync.schema.models import Project
+from rfsync.schema.models import Project, SyncRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +45,8 @@ class ProjectSnapshot:
     #: Of the last answer applied whole; None: there was none, or it sent none.
     etag: str | None
     fingerprint: str | None
+    #: A run of it is under way, or was when its process was killed.
+    has_running: bool
     #: See ``Run.clock_offset_us``.
     clock_offset_us: int
 
@@ -78,7 +80,9 @@ _SAVE: Final = update(Project).where(Project.id == bindparam("project_id"))
 _ONE_ROW: Final = select(literal(1).label("one")).subquery()
 # The clock is read whether there is such a project or not.
 _SNAPSHOT: Final = select(
-    _SharedClock(), Project.id, Project.name, Project.written_at, Project.etag, Project.fingerprint
+    *(_SharedClock(), Project.id, Project.name, Project.written_at, Project.etag, Project.fingerprint),
+    # The sum keeps SQLite off the index by project, which has all runs there ever were: few are running.
+    exists().where(SyncRun.project_id + 0 == Project.id, SyncRun.outcome == "running"),
 ).select_from(
     outerjoin(
         _ONE_ROW,
@@ -91,11 +95,11 @@ _SNAPSHOT: Final = select(
 def read_snapshot(connection: Connection, workspace: str, project: str) -> ProjectSnapshot:
     """Reads what is known of a project, and how far the shared clock is ahead of this process's."""
     values = {"workspace": workspace, "project": project}
-    clock, id_, name, seen, etag, fingerprint = connection.execute(_SNAPSHOT, values).one()
+    clock, id_, name, seen, etag, fingerprint, has_running = connection.execute(_SNAPSHOT, values).one()
     # Read after the server's, so that a request never counts as later than it was: a run that begins while another's
     # request is under way is the newer one, however long its process took to get the answer.
     offset_us = 0 if clock is None else clock - time.monotonic_ns() // 1000
-    return ProjectSnapshot(id_, name, seen, etag, fingerprint, offset_us)
+    return ProjectSnapshot(id_, name, seen, etag, fingerprint, has_running, offset_us)
 
 
 def read_state(connection: Connection, project_id: int, *, lock: bool) -> ProjectState:

@@ -105,7 +105,8 @@ class Store:
             # An earlier try may have been committed although its connection was lost: its run goes no further.
             for run_id in tried:
                 self._run_locks.release(run_id)
-            abandon(connection, self._run_locks.find_dead(connection, known.id, given_up=tried), at)
+            if known.has_running:
+                abandon(connection, self._run_locks.find_dead(connection, known.id, given_up=tried), at)
             run_id = insert_run(connection, known.id, trigger, at, self._run_locks.insert)
             # Before the commit that lets others see the run.
             self._run_locks.hold(run_id)
