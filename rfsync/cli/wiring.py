@@ -10,7 +10,6 @@ from rfsync.cli.options import Options
 from rfsync.config import Config
 from rfsync.database.engine import Database, open_database
 from rfsync.database.url import parse_url, sqlite_file, url_secrets
-from rfsync.history.connect import open_reader as open_engine_that_reads
 from rfsync.ledger.run_locks import FileLocks, Leases, NoRunLocks
 from rfsync.ledger.store import Store
 from rfsync.schema import upgrade as schema
@@ -52,6 +51,9 @@ def open_reader(options: Options, config: Config) -> Engine:
         DatabaseError: there is no such database.
         SchemaError: it is at another schema.
     """
+    # Here, since a sync would wait for all of the history to be imported.
+    from rfsync.history.connect import open_reader as open_engine_that_reads
+
     return open_engine_that_reads(database_url(options, config))
 
 

@@ -9,7 +9,7 @@ of words, and a unique key that makes it impossible to write a change twice.
 from __future__ import annotations
 
 from datetime import date, datetime
-from typing import Annotated, ClassVar
+from typing import Annotated, Any, ClassVar
 
 from sqlalchemy import (
     BigInteger,
@@ -23,9 +23,10 @@ from sqlalchemy import (
     PrimaryKeyConstraint,
     Text,
     UniqueConstraint,
-    text,
 )
+from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.schema import CreateIndex
 
 from rfsync.batch import MAX_COUNT
 from rfsync.schema.types import UTCDateTime
@@ -86,7 +87,15 @@ def _sqlite_reference(columns: list[str], parent: list[str]) -> ForeignKeyConstr
 
 
 def _partial_index(name: str, *columns: str, where: str) -> Index:
-    return Index(name, *columns, postgresql_where=text(where), sqlite_where=text(where))
+    # Not by Index's own arguments, one for each dialect: they would import PostgreSQL's for each sync into SQLite.
+    return Index(name, *columns, info={"where": where})
+
+
+@compiles(CreateIndex)
+def _create_index(create: CreateIndex, compiler: Any, **options: Any) -> str:
+    statement: str = compiler.visit_create_index(create, **options)
+    where = create.element.info.get("where")
+    return statement if where is None else f"{statement} WHERE {where}"
 
 
 class Project(Base):
