@@ -20,6 +20,7 @@ from rfsync.schema import models
 from rfsync.schema.types import UTCDateTime
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+_TWO_DIGITS: Final = [f"{number:02d}" for number in range(60)]
 
 #: What is written of a batch that is new, and of each ledger row.
 BATCH_COLUMNS: Final = (
@@ -130,19 +131,15 @@ def _day_text(days: int) -> str:
     return (_EPOCH + timedelta(days=days)).date().isoformat()
 
 
-@lru_cache(maxsize=86_400)
-def _time_text(second: int) -> str:
-    minutes, second = divmod(second, 60)
-    return f" {minutes // 60:02d}:{minutes % 60:02d}:{second:02d}."
-
-
 def text_of(microseconds: int | None) -> str | None:
-    """As ``sqlite_text``, from cached pieces: the batches of a list have few different days and times."""
+    """As ``sqlite_text``, in a third of its time: the batches of a list have few different days."""
     if microseconds is None:
         return None
     seconds, fraction = divmod(microseconds, 1_000_000)
     days, second = divmod(seconds, 86_400)
-    return f"{_day_text(days)}{_time_text(second)}{fraction:06d}"
+    minutes, second = divmod(second, 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{_day_text(days)} {_TWO_DIGITS[hours]}:{_TWO_DIGITS[minutes]}:{_TWO_DIGITS[second]}.{fraction:06d}"
 
 
 def change_rows(

@@ -6,11 +6,14 @@ has to be put into a dictionary first. Nearly all batches are equal on both side
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Set
+from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
+from typing import Final
 
 from rfsync.batch import Batch
 from rfsync.ledger.changes import Change, ChangeKind
+
+_NOTHING: Final[Mapping[str, Batch]] = {}
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +24,7 @@ class Stored:
     """
 
     current: Iterable[Batch]
-    find_removed: Callable[[str], Batch | None] = lambda _batch_id: None
+    find_removed: Callable[[str], Batch | None] = _NOTHING.get
 
 
 @dataclass(frozen=True, slots=True)

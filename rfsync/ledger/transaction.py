@@ -44,7 +44,7 @@ class Transaction:
 
     def load(self) -> Stored:
         """All batches; the current ones are streamed, and have to be read to their end."""
-        if self.state.id is None:
+        if self.state.id is None or self.state.written_at is None:
             return Stored(())
 
         @cache
