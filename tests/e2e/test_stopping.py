@@ -96,8 +96,7 @@ def await_waiting(cli: Cli, process: subprocess.Popen[str]) -> None:
     """Returns when the sync waits for the lock; on SQLite, when all that is left to it is to wait for the lock."""
     if cli.database.is_sqlite:
         assert process.stderr is not None
-        while "/acme/widgets/batches" not in process.stderr.readline():
-            pass
+        assert any("/acme/widgets/batches" in line for line in process.stderr)
     else:
         waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
         await_rows(cli, waiting, 1)
