@@ -8,6 +8,7 @@ has what each of these is worth.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
 from typing import Any, Final, NamedTuple, Protocol
@@ -70,6 +71,13 @@ class Bulk(Protocol):
 
         Args:
             number: how many there are.
+        """
+
+    def pipeline(self, connection: Connection, number: int) -> AbstractContextManager[object]:
+        """In the block, statements without rows may be sent without waiting for each to be answered.
+
+        Args:
+            number: how many changes they write.
         """
 
     def add(self, connection: Connection, context: LedgerContext, changes: Sequence[Change]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any, Final
 
@@ -30,7 +31,7 @@ from rfsync.schema.types import UTCDateTime
 _PSYCOPG: Final = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 #: Rows that a cursor on the server gives at once; fewer are read without one, which saves three round trips.
 _ROWS_AT_ONCE: Final = 20_000
-#: So few changes are written by a statement for each, which takes fewer round trips than a COPY.
+#: So few changes are written by a statement for each, in one round trip for all; a COPY takes three.
 _FEW: Final = 8
 # A timestamptz travels in binary as whole microseconds since 2000-01-01 UTC (PostgreSQL's documentation, "Date/Time
 # Types" and src/include/datatype/timestamp.h), and can be read and written as the 64-bit number that it is.
@@ -85,7 +86,9 @@ _UPDATE_FROM_ARRAYS: Final = (
         removed_at=case((cast(_NEW.c.gone, Boolean), bindparam("at", type_=UTCDateTime)), else_=null()),
     )
 )
-_INSERT: Final = insert(models.BatchChange)
+# Inline: nobody asks for the number that the database gives a row.
+_ADD: Final = insert(models.Batch).inline()
+_APPEND: Final = insert(models.BatchChange).inline()
 
 
 class PostgresBulk:
@@ -104,8 +107,19 @@ class PostgresBulk:
             for batch_id, name, us, images, num_jobs in cursor:
                 yield Batch(batch_id, name, None if us is None else us + _POSTGRES_EPOCH_US, images, num_jobs)
 
+    def pipeline(self, connection: Connection, number: int) -> AbstractContextManager[object]:
+        """See ``Bulk.pipeline``: one round trip for all of them, unless there are so many that they need a COPY."""
+        if number > _FEW:
+            return nullcontext()
+        pipeline: AbstractContextManager[object] = driver_of(connection).pipeline()
+        return pipeline
+
     def add(self, connection: Connection, context: LedgerContext, changes: Sequence[Change]) -> None:
         """See ``Bulk.add``."""
+        if len(changes) <= _FEW:
+            same = {"project_id": context.project_id, "first_seen_at": context.observed_at}
+            connection.execute(_ADD, [{**same, "batch_id": c.batch_id, **_values(context, c)} for c in changes])
+            return
         project, at = context.project_id, _postgres_us(microseconds(context.observed_at))
         # What the triggers look at fits into memory; the setting ends with the transaction.
         connection.exec_driver_sql("SET LOCAL work_mem = '256MB'")
@@ -117,7 +131,10 @@ class PostgresBulk:
     def update(self, connection: Connection, context: LedgerContext, changes: Sequence[Change]) -> None:
         """See ``Bulk.update``."""
         if len(changes) <= _FEW:
-            connection.execute(UPDATE, [_values(context, c) for c in changes])
+            project = context.project_id
+            connection.execute(
+                UPDATE, [{"of_project": project, "of_batch": c.batch_id, **_values(context, c)} for c in changes]
+            )
             return
         columns = {
             "ids": [c.batch_id for c in changes],
@@ -136,24 +153,21 @@ class PostgresBulk:
         after, at = context.observed_after, context.observed_at
         if len(changes) <= _FEW:
             rows = change_rows(context, changes, after, at)
-            connection.execute(_INSERT, [dict(zip(CHANGE_COLUMNS, row, strict=True)) for row in rows])
+            connection.execute(_APPEND, [dict(zip(CHANGE_COLUMNS, row, strict=True)) for row in rows])
             return
         rows = change_rows(context, changes, _postgres_us(microseconds(after)), _postgres_us(microseconds(at)))
         _copy_in(connection, models.BatchChange, CHANGE_COLUMNS, rows)
 
 
 def _values(context: LedgerContext, change: Change) -> dict[str, object]:
-    """What ``UPDATE`` sets of a batch."""
-    at = context.observed_at
+    """What the batch's row says from then on."""
     return {
-        "of_project": context.project_id,
-        "of_batch": change.batch_id,
         "name": change.name,
         "uploaded_at": instant_of(change.uploaded_us),
         "images": change.images,
         "num_jobs": change.num_jobs,
-        "changed_at": at,
-        "removed_at": at if change.kind is ChangeKind.REMOVED else None,
+        "changed_at": context.observed_at,
+        "removed_at": context.observed_at if change.kind is ChangeKind.REMOVED else None,
     }
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from itertools import starmap
 from typing import Any, Final
@@ -55,6 +56,10 @@ class SqliteBulk:
         """Streams the driver's own rows: SQLAlchemy's would be taken apart again at once."""
         rows: Any = connection.execute(self._CURRENT, {"project_id": project_id}).cursor
         return starmap(Batch, rows)
+
+    def pipeline(self, connection: Connection, number: int) -> AbstractContextManager[object]:
+        """See ``Bulk.pipeline``: there is nobody to wait for."""
+        return nullcontext()
 
     def add(self, connection: Connection, context: LedgerContext, changes: Sequence[Change]) -> None:
         """See ``Bulk.add``."""

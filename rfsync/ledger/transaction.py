@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Select, bindparam, select
 
@@ -26,6 +26,15 @@ _REMOVED: Final = _BATCHES.where(Batch.removed_at.is_not(None))
 _SOME: Final = _BATCHES.where(Batch.batch_id.in_(bindparam("ids", expanding=True)))
 
 
+class _Applied(NamedTuple):
+    changes: list[Change]
+    tally: Tally
+    #: The project's state before them.
+    before: ProjectState
+    #: The instant of the observation.
+    at: datetime
+
+
 class Transaction:
     """What can be done to a project between BEGIN and COMMIT.
 
@@ -41,6 +50,7 @@ class Transaction:
         self._dry = dry
         self.state = state
         self.finished = False
+        self._applied: _Applied | None = None
 
     def load(self) -> Stored:
         """All batches; the current ones are streamed, and have to be read to their end."""
@@ -71,37 +81,40 @@ class Transaction:
         ]
 
     def apply(self, changes: list[Change], observed_at: datetime) -> Tally:
-        """Writes what changed: batches, ledger and the day's roll-up; ``state`` then has the new totals."""
+        """Takes over what changed: ``state`` has the new totals, and ``finish`` writes it all."""
         tally = Tally.of(changes)
-        before = self.state
+        self._applied = _Applied(changes, tally, self.state, observed_at)
         self.state = replace(
             self.state,
             batches=self.state.batches + tally.added + tally.restored - tally.removed,
             images=self.state.images + tally.images_delta,
             num_jobs=self.state.num_jobs + tally.num_jobs_delta,
         )
-        if changes and not self._dry and self._run.id is not None and self.state.id is not None:
-            self._write(LedgerContext(self._run.id, self.state.id, before.observed_at, observed_at), changes, before)
-            totals = (self.state.batches, self.state.images, self.state.num_jobs)
-            roll_up(self._connection, self.state.id, observed_at.astimezone(UTC).date(), tally, totals)
         return tally
 
-    def _write(self, mark: LedgerContext, changes: list[Change], before: ProjectState) -> None:
-        new = [c for c in changes if c.kind is ChangeKind.ADDED]
-        if new:
-            self._bulk.add(self._connection, mark, new)
-        if len(new) < len(changes):
-            self._bulk.update(self._connection, mark, [c for c in changes if c.kind is not ChangeKind.ADDED])
-        # Nothing was ever written: then there are no removed batches either.
-        if before.written_at is None and len(new) == len(changes):
-            append_all(self._connection, mark)
-        else:
-            self._bulk.append(self._connection, mark, changes)
-
     def finish(self, state: ProjectState, row: RunRow, at: datetime) -> None:
-        """Writes the project's row and the end of the run."""
+        """Writes what was applied (batches, ledger and the day's roll-up), the project's row and the end of the run."""
         if self._dry or state.id is None or self._run.id is None:
             return
-        write_state(self._connection, state)
-        write_end(self._connection, self._run.id, row, at)
+        applied = self._applied
+        with self._bulk.pipeline(self._connection, len(applied.changes) if applied else 0):
+            if applied and applied.changes:
+                self._write(LedgerContext(self._run.id, state.id, applied.before.observed_at, applied.at), applied)
+            write_state(self._connection, state)
+            write_end(self._connection, self._run.id, row, at)
         self.finished = True
+
+    def _write(self, context: LedgerContext, applied: _Applied) -> None:
+        changes = applied.changes
+        new = [c for c in changes if c.kind is ChangeKind.ADDED]
+        if new:
+            self._bulk.add(self._connection, context, new)
+        if len(new) < len(changes):
+            self._bulk.update(self._connection, context, [c for c in changes if c.kind is not ChangeKind.ADDED])
+        # Nothing was ever written: then there are no removed batches either.
+        if applied.before.written_at is None and len(new) == len(changes):
+            append_all(self._connection, context)
+        else:
+            self._bulk.append(self._connection, context, changes)
+        totals = (self.state.batches, self.state.images, self.state.num_jobs)
+        roll_up(self._connection, context.project_id, applied.at.astimezone(UTC).date(), applied.tally, totals)

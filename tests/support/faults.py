@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 
 from rig import Rig
 from sqlalchemy import Connection, Engine, event
@@ -90,6 +90,9 @@ class _FaultyBulk:
     def current(self, connection: Connection, project_id: int, number: int) -> Iterator[Batch]:
         self._steps.take("current")
         return self._bulk.current(connection, project_id, number)
+
+    def pipeline(self, connection: Connection, number: int) -> AbstractContextManager[object]:
+        return self._bulk.pipeline(connection, number)
 
     def add(self, connection: Connection, mark: LedgerContext, changes: Sequence[Change]) -> None:
         self._steps.take("add")
