@@ -28,9 +28,8 @@ def translated(doing: str) -> Iterator[None]:
     except PoolTimeoutError:
         failure = TransientDatabaseError(f"{doing}: database is locked by this process's other transactions")
     except _database_errors() as error:
-        cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
-        kind = TransientDatabaseError if is_transient(cause) else DatabaseError
-        failure = kind(f"{doing}: {_first_line(cause)}")
+        failure = _translate(doing, error)
+        error.__traceback__ = None
     except OverflowError:
         failure = DatabaseError(f"{doing}: a sum is beyond what the database can store")
     else:
@@ -40,6 +39,14 @@ def translated(doing: str) -> Iterator[None]:
     finally:
         # The driver's own error, which may show the whole URL with its password, must not come along.
         failure.__context__ = None
+        # An error whose traceback has a frame that refers to it would keep all that the attempt had in memory.
+        del failure
+
+
+def _translate(doing: str, error: Exception) -> DatabaseError:
+    cause = error.orig if isinstance(error, DBAPIError) and error.orig is not None else error
+    kind = TransientDatabaseError if is_transient(cause) else DatabaseError
+    return kind(f"{doing}: {_first_line(cause)}")
 
 
 def _database_errors() -> tuple[type[Exception], ...]:
@@ -64,6 +71,6 @@ def is_transient(error: BaseException) -> bool:
     if isinstance(error, sqlite3.OperationalError):
         return getattr(error, "sqlite_errorcode", 0) & 0xFF in {sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED}
     state = getattr(error, "sqlstate", None)
-    if state is None:  # psycopg's OperationalError without a state: the connection was lost, or never came about
+    if state is None:  # psycopg's OperationalError without a state: the connection was lost, or was never established
         return any(base.__name__ == "OperationalError" for base in type(error).__mro__)
     return isinstance(state, str) and state.startswith(_TRANSIENT_STATES)

@@ -35,11 +35,12 @@ _BEGIN_READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LO
 # In another time zone the last hours of the year 9999 would be in a year that Python does not have.
 _SETTINGS: Final = """SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, MDY';
 SELECT set_config('lock_timeout', {timeout}, true)"""
-#: A connection that was idle for longer is tried before it is used, in seconds.
-_PAUSE: Final = 1.0
-_LESS: Final = "'{}'"
+#: A connection that was idle for longer is pinged before use, in seconds.
+_PING_AFTER: Final = 1.0
+_FIXED_TIMEOUT: Final = "'{}'"
 # A timeout that the administrator has set stands.
-_UNLESS_SET: Final = "CASE current_setting('lock_timeout') WHEN '0' THEN '{}' ELSE current_setting('lock_timeout') END"
+_TIMEOUT_UNLESS_SET: Final = """CASE current_setting('lock_timeout')
+    WHEN '0' THEN '{}' ELSE current_setting('lock_timeout') END"""
 
 
 def create(url: URL, *, read_only: bool, lock_timeout: float) -> Engine:
@@ -49,6 +50,8 @@ def create(url: URL, *, read_only: bool, lock_timeout: float) -> Engine:
         ConfigError: the driver is not installed.
     """
     require_psycopg()
+    import psycopg
+
     options = {**_DEFAULTS, **url.query}
     pool: dict[str, Any] = {"poolclass": NullPool}
     if not read_only:
@@ -65,12 +68,19 @@ def create(url: URL, *, read_only: bool, lock_timeout: float) -> Engine:
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         wanted = connection.get_execution_options().get("lock_timeout", lock_timeout)
-        timeout = _LESS if wanted < lock_timeout else _UNLESS_SET
+        timeout = _FIXED_TIMEOUT if wanted < lock_timeout else _TIMEOUT_UNLESS_SET
         settings = _SETTINGS.format(timeout=timeout.format(f"{max(wanted, 1.0):g}s"))
         # psycopg is in its autocommit mode, so that our BEGIN can share a round trip with the settings. SQLAlchemy's
         # part in it would take longer than the server's.
         driver: Any = connection.connection.driver_connection
         driver.execute(f"{_BEGIN_READING if read_only else _BEGIN_WRITING}; {settings}")
+
+    @event.listens_for(engine, "commit")
+    def _commit(connection: Connection) -> None:
+        # The server answers the COMMIT of a transaction in which a statement failed with a ROLLBACK, and no error.
+        driver: Any = connection.connection.driver_connection
+        if driver.info.transaction_status == psycopg.pq.TransactionStatus.INERROR:
+            raise psycopg.OperationalError("a statement of the transaction had failed")
 
     if not read_only:
         _ping_after_a_pause(engine)
@@ -78,7 +88,7 @@ def create(url: URL, *, read_only: bool, lock_timeout: float) -> Engine:
 
 
 def _ping_after_a_pause(engine: Engine) -> None:
-    """As ``pool_pre_ping``, but not for a connection that was in use a moment ago.
+    """As ``pool_pre_ping``, but not for a recently used connection.
 
     A busy sync begins a transaction every few milliseconds, and one whose connection is lost is retried anyway.
     """
@@ -91,11 +101,11 @@ def _ping_after_a_pause(engine: Engine) -> None:
     def _ping(driver: Any, record: ConnectionPoolEntry, _proxy: object) -> None:
         import psycopg
 
-        if time.monotonic() - record.info.get("returned_at", math.inf) > _PAUSE:
+        if time.monotonic() - record.info.get("returned_at", math.inf) > _PING_AFTER:
             try:
                 driver.execute("SELECT 1")
             except psycopg.Error as error:
-                raise InvalidatePoolError from error  # the pool connects anew, here and for its other idle ones
+                raise InvalidatePoolError from error  # the pool connects anew, and discards the other idle ones
 
 
 def require_psycopg() -> None:

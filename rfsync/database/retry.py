@@ -22,7 +22,7 @@ _T = TypeVar("_T")
 
 
 class RetryPolicy:
-    """Retries a transaction until it succeeds or its time is over.
+    """Retries a transaction until it succeeds or its time is up.
 
     After one transaction has exhausted its retries, later ones try once, until one succeeds: many projects don't wait
     one after the other for a database that is down.

@@ -77,6 +77,7 @@ def _use_wal(driver: sqlite3.Connection) -> None:
         except sqlite3.OperationalError as error:
             if not is_transient(error) or time.monotonic() >= until:
                 raise
+            time.sleep(0.01)  # SQLite itself does not wait for this lock
         else:
             return
 
@@ -115,9 +116,9 @@ def interrupt(driver: Any) -> None:
     driver.interrupt()
 
 
-def is_broken(_driver: Any) -> bool:
-    """Tells whether the connection is of no more use: a file's never is."""
-    return False
+def is_broken(driver: Any) -> bool:
+    """Tells whether the connection is of no more use after its transaction: an interrupt may have met the rollback."""
+    return bool(driver.in_transaction)
 
 
 def sqlite_text(instant: datetime) -> str:

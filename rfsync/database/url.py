@@ -47,16 +47,17 @@ def _parse_postgres(rest: str) -> URL:
     try:
         parts = [urlsplit(f"//{host}") for host in hosts.split(",")]
         several = {
-            "host": ",".join(p.hostname or "" for p in parts),
+            "host": ",".join(unquote(p.hostname or "") for p in parts),
             "port": ",".join(str(p.port or "") for p in parts),
         }
         # In a URL of libpq's a + is no blank.
         options = options.replace("+", "%2B")
-        one = hosts if len(parts) == 1 else ""
+        # An escaped host is the folder of a socket, which SQLAlchemy has among the options.
+        one = hosts if len(parts) == 1 and "%" not in hosts else ""
         url = make_url(f"postgresql+psycopg://{user.replace('@', '%40')}{at}{one}{slash}{name}{mark}{options}")
     except ValueError:
         raise ConfigError("[database] url can't be read: its host or port is wrong") from None
-    return url if len(parts) == 1 else url.update_query_dict(several)
+    return url if one or not hosts else url.update_query_dict(several)
 
 
 def sqlite_file(url: URL) -> Path | None:

@@ -1,4 +1,4 @@
-"""Reading and writing a project's batches by the hundred thousand, in each database's quickest way.
+"""Reading and writing a project's batches in bulk, in the fastest way of each database.
 
 It goes past SQLAlchemy's execution to the driver, over the connection and in the transaction that SQLAlchemy has open:
 a layer more for each row costs seconds a million rows. Columns and their types are the models'. ``docs/performance.md``
@@ -7,7 +7,7 @@ has what each of these is worth.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
 from functools import lru_cache
@@ -66,8 +66,10 @@ class LedgerContext(NamedTuple):
 class Bulk(Protocol):
     """One database's way. All calls happen inside the transaction of ``connection``."""
 
-    def current(self, connection: Connection, project_id: int, number: int) -> Iterator[Batch]:
+    def current(self, connection: Connection, project_id: int, number: int) -> Generator[Batch]:
         """Streams the batches that exist, in the order of their ids by code point.
+
+        A generator that is not read to its end has to be closed before its transaction ends.
 
         Args:
             number: how many there are.
@@ -91,7 +93,7 @@ class Bulk(Protocol):
 
 
 def bulk_for(dialect: str) -> Bulk:
-    """The way of ``sqlite`` or ``postgresql``; the other one's imports would take longer than a small sync."""
+    """The implementation for ``sqlite`` or ``postgresql``; the other is not even imported."""
     if dialect == "sqlite":
         from rfsync.ledger.bulk_sqlite import SqliteBulk
 
@@ -122,7 +124,7 @@ def driver_of(connection: Connection) -> Any:
 
 
 def microseconds(at: datetime | None) -> int | None:
-    """Since 1970 UTC, exactly; None stays None."""
+    """Converts an instant to microseconds since 1970 UTC, exactly; None stays None."""
     if at is None:
         return None
     since = at - _EPOCH
@@ -130,7 +132,7 @@ def microseconds(at: datetime | None) -> int | None:
 
 
 def instant_of(us: int | None) -> datetime | None:
-    """Of microseconds since 1970 UTC; None stays None."""
+    """Converts microseconds since 1970 UTC to an instant; None stays None."""
     return None if us is None else _EPOCH + timedelta(microseconds=us)
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any, Final
@@ -31,7 +31,7 @@ from rfsync.schema.types import UTCDateTime
 _PSYCOPG: Final = PGDialect_psycopg()  # type: ignore[no-untyped-call]
 #: Rows that a cursor on the server gives at once; fewer are read without one, which saves three round trips.
 _ROWS_AT_ONCE: Final = 20_000
-#: So few changes are written by a statement for each, in one round trip for all; a COPY takes three.
+#: Up to this many changes are written by a statement for each, in one round trip for all; a COPY takes three.
 _FEW: Final = 8
 # A timestamptz travels in binary as whole microseconds since 2000-01-01 UTC (PostgreSQL's documentation, "Date/Time
 # Types" and src/include/datatype/timestamp.h), and can be read and written as the 64-bit number that it is.
@@ -94,7 +94,7 @@ _APPEND: Final = insert(models.BatchChange).inline()
 class PostgresBulk:
     """Binary throughout: a cursor on the server, COPY for new rows, an array for each column of rows that are there."""
 
-    def current(self, connection: Connection, project_id: int, number: int) -> Iterator[Batch]:
+    def current(self, connection: Connection, project_id: int, number: int) -> Generator[Batch]:
         """Streams many rows through a cursor on the server, so that neither side has to hold them all."""
         from psycopg.types.numeric import Int8BinaryLoader
 

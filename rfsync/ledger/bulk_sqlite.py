@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Generator, Sequence
+from contextlib import AbstractContextManager, closing, nullcontext
 from functools import cache
 from itertools import starmap
 from typing import Any, Final
@@ -42,20 +42,22 @@ def _for_sqlite3(statement: Insert | Update, *columns: str) -> str:
 class SqliteBulk:
     """One prepared statement for all rows, executed by the driver's own loop."""
 
-    # In SQL: parsing the text in Python takes longer. Not unixepoch(), which SQLite has only since 3.38.
-    _UPLOADED_US: Final = cast(func.strftime("%s", models.Batch.uploaded_at), BigInteger) * 1_000_000 + cast(
-        func.substr(models.Batch.uploaded_at, 21), BigInteger
-    )
+    # In SQL: parsing the text in Python takes longer. Not unixepoch(), which SQLite has only since 3.38. Without the
+    # fraction, which strftime() rounds to milliseconds, and from .9995 on to the next second.
+    _UPLOADED_US: Final = cast(
+        func.strftime("%s", func.substr(models.Batch.uploaded_at, 1, 19)), BigInteger
+    ) * 1_000_000 + cast(func.substr(models.Batch.uploaded_at, 21), BigInteger)
     _CURRENT: Final = CURRENT.with_only_columns(
         models.Batch.batch_id, models.Batch.name, _UPLOADED_US, models.Batch.images, models.Batch.num_jobs
     )
     _ADD: Final = insert(models.Batch)
     _APPEND: Final = insert(models.BatchChange)
 
-    def current(self, connection: Connection, project_id: int, number: int) -> Iterator[Batch]:
+    def current(self, connection: Connection, project_id: int, number: int) -> Generator[Batch]:
         """Streams the driver's own rows: SQLAlchemy's would be taken apart again at once."""
-        rows: Any = connection.execute(self._CURRENT, {"project_id": project_id}).cursor
-        return starmap(Batch, rows)
+        with closing(connection.execute(self._CURRENT, {"project_id": project_id})) as result:
+            rows: Any = result.cursor
+            yield from starmap(Batch, rows)
 
     def pipeline(self, connection: Connection, number: int) -> AbstractContextManager[object]:
         """See ``Bulk.pipeline``: there is nobody to wait for."""

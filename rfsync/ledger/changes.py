@@ -20,7 +20,7 @@ class ChangeKind(StrEnum):
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
-    """One row of the ledger to be, and what the batch's own row shall say afterwards."""
+    """One row of the ledger to be, and what the batch's own row will contain."""
 
     kind: ChangeKind
     batch_id: str

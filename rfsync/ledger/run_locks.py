@@ -2,8 +2,8 @@
 
 On SQLite that is a lock on a file, which the system drops with the process: no clock is involved. On PostgreSQL, which
 may be behind a pooler where locks of a session mean nothing, it is a lease: ``sync_runs.lease_expires_at``, by the
-server's clock, renewed by a thread for as long as the process lives. (A lease won't do for SQLite: while one process
-writes for a minute, no other could renew.)
+server's clock, renewed by a thread for as long as the process lives. (A lease would not work on SQLite: while one
+process writes for a minute, no other could renew.)
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ _EXPIRED: Final = _RUNNING.where(
 # A row that is locked is being finished by its run, and needs no lease any more.
 _FREE: Final = (
     select(SyncRun.id)
-    .where(SyncRun.id.in_(bindparam("held", expanding=True)))
+    .where(SyncRun.id.in_(bindparam("held", expanding=True)), SyncRun.outcome == "running")
     .with_for_update(key_share=True, skip_locked=True)
 )
 
@@ -230,6 +230,9 @@ class Leases:
         except DatabaseError as error:
             # The next renewal comes well before the lease expires.
             log.info("%s", error)
+        except Exception:
+            # Without this thread, others would take this process's runs for dead.
+            log.exception("renewing the leases of runs failed")
 
     def close(self) -> None:
         """Ends the renewals; one that hangs with its server is left behind."""

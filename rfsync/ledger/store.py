@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import closing
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -59,7 +60,13 @@ class Store:
         self._database.close()
 
     def _transact(
-        self, doing: str, work: Callable[[Connection], _T], *, essential: bool = False, durable: bool = True
+        self,
+        doing: str,
+        work: Callable[[Connection], _T],
+        *,
+        essential: bool = False,
+        durable: bool = True,
+        undo: Callable[[], None] = lambda: None,
     ) -> _T:
         """Runs ``work`` in a transaction of its own, and again where the database failed for a reason that may pass.
 
@@ -67,15 +74,20 @@ class Store:
             doing: for the message of an error.
             essential: done after ``stop`` too.
             durable: see ``Database.begin``.
+            undo: called after each attempt that failed.
         """
 
         def attempt() -> _T:
             timeout = self._retry.lock_timeout
-            # After a stop, only what records how a run ended is left, and is not to be interrupted.
-            with self._database.begin(
-                doing, lock_timeout=timeout, interruptible=timeout > 0, durable=durable
-            ) as connection:
-                return work(connection)
+            # After a stop, only what is essential is left, and is not to be interrupted.
+            try:
+                with self._database.begin(
+                    doing, lock_timeout=timeout, interruptible=not essential, durable=durable
+                ) as connection:
+                    return work(connection)
+            except BaseException:
+                undo()
+                raise
 
         return self._retry.run(attempt, essential=essential)
 
@@ -102,10 +114,8 @@ class Store:
             elif name is not None and name != known.name:
                 rename(connection, known.id, name)
             assert known.id is not None  # noqa: S101 it was added just now
-            # An earlier try may have been committed although its connection was lost: its run goes no further.
-            for run_id in tried:
-                self._run_locks.release(run_id)
             if known.has_running:
+                # An earlier try may have been committed although its connection was lost: its run goes no further.
                 abandon(connection, self._run_locks.find_dead(connection, known.id, given_up=tried), at)
             run_id = insert_run(connection, known.id, trigger, at, self._run_locks.insert)
             # Before the commit that lets others see the run.
@@ -113,13 +123,12 @@ class Store:
             tried.append(run_id)
             return Run.of(run_id, workspace, project, known)
 
-        try:
-            # A power cut that takes the beginning of a run takes the process, too: nobody was told of it.
-            return self._transact("beginning a run", begin, durable=False)
-        except BaseException:
+        def undo() -> None:
             for run_id in tried:
                 self._run_locks.release(run_id)  # its number may be given to another process's run
-            raise
+
+        # A power cut that takes the beginning of a run takes the process, too: nobody was told of it.
+        return self._transact("beginning a run", begin, durable=False, undo=undo)
 
     def abandon_dead_runs(self, at: datetime) -> int:
         """Marks the runs of killed processes, whatever their project; returns how many there were.
@@ -161,8 +170,8 @@ class Store:
             ended = read_end(connection, run.id) if tries > 1 and run.id is not None else None
             if ended is not None:
                 raise RunEnded(ended)
-            transaction = Transaction(connection, self._bulk, run, state, dry=self._dry)
-            return work(transaction), transaction.finished
+            with closing(Transaction(connection, self._bulk, run, state, dry=self._dry)) as transaction:
+                return work(transaction), transaction.finished
 
         try:
             result, finished = self._transact(f"writing {run.workspace}/{run.project}", write)

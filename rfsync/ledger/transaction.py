@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Generator, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -51,6 +51,12 @@ class Transaction:
         self.state = state
         self.finished = False
         self._applied: _Applied | None = None
+        self._current: Generator[records.Batch] | None = None
+
+    def close(self) -> None:
+        """Ends the reading of batches, if it was left halfway: its cursor must not outlive the transaction."""
+        if self._current is not None:
+            self._current.close()
 
     def load(self) -> Stored:
         """All batches; the current ones are streamed, and have to be read to their end."""
@@ -61,8 +67,8 @@ class Transaction:
         def removed() -> dict[str, records.Batch]:
             return {batch.id: batch for batch, _ in self._select(_REMOVED)}
 
-        current = self._bulk.current(self._connection, self.state.id, self.state.batches)
-        return Stored(current, lambda batch_id: removed().get(batch_id))
+        self._current = self._bulk.current(self._connection, self.state.id, self.state.batches)
+        return Stored(self._current, lambda batch_id: removed().get(batch_id))
 
     def load_some(self, ids: Iterable[str]) -> Stored:
         """Only the batches of these ids."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
@@ -132,9 +133,9 @@ FROM (SELECT d.*, sum(d.batches_added - d.batches_removed) OVER w AS sum_batches
 WHERE batches <> sum_batches OR images <> sum_images OR num_jobs <> sum_jobs""",
     "a day has changes": """
 SELECT d.project_id, 'day ' || d.day AS what, 'changes on it' AS expected, 'none' AS found
-FROM project_daily d
-WHERE d.changes = 0
-    OR d.changes <> (SELECT count(*) FROM batch_changes c WHERE c.project_id = d.project_id AND {day} = d.day)""",
+FROM project_daily d LEFT JOIN (SELECT DISTINCT c.project_id, {day} AS day FROM batch_changes c) l
+    ON l.project_id = d.project_id AND l.day = d.day
+WHERE l.day IS NULL""",
     "a workspace's day is the sum of its projects' days": """
 SELECT (SELECT min(p.id) FROM projects p WHERE p.workspace = s.workspace) AS project_id,
     'day ' || day || ' of all of ' || workspace AS what,
@@ -207,17 +208,18 @@ def verify(engine: Engine) -> Verdict:
         findings: list[Finding] = []
         total = 0
         for rule, query in RULES.items():
-            found = _findings(connection, rule, query)
-            total += len(found)
-            findings += found[:NAMED]
+            for number, finding in enumerate(_findings(connection, rule, query)):
+                total += 1
+                if number < NAMED:
+                    findings.append(finding)
         counts = connection.execute(text(_COUNTS)).one()
     return Verdict(counts.projects, counts.batches, counts.changes, tuple(findings), total)
 
 
-def _findings(connection: Connection, rule: str, query: str) -> list[Finding]:
+def _findings(connection: Connection, rule: str, query: str) -> Iterator[Finding]:
     named = (
         "SELECT p.workspace, p.project, f.what, f.expected, f.found "  # noqa: S608 RULES is all there is
         f"FROM ({query.format(day=_DAY[connection.dialect.name])}) f LEFT JOIN projects p ON p.id = f.project_id "
         "ORDER BY p.workspace, p.project, f.what"
     )
-    return [Finding(rule, *row) for row in connection.execute(text(named))]
+    return (Finding(rule, *row) for row in connection.execute(text(named)))

@@ -7,18 +7,20 @@ import shlex
 import time
 from dataclasses import replace
 from enum import StrEnum
+from functools import partial
 
 from sqlalchemy import Engine
 
 from rfsync import history
 from rfsync.api.answers import parse
 from rfsync.api.client import Response
-from rfsync.errors import ErrorKind, FetchError
+from rfsync.errors import DatabaseError, ErrorKind, FetchError
 from rfsync.ledger.transaction import Transaction
 from rfsync.parsing import Target
 from rfsync.redaction import Secret
 from rfsync.sync.observation import Observation, log_rejected
-from rfsync.sync.result import Result, log_outcome
+from rfsync.sync.result import Result
+from rfsync.sync.run import finish_run
 from rfsync.sync.saved_answers import SavedAnswer
 from rfsync.sync.task import SyncContext, SyncTask
 
@@ -105,6 +107,7 @@ def _apply(context: SyncContext, task: SyncTask, saved: SavedAnswer) -> Result:
             return observation.supersede(transaction)
         return observation.write_offline(transaction)
 
-    result = context.store.write(run, write)
-    log_outcome(result)
+    result = finish_run(context, run, task, partial(context.store.write, run, write))
+    if result.outcome == "failed":
+        raise DatabaseError(result.error or "")  # nothing else can fail; the next files would fail, too
     return result

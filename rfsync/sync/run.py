@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 
 from rfsync.api.failures import describe_error
 from rfsync.errors import BadResponse, Cancelled, DatabaseError, ErrorKind, FetchError
@@ -27,12 +29,13 @@ def sync(context: SyncContext, task: SyncTask) -> Result:
         except Cancelled as error:
             return Result(task.workspace, task.project, RunRow("abandoned", error=str(error)))
         with log_context(run_id=run.id):
-            return _run(context, run, task)
+            return finish_run(context, run, task, partial(refresh if task.batch_ids else observe, context, run, task))
 
 
-def _run(context: SyncContext, run: Run, task: SyncTask) -> Result:
+def finish_run(context: SyncContext, run: Run, task: SyncTask, work: Callable[[], Result]) -> Result:
+    """Does what a run is for, and records its end if that fails."""
     try:
-        result = refresh(context, run, task) if task.batch_ids else observe(context, run, task)
+        result = work()
     except FetchError as error:
         row = RunRow(
             "failed",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -308,6 +309,17 @@ def test_a_run_whose_end_is_being_committed_is_not_made_a_failure(rig: Rig, url:
         thread.join(LONG)
     assert [row and row.outcome for row in recorded] == ["changed"]
     assert rig.rows(f"SELECT outcome, error FROM sync_runs WHERE id = {run.id}") == [("changed", None)]
+
+
+def test_a_transaction_with_a_failed_statement_is_never_taken_for_committed(rig: Rig) -> None:
+    """PostgreSQL answers its COMMIT with a ROLLBACK, and no error."""
+    with (
+        pytest.raises(TransientDatabaseError, match="a statement of the transaction had failed"),
+        rig.database.begin("testing") as connection,
+        contextlib.suppress(psycopg.Error),
+    ):
+        connection.connection.driver_connection.execute("SELECT nonsense")  # type: ignore[union-attr]
+    assert rig.sync().outcome == "changed"
 
 
 def test_a_server_that_does_not_answer_is_a_reason_to_try_again() -> None:

@@ -32,6 +32,7 @@ def test_an_sqlite_url_names_a_file(url: str, path: Path) -> None:
     [
         "user@host/name", "/name", "user:pw@[::1]:5432/name?sslmode=require", "u:12?34567@h/db", "h1:1,h2:2/name",
         "u:p%40%2Fw@h/db", "u@/db?host=/var/run/x", "?host=/tmp&user=x",
+        "u@%2Fvar%2FRun:5433/db",
         "u@h1,h2:7/db?target_session_attrs=any",
         "h/db?password=a+b", "u:a+b@h:1/na%20me?sslmode=disable&connect_timeout=3",
     ],

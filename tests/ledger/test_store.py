@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import gc
+import inspect
+import weakref
+from collections.abc import Generator
 from dataclasses import replace
 
 import msgspec
@@ -13,6 +17,7 @@ from rfsync.config import ApiConfig, Config, RemovalsConfig
 from rfsync.database.engine import open_engine
 from rfsync.database.errors import translated
 from rfsync.errors import DatabaseError, ErrorKind, FetchError
+from rfsync.ledger import bulk_postgres
 from rfsync.ledger.runs import RunRow
 from rfsync.ledger.transaction import Transaction
 from rfsync.ledger.verify import verify
@@ -50,6 +55,59 @@ def test_odd_names_and_ids_come_back_as_they_were(rig: Rig) -> None:
     assert (second.outcome, second.changes) == ("unchanged", [])
     stored = rig.rows("SELECT batch_id, name FROM batches")
     assert sorted(stored) == sorted((r["id"], r["name"]) for r in rig.listed)
+
+
+@pytest.mark.parametrize("nanoseconds", [0, 999_499_000, 999_500_000, 999_999_999])
+@pytest.mark.parametrize("number", [1, 20])
+def test_any_fraction_of_a_second_comes_back_as_it_was(rig: Rig, nanoseconds: int, number: int) -> None:
+    uploaded = {"_seconds": 1_669_146_024, "_nanoseconds": nanoseconds}
+    rig.listed = [record(f"b{i}") | {"uploaded": uploaded} for i in range(number)]
+    rig.sync()
+    rig.listed.reverse()
+    rig.listed.append(record("another, so that the rest is compared"))
+    assert [change.kind for change in rig.sync().changes] == ["added"]
+
+
+def test_a_failure_while_batches_are_read_leaves_no_cursor_behind(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bulk_postgres, "_ROWS_AT_ONCE", 2)  # then they come through a cursor on the server
+    rig.listed = [record(f"b{i}", 1) for i in range(9)]
+    rig.sync()
+    reading: list[Generator[object]] = []
+
+    def fail(transaction: Transaction, *_: object, **__: object) -> None:
+        assert transaction._current is not None
+        reading.append(transaction._current)
+        with translated("looking for removed batches"):
+            transaction._connection.exec_driver_sql("SELECT nonsense")
+
+    rig.listed.insert(3, record("b2a", 1))
+    with monkeypatch.context() as patch:
+        patch.setattr(Transaction, "_select", fail)
+        assert rig.sync().outcome == "failed"
+    assert [inspect.getgeneratorstate(one) for one in reading] == [inspect.GEN_CLOSED]
+    assert rig.sync().outcome == "changed"
+
+
+def test_a_failed_attempt_leaves_nothing_in_memory(rig: Rig) -> None:
+    class Large:
+        pass
+
+    left: list[weakref.ref[Large]] = []
+
+    def attempt() -> None:
+        large = Large()
+        left.append(weakref.ref(large))
+        with rig.database.begin("testing") as connection:
+            connection.exec_driver_sql("SELECT nonsense")
+
+    gc.collect()
+    gc.disable()
+    try:
+        with pytest.raises(DatabaseError, match=r"^testing: "):
+            attempt()
+        assert [one() for one in left] == [None]
+    finally:
+        gc.enable()
 
 
 @pytest.mark.parametrize("known", [0, 3], ids=["first load", "into a known project"])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 
 from rig import Rig
@@ -87,7 +87,7 @@ class _FaultyBulk:
         self._bulk = bulk
         self._steps = steps
 
-    def current(self, connection: Connection, project_id: int, number: int) -> Iterator[Batch]:
+    def current(self, connection: Connection, project_id: int, number: int) -> Generator[Batch]:
         self._steps.take("current")
         return self._bulk.current(connection, project_id, number)
 
