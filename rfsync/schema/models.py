@@ -6,8 +6,6 @@ The database itself refuses a wrong row as far as it can tell one: foreign keys,
 of words, and a unique key that makes it impossible to write a change twice.
 """
 
-from __future__ import annotations
-
 from datetime import date, datetime
 from typing import Annotated, Any, ClassVar
 
