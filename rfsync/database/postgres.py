@@ -50,8 +50,6 @@ def create(url: URL, *, read_only: bool, lock_timeout: float) -> Engine:
         ConfigError: the driver is not installed.
     """
     require_psycopg()
-    import psycopg
-
     options = {**_DEFAULTS, **url.query}
     pool: dict[str, Any] = {"poolclass": NullPool}
     if not read_only:
@@ -75,16 +73,19 @@ def create(url: URL, *, read_only: bool, lock_timeout: float) -> Engine:
         driver: Any = connection.connection.driver_connection
         driver.execute(f"{_BEGIN_READING if read_only else _BEGIN_WRITING}; {settings}")
 
-    @event.listens_for(engine, "commit")
-    def _commit(connection: Connection) -> None:
-        # The server answers the COMMIT of a transaction in which a statement failed with a ROLLBACK, and no error.
-        driver: Any = connection.connection.driver_connection
-        if driver.info.transaction_status == psycopg.pq.TransactionStatus.INERROR:
-            raise psycopg.OperationalError("a statement of the transaction had failed")
-
+    event.listen(engine, "commit", _require_sound)
     if not read_only:
         _ping_after_a_pause(engine)
     return engine
+
+
+def _require_sound(connection: Connection) -> None:
+    import psycopg
+
+    # The server answers the COMMIT of a transaction in which a statement failed with a ROLLBACK, and no error.
+    driver: Any = connection.connection.driver_connection
+    if driver.info.transaction_status == psycopg.pq.TransactionStatus.INERROR:
+        raise psycopg.OperationalError("a statement of the transaction had failed")
 
 
 def _ping_after_a_pause(engine: Engine) -> None:
