@@ -4,6 +4,7 @@ import contextlib
 import socket
 import struct
 import threading
+from dataclasses import dataclass
 
 from rfsync.simulator.wire import Answer, Headers, head
 
@@ -17,6 +18,7 @@ class StoppingError(Exception):
     """The simulator is stopping: an answer that is held or dripped ends."""
 
 
+@dataclass(eq=False)
 class Exchange:
     """One request being answered.
 
@@ -24,16 +26,15 @@ class Exchange:
     :class:`StoppingError` if the simulator is stopping. A fault lets both propagate: the server closes the connection.
     """
 
-    def __init__(self, connection: socket.socket, answer: Answer, normal: Answer, stopping: threading.Event) -> None:
-        """Takes the connection, the two answers, and the event that is set when the simulator stops."""
-        self._connection = connection
-        self._stopping = stopping
-        #: The complete correct answer, content-coded as requested; never a 304.
-        self.answer = answer
-        #: The answer without a fault: the same, or a 304.
-        self.normal = normal
-        #: True if the connection is closed after this answer. A fault that breaks the framing sets it.
-        self.closing = False
+    _connection: socket.socket
+    #: The complete correct answer, content-coded as requested; never a 304.
+    answer: Answer
+    #: The answer without a fault: the same, or a 304.
+    normal: Answer
+    #: Set when the simulator stops.
+    _stopping: threading.Event
+    #: True if the connection is closed after this answer. A fault that breaks the framing sets it.
+    closing: bool = False
 
     def send(self, data: bytes) -> None:
         """Sends bytes as they are."""

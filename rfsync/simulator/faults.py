@@ -20,7 +20,6 @@ class Fault(Protocol):
 
     def perform(self, exchange: Exchange) -> None:
         """Answers the request incorrectly."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)

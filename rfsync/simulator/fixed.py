@@ -33,8 +33,9 @@ class FixedWorld:
             bare: serve a list as is, too.
         """
         records: dict[str, bytes] = {}
-        body = encode(value) if not isinstance(value, list) else b""
-        if isinstance(value, list):
+        if not isinstance(value, list):
+            body = encode(value)
+        else:
             parts = [encode(record) for record in value]
             for record, part in zip(value, parts, strict=True):
                 if isinstance(record, dict) and isinstance(record.get("id"), str):
@@ -42,9 +43,8 @@ class FixedWorld:
             body = b"[" + b",".join(parts) + b"]"
             if "/" in target and not bare:
                 body = b'{"batches":' + body + b"}"
-        answer = Answer(200, body)
         with self._lock:
-            self._answers[target] = answer
+            self._answers[target] = Answer(200, body)
             self._records[target] = records
 
     def set_batch(self, target: str, batch_id: str, status: int, body: object = None) -> None:

@@ -25,23 +25,18 @@ class Source(Protocol):
     @property
     def default_workspace(self) -> str:
         """The workspace of the API key, as returned by ``POST /``."""
-        ...
 
     def workspace(self, workspace: str) -> object:
         """``{"workspace": {"name", "url", "projects": [project, …]}}``."""
-        ...
 
     def project(self, workspace: str, project: str) -> object:
         """``{"workspace": {…}, "project": {…}, "versions": []}``."""
-        ...
 
     def batches(self, workspace: str, project: str) -> object:
         """A list of batches, served as ``{"batches": […]}``."""
-        ...
 
     def batch(self, workspace: str, project: str, batch_id: str) -> object:
         """One batch, served as is or as ``{"batch": …}``."""
-        ...
 
 
 def workspace_answer(workspace: str, projects: Sequence[Record]) -> Record:

@@ -142,6 +142,5 @@ class World:
 
 def _utc(moment: datetime) -> datetime:
     if moment.utcoffset() is None:
-        msg = f"a time without a timezone: {moment.isoformat()}"
-        raise ValueError(msg)
+        raise ValueError(f"a time without a timezone: {moment.isoformat()}")
     return moment.astimezone(UTC)
