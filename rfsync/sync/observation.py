@@ -58,7 +58,7 @@ def observe(context: SyncContext, run: Run, task: SyncTask) -> Result:
         FetchError: there was no valid list.
         DatabaseError: the database refused or vanished.
     """
-    with context.metrics.time("fetch"):
+    with context.timer("fetch"):
         response = context.fetcher.get(task.workspace, task.project, "batches", key=task.key, etag=run.etag)
     if response.not_modified or response.fingerprint == run.fingerprint:
         result = _write(context, run, partial(_write_unchanged, context, run, response))
@@ -80,7 +80,7 @@ def observe(context: SyncContext, run: Run, task: SyncTask) -> Result:
 
 
 def _write(context: SyncContext, run: Run, work: Callable[[Transaction], _T]) -> _T:
-    with context.metrics.time("write"):
+    with context.timer("write"):
         return context.store.write(run, work)
 
 
