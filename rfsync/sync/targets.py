@@ -73,10 +73,7 @@ def _key(workspace: WorkspaceConfig, env: Mapping[str, str]) -> Secret:
 
 
 def resolve(
-    wanted: Iterable[Selection],
-    fetcher: Fetcher,
-    redact: Callable[[str], str],
-    known: Callable[[str], Iterable[str]],
+    wanted: Iterable[Selection], fetcher: Fetcher, redact: Callable[[str], str], known: Callable[[str], Iterable[str]]
 ) -> tuple[list[SyncTask], list[Result]]:
     """The projects to sync, and a failed result for each workspace whose projects can't be listed.
 
@@ -98,13 +95,10 @@ def resolve(
             log.warning("%s: %s (%s)", workspace, text, error.kind)
             row = RunRow("failed", attempts=error.attempts, error_kind=error.kind, error=text)
             failures.append(Result(workspace, "*", row))
-            found = [
-                SyncTask(workspace, p, selection.key) for p in known(workspace) if not selection.workspace.excludes(p)
-            ]
+            kept = (p for p in known(workspace) if not selection.workspace.excludes(p))
+            found = [SyncTask(workspace, p, selection.key) for p in kept]
         listed = {task.project for task in found}
-        tasks += [
-            SyncTask(workspace, project, selection.key) for project in selection.projects if project not in listed
-        ]
+        tasks += [SyncTask(workspace, p, selection.key) for p in selection.projects if p not in listed]
         tasks += found
     return tasks, failures
 
