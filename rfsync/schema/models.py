@@ -9,6 +9,7 @@ of words, and a unique key that makes it impossible to write a change twice.
 from __future__ import annotations
 
 from datetime import date, datetime
+from functools import partial
 from typing import Annotated, Any, ClassVar
 
 import sqlalchemy as sa
@@ -259,20 +260,19 @@ class BatchChange(Base):
     )
 
 
+_flow = partial(mapped_column, sort_order=2)
+
+
 class _Flows:
     """Sums of a day, in both roll-ups."""
 
-    changes: Mapped[int] = mapped_column(sort_order=2, comment="Ledger rows of the day.")
-    batches_added: Mapped[int] = mapped_column(sort_order=2, comment="Batches new or back again.")
-    batches_removed: Mapped[int] = mapped_column(sort_order=2, comment="Batches gone.")
-    images_gained: Mapped[int] = mapped_column(sort_order=2, comment="Sum of the positive image deltas.")
-    images_lost: Mapped[int] = mapped_column(
-        sort_order=2, comment="Sum of the negative image deltas, as a positive number."
-    )
-    jobs_gained: Mapped[int] = mapped_column(sort_order=2, comment="Sum of the positive job deltas.")
-    jobs_lost: Mapped[int] = mapped_column(
-        sort_order=2, comment="Sum of the negative job deltas, as a positive number."
-    )
+    changes: Mapped[int] = _flow(comment="Ledger rows of the day.")
+    batches_added: Mapped[int] = _flow(comment="Batches new or back again.")
+    batches_removed: Mapped[int] = _flow(comment="Batches gone.")
+    images_gained: Mapped[int] = _flow(comment="Sum of the positive image deltas.")
+    images_lost: Mapped[int] = _flow(comment="Sum of the negative image deltas, as a positive number.")
+    jobs_gained: Mapped[int] = _flow(comment="Sum of the positive job deltas.")
+    jobs_lost: Mapped[int] = _flow(comment="Sum of the negative job deltas, as a positive number.")
 
 
 #: The columns of ``_Flows``.

@@ -36,9 +36,8 @@ def migrations_path() -> Path:
 
 def current(connection: Connection) -> str | None:
     """The revision that the database says it is at; None: rfsync was never here."""
-    if not inspect(connection).has_table(_VERSION.name):
-        return None
-    return connection.execute(select(_VERSION.c.version_num)).scalar()
+    here = inspect(connection).has_table(_VERSION.name)
+    return connection.scalar(select(_VERSION.c.version_num)) if here else None
 
 
 def require(database: Database) -> None:

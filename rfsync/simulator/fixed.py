@@ -4,7 +4,7 @@ import threading
 from collections.abc import Mapping
 
 from rfsync.simulator.source import Record, UnknownObjectError, project_answer, project_record, workspace_answer
-from rfsync.simulator.wire import Answer, encode, json_answer
+from rfsync.simulator.wire import Answer, encode
 
 
 class FixedWorld:
@@ -53,7 +53,7 @@ class FixedWorld:
         By default a batch answers with its record in the list, or with 404.
         """
         with self._lock:
-            self._by_id[target, batch_id] = json_answer(body, status)
+            self._by_id[target, batch_id] = Answer(status, encode(body))
 
     def remove(self, target: str) -> None:
         """Removes a target and its batches; their addresses answer 404 from then on."""

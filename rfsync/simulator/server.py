@@ -20,7 +20,7 @@ from urllib.parse import parse_qsl, unquote
 from rfsync.simulator.exchange import Exchange, StoppingError
 from rfsync.simulator.faults import Faults
 from rfsync.simulator.source import Source, UnknownObjectError
-from rfsync.simulator.wire import Answer, accepts_gzip, encode, entity_tag, error_answer, json_answer, tag_matches
+from rfsync.simulator.wire import Answer, accepts_gzip, encode, entity_tag, error_answer, tag_matches
 
 #: Interval at which the accepting thread checks whether to stop.
 _POLL_SECONDS = 0.01
@@ -145,12 +145,10 @@ class Simulator:
         server.end_connections()
 
     def __enter__(self) -> Self:
-        """Starts the server."""
         self.start()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Stops the server."""
         self.stop()
 
 
@@ -287,7 +285,7 @@ def _route(simulator: Simulator, request: Request) -> Answer:
     match request.method, parts:
         case _, []:
             # The official package checks its key and finds its workspace with POST /?api_key=… .
-            return json_answer({"welcome": "Welcome to the simulator.", "workspace": source.default_workspace})
+            return _answer({"welcome": "Welcome to the simulator.", "workspace": source.default_workspace})
         case "GET", [workspace]:
             return _answer(source.workspace(workspace))
         case "GET", [workspace, project]:

@@ -48,14 +48,9 @@ def encode(value: object) -> bytes:
         return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
-def json_answer(value: object, status: int = 200) -> Answer:
-    """An answer with a JSON value or raw bytes."""
-    return Answer(status, encode(value))
-
-
 def error_answer(status: int, message: str, kind: str = "GraphMethodException") -> Answer:
     """An error in the format of Roboflow's API: ``{"error": {"message", "status", "type"}}``."""
-    return json_answer({"error": {"message": message, "status": status, "type": kind}}, status)
+    return Answer(status, encode({"error": {"message": message, "status": status, "type": kind}}))
 
 
 def head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:

@@ -43,7 +43,8 @@ class World:
         self._start = self._now = _utc(start)
         self._hours = 0
         self._clock = clock
-        self._workspace = workspace
+        #: The only workspace.
+        self.default_workspace = workspace
         self._lives = {
             # Seeded with a string, which gives the same sequence in every process and Python version.
             project: ProjectLife(random.Random(f"{seed}/{workspace}/{project}"), self._start)  # noqa: S311
@@ -55,11 +56,6 @@ class World:
         """The time up to which it was simulated, UTC."""
         with self._lock:
             return self._now
-
-    @property
-    def default_workspace(self) -> str:
-        """The only workspace."""
-        return self._workspace
 
     def advance(self, to: datetime) -> None:
         """Simulates until ``to``; does nothing for a time before :attr:`now`, such as from a clock that was set back.
@@ -84,7 +80,7 @@ class World:
         """
         with self._lock:
             self._tick()
-            if workspace != self._workspace:
+            if workspace != self.default_workspace:
                 raise UnknownObjectError(workspace)
             return workspace_answer(workspace, [self._project(project) for project in self._lives])
 
@@ -125,14 +121,14 @@ class World:
 
     def _life(self, workspace: str, project: str) -> ProjectLife:
         self._tick()
-        if workspace != self._workspace or project not in self._lives:
+        if workspace != self.default_workspace or project not in self._lives:
             raise UnknownObjectError(f"{workspace}/{project}")
         return self._lives[project]
 
     def _project(self, project: str) -> Record:
         life = self._lives[project]
         return project_record(
-            f"{self._workspace}/{project}",
+            f"{self.default_workspace}/{project}",
             images=life.images,
             unannotated=life.unannotated,
             created=life.created.timestamp(),

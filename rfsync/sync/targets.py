@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,9 +14,7 @@ from rfsync.ledger.runs import RunRow
 from rfsync.parsing import Target
 from rfsync.redaction import Secret
 from rfsync.sync.result import Result
-from rfsync.sync.task import Fetcher, SyncTask
-
-log = logging.getLogger("rfsync.sync")
+from rfsync.sync.task import Fetcher, SyncTask, log
 
 
 @dataclass(frozen=True, slots=True)
