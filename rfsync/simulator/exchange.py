@@ -5,8 +5,10 @@ import socket
 import struct
 import threading
 from dataclasses import dataclass
+from email.utils import formatdate
+from http.client import responses
 
-from rfsync.simulator.wire import Answer, Headers, head
+from rfsync.simulator.wire import Answer, Headers
 
 #: Interval at which a wait for a test's event checks whether the server is stopping.
 _POLL_SECONDS = 0.01
@@ -47,7 +49,10 @@ class Exchange:
     def head(self, answer: Answer, framing: Headers) -> bytes:
         """The head of an answer, with the headers that frame its body and the connection's own."""
         closing: Headers = (("Connection", "close"),) if self.closing else ()
-        return head(answer.status, (*answer.headers, *framing, *closing))
+        reason = responses.get(answer.status, "Unknown")
+        lines = [f"HTTP/1.1 {answer.status} {reason}", f"Date: {formatdate(usegmt=True)}"]
+        lines += [f"{name}: {value}" for name, value in (*answer.headers, *framing, *closing)]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
     def reply(self, answer: Answer) -> None:
         """Sends a complete answer, framed by its length."""

@@ -8,7 +8,7 @@ from rfsync.simulator.wire import Answer, encode
 
 
 class FixedWorld:
-    """State set by a test and served by a simulator; thread-safe.
+    """A :class:`Source` whose state is set by a test; thread-safe.
 
     Values are serialized immediately, so later changes to the caller's objects have no effect.
     """
@@ -70,11 +70,7 @@ class FixedWorld:
             return next(iter(self._answers), "").partition("/")[0]
 
     def workspace(self, workspace: str) -> object:
-        """The value set for the workspace, else the list of its projects.
-
-        Raises:
-            UnknownObjectError: neither the workspace nor one of its projects was set.
-        """
+        """The value set for the workspace, else the list of its projects."""
         with self._lock:
             if workspace in self._answers:
                 return self._answers[workspace]
@@ -84,20 +80,12 @@ class FixedWorld:
         return workspace_answer(workspace, [_project(target) for target in targets])
 
     def project(self, workspace: str, project: str) -> object:
-        """A project's own description, with counts of 0.
-
-        Raises:
-            UnknownObjectError: it was not set.
-        """
+        """A project's own description, with counts of 0."""
         self.batches(workspace, project)
         return project_answer(workspace, _project(f"{workspace}/{project}"))
 
     def batches(self, workspace: str, project: str) -> Answer:
-        """The value set for the project.
-
-        Raises:
-            UnknownObjectError: it was not set.
-        """
+        """The value set for the project."""
         target = f"{workspace}/{project}"
         with self._lock:
             if target not in self._answers:
@@ -105,11 +93,7 @@ class FixedWorld:
             return self._answers[target]
 
     def batch(self, workspace: str, project: str, batch_id: str) -> object:
-        """The :class:`Answer` set for the batch, else its record in the list.
-
-        Raises:
-            UnknownObjectError: there is neither.
-        """
+        """The :class:`Answer` set for the batch, else its record in the list."""
         target = f"{workspace}/{project}"
         with self._lock:
             if (target, batch_id) in self._by_id:

@@ -12,7 +12,7 @@ _STEP = timedelta(hours=1)
 
 
 class World:
-    """One workspace with its projects, simulated hour by hour.
+    """A :class:`Source`: one workspace with its projects, simulated hour by hour.
 
     The state depends only on seed, start and time, not on the number of calls; a project does not depend on the other
     projects. Thread-safe.
@@ -73,11 +73,7 @@ class World:
             self._hours = hours
 
     def workspace(self, workspace: str) -> Record:
-        """The workspace with its projects, in wire format.
-
-        Raises:
-            UnknownObjectError: there is no such workspace.
-        """
+        """The workspace with its projects, in wire format."""
         with self._lock:
             self._tick()
             if workspace != self.default_workspace:
@@ -85,30 +81,18 @@ class World:
             return workspace_answer(workspace, [self._project(project) for project in self._lives])
 
     def project(self, workspace: str, project: str) -> Record:
-        """A project in wire format.
-
-        Raises:
-            UnknownObjectError: there is no such project.
-        """
+        """A project in wire format."""
         with self._lock:
             self._life(workspace, project)
             return project_answer(workspace, self._project(project))
 
     def batches(self, workspace: str, project: str) -> list[Record]:
-        """A project's batches in wire format, ordered by id as a document store lists them.
-
-        Raises:
-            UnknownObjectError: there is no such project.
-        """
+        """A project's batches in wire format, ordered by id as a document store lists them."""
         with self._lock:
             return self._life(workspace, project).records()
 
     def batch(self, workspace: str, project: str, batch_id: str) -> Record:
-        """A batch in wire format.
-
-        Raises:
-            UnknownObjectError: there is no such project, or the list does not have the batch.
-        """
+        """A batch in wire format."""
         with self._lock:
             record = self._life(workspace, project).record(batch_id)
         if record is None:

@@ -40,11 +40,6 @@ class Confirmation:
     #: A request for one of them had to be tried again.
     troubled: bool = False
 
-    @property
-    def asked(self) -> int:
-        """Number of batches asked for."""
-        return len(self.removed) + len(self.existing) + len(self.doubtful)
-
 
 @dataclass(frozen=True, slots=True)
 class AskFirst:
@@ -167,7 +162,8 @@ class Observation:
             return self.supersede(transaction)
         difference = self._diff(transaction, confirmation)
         more = [batch for batch in difference.missing if batch.id not in confirmation.doubtful]
-        if more and confirmation.asked + len(more) <= self._context.removals.confirm_limit:
+        asked = len(confirmation.removed) + len(confirmation.existing) + len(confirmation.doubtful)
+        if more and asked + len(more) <= self._context.removals.confirm_limit:
             return AskFirst(more)
         return self._apply(transaction, difference, confirmation)
 
