@@ -23,6 +23,7 @@ from rfsync.schema.types import UTCDateTime
 
 #: Numbers that the database gives. SQLite does so only for INTEGER PRIMARY KEY, and stores 64 bits in any case.
 Id = Annotated[int, mapped_column(sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)]
+ProjectId = Annotated[int, mapped_column(sa.BigInteger, sa.ForeignKey("projects.id"), comment="The project.")]
 #: Compared and sorted by code point, as Python does: the diff walks over two sides in that order, and PostgreSQL would
 #: otherwise sort by the language of the database.
 Key = Annotated[str, "compared by code point"]
@@ -169,7 +170,7 @@ class SyncRun(Base):
     __tablename__ = "sync_runs"
 
     id: Mapped[Id] = mapped_column(comment="Number of the run, rising with time.")
-    project_id: Mapped[int] = mapped_column(sa.BigInteger, sa.ForeignKey("projects.id"), comment="The project.")
+    project_id: Mapped[ProjectId]
     trigger: Mapped[str] = mapped_column(comment="What started it: cli, schedule or worker.")
     started_at: Mapped[datetime] = mapped_column(comment="By the clock of the machine that ran it.")
     finished_at: Mapped[datetime | None] = mapped_column(comment="NULL: running, or killed and not yet found.")
@@ -284,9 +285,7 @@ class ProjectDay(_Flows, Base):
 
     __tablename__ = "project_daily"
 
-    project_id: Mapped[int] = mapped_column(
-        sa.BigInteger, sa.ForeignKey("projects.id"), sort_order=1, comment="The project."
-    )
+    project_id: Mapped[ProjectId] = mapped_column(sort_order=1)
     day: Mapped[date] = mapped_column(sort_order=1, comment="Day in UTC.")
     batches: Mapped[int] = mapped_column(sort_order=3, comment="Batches after the day's last change.")
     images: Mapped[int] = mapped_column(sort_order=3, comment="Images not yet in a job after the day's last change.")
@@ -321,7 +320,7 @@ class ProjectObserved(Base):
 
     __tablename__ = "project_observed"
 
-    project_id: Mapped[int] = mapped_column(sa.BigInteger, sa.ForeignKey("projects.id"), comment="The project.")
+    project_id: Mapped[ProjectId]
     day: Mapped[date] = mapped_column(comment="Day in UTC.")
     am: Mapped[int] = mapped_column(comment="Bit n: observed in the n-th quarter of an hour from 00:00.")
     pm: Mapped[int] = mapped_column(comment="Bit n: observed in the n-th quarter of an hour from 12:00.")

@@ -3,7 +3,7 @@
 import threading
 from collections.abc import Mapping
 
-from rfsync.simulator.source import Record, UnknownObjectError, project_answer, project_record, workspace_answer
+from rfsync.simulator.source import UnknownObjectError, project_answer, project_record, workspace_answer
 from rfsync.simulator.wire import Answer, encode
 
 
@@ -60,8 +60,7 @@ class FixedWorld:
         with self._lock:
             self._answers.pop(target, None)
             self._records.pop(target, None)
-            for key in [key for key in self._by_id if key[0] == target]:
-                del self._by_id[key]
+            self._by_id = {key: answer for key, answer in self._by_id.items() if key[0] != target}
 
     @property
     def default_workspace(self) -> str:
@@ -77,12 +76,12 @@ class FixedWorld:
             targets = [target for target in self._answers if target.startswith(workspace + "/")]
         if not targets:
             raise UnknownObjectError(workspace)
-        return workspace_answer(workspace, [_project(target) for target in targets])
+        return workspace_answer(workspace, [project_record(target) for target in targets])
 
     def project(self, workspace: str, project: str) -> object:
         """A project's own description, with counts of 0."""
         self.batches(workspace, project)
-        return project_answer(workspace, _project(f"{workspace}/{project}"))
+        return project_answer(workspace, project_record(f"{workspace}/{project}"))
 
     def batches(self, workspace: str, project: str) -> Answer:
         """The value set for the project."""
@@ -102,7 +101,3 @@ class FixedWorld:
         if record is None:
             raise UnknownObjectError(f"{target}/batches/{batch_id}")
         return record
-
-
-def _project(target: str) -> Record:
-    return project_record(target, images=0, unannotated=0, created=0.0, updated=0.0)

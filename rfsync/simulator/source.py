@@ -49,7 +49,9 @@ def project_answer(workspace: str, project: Record) -> Record:
     return {"workspace": {"name": workspace.title(), "url": workspace}, "project": project, "versions": []}
 
 
-def project_record(target: str, *, images: int, unannotated: int, created: float, updated: float) -> Record:
+def project_record(
+    target: str, *, images: int = 0, unannotated: int = 0, created: float = 0.0, updated: float = 0.0
+) -> Record:
     """A project in wire format.
 
     The fields are those read by the constructor of ``Project`` in the official ``roboflow`` package (1.7,
