@@ -1,4 +1,4 @@
-"""The format of logs, and the protocol of metrics.
+"""The format of logs.
 
 The library logs through the standard library's ``logging``; here structlog formats the lines. It is imported when the
 first line is written, so that a sync without any does not wait for it.
@@ -10,34 +10,15 @@ import contextlib
 import logging
 import sys
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from types import MappingProxyType
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from rfsync.redaction import Redactor
 from rfsync.text import printable
 
 LEVELS: Final = ("debug", "info", "warning", "error")
 FORMATS: Final = ("console", "json")
-
-
-class Metrics(Protocol):
-    """Measures how long the phases of a run take."""
-
-    def time(self, phase: str) -> AbstractContextManager[None]:
-        """Measures the block; ``phase`` is ``fetch`` or ``write``."""
-
-
-class NoMetrics:
-    """Metrics that are not kept."""
-
-    def time(self, phase: str) -> AbstractContextManager[None]:
-        """Measures nothing."""
-        return contextlib.nullcontext()
-
-
-NO_METRICS: Final = NoMetrics()
 
 _context: ContextVar[Mapping[str, object]] = ContextVar("rfsync_log_context", default=MappingProxyType({}))
 
@@ -97,11 +78,8 @@ def _formatter(form: str) -> logging.Formatter:
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
     ]
-    final: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta]
-    if form == "json":
-        final.append(structlog.processors.JSONRenderer())
-    else:
-        final.append(_plain)
+    render = structlog.processors.JSONRenderer() if form == "json" else _plain
+    final: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, render]
     return structlog.stdlib.ProcessorFormatter(foreign_pre_chain=shared, processors=final)
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime, timedelta, timezone, tzinfo
+from datetime import UTC, datetime, timedelta, tzinfo
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 
@@ -13,9 +13,10 @@ _DURATION: Final = re.compile(r"([0-9]{1,9})([smhd])")
 #: A hundred years: from today, a longer one may reach beyond the years that can be shown.
 _LONGEST: Final = timedelta(days=36_500)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+#: Narrower than ``datetime.fromisoformat``, which takes other forms as well.
 _TIME: Final = re.compile(
-    r"([0-9]{4})-([0-9]{2})-([0-9]{2})"
-    r"(?:[Tt ]([0-9]{2}):([0-9]{2})(?::([0-9]{2})(?:[.,]([0-9]{1,9}))?)?([Zz]|([+-])([0-9]{2}):?([0-9]{2})?)?)?"
+    r"[0-9]{4}-[0-9]{2}-[0-9]{2}(?:[Tt ](?:[01][0-9]|2[0-3]):[0-9]{2}(?::[0-9]{2}(?:[.,][0-9]{1,9})?)?"
+    r"(?:[Zz]|[+-][0-9]{2}(?::?[0-5][0-9])?)?)?"
 )
 _TIME_FORMS: Final = (
     "write a date such as 2026-01-31, a time such as 2026-01-31T18:00:00Z or '2026-01-31 18:00+02:00', "
@@ -55,10 +56,13 @@ def parse_time(text: str, now: datetime, tz: tzinfo = UTC) -> datetime:
         ValueError: another format, no such day or time, or a year outside of 1900 to 9998.
     """
     written = text.strip()
-    match = _TIME.fullmatch(written)
     instant: datetime | None
     try:
-        instant = _instant(match, tz) if match else now.astimezone(UTC) - parse_duration(written)
+        if _TIME.fullmatch(written):
+            instant = datetime.fromisoformat(written.upper())
+            instant = (instant if instant.tzinfo else instant.replace(tzinfo=tz)).astimezone(UTC)
+        else:
+            instant = now.astimezone(UTC) - parse_duration(written)
     except ValueError:
         raise ValueError(f"{text!r} is not a time: {_TIME_FORMS}") from None
     except OverflowError:  # within a day of the first or last year of Python
@@ -66,20 +70,6 @@ def parse_time(text: str, now: datetime, tz: tzinfo = UTC) -> datetime:
     if instant is None or instant.year not in _YEARS:
         raise ValueError(f"{text!r} is out of range: years are from {_YEARS[0]} to {_YEARS[-1]}")
     return instant
-
-
-def _instant(match: re.Match[str], tz: tzinfo) -> datetime:
-    year, month, day, hour, minute, second = (int(part or 0) for part in match.groups()[:6])
-    fraction, offset, sign, hours, minutes = match.groups()[6:]
-    if offset is not None and sign is None:
-        tz = UTC
-    elif sign is not None:
-        if int(minutes or 0) > 59:
-            raise ValueError(offset)
-        utc_offset = timedelta(hours=int(hours), minutes=int(minutes or 0))
-        tz = timezone(utc_offset if sign == "+" else -utc_offset)
-    microsecond = int((fraction or "").ljust(6, "0")[:6])
-    return datetime(year, month, day, hour, minute, second, microsecond, tzinfo=tz).astimezone(UTC)
 
 
 class Target(NamedTuple):

@@ -46,13 +46,7 @@ class Redactor:
         if len(secret) < 4:
             return
         with self._lock:
-            forms = {
-                secret,
-                quote(secret),
-                quote(secret, safe=""),
-                quote_plus(secret),
-                *self._known,
-            }
+            forms = {*self._known, secret, quote(secret), quote(secret, safe=""), quote_plus(secret)}
             forms |= {json.dumps(secret)[1:-1], json.dumps(secret, ensure_ascii=False)[1:-1]}
             # As in the repr of a str and of bytes, also of those that contain both kinds of quotes.
             forms |= {repr(secret)[1:-1], repr(secret.encode())[2:-1]}

@@ -5,8 +5,7 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
-from typing import Final, Protocol
-from zoneinfo import ZoneInfo
+from typing import Final, TypeAlias
 
 from cronsim import CronSim, CronSimError
 
@@ -30,29 +29,6 @@ _RANGE_OF_ONE: Final = re.compile(r"(?<![^,])0*([a-z0-9]+)-0*\1/0*[1-9][0-9]*(?!
 _UNTIL_SUNDAY: Final = re.compile(r"(?<!sun)(?<!0)-(?:sun|0)(?![^,/])", re.IGNORECASE)
 
 
-class Schedule(Protocol):
-    """Says when polls are due."""
-
-    def after(self, moment: datetime) -> datetime:
-        """The first time after ``moment`` at which a poll is due."""
-
-
-class Settings(Protocol):
-    """The fields of ``config.ScheduleConfig`` that make a schedule: exactly one of ``every`` and ``cron`` is set."""
-
-    @property
-    def every(self) -> timedelta | None:
-        """Time from one poll to the next."""
-
-    @property
-    def cron(self) -> str | None:
-        """Five fields, as in crontab(5)."""
-
-    @property
-    def timezone(self) -> str:
-        """Name of the time zone of ``cron``."""
-
-
 @dataclass(frozen=True, slots=True)
 class Interval:
     """One poll per interval."""
@@ -60,7 +36,7 @@ class Interval:
     every: timedelta
 
     def after(self, moment: datetime) -> datetime:
-        """See ``Schedule.after``."""
+        """The first time after ``moment`` at which a poll is due."""
         return moment + self.every
 
 
@@ -88,7 +64,7 @@ class Cron:
         self.after(datetime.now(UTC))
 
     def after(self, moment: datetime) -> datetime:
-        """See ``Schedule.after``."""
+        """See ``Interval.after``."""
         try:
             times = CronSim(_normalized(self.text), moment.astimezone(self.timezone))
         except CronSimError:  # the months are shorter than that
@@ -99,6 +75,10 @@ class Cron:
             if due > moment:
                 return due
         raise ValueError(_NEVER)
+
+
+#: Says when polls are due.
+Schedule: TypeAlias = Interval | Cron
 
 
 def _is_valid(text: str) -> bool:
@@ -115,20 +95,6 @@ def _normalized(text: str) -> str:
     """The same line in a form that CronSim reads as cron does."""
     *others, weekday = text.split()
     return " ".join(_RANGE_OF_ONE.sub(r"\1", field) for field in (*others, _UNTIL_SUNDAY.sub("-7", weekday)))
-
-
-def make_schedule(settings: Settings) -> Schedule:
-    """The schedule that a configuration describes.
-
-    Raises:
-        ValueError: ``cron`` is invalid.
-        zoneinfo.ZoneInfoNotFoundError: there is no such time zone.
-    """
-    if settings.cron is not None:
-        return Cron(settings.cron, ZoneInfo(settings.timezone))
-    if settings.every is None:
-        raise ValueError("neither every nor cron is set")
-    return Interval(settings.every)
 
 
 def gap(schedule: Schedule, now: datetime) -> timedelta:

@@ -46,7 +46,6 @@ def _load(options: Options, metrics: PrometheusMetrics) -> Setup:
     from rfsync.daemon.metrics import read_totals
     from rfsync.daemon.plan import Plan
     from rfsync.daemon.service import Setup
-    from rfsync.schedule import make_schedule
     from rfsync.sync.targets import wanted
     from rfsync.sync.task import SyncContext
 
@@ -61,9 +60,11 @@ def _load(options: Options, metrics: PrometheusMetrics) -> Setup:
         stack.callback(engine.dispose)
         client = Client(config.api, options.redact, _now)
         stack.callback(client.close)
-        context = SyncContext(client, store, config.removals, _now, options.redact, trigger="schedule", metrics=metrics)
+        context = SyncContext(
+            client, store, config.removals, _now, options.redact, trigger="schedule", timer=metrics.time
+        )
         plan = Plan(
-            context, selections, lambda workspace: make_schedule(config.schedule_of(workspace)),
+            context, selections, lambda workspace: config.schedule_of(workspace).build(),
             config.schedule.jitter, config.api.concurrency, config.retention.unchanged_runs,
         )  # fmt: skip
         return Setup(plan, config.daemon.listen, lambda: read_totals(engine), stack.pop_all().close)

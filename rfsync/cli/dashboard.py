@@ -78,6 +78,6 @@ def _announce(host: str, port: int) -> None:
 
 
 def _stale_from(config: Config) -> Callable[[str, datetime], datetime]:
-    from rfsync.schedule import make_schedule, stale_at
+    from rfsync.schedule import stale_at
 
-    return lambda workspace, observed_at: stale_at(make_schedule(config.schedule_of(workspace)), observed_at)
+    return lambda workspace, observed_at: stale_at(config.schedule_of(workspace).build(), observed_at)

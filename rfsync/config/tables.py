@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 from fnmatch import fnmatchcase
-from typing import Annotated, Final, Literal
+from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
+
+if TYPE_CHECKING:
+    from rfsync.schedule import Schedule
 
 DEFAULT_KEY_ENV: Final = "ROBOFLOW_API_KEY"
 
@@ -63,6 +66,23 @@ class ScheduleConfig(_Table, frozen=True):
     timezone: str = "UTC"
     #: The longest random delay of a poll.
     jitter: timedelta = timedelta(seconds=10)
+
+    def build(self) -> Schedule:
+        """The schedule that this describes.
+
+        Raises:
+            ValueError: ``cron`` is invalid.
+            zoneinfo.ZoneInfoNotFoundError: there is no such time zone.
+        """
+        from zoneinfo import ZoneInfo
+
+        from rfsync.schedule import Cron, Interval
+
+        if self.cron is not None:
+            return Cron(self.cron, ZoneInfo(self.timezone))
+        if self.every is None:
+            raise ValueError("neither every nor cron is set")
+        return Interval(self.every)
 
 
 class DaemonConfig(_Table, frozen=True):

@@ -67,7 +67,7 @@ class PrometheusMetrics:
         )  # fmt: skip
 
     def time(self, phase: str) -> AbstractContextManager[None]:
-        """See ``logs.Metrics.time``."""
+        """See ``SyncContext.timer``."""
         timer: AbstractContextManager[None] = self._seconds.labels(phase).time()
         return timer
 

@@ -7,30 +7,21 @@ of words, and a unique key that makes it impossible to write a change twice.
 """
 
 from datetime import date, datetime
+from functools import partial
 from typing import Annotated, Any, ClassVar
 
-from sqlalchemy import (
-    BigInteger,
-    CheckConstraint,
-    Date,
-    ForeignKey,
-    ForeignKeyConstraint,
-    Index,
-    Integer,
-    MetaData,
-    PrimaryKeyConstraint,
-    Text,
-    UniqueConstraint,
-)
+import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 from sqlalchemy.schema import CreateIndex
 
 from rfsync.batch import MAX_COUNT
+from rfsync.errors import ErrorKind
 from rfsync.schema.types import UTCDateTime
 
 #: Numbers that the database gives. SQLite does so only for INTEGER PRIMARY KEY, and stores 64 bits in any case.
-Id = Annotated[int, mapped_column(BigInteger().with_variant(Integer, "sqlite"), primary_key=True)]
+Id = Annotated[int, mapped_column(sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)]
+ProjectId = Annotated[int, mapped_column(sa.BigInteger, sa.ForeignKey("projects.id"), comment="The project.")]
 #: Compared and sorted by code point, as Python does: the diff walks over two sides in that order, and PostgreSQL would
 #: otherwise sort by the language of the database.
 Key = Annotated[str, "compared by code point"]
@@ -41,7 +32,7 @@ Small = Annotated[int, "32 bits"]
 class Base(DeclarativeBase):
     """The root of all tables."""
 
-    metadata = MetaData(
+    metadata = sa.MetaData(
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",
             "uq": "uq_%(table_name)s_%(column_0_N_name)s",
@@ -51,42 +42,42 @@ class Base(DeclarativeBase):
         }
     )
     type_annotation_map: ClassVar = {
-        int: BigInteger,
-        str: Text,
-        date: Date,
+        int: sa.BigInteger,
+        str: sa.Text,
+        date: sa.Date,
         datetime: UTCDateTime,
-        Key: Text().with_variant(Text(collation="C"), "postgresql"),
-        Small: Integer,
+        Key: sa.Text().with_variant(sa.Text(collation="C"), "postgresql"),
+        Small: sa.Integer,
     }
 
 
 metadata = Base.metadata
 
 
-def _words(column: str, *words: str) -> CheckConstraint:
+def _words(column: str, *words: str) -> sa.CheckConstraint:
     listed = ", ".join(f"'{word}'" for word in words)
-    return CheckConstraint(f'"{column}" IN ({listed})', name=column)
+    return sa.CheckConstraint(f'"{column}" IN ({listed})', name=column)
 
 
-def _counts(*columns: str, most: int | None = MAX_COUNT) -> list[CheckConstraint]:
+def _counts(*columns: str, most: int | None = MAX_COUNT) -> list[sa.CheckConstraint]:
     """Not negative, within what the API may say, and on SQLite, which would store anything, whole numbers."""
     checks = []
     for column in columns:
         upper = f" AND {column} <= {most}" if most is not None else ""
-        checks.append(CheckConstraint(f"{column} >= 0{upper}", name=column))
-        whole = CheckConstraint(f"typeof({column}) = 'integer'", name=f"{column}_whole")
+        checks.append(sa.CheckConstraint(f"{column} >= 0{upper}", name=column))
+        whole = sa.CheckConstraint(f"typeof({column}) = 'integer'", name=f"{column}_whole")
         checks.append(whole.ddl_if(dialect="sqlite"))
     return checks
 
 
-def _sqlite_reference(columns: list[str], parent: list[str]) -> ForeignKeyConstraint:
+def _sqlite_reference(columns: list[str], parent: list[str]) -> sa.ForeignKeyConstraint:
     """A foreign key on SQLite; PostgreSQL has triggers instead (``schema.triggers``)."""
-    return ForeignKeyConstraint(columns, parent).ddl_if(dialect="sqlite")
+    return sa.ForeignKeyConstraint(columns, parent).ddl_if(dialect="sqlite")
 
 
-def _partial_index(name: str, *columns: str, where: str) -> Index:
+def _partial_index(name: str, *columns: str, where: str) -> sa.Index:
     # Not by Index's own arguments, one for each dialect: they would import PostgreSQL's for each sync into SQLite.
-    return Index(name, *columns, info={"where": where})
+    return sa.Index(name, *columns, info={"where": where})
 
 
 @compiles(CreateIndex)
@@ -133,10 +124,10 @@ class Project(Base):
     )
 
     __table_args__ = (
-        UniqueConstraint("workspace", "project"),
+        sa.UniqueConstraint("workspace", "project"),
         *_counts("batches", "images", "num_jobs", most=None),
-        CheckConstraint("missing_streak >= 0", name="missing_streak"),
-        CheckConstraint("observed_at IS NULL OR written_at >= observed_at", name="written_at"),
+        sa.CheckConstraint("missing_streak >= 0", name="missing_streak"),
+        sa.CheckConstraint("observed_at IS NULL OR written_at >= observed_at", name="written_at"),
         {"comment": "A project, its totals now, and what the sync keeps for itself."},
     )
 
@@ -159,19 +150,16 @@ class Batch(Base):
     removed_at: Mapped[datetime | None] = mapped_column(comment="Observation that lacked it; NULL: it exists.")
 
     __table_args__ = (
-        PrimaryKeyConstraint("project_id", "batch_id"),
+        sa.PrimaryKeyConstraint("project_id", "batch_id"),
         _sqlite_reference(["project_id"], ["projects.id"]),
         *_counts("images", "num_jobs"),
-        CheckConstraint("batch_id <> ''", name="batch_id"),
-        CheckConstraint("changed_at >= first_seen_at", name="changed_at"),
-        CheckConstraint("removed_at IS NULL OR removed_at = changed_at", name="removed_at"),
+        sa.CheckConstraint("batch_id <> ''", name="batch_id"),
+        sa.CheckConstraint("changed_at >= first_seen_at", name="changed_at"),
+        sa.CheckConstraint("removed_at IS NULL OR removed_at = changed_at", name="removed_at"),
         _partial_index("ix_batches_removed", "project_id", "batch_id", where="removed_at IS NOT NULL"),
         # An unchanged project is read whole and in the order of its ids: without a rowid that is the order on disk.
         {"sqlite_with_rowid": False, "comment": "The last known state of every batch ever seen."},
     )
-
-
-_RUN_COUNTS = ("added", "changed", "removed", "restored", "rejected")
 
 
 class SyncRun(Base):
@@ -180,7 +168,7 @@ class SyncRun(Base):
     __tablename__ = "sync_runs"
 
     id: Mapped[Id] = mapped_column(comment="Number of the run, rising with time.")
-    project_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("projects.id"), comment="The project.")
+    project_id: Mapped[ProjectId]
     trigger: Mapped[str] = mapped_column(comment="What started it: cli, schedule or worker.")
     started_at: Mapped[datetime] = mapped_column(comment="By the clock of the machine that ran it.")
     finished_at: Mapped[datetime | None] = mapped_column(comment="NULL: running, or killed and not yet found.")
@@ -216,22 +204,11 @@ class SyncRun(Base):
     __table_args__ = (
         _words("trigger", "cli", "schedule", "worker"),
         _words("outcome", "running", "changed", "unchanged", "superseded", "refused", "failed", "abandoned"),
-        _words(
-            "error_kind",
-            "auth",
-            "not_found",
-            "rate_limited",
-            "request",
-            "server",
-            "network",
-            "timeout",
-            "bad_response",
-            "database",
-        ),
-        CheckConstraint("(outcome = 'running') = (finished_at IS NULL)", name="finished_at"),
-        CheckConstraint("(outcome = 'failed') = (error_kind IS NOT NULL)", name="failed"),
-        *_counts(*_RUN_COUNTS, most=None),
-        Index("ix_sync_runs_project_id_id", "project_id", "id"),
+        _words("error_kind", *ErrorKind),
+        sa.CheckConstraint("(outcome = 'running') = (finished_at IS NULL)", name="finished_at"),
+        sa.CheckConstraint("(outcome = 'failed') = (error_kind IS NOT NULL)", name="failed"),
+        *_counts("added", "changed", "removed", "restored", "rejected", most=None),
+        sa.Index("ix_sync_runs_project_id_id", "project_id", "id"),
         _partial_index("ix_sync_runs_running", "id", where="outcome = 'running'"),
         # Without it, the health of a project that never fails would have to read all its runs.
         _partial_index("ix_sync_runs_bad", "project_id", "id", where="outcome IN ('failed', 'refused', 'abandoned')"),
@@ -262,52 +239,43 @@ class BatchChange(Base):
     name: Mapped[str | None] = mapped_column(comment="The batch's name after the change; NULL: never reported.")
 
     __table_args__ = (
-        UniqueConstraint("project_id", "batch_id", "observed_at"),
+        sa.UniqueConstraint("project_id", "batch_id", "observed_at"),
         _sqlite_reference(["run_id"], ["sync_runs.id"]),
         _sqlite_reference(["project_id", "batch_id"], ["batches.project_id", "batches.batch_id"]),
         _words("change", "added", "changed", "removed", "restored"),
         *_counts("images", "num_jobs"),
-        CheckConstraint("images >= images_delta AND num_jobs >= num_jobs_delta", name="before"),
-        CheckConstraint("change <> 'removed' OR (images = 0 AND num_jobs = 0)", name="removed"),
-        CheckConstraint(
+        sa.CheckConstraint("images >= images_delta AND num_jobs >= num_jobs_delta", name="before"),
+        sa.CheckConstraint("change <> 'removed' OR (images = 0 AND num_jobs = 0)", name="removed"),
+        sa.CheckConstraint(
             "change NOT IN ('added', 'restored') OR (images = images_delta AND num_jobs = num_jobs_delta)",
             name="appeared",
         ),
-        CheckConstraint("observed_after < observed_at", name="observed_after"),
-        Index("ix_batch_changes_project_id_observed_at", "project_id", "observed_at"),
+        sa.CheckConstraint("observed_after < observed_at", name="observed_after"),
+        sa.Index("ix_batch_changes_project_id_observed_at", "project_id", "observed_at"),
         # For SQLite's foreign key, which looks here when a run is pruned. PostgreSQL's trigger looks only for runs that
         # changed something, which are kept, and does without this index.
-        Index("ix_batch_changes_run_id", "run_id").ddl_if(dialect="sqlite"),
+        sa.Index("ix_batch_changes_run_id", "run_id").ddl_if(dialect="sqlite"),
         {"comment": "The ledger: every change of every batch, appended and never altered."},
     )
+
+
+_flow = partial(mapped_column, sort_order=2)
 
 
 class _Flows:
     """Sums of a day, in both roll-ups."""
 
-    changes: Mapped[int] = mapped_column(sort_order=2, comment="Ledger rows of the day.")
-    batches_added: Mapped[int] = mapped_column(sort_order=2, comment="Batches new or back again.")
-    batches_removed: Mapped[int] = mapped_column(sort_order=2, comment="Batches gone.")
-    images_gained: Mapped[int] = mapped_column(sort_order=2, comment="Sum of the positive image deltas.")
-    images_lost: Mapped[int] = mapped_column(
-        sort_order=2, comment="Sum of the negative image deltas, as a positive number."
-    )
-    jobs_gained: Mapped[int] = mapped_column(sort_order=2, comment="Sum of the positive job deltas.")
-    jobs_lost: Mapped[int] = mapped_column(
-        sort_order=2, comment="Sum of the negative job deltas, as a positive number."
-    )
+    changes: Mapped[int] = _flow(comment="Ledger rows of the day.")
+    batches_added: Mapped[int] = _flow(comment="Batches new or back again.")
+    batches_removed: Mapped[int] = _flow(comment="Batches gone.")
+    images_gained: Mapped[int] = _flow(comment="Sum of the positive image deltas.")
+    images_lost: Mapped[int] = _flow(comment="Sum of the negative image deltas, as a positive number.")
+    jobs_gained: Mapped[int] = _flow(comment="Sum of the positive job deltas.")
+    jobs_lost: Mapped[int] = _flow(comment="Sum of the negative job deltas, as a positive number.")
 
 
 #: The columns of ``_Flows``.
-FLOWS = (
-    "changes",
-    "batches_added",
-    "batches_removed",
-    "images_gained",
-    "images_lost",
-    "jobs_gained",
-    "jobs_lost",
-)
+FLOWS = tuple(_Flows.__annotations__)
 
 
 class ProjectDay(_Flows, Base):
@@ -315,14 +283,14 @@ class ProjectDay(_Flows, Base):
 
     __tablename__ = "project_daily"
 
-    project_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("projects.id"), sort_order=1, comment="The project.")
+    project_id: Mapped[ProjectId] = mapped_column(sort_order=1)
     day: Mapped[date] = mapped_column(sort_order=1, comment="Day in UTC.")
     batches: Mapped[int] = mapped_column(sort_order=3, comment="Batches after the day's last change.")
     images: Mapped[int] = mapped_column(sort_order=3, comment="Images not yet in a job after the day's last change.")
     num_jobs: Mapped[int] = mapped_column(sort_order=3, comment="Annotation jobs after the day's last change.")
 
     __table_args__ = (
-        PrimaryKeyConstraint("project_id", "day"),
+        sa.PrimaryKeyConstraint("project_id", "day"),
         *_counts(*FLOWS, "batches", "images", "num_jobs", most=None),
         {"comment": "A day of a project on which something changed."},
     )
@@ -337,7 +305,7 @@ class WorkspaceDay(_Flows, Base):
     day: Mapped[date] = mapped_column(sort_order=1, comment="Day in UTC.")
 
     __table_args__ = (
-        PrimaryKeyConstraint("workspace", "day"),
+        sa.PrimaryKeyConstraint("workspace", "day"),
         {
             "sqlite_with_rowid": False,
             "comment": "Kept by triggers: the sums of project_daily over the projects of a workspace.",
@@ -350,13 +318,13 @@ class ProjectObserved(Base):
 
     __tablename__ = "project_observed"
 
-    project_id: Mapped[int] = mapped_column(BigInteger, ForeignKey("projects.id"), comment="The project.")
+    project_id: Mapped[ProjectId]
     day: Mapped[date] = mapped_column(comment="Day in UTC.")
     am: Mapped[int] = mapped_column(comment="Bit n: observed in the n-th quarter of an hour from 00:00.")
     pm: Mapped[int] = mapped_column(comment="Bit n: observed in the n-th quarter of an hour from 12:00.")
 
     __table_args__ = (
-        PrimaryKeyConstraint("project_id", "day"),
+        sa.PrimaryKeyConstraint("project_id", "day"),
         {
             "sqlite_with_rowid": False,
             "comment": "Kept by prune: when deleted runs that changed nothing had observed a project.",

@@ -59,11 +59,8 @@ BEGIN
     END IF;
     RETURN NULL;
 END $$"""
-    rows = {
-        "insert": "NEW TABLE AS new_rows",
-        "update": "NEW TABLE AS new_rows OLD TABLE AS old_rows",
-        "delete": "OLD TABLE AS old_rows",
-    }
+    new, old = "NEW TABLE AS new_rows", "OLD TABLE AS old_rows"
+    rows = {"insert": new, "update": f"{new} {old}", "delete": old}
     triggers = [
         f"CREATE TRIGGER workspace_daily_{event} AFTER {event.upper()} ON project_daily REFERENCING {tables} "
         "FOR EACH STATEMENT EXECUTE FUNCTION workspace_daily_follows()"

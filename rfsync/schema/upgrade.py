@@ -8,21 +8,9 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
-from sqlalchemy import (
-    URL,
-    Column,
-    Connection,
-    Engine,
-    MetaData,
-    PrimaryKeyConstraint,
-    String,
-    Table,
-    insert,
-    inspect,
-    select,
-)
+from sqlalchemy import URL, Column, Connection, Engine, MetaData, String, Table, insert, inspect, select
 
 from rfsync.database.engine import Database, open_database
 from rfsync.database.errors import translated
@@ -31,19 +19,12 @@ from rfsync.schema.models import metadata
 from rfsync.schema.triggers import CHECKED_BY_TRIGGER, ONLY_ON_SQLITE, create_trigger_statements
 from rfsync.schema.views import create_view_statements
 
-if TYPE_CHECKING:
-    from alembic.config import Config as AlembicConfig
-
 #: The revision in ``migrations/`` that creates what models, views and triggers describe.
 HEAD: Final = "0004"
 
 # As alembic makes it.
-_VERSION: Final = Table(
-    "alembic_version",
-    MetaData(),
-    Column("version_num", String(32), nullable=False),
-    PrimaryKeyConstraint("version_num", name="alembic_version_pkc"),
-)
+_NAMES: Final = MetaData(naming_convention={"pk": "%(table_name)s_pkc"})
+_VERSION: Final = Table("alembic_version", _NAMES, Column("version_num", String(32), primary_key=True))
 
 
 def migrations_path() -> Path:
@@ -55,9 +36,8 @@ def migrations_path() -> Path:
 
 def current(connection: Connection) -> str | None:
     """The revision that the database says it is at; None: rfsync was never here."""
-    if not inspect(connection).has_table(_VERSION.name):
-        return None
-    return connection.execute(select(_VERSION.c.version_num)).scalar()
+    here = inspect(connection).has_table(_VERSION.name)
+    return connection.scalar(select(_VERSION.c.version_num)) if here else None
 
 
 def require(database: Database) -> None:
@@ -153,11 +133,13 @@ def upgrade(engine: Engine, revision: str | None, *, to: str = HEAD) -> None:
         DatabaseError: it can't be reached, or a migration failed; then it is as it was.
     """
     from alembic import command
+    from alembic.config import Config as AlembicConfig
 
     if revision is not None and not is_known(revision):
         raise SchemaError(_how_to_mend(revision))
     with translated("upgrading the schema"), engine.connect() as connection:
-        config = _alembic_config()
+        config = AlembicConfig()
+        config.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
         config.attributes["connection"] = connection
         command.upgrade(config, to)
         connection.commit()
@@ -182,11 +164,3 @@ def compared(dialect: str) -> Callable[..., bool]:
         return dialect == "sqlite" or not (by_trigger or name in ONLY_ON_SQLITE)
 
     return compare
-
-
-def _alembic_config() -> AlembicConfig:
-    from alembic.config import Config as AlembicConfig
-
-    config = AlembicConfig()
-    config.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
-    return config

@@ -4,8 +4,11 @@ import contextlib
 import socket
 import struct
 import threading
+from dataclasses import dataclass
+from email.utils import formatdate
+from http.client import responses
 
-from rfsync.simulator.wire import Answer, Headers, head
+from rfsync.simulator.wire import Answer, Headers
 
 #: Interval at which a wait for a test's event checks whether the server is stopping.
 _POLL_SECONDS = 0.01
@@ -17,6 +20,7 @@ class StoppingError(Exception):
     """The simulator is stopping: an answer that is held or dripped ends."""
 
 
+@dataclass(eq=False)
 class Exchange:
     """One request being answered.
 
@@ -24,16 +28,15 @@ class Exchange:
     :class:`StoppingError` if the simulator is stopping. A fault lets both propagate: the server closes the connection.
     """
 
-    def __init__(self, connection: socket.socket, answer: Answer, normal: Answer, stopping: threading.Event) -> None:
-        """Takes the connection, the two answers, and the event that is set when the simulator stops."""
-        self._connection = connection
-        self._stopping = stopping
-        #: The complete correct answer, content-coded as requested; never a 304.
-        self.answer = answer
-        #: The answer without a fault: the same, or a 304.
-        self.normal = normal
-        #: True if the connection is closed after this answer. A fault that breaks the framing sets it.
-        self.closing = False
+    _connection: socket.socket
+    #: The complete correct answer, content-coded as requested; never a 304.
+    answer: Answer
+    #: The answer without a fault: the same, or a 304.
+    normal: Answer
+    #: Set when the simulator stops.
+    _stopping: threading.Event
+    #: True if the connection is closed after this answer. A fault that breaks the framing sets it.
+    closing: bool = False
 
     def send(self, data: bytes) -> None:
         """Sends bytes as they are."""
@@ -46,7 +49,10 @@ class Exchange:
     def head(self, answer: Answer, framing: Headers) -> bytes:
         """The head of an answer, with the headers that frame its body and the connection's own."""
         closing: Headers = (("Connection", "close"),) if self.closing else ()
-        return head(answer.status, (*answer.headers, *framing, *closing))
+        reason = responses.get(answer.status, "Unknown")
+        lines = [f"HTTP/1.1 {answer.status} {reason}", f"Date: {formatdate(usegmt=True)}"]
+        lines += [f"{name}: {value}" for name, value in (*answer.headers, *framing, *closing)]
+        return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
 
     def reply(self, answer: Answer) -> None:
         """Sends a complete answer, framed by its length."""

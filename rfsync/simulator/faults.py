@@ -20,7 +20,6 @@ class Fault(Protocol):
 
     def perform(self, exchange: Exchange) -> None:
         """Answers the request incorrectly."""
-        ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +185,6 @@ class Faults:
     """A queue of faults by path; thread-safe, so that a test can add faults while the simulator is running."""
 
     def __init__(self) -> None:
-        """Starts empty."""
         self._lock = threading.Lock()
         self._waiting: list[tuple[str, Iterator[Fault]]] = []
 

@@ -3,12 +3,12 @@
 import threading
 from collections.abc import Mapping
 
-from rfsync.simulator.source import Record, UnknownObjectError, project_answer, project_record, workspace_answer
-from rfsync.simulator.wire import Answer, encode, json_answer
+from rfsync.simulator.source import UnknownObjectError, project_answer, project_record, workspace_answer
+from rfsync.simulator.wire import Answer, encode
 
 
 class FixedWorld:
-    """State set by a test and served by a simulator; thread-safe.
+    """A :class:`Source` whose state is set by a test; thread-safe.
 
     Values are serialized immediately, so later changes to the caller's objects have no effect.
     """
@@ -33,8 +33,9 @@ class FixedWorld:
             bare: serve a list as is, too.
         """
         records: dict[str, bytes] = {}
-        body = encode(value) if not isinstance(value, list) else b""
-        if isinstance(value, list):
+        if not isinstance(value, list):
+            body = encode(value)
+        else:
             parts = [encode(record) for record in value]
             for record, part in zip(value, parts, strict=True):
                 if isinstance(record, dict) and isinstance(record.get("id"), str):
@@ -42,9 +43,8 @@ class FixedWorld:
             body = b"[" + b",".join(parts) + b"]"
             if "/" in target and not bare:
                 body = b'{"batches":' + body + b"}"
-        answer = Answer(200, body)
         with self._lock:
-            self._answers[target] = answer
+            self._answers[target] = Answer(200, body)
             self._records[target] = records
 
     def set_batch(self, target: str, batch_id: str, status: int, body: object = None) -> None:
@@ -53,15 +53,14 @@ class FixedWorld:
         By default a batch answers with its record in the list, or with 404.
         """
         with self._lock:
-            self._by_id[target, batch_id] = json_answer(body, status)
+            self._by_id[target, batch_id] = Answer(status, encode(body))
 
     def remove(self, target: str) -> None:
         """Removes a target and its batches; their addresses answer 404 from then on."""
         with self._lock:
             self._answers.pop(target, None)
             self._records.pop(target, None)
-            for key in [key for key in self._by_id if key[0] == target]:
-                del self._by_id[key]
+            self._by_id = {key: answer for key, answer in self._by_id.items() if key[0] != target}
 
     @property
     def default_workspace(self) -> str:
@@ -70,34 +69,22 @@ class FixedWorld:
             return next(iter(self._answers), "").partition("/")[0]
 
     def workspace(self, workspace: str) -> object:
-        """The value set for the workspace, else the list of its projects.
-
-        Raises:
-            UnknownObjectError: neither the workspace nor one of its projects was set.
-        """
+        """The value set for the workspace, else the list of its projects."""
         with self._lock:
             if workspace in self._answers:
                 return self._answers[workspace]
             targets = [target for target in self._answers if target.startswith(workspace + "/")]
         if not targets:
             raise UnknownObjectError(workspace)
-        return workspace_answer(workspace, [_project(target) for target in targets])
+        return workspace_answer(workspace, [project_record(target) for target in targets])
 
     def project(self, workspace: str, project: str) -> object:
-        """A project's own description, with counts of 0.
-
-        Raises:
-            UnknownObjectError: it was not set.
-        """
+        """A project's own description, with counts of 0."""
         self.batches(workspace, project)
-        return project_answer(workspace, _project(f"{workspace}/{project}"))
+        return project_answer(workspace, project_record(f"{workspace}/{project}"))
 
     def batches(self, workspace: str, project: str) -> Answer:
-        """The value set for the project.
-
-        Raises:
-            UnknownObjectError: it was not set.
-        """
+        """The value set for the project."""
         target = f"{workspace}/{project}"
         with self._lock:
             if target not in self._answers:
@@ -105,11 +92,7 @@ class FixedWorld:
             return self._answers[target]
 
     def batch(self, workspace: str, project: str, batch_id: str) -> object:
-        """The :class:`Answer` set for the batch, else its record in the list.
-
-        Raises:
-            UnknownObjectError: there is neither.
-        """
+        """The :class:`Answer` set for the batch, else its record in the list."""
         target = f"{workspace}/{project}"
         with self._lock:
             if (target, batch_id) in self._by_id:
@@ -118,7 +101,3 @@ class FixedWorld:
         if record is None:
             raise UnknownObjectError(f"{target}/batches/{batch_id}")
         return record
-
-
-def _project(target: str) -> Record:
-    return project_record(target, images=0, unannotated=0, created=0.0, updated=0.0)

@@ -28,7 +28,6 @@ _NAMES = (
     "second supplier",
     "after the lens change",
 )
-_API_NAME = "Upload via API"
 _ID_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 #: No batch is deleted or dropped from the list if fewer than this would be left.
@@ -66,11 +65,6 @@ class Batch:
             },
             "id": self.id,
         }
-
-
-def activity(at: datetime) -> float:
-    """Activity of people at a time, from 0 to 1."""
-    return _DAY[at.hour] * (_WEEKEND if at.weekday() >= _SATURDAY else 1)
 
 
 class ProjectLife:
@@ -113,7 +107,7 @@ class ProjectLife:
     def live_hour(self, begin: datetime) -> None:
         """Simulates the hour that begins at ``begin`` (UTC)."""
         at = begin + timedelta(milliseconds=self._rng.randrange(3_600_000))
-        busy = activity(begin) * self._pace
+        busy = _DAY[begin.hour] * (_WEEKEND if begin.weekday() >= _SATURDAY else 1) * self._pace
         if self._chance(0.3 * busy):
             self._upload(at)
         # Cameras upload at night and at the weekend as well.
@@ -166,7 +160,7 @@ class ProjectLife:
         images = 1 + self._rng.randrange(12)
         batch = self._batches.get(self._api_batch)
         if batch is None or self._chance(0.05):
-            batch = self._new(at, _API_NAME, 0)
+            batch = self._new(at, "Upload via API", 0)
             self._api_batch = batch.id
         self._set_images(batch, batch.images + images, at)
         self.images += images

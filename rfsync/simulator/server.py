@@ -1,4 +1,7 @@
-"""The HTTP server: a source behind a real socket, with faults on demand and a log of requests."""
+"""The HTTP server: a source behind a real socket, with faults on demand and a log of requests.
+
+It has the endpoints that rfsync uses, and a few more that the official package requests.
+"""
 
 import contextlib
 import gzip
@@ -8,18 +11,16 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Collection
-from dataclasses import replace
+from collections.abc import Collection, Mapping
+from dataclasses import KW_ONLY, dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from types import TracebackType
 from typing import Any, Self
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, unquote
 
 from rfsync.simulator.exchange import Exchange, StoppingError
 from rfsync.simulator.faults import Faults
-from rfsync.simulator.routes import Request, respond
-from rfsync.simulator.source import Source
-from rfsync.simulator.wire import Answer, accepts_gzip, entity_tag, tag_matches
+from rfsync.simulator.source import Source, UnknownObjectError
+from rfsync.simulator.wire import Answer, accepts_gzip, encode, entity_tag, error_answer, tag_matches
 
 #: Interval at which the accepting thread checks whether to stop.
 _POLL_SECONDS = 0.01
@@ -27,6 +28,22 @@ _POLL_SECONDS = 0.01
 _JOIN_SECONDS = 10.0
 
 
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as received."""
+
+    method: str
+    #: As sent, percent-encoded, without the query.
+    path: str
+    #: Decoded; the last value of each name.
+    query: Mapping[str, str]
+    #: By lower-case name; the last value of each.
+    headers: Mapping[str, str]
+    #: Time of arrival by ``time.monotonic()``, in seconds.
+    at: float
+
+
+@dataclass(eq=False)
 class Simulator:
     """A stand-in for Roboflow's REST API over HTTP/1.1, by default on the loopback address.
 
@@ -34,45 +51,29 @@ class Simulator:
     started again on the same port.
     """
 
-    def __init__(
-        self,
-        source: Source,
-        *,
-        host: str = "127.0.0.1",
-        port: int = 0,
-        keys: Collection[str] | None = None,
-        faults: Faults | None = None,
-        etag: bool = True,
-        wrapped: bool = False,
-        compress: bool = True,
-        tls: ssl.SSLContext | None = None,
-    ) -> None:
-        """Prepares a server.
-
-        Args:
-            source: provides the content.
-            host: the address to listen on.
-            port: 0 for any free port.
-            keys: accepted API keys; None accepts any that is not empty.
-            faults: the queue of faults; by default an empty one.
-            etag: send an ``ETag`` with each 200, and answer 304 to a matching ``If-None-Match``.
-            wrapped: return a single batch as ``{"batch": …}``.
-            compress: gzip the body for clients that accept it.
-            tls: serve HTTPS with the certificate of this context; None for plain HTTP.
-        """
-        self.source = source
-        self.keys = keys
-        self.faults = Faults() if faults is None else faults
-        self.etag = etag
-        self.wrapped = wrapped
-        self.compress = compress
-        self.tls = tls
-        self._host = host
-        self._port = port
-        self._arrived = threading.Condition()
-        self._requests: list[Request] = []
-        self._server: _Server | None = None
-        self._thread: threading.Thread | None = None
+    #: Provides the content.
+    source: Source
+    _: KW_ONLY
+    #: The address to listen on.
+    host: str = "127.0.0.1"
+    #: 0 for any free port; the one that it has, once it was started.
+    port: int = 0
+    #: Accepted API keys; None accepts any that is not empty.
+    keys: Collection[str] | None = None
+    #: Send an ``ETag`` with each 200, and answer 304 to a matching ``If-None-Match``.
+    etag: bool = True
+    #: Return a single batch as ``{"batch": …}``.
+    wrapped: bool = False
+    #: Gzip the body for clients that accept it.
+    compress: bool = True
+    #: Serve HTTPS with the certificate of this context; None for plain HTTP.
+    tls: ssl.SSLContext | None = None
+    #: The faults to come.
+    faults: Faults = field(default_factory=Faults)
+    _arrived: threading.Condition = field(init=False, default_factory=threading.Condition)
+    _requests: list[Request] = field(init=False, default_factory=list)
+    _server: "_Server | None" = field(init=False, default=None)
+    _thread: threading.Thread | None = field(init=False, default=None)
 
     @property
     def url(self) -> str:
@@ -81,10 +82,10 @@ class Simulator:
         Raises:
             RuntimeError: the port is 0 and the server was never started.
         """
-        if not self._port:
+        if not self.port:
             raise RuntimeError("the simulator has no port before it is started")
-        host = f"[{self._host}]" if ":" in self._host else self._host
-        return f"{'https' if self.tls else 'http'}://{host}:{self._port}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"{'https' if self.tls else 'http'}://{host}:{self.port}"
 
     @property
     def requests(self) -> list[Request]:
@@ -120,8 +121,8 @@ class Simulator:
         """
         if self._server is not None:
             raise RuntimeError("the simulator is running already")
-        self._server = _Server(self, (self._host, self._port))
-        self._port = self._server.server_address[1]
+        self._server = _Server(self, (self.host, self.port))
+        self.port = self._server.server_address[1]
         self._thread = threading.Thread(
             target=self._server.serve_forever, args=(_POLL_SECONDS,), name="simulator", daemon=True
         )
@@ -144,14 +145,10 @@ class Simulator:
         server.end_connections()
 
     def __enter__(self) -> Self:
-        """Starts the server."""
         self.start()
         return self
 
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        """Stops the server."""
+    def __exit__(self, *_: object) -> None:
         self.stop()
 
 
@@ -223,7 +220,7 @@ class _Handler(BaseHTTPRequestHandler):
         request = self._request()
         simulator.record(request)
         fault = simulator.faults.take(request.path)
-        answer = respond(simulator.source, request, keys=simulator.keys, wrapped=simulator.wrapped)
+        answer = _respond(simulator, request)
         exchange = Exchange(self.connection, *self._finished(answer, request), self.server.stopping)
         try:
             if fault is None:
@@ -262,3 +259,47 @@ class _Handler(BaseHTTPRequestHandler):
             body = gzip.compress(answer.body, compresslevel=1, mtime=0)
             answer = replace(answer, body=body, headers=(*answer.headers, ("Content-Encoding", "gzip")))
         return answer, not_modified or answer
+
+
+def _respond(simulator: Simulator, request: Request) -> Answer:
+    """The correct answer to a request: from the source, or the error that Roboflow's API would give."""
+    key = _key(request)
+    if not key or (simulator.keys is not None and key not in simulator.keys):
+        return error_answer(401, "This API key does not exist (or has been revoked).", "OAuthException")
+    try:
+        return _route(simulator, request)
+    except UnknownObjectError as error:
+        return error_answer(404, str(error))
+
+
+def _key(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    return request.query.get("api_key", "")
+
+
+def _route(simulator: Simulator, request: Request) -> Answer:
+    source = simulator.source
+    parts = [unquote(part) for part in request.path.removesuffix("/").split("/")[1:]]
+    match request.method, parts:
+        case _, []:
+            # The official package checks its key and finds its workspace with POST /?api_key=… .
+            return _answer({"welcome": "Welcome to the simulator.", "workspace": source.default_workspace})
+        case "GET", [workspace]:
+            return _answer(source.workspace(workspace))
+        case "GET", [workspace, project]:
+            return _answer(source.project(workspace, project))
+        case "GET", [workspace, project, "batches"]:
+            return _answer(source.batches(workspace, project), under="batches")
+        case "GET", [workspace, project, "batches", batch_id]:
+            return _answer(source.batch(workspace, project, batch_id), under="batch" if simulator.wrapped else "")
+        case _:
+            raise UnknownObjectError("/".join(parts))
+
+
+def _answer(value: object, under: str = "") -> Answer:
+    if isinstance(value, Answer):
+        return value
+    body = encode(value)
+    return Answer(200, b'{"' + under.encode() + b'":' + body + b"}" if under else body)

@@ -25,23 +25,18 @@ class Source(Protocol):
     @property
     def default_workspace(self) -> str:
         """The workspace of the API key, as returned by ``POST /``."""
-        ...
 
     def workspace(self, workspace: str) -> object:
         """``{"workspace": {"name", "url", "projects": [project, …]}}``."""
-        ...
 
     def project(self, workspace: str, project: str) -> object:
         """``{"workspace": {…}, "project": {…}, "versions": []}``."""
-        ...
 
     def batches(self, workspace: str, project: str) -> object:
         """A list of batches, served as ``{"batches": […]}``."""
-        ...
 
     def batch(self, workspace: str, project: str, batch_id: str) -> object:
         """One batch, served as is or as ``{"batch": …}``."""
-        ...
 
 
 def workspace_answer(workspace: str, projects: Sequence[Record]) -> Record:
@@ -54,7 +49,9 @@ def project_answer(workspace: str, project: Record) -> Record:
     return {"workspace": {"name": workspace.title(), "url": workspace}, "project": project, "versions": []}
 
 
-def project_record(target: str, *, images: int, unannotated: int, created: float, updated: float) -> Record:
+def project_record(
+    target: str, *, images: int = 0, unannotated: int = 0, created: float = 0.0, updated: float = 0.0
+) -> Record:
     """A project in wire format.
 
     The fields are those read by the constructor of ``Project`` in the official ``roboflow`` package (1.7,

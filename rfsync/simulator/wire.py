@@ -1,14 +1,11 @@
-"""The wire format: JSON as bytes, answers and their heads, ETags, chunks.
+"""The wire format: JSON as bytes, answers, ETags, chunks.
 
 Pure functions and one frozen type; no sockets.
 """
 
 import hashlib
 import json
-from collections.abc import Iterable
 from dataclasses import dataclass
-from email.utils import formatdate
-from http.client import responses
 
 #: Names and values of headers, in order.
 Headers = tuple[tuple[str, str], ...]
@@ -48,21 +45,9 @@ def encode(value: object) -> bytes:
         return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
-def json_answer(value: object, status: int = 200) -> Answer:
-    """An answer with a JSON value or raw bytes."""
-    return Answer(status, encode(value))
-
-
 def error_answer(status: int, message: str, kind: str = "GraphMethodException") -> Answer:
     """An error in the format of Roboflow's API: ``{"error": {"message", "status", "type"}}``."""
-    return json_answer({"error": {"message": message, "status": status, "type": kind}}, status)
-
-
-def head(status: int, headers: Iterable[tuple[str, str]]) -> bytes:
-    """Status line and headers of an HTTP/1.1 answer, including the empty line at the end."""
-    lines = [f"HTTP/1.1 {status} {responses.get(status, 'Unknown')}", f"Date: {formatdate(usegmt=True)}"]
-    lines += [f"{name}: {value}" for name, value in headers]
-    return ("\r\n".join(lines) + "\r\n\r\n").encode("latin-1")
+    return Answer(status, encode({"error": {"message": message, "status": status, "type": kind}}))
 
 
 def chunk(data: bytes) -> bytes:

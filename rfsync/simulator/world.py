@@ -12,7 +12,7 @@ _STEP = timedelta(hours=1)
 
 
 class World:
-    """One workspace with its projects, simulated hour by hour.
+    """A :class:`Source`: one workspace with its projects, simulated hour by hour.
 
     The state depends only on seed, start and time, not on the number of calls; a project does not depend on the other
     projects. Thread-safe.
@@ -43,7 +43,8 @@ class World:
         self._start = self._now = _utc(start)
         self._hours = 0
         self._clock = clock
-        self._workspace = workspace
+        #: The only workspace.
+        self.default_workspace = workspace
         self._lives = {
             # Seeded with a string, which gives the same sequence in every process and Python version.
             project: ProjectLife(random.Random(f"{seed}/{workspace}/{project}"), self._start)  # noqa: S311
@@ -55,11 +56,6 @@ class World:
         """The time up to which it was simulated, UTC."""
         with self._lock:
             return self._now
-
-    @property
-    def default_workspace(self) -> str:
-        """The only workspace."""
-        return self._workspace
 
     def advance(self, to: datetime) -> None:
         """Simulates until ``to``; does nothing for a time before :attr:`now`, such as from a clock that was set back.
@@ -77,42 +73,26 @@ class World:
             self._hours = hours
 
     def workspace(self, workspace: str) -> Record:
-        """The workspace with its projects, in wire format.
-
-        Raises:
-            UnknownObjectError: there is no such workspace.
-        """
+        """The workspace with its projects, in wire format."""
         with self._lock:
             self._tick()
-            if workspace != self._workspace:
+            if workspace != self.default_workspace:
                 raise UnknownObjectError(workspace)
             return workspace_answer(workspace, [self._project(project) for project in self._lives])
 
     def project(self, workspace: str, project: str) -> Record:
-        """A project in wire format.
-
-        Raises:
-            UnknownObjectError: there is no such project.
-        """
+        """A project in wire format."""
         with self._lock:
             self._life(workspace, project)
             return project_answer(workspace, self._project(project))
 
     def batches(self, workspace: str, project: str) -> list[Record]:
-        """A project's batches in wire format, ordered by id as a document store lists them.
-
-        Raises:
-            UnknownObjectError: there is no such project.
-        """
+        """A project's batches in wire format, ordered by id as a document store lists them."""
         with self._lock:
             return self._life(workspace, project).records()
 
     def batch(self, workspace: str, project: str, batch_id: str) -> Record:
-        """A batch in wire format.
-
-        Raises:
-            UnknownObjectError: there is no such project, or the list does not have the batch.
-        """
+        """A batch in wire format."""
         with self._lock:
             record = self._life(workspace, project).record(batch_id)
         if record is None:
@@ -125,14 +105,14 @@ class World:
 
     def _life(self, workspace: str, project: str) -> ProjectLife:
         self._tick()
-        if workspace != self._workspace or project not in self._lives:
+        if workspace != self.default_workspace or project not in self._lives:
             raise UnknownObjectError(f"{workspace}/{project}")
         return self._lives[project]
 
     def _project(self, project: str) -> Record:
         life = self._lives[project]
         return project_record(
-            f"{self._workspace}/{project}",
+            f"{self.default_workspace}/{project}",
             images=life.images,
             unannotated=life.unannotated,
             created=life.created.timestamp(),
@@ -142,6 +122,5 @@ class World:
 
 def _utc(moment: datetime) -> datetime:
     if moment.utcoffset() is None:
-        msg = f"a time without a timezone: {moment.isoformat()}"
-        raise ValueError(msg)
+        raise ValueError(f"a time without a timezone: {moment.isoformat()}")
     return moment.astimezone(UTC)

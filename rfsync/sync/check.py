@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rfsync.api.answers import parse
 from rfsync.api.failures import describe_error
-from rfsync.api.keys import FoundKey, exposed_file, find_key
+from rfsync.api.keys import exposed_file, find_key
 from rfsync.config import DEFAULT_KEY_ENV, Config, WorkspaceConfig
 from rfsync.errors import ConfigError, ErrorKind, FetchError, RfsyncError, SchemaError
 from rfsync.sync.targets import discover
@@ -110,7 +110,9 @@ def _workspace(
     except ConfigError as error:
         yield Check("key", workspace.id, False, str(error), "set the variable, or name a file")
         return
-    yield _key(workspace, key)
+    exposed = exposed_file(workspace, key)
+    found = f"from {key.source}" + (", which every user can read" if exposed else "")
+    yield Check("key", workspace.id, True, found, f"chmod o-r {exposed}" if exposed else None)
     try:
         # If the projects are named, the key need not be allowed to list them.
         tasks = discover(workspace, key.key, fetcher) if workspace.discovers else []
@@ -123,13 +125,6 @@ def _workspace(
         tasks = [SyncTask(workspace.id, p, key.key) for p in workspace.projects if not workspace.excludes(p)]
     for task in tasks:
         yield _project(task, fetcher, redact)
-
-
-def _key(workspace: WorkspaceConfig, key: FoundKey) -> Check:
-    path = exposed_file(workspace, key)
-    if path is not None:
-        return Check("key", workspace.id, True, f"from {key.source}, which every user can read", f"chmod o-r {path}")
-    return Check("key", workspace.id, True, f"from {key.source}")
 
 
 def _project(task: SyncTask, fetcher: Fetcher, redact: Callable[[str], str]) -> Check:

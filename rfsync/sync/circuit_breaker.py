@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from typing import Final
 
 from rfsync.api.client import Response
 from rfsync.errors import ErrorKind, FetchError
 from rfsync.redaction import Secret
-from rfsync.sync.task import Fetcher
-
-log = logging.getLogger("rfsync.sync")
+from rfsync.sync.task import Fetcher, log
 
 #: After that many failures without any answer, the API counts as down.
 _FAILURES_TO_OPEN: Final = 5
@@ -25,9 +22,6 @@ class CircuitBreaker:
     Then it sends one request at a time, with one attempt. If that fails, the next projects (1, then 2, 4, 8, ...) are
     deferred before another is tried. The first answer closes the circuit for good: later failures concern single
     projects. Deferred projects come last; if there was no answer until then, they fail without a request.
-
-    Args:
-        fetcher: sends the requests.
     """
 
     def __init__(self, fetcher: Fetcher) -> None:

@@ -99,7 +99,7 @@ def _apply(context: SyncContext, task: SyncTask, saved: SavedAnswer) -> Result:
     context = replace(context, clock=lambda: saved.at)
     run = context.store.begin_run(task.workspace, task.project, task.name, context.trigger, saved.at)
     accept = f"rfsync import {task} {shlex.quote(str(saved.path))} --allow-removals"
-    observation = Observation(context, run, response, answer, accept=accept)
+    observation = Observation(context, run, response, answer, accept)
 
     def write(transaction: Transaction) -> Result:
         written_at = transaction.state.written_at

@@ -11,7 +11,9 @@ from rfsync.api.answers import Answer, Rejected, parse, parse_one
 from rfsync.api.client import Response
 from rfsync.batch import Batch
 from rfsync.errors import ErrorKind, FetchError
+from rfsync.ledger.changes import Change
 from rfsync.ledger.diff import Diff, diff
+from rfsync.ledger.projects import ProjectState
 from rfsync.ledger.runs import Run, RunRow
 from rfsync.ledger.transaction import Transaction
 from rfsync.sync.ordering import is_superseded, observed_at, sent_us
@@ -38,11 +40,6 @@ class Confirmation:
     #: A request for one of them had to be tried again.
     troubled: bool = False
 
-    @property
-    def asked(self) -> int:
-        """Number of batches asked for."""
-        return len(self.removed) + len(self.existing) + len(self.doubtful)
-
 
 @dataclass(frozen=True, slots=True)
 class AskFirst:
@@ -58,7 +55,7 @@ def observe(context: SyncContext, run: Run, task: SyncTask) -> Result:
         FetchError: there was no valid list.
         DatabaseError: the database refused or vanished.
     """
-    with context.metrics.time("fetch"):
+    with context.timer("fetch"):
         response = context.fetcher.get(task.workspace, task.project, "batches", key=task.key, etag=run.etag)
     if response.not_modified or response.fingerprint == run.fingerprint:
         result = _write(context, run, partial(_write_unchanged, context, run, response))
@@ -70,7 +67,7 @@ def observe(context: SyncContext, run: Run, task: SyncTask) -> Result:
     answer = response.parse(parse)
     log_rejected(task, answer.rejected)
     response.body.clear()  # it may be hundreds of megabytes
-    observation = Observation(context, run, response, answer, accept=f"rfsync sync {task} --allow-removals")
+    observation = Observation(context, run, response, answer, f"rfsync sync {task} --allow-removals")
     written = _write(context, run, observation.write)
     confirmation = Confirmation()
     while isinstance(written, AskFirst):
@@ -80,7 +77,7 @@ def observe(context: SyncContext, run: Run, task: SyncTask) -> Result:
 
 
 def _write(context: SyncContext, run: Run, work: Callable[[Transaction], _T]) -> _T:
-    with context.metrics.time("write"):
+    with context.timer("write"):
         return context.store.write(run, work)
 
 
@@ -123,25 +120,16 @@ def _confirm(context: SyncContext, task: SyncTask, missing: Sequence[Batch], bef
     return Confirmation(frozenset(removed), tuple(existing), doubtful, troubled)
 
 
+@dataclass(frozen=True, slots=True)
 class Observation:
-    """A valid list, ready to be written. It never changes, since writing it may be tried more than once.
+    """A valid list, ready to be written. It never changes, since writing it may be tried more than once."""
 
-    Args:
-        accept: the command that applies it despite all that is missing.
-    """
-
-    def __init__(self, context: SyncContext, run: Run, response: Response, answer: Answer, *, accept: str) -> None:
-        self._context = context
-        self._run = run
-        self._response = response
-        self._answer = answer
-        self._accept = accept
-        # A saved answer has no attempts and no status, since this run did not request it.
-        status = response.status if response.attempts else None
-        self._row = RunRow(
-            "unchanged", response.attempts, status, response.response_bytes,
-            batches=len(answer.batches), rejected=len(answer.rejected),
-        )  # fmt: skip
+    _context: SyncContext
+    _run: Run
+    _response: Response
+    _answer: Answer
+    #: The command that applies it despite all that is missing.
+    _accept: str
 
     def write(self, transaction: Transaction) -> Result | AskFirst:
         """Writes the observation, unless there are batches to ask for first."""
@@ -161,9 +149,8 @@ class Observation:
         )
         if isinstance(verdict, Refused):
             reason = f"{verdict.reason}, or at once with: {self._accept}"
-            row = replace(self._row, outcome="refused", error=reason)
             state = replace(state, missing_digest=verdict.digest, missing_streak=verdict.streak)
-            return finish(self._context, self._run, transaction, state, row)
+            return self._finish(transaction, state, RunRow("refused", error=reason))
         return AskFirst(missing) if verdict.ask else self._write_without_asking(transaction, missing)
 
     def write_confirmed(self, transaction: Transaction, confirmation: Confirmation) -> Result | AskFirst:
@@ -175,7 +162,8 @@ class Observation:
             return self.supersede(transaction)
         difference = self._diff(transaction, confirmation)
         more = [batch for batch in difference.missing if batch.id not in confirmation.doubtful]
-        if more and confirmation.asked + len(more) <= self._context.removals.confirm_limit:
+        asked = len(confirmation.removed) + len(confirmation.existing) + len(confirmation.doubtful)
+        if more and asked + len(more) <= self._context.removals.confirm_limit:
             return AskFirst(more)
         return self._apply(transaction, difference, confirmation)
 
@@ -186,8 +174,7 @@ class Observation:
 
     def supersede(self, transaction: Transaction) -> Result:
         """Ends the run without applying the observation, since a newer one was written."""
-        row = replace(self._row, outcome="superseded")
-        return finish(self._context, self._run, transaction, transaction.state, row)
+        return self._finish(transaction, transaction.state, RunRow("superseded"))
 
     def _write_without_asking(self, transaction: Transaction, missing: Sequence[Batch]) -> Result:
         """Applies the observation when missing batches are too many to ask for, or the API can't be asked."""
@@ -212,25 +199,30 @@ class Observation:
         doubtful = {b.id: confirmation.doubtful.get(b.id, "not asked for") for b in difference.missing}
         # If the list does not describe the whole state, each poll has to compare it, and to ask for what it lacks.
         complete = not doubtful and not self._answer.rejected and not confirmation.existing
+        last = (self._response.etag, self._response.fingerprint, len(self._answer.batches))
+        etag, fingerprint, listed = last if complete else (None, None, None)
+        # A saved answer was not requested now, and must not overtake a request that is under way.
+        sent = sent_us(self._run, self._response) if self._response.attempts else transaction.state.sent_us
         state = replace(
-            transaction.state,
-            observed_at=at,
-            written_at=at,
-            # A saved answer was not requested now, and must not overtake a request that is under way.
-            sent_us=sent_us(self._run, self._response) if self._response.attempts else transaction.state.sent_us,
-            etag=self._response.etag if complete else None,
-            fingerprint=self._response.fingerprint if complete else None,
-            listed=len(self._answer.batches) if complete else None,
-            missing_digest=None,
-            missing_streak=0,
-        )
+            transaction.state, observed_at=at, written_at=at, sent_us=sent, etag=etag, fingerprint=fingerprint,
+            listed=listed, missing_digest=None, missing_streak=0,
+        )  # fmt: skip
+        error = self._context.redact(_describe_doubtful(doubtful)) if doubtful else None
+        row = RunRow("changed" if difference.changes else "unchanged", tally=tally, error=error)
+        return self._finish(transaction, state, row, difference.changes)
+
+    def _finish(
+        self, transaction: Transaction, state: ProjectState, row: RunRow, changes: Sequence[Change] = ()
+    ) -> Result:
+        """Ends the run with this row, to which it adds what is known of the answer."""
+        response, answer = self._response, self._answer
+        # A saved answer has no attempts and no status, since this run did not request it.
+        status = response.status if response.attempts else None
         row = replace(
-            self._row,
-            outcome="changed" if difference.changes else "unchanged",
-            tally=tally,
-            error=self._context.redact(_describe_doubtful(doubtful)) if doubtful else None,
-        )
-        return finish(self._context, self._run, transaction, state, row, difference.changes)
+            row, attempts=response.attempts, http_status=status, response_bytes=response.response_bytes,
+            batches=len(answer.batches), rejected=len(answer.rejected),
+        )  # fmt: skip
+        return finish(self._context, self._run, transaction, state, row, changes)
 
 
 def log_rejected(task: SyncTask, rejected: Sequence[Rejected]) -> None:

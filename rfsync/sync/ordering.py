@@ -10,7 +10,6 @@ from rfsync.ledger.projects import ProjectState
 from rfsync.ledger.runs import Run
 from rfsync.sync.task import log
 
-_MICROSECOND: Final = timedelta(microseconds=1)
 #: Warn if the clock is further behind than this.
 _CLOCK_TOLERANCE: Final = timedelta(seconds=10)
 
@@ -42,4 +41,4 @@ def observed_at(run: Run, state: ProjectState, response: Response) -> datetime:
             "%s/%s: the clock is %s behind the last observation: times go on from that one, %s UTC",
             *(run.workspace, run.project, behind, state.written_at.strftime("%Y-%m-%d %H:%M:%S")),
         )
-    return state.written_at + _MICROSECOND
+    return state.written_at + timedelta(microseconds=1)

@@ -43,5 +43,5 @@ def refresh(context: SyncContext, run: Run, task: SyncTask) -> Result:
         applied = replace(row, outcome="changed" if changes else "unchanged", tally=tally)
         return finish(context, run, transaction, state, applied, changes)
 
-    with context.metrics.time("write"):
+    with context.timer("write"):
         return context.store.write(run, write)

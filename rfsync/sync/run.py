@@ -38,14 +38,10 @@ def finish_run(context: SyncContext, run: Run, task: SyncTask, work: Callable[[]
         result = work()
     except FetchError as error:
         row = RunRow(
-            "failed",
-            attempts=error.attempts,
-            http_status=error.http_status,
-            response_bytes=error.response_bytes,
+            "failed", error.attempts, error.http_status, error.response_bytes,
             rejected=error.rejected if isinstance(error, BadResponse) else 0,
-            error_kind=error.kind,
-            error=describe_error(error, context.redact),
-        )
+            error_kind=error.kind, error=describe_error(error, context.redact),
+        )  # fmt: skip
         return _fail(context, run, task, row)
     except DatabaseError as error:
         return _fail(context, run, task, RunRow("failed", error_kind=ErrorKind.DATABASE, error=str(error)))

@@ -97,13 +97,10 @@ def require_valid(answers: Iterable[SavedAnswer]) -> None:
         raise BadAnswersError(f"nothing was imported, since not every file is an answer of the batch list: {shown}")
 
 
-def _files(path: Path) -> Iterator[Path]:
+def _files(path: Path) -> list[Path]:
     if not path.is_dir():
-        yield path
-        return
-    for file in sorted(path.iterdir()):
-        if file.is_file() and not file.name.startswith("."):
-            yield file
+        return [path]
+    return [file for file in sorted(path.iterdir()) if file.is_file() and not file.name.startswith(".")]
 
 
 def _read(path: Path) -> bytes:

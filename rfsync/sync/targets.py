@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
@@ -15,9 +14,7 @@ from rfsync.ledger.runs import RunRow
 from rfsync.parsing import Target
 from rfsync.redaction import Secret
 from rfsync.sync.result import Result
-from rfsync.sync.task import Fetcher, SyncTask
-
-log = logging.getLogger("rfsync.sync")
+from rfsync.sync.task import Fetcher, SyncTask, log
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,10 +70,7 @@ def _key(workspace: WorkspaceConfig, env: Mapping[str, str]) -> Secret:
 
 
 def resolve(
-    wanted: Iterable[Selection],
-    fetcher: Fetcher,
-    redact: Callable[[str], str],
-    known: Callable[[str], Iterable[str]],
+    wanted: Iterable[Selection], fetcher: Fetcher, redact: Callable[[str], str], known: Callable[[str], Iterable[str]]
 ) -> tuple[list[SyncTask], list[Result]]:
     """The projects to sync, and a failed result for each workspace whose projects can't be listed.
 
@@ -98,13 +92,10 @@ def resolve(
             log.warning("%s: %s (%s)", workspace, text, error.kind)
             row = RunRow("failed", attempts=error.attempts, error_kind=error.kind, error=text)
             failures.append(Result(workspace, "*", row))
-            found = [
-                SyncTask(workspace, p, selection.key) for p in known(workspace) if not selection.workspace.excludes(p)
-            ]
+            kept = (p for p in known(workspace) if not selection.workspace.excludes(p))
+            found = [SyncTask(workspace, p, selection.key) for p in kept]
         listed = {task.project for task in found}
-        tasks += [
-            SyncTask(workspace, project, selection.key) for project in selection.projects if project not in listed
-        ]
+        tasks += [SyncTask(workspace, p, selection.key) for p in selection.projects if p not in listed]
         tasks += found
     return tasks, failures
 

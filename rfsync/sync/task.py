@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -11,7 +12,6 @@ from typing import Protocol
 from rfsync.api.client import Response
 from rfsync.config import RemovalsConfig
 from rfsync.ledger.store import Store
-from rfsync.logs import NO_METRICS, Metrics
 from rfsync.redaction import Secret
 
 log = logging.getLogger("rfsync.sync")
@@ -59,8 +59,8 @@ class SyncContext:
     redact: Callable[[str], str]
     #: For ``sync_runs.trigger``.
     trigger: str = "cli"
-    #: Measures how long things take.
-    metrics: Metrics = NO_METRICS
+    #: Measures how long a phase of the run takes: ``fetch`` or ``write``.
+    timer: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext()
     #: The level at which the failure of a run is logged.
     failure_level: Callable[[SyncTask], int] = lambda _: logging.WARNING
     #: Take all batches that an answer lacks as removed.
