@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Final, Literal
 
 from rfsync.daemon.daemon import Daemon
@@ -165,12 +166,8 @@ class Service:
         if not setup.listen:
             return None
         try:
-            return Endpoint(
-                parse_listen(setup.listen),
-                lambda: health(self._daemon, self._totals),
-                lambda: self._daemon.is_ready,
-                self._metrics.registry,
-            )
+            ask_health, ask_ready = partial(health, self._daemon, self._totals), lambda: self._daemon.is_ready
+            return Endpoint(parse_listen(setup.listen), ask_health, ask_ready, self._metrics.registry)
         except OSError as error:
             raise ConfigError(f"[daemon] listen = {setup.listen!r}: {error.strerror}") from None
 
