@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from rfsync.cli.options import Options, make_command
+from rfsync.cli.options import Options, make_command, parsed_by, utc_now
 from rfsync.errors import ConfigError
 from rfsync.parsing import is_loopback, parse_listen
 
 if TYPE_CHECKING:
     from rfsync.config import Config
-
-
-def _listen_address(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int]:
-    try:
-        return parse_listen(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
 
 
 @make_command(
@@ -30,7 +23,7 @@ rfsync dashboard --listen 127.0.0.1:0
 rfsync dashboard --listen 127.0.0.1:8050 --host rfsync.example.com   behind a reverse proxy""",
 )
 @click.option(
-    "--listen", callback=_listen_address, default="127.0.0.1:8050", metavar="HOST:PORT", show_default=True,
+    "--listen", callback=parsed_by(parse_listen), default="127.0.0.1:8050", metavar="HOST:PORT", show_default=True,
     help="Address to listen on; port 0 selects any free port.",
 )  # fmt: skip
 @click.option(
@@ -56,10 +49,9 @@ def command(options: Options, listen: tuple[str, int], hosts: tuple[str, ...]) -
         if (error.name or "").partition(".")[0] == "rfsync":
             raise
         raise ConfigError(f"the dashboard needs {error.name}: pip install 'rfsync[dashboard]'") from None
-    config = options.load()
-    options.start_logging()
+    config = options.begin()
     engine = limit_query_time(wiring.open_reader(options, config))
-    context = DashboardContext(engine, _stale_from(config), options.redact, lambda: datetime.now(UTC))
+    context = DashboardContext(engine, _stale_from(config), options.redact, utc_now)
     host = listen[0]
     with open_listener(*listen) as listener:
         port = listener.getsockname()[1]

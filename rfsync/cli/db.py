@@ -24,8 +24,7 @@ def upgrade(options: Options) -> None:
     from rfsync.database.url import sqlite_file
     from rfsync.schema import upgrade as schema
 
-    config = options.load()
-    options.start_logging()
+    config = options.begin()
     url = wiring.database_url(options, config)
     path = sqlite_file(url)
     missing = path is not None and not path.exists()
@@ -39,9 +38,7 @@ def current(options: Options) -> None:
     from rfsync.cli import wiring
     from rfsync.schema.upgrade import HEAD
 
-    config = options.load()
-    options.start_logging()
-    revision = wiring.current_revision(options, config)
+    revision = wiring.current_revision(options, options.begin())
     click.echo(f"{revision or 'none'} (head)" if revision == HEAD else f"{revision or 'none'}, needed: {HEAD}")
 
 
@@ -51,9 +48,7 @@ def check(options: Options) -> int:
     from rfsync.cli import wiring
     from rfsync.schema import upgrade as schema
 
-    config = options.load()
-    options.start_logging()
-    differences = schema.drift(wiring.open_reader(options, config))
+    differences = schema.drift(wiring.open_reader(options, options.begin()))
     for difference in differences:
         click.echo(difference)
     click.echo("The tables differ from this version's." if differences else "The tables are as they should be.")

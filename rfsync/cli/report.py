@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import signal
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from rfsync.cli.options import Options, make_command
+from rfsync.cli.options import Options, make_command, utc_now
 from rfsync.cli.output import write_atomically
 
 
@@ -30,11 +29,9 @@ def command(options: Options, targets: tuple[str, ...], output: str, tz: str) ->
     from rfsync.history.periods import zone
     from rfsync.report import read, render
 
-    now = datetime.now(UTC)
+    now = utc_now()
     time_zone = zone(tz)
-    config = options.load()
-    options.start_logging()
-    engine = wiring.open_reader(options, config)
+    engine = wiring.open_reader(options, options.begin())
     require_known(engine, targets)
     page = render(read(engine, targets, time_zone, now))
     # Like Ctrl-C: an incomplete file is removed.

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING
 
 import click
 
-from rfsync.cli.options import Options, make_command
+from rfsync.cli.options import Options, make_command, utc_now
 from rfsync.cli.output import count, format_options, signed
 from rfsync.cli.queries import Layout, open_history, parse_span, show, span_options, target_argument
 
 if TYPE_CHECKING:
     from rfsync.history import By, TotalRow
-
-_NUMBERS = ("BATCHES", "IMAGES", "±", "GAINED", "LOST", "JOBS")
 
 
 @make_command(
@@ -39,8 +37,7 @@ def command(
     by: By,
     summed: bool,
     tz: str,
-    form: str | None,
-    as_json: bool,
+    form: str,
     output: str | None,
 ) -> int:
     """Totals of images and jobs over time, with gains and losses of each period.
@@ -52,18 +49,18 @@ def command(
     from rfsync.history import TotalRow, totals
     from rfsync.history.periods import zone
 
-    now = datetime.now(UTC)
+    now = utc_now()
     time_zone = zone(tz)
     first, end = parse_span(since, until, now, time_zone)
     engine = open_history(options, target)
     rows = totals(engine, target, by=by, since=first, until=end, tz=tz, summed=summed, now=now)
     layout: Layout[TotalRow] = Layout(
         ("PROJECT", by.upper(), "BATCHES", "IMAGES", "±", "GAINED", "LOST", "JOBS", "±", "GAINED", "LOST", "OBSERVED"),
-        _NUMBERS,
+        ("BATCHES", "IMAGES", "±", "GAINED", "LOST", "JOBS"),
         lambda row: _cells(row, target or "all", by, time_zone),
         "nothing was observed",
     )
-    show(rows, TotalRow, layout, form=form, as_json=as_json, output=output)
+    show(rows, TotalRow, layout, form, output)
     return 0
 
 

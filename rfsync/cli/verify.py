@@ -21,10 +21,7 @@ def command(options: Options, as_json: bool) -> int:
     from rfsync.cli import wiring
     from rfsync.ledger.verify import verify
 
-    config = options.load()
-    options.start_logging()
-    engine = wiring.open_reader(options, config)
-    verdict = verify(engine)
+    verdict = verify(wiring.open_reader(options, options.begin()))
     if as_json:
         click.echo(to_json({"ok": verdict.ok, **asdict(verdict)}))
         return 0 if verdict.ok else 1
