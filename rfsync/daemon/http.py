@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -20,9 +20,6 @@ from prometheus_client.exposition import choose_encoder
 from rfsync.daemon.health import Health
 
 log = logging.getLogger("rfsync.daemon")
-
-#: Seconds for which a client may send nothing, or not read its response.
-_TIMEOUT: Final = 30.0
 
 
 class Endpoint(ThreadingHTTPServer):
@@ -90,7 +87,8 @@ class Endpoint(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    timeout = _TIMEOUT
+    #: Seconds for which a client may send nothing, or not read its response.
+    timeout = 30.0
     server_version = "rfsync"
     sys_version = ""
     server: Endpoint

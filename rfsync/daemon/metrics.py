@@ -55,8 +55,7 @@ class PrometheusMetrics:
 
     def time(self, phase: str) -> AbstractContextManager[None]:
         """See ``logs.Metrics.time``."""
-        timer: AbstractContextManager[None] = self._seconds.labels(phase).time()
-        return timer
+        return self._seconds.labels(phase).time()
 
     def ended(self, result: Result) -> None:
         """Counts a run."""
