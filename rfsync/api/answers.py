@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from itertools import islice, starmap
 from operator import attrgetter, lt
 from typing import Annotated, Final
@@ -33,7 +33,7 @@ class Answer:
     """A batch list: every batch once, in the order of their ids by code point, and the invalid records."""
 
     batches: Sequence[Batch]
-    rejected: Sequence[Rejected] = field(default=())
+    rejected: Sequence[Rejected] = ()
 
     @property
     def rejected_ids(self) -> frozenset[str]:

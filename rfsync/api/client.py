@@ -155,13 +155,9 @@ class Client:
         path = "/".join(quote(segment, safe="") for segment in segments)
         # A segment of dots alone would mean a folder above; percent-encoded it does not.
         url = f"{self._settings.base_url.rstrip('/')}/{path}".replace("/..", "/%2E%2E").replace("/.", "/%2E")
-        retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(attempts or self._settings.attempts),
-            wait=self._wait,
-            retry=tenacity.retry_if_exception(self._should_retry),
-            sleep=self._pause,
-            reraise=True,
-        )
+        stop = tenacity.stop_after_attempt(attempts or self._settings.attempts)
+        retry = tenacity.retry_if_exception(self._should_retry)
+        retrying = tenacity.Retrying(stop=stop, wait=self._wait, retry=retry, sleep=self._pause, reraise=True)
         try:
             response = retrying(self._attempt, url, key, etag)
         except FetchError as error:
