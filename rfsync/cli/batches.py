@@ -14,12 +14,9 @@ if TYPE_CHECKING:
     from rfsync.history import BatchRow
 
 
-@make_command(
-    "batches",
-    example="""rfsync batches acme/widgets
+@make_command("""rfsync batches acme/widgets
 rfsync batches --as-of 2026-01-31             at the start of that day, in UTC
-rfsync batches acme --as-of 7d -o then.csv""",
-)
+rfsync batches acme --as-of 7d -o then.csv""")
 @target_argument
 @click.option("--as-of", metavar="TIME", help="State at this time.  [default: now]")
 @format_options
@@ -35,8 +32,7 @@ def command(options: Options, target: str | None, as_of: str | None, form: str, 
     moment = parse_moment(as_of, "--as-of", now)
     if moment is not None and moment > now:
         raise click.BadParameter(f"{as_of!r} is in the future", param_hint="--as-of")
-    engine = open_history(options, target)
-    rows = batches(engine, target, as_of=moment)
+    rows = batches(open_history(options, target), target, as_of=moment)
     layout = Layout(
         ("PROJECT", "BATCH", "NAME", "IMAGES", "JOBS", "UPLOADED", "FIRST SEEN", "CHANGED"),
         ("IMAGES", "JOBS"),

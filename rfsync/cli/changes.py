@@ -15,12 +15,9 @@ if TYPE_CHECKING:
     from rfsync.history import ChangeRow
 
 
-@make_command(
-    "changes",
-    example="""rfsync changes acme/widgets --since 24h
+@make_command("""rfsync changes acme/widgets --since 24h
 rfsync changes --batch dJ3kx8aq               one batch's whole history
-rfsync changes --since 2026-01-01 --until 2026-02-01 -o january.parquet""",
-)
+rfsync changes --since 2026-01-01 --until 2026-02-01 -o january.parquet""")
 @target_argument
 @click.option("--batch", "batch_ids", metavar="ID", multiple=True, help="Only this batch; may be repeated.")
 @span_options
@@ -45,8 +42,7 @@ def command(
         if not one or re.search("[\ud800-\udfff]", one):  # undecodable bytes in arguments become lone surrogates
             raise click.BadParameter(f"{one!r} is not a valid ID", param_hint="--batch")
     first, end = parse_span(since, until, utc_now())
-    engine = open_history(options, target)
-    rows = changes(engine, target, batch_ids=batch_ids, since=first, until=end)
+    rows = changes(open_history(options, target), target, batch_ids=batch_ids, since=first, until=end)
     layout = Layout(
         ("OBSERVED", "PROJECT", "BATCH", "NAME", "CHANGE", "IMAGES", "±", "JOBS", "±"),
         ("IMAGES", "±", "JOBS"),

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from rfsync.sync.check import Check
 
 
-@make_command("check", example="rfsync check\nrfsync check --config /etc/rfsync/rfsync.toml --json")
+@make_command("rfsync check\nrfsync check --config /etc/rfsync/rfsync.toml --json")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(options: Options, as_json: bool) -> int:
     """Checks the configuration, the database and its schema, each key and each project.

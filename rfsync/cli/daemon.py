@@ -15,12 +15,9 @@ if TYPE_CHECKING:
     from rfsync.daemon.service import Setup
 
 
-@make_command(
-    "daemon",
-    example="""rfsync daemon
+@make_command("""rfsync daemon
 rfsync daemon --config /etc/rfsync/rfsync.toml --log-format json
-kill -HUP PID                                 reads the configuration again""",
-)
+kill -HUP PID                                 reads the configuration again""")
 def command(options: Options) -> int:
     """Polls all that is configured on its schedule, until SIGTERM or Ctrl-C.
 

@@ -2,34 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import datetime
-from typing import TYPE_CHECKING
-
 import click
 
 from rfsync.cli.options import Options, make_command, parsed_by, utc_now
 from rfsync.errors import ConfigError
 from rfsync.parsing import is_loopback, parse_listen
 
-if TYPE_CHECKING:
-    from rfsync.config import Config
 
-
-@make_command(
-    "dashboard",
-    example="""rfsync dashboard
+@make_command("""rfsync dashboard
 rfsync dashboard --listen 127.0.0.1:0
-rfsync dashboard --listen 127.0.0.1:8050 --host rfsync.example.com   behind a reverse proxy""",
-)
-@click.option(
-    "--listen", callback=parsed_by(parse_listen), default="127.0.0.1:8050", metavar="HOST:PORT", show_default=True,
-    help="Address to listen on; port 0 selects any free port.",
-)  # fmt: skip
-@click.option(
-    "--host", "hosts", multiple=True, metavar="NAME[:PORT]",
-    help="Additional host name of the dashboard; may be repeated.",
-)  # fmt: skip
+rfsync dashboard --listen 127.0.0.1:8050 --host rfsync.example.com   behind a reverse proxy""")
+@click.option("--listen", callback=parsed_by(parse_listen), default="127.0.0.1:8050", metavar="HOST:PORT",
+              show_default=True, help="Address to listen on; port 0 selects any free port.")  # fmt: skip
+@click.option("--host", "hosts", multiple=True, metavar="NAME[:PORT]",
+              help="Additional host name of the dashboard; may be repeated.")  # fmt: skip
 def command(options: Options, listen: tuple[str, int], hosts: tuple[str, ...]) -> int:
     """Serves live charts of the history for a browser, read-only, until SIGTERM or Ctrl-C.
 
@@ -37,6 +23,7 @@ def command(options: Options, listen: tuple[str, int], hosts: tuple[str, ...]) -
     unless --listen says otherwise.
     """
     from rfsync.cli import wiring
+    from rfsync.schedule import make_schedule, stale_at
 
     try:
         from rfsync.dashboard.app import make_app
@@ -51,7 +38,12 @@ def command(options: Options, listen: tuple[str, int], hosts: tuple[str, ...]) -
         raise ConfigError(f"the dashboard needs {error.name}: pip install 'rfsync[dashboard]'") from None
     config = options.begin()
     engine = limit_query_time(wiring.open_reader(options, config))
-    context = DashboardContext(engine, _stale_from(config), options.redact, utc_now)
+    context = DashboardContext(
+        engine,
+        lambda workspace, at: stale_at(make_schedule(config.schedule_of(workspace)), at),
+        options.redact,
+        utc_now,
+    )
     host = listen[0]
     with open_listener(*listen) as listener:
         port = listener.getsockname()[1]
@@ -67,9 +59,3 @@ def _announce(host: str, port: int) -> None:
             err=True, fg="red", bold=True,
         )  # fmt: skip
     click.echo(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
-
-
-def _stale_from(config: Config) -> Callable[[str, datetime], datetime]:
-    from rfsync.schedule import make_schedule, stale_at
-
-    return lambda workspace, observed_at: stale_at(make_schedule(config.schedule_of(workspace)), observed_at)

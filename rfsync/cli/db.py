@@ -16,7 +16,7 @@ def command() -> None:
     """
 
 
-@make_command("upgrade", example="rfsync db upgrade --database postgresql://rfsync@db/labels")
+@make_command("rfsync db upgrade --database postgresql://rfsync@db/labels")
 def upgrade(options: Options) -> None:
     """Brings the database to this version's schema."""
     from rfsync.cli import wiring
@@ -32,7 +32,7 @@ def upgrade(options: Options) -> None:
     click.echo(f"The database is at schema {schema.HEAD}.")
 
 
-@make_command("current", example="rfsync db current")
+@make_command("rfsync db current")
 def current(options: Options) -> None:
     """Shows the schema that the database is at, and the one that this version needs."""
     from rfsync.cli import wiring
@@ -42,7 +42,7 @@ def current(options: Options) -> None:
     click.echo(f"{revision or 'none'} (head)" if revision == HEAD else f"{revision or 'none'}, needed: {HEAD}")
 
 
-@make_command("check", example="rfsync db check")
+@make_command("rfsync db check")
 def check(options: Options) -> int:
     """Exits with 3 if the database is not at this version's schema, with 1 if its tables differ from it."""
     from rfsync.cli import wiring

@@ -45,7 +45,7 @@ Then sync your own project: ROBOFLOW_API_KEY=… COMMAND sync WORKSPACE/PROJECT
 """  # noqa: S608 only printed, never executed
 
 
-@make_command("demo", example="rfsync demo")
+@make_command("rfsync demo")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same history.")
 def command(options: Options, seed: int) -> int:
     """Runs a tour against the stand-in: 60 days of a workspace, synced over HTTP in seconds.

@@ -19,12 +19,9 @@ if TYPE_CHECKING:
     from rfsync.sync.saved_answers import SavedAnswer
 
 
-@make_command(
-    "import",
-    example="""rfsync import acme/widgets saved/                      a folder of answers, each named by its time
+@make_command("""rfsync import acme/widgets saved/                      a folder of answers, each named by its time
 rfsync import acme/widgets batches-2026-01-31T18:00:00Z.json
-rfsync import acme/widgets answer.json --at 2026-01-31T18:00:00Z""",
-)
+rfsync import acme/widgets answer.json --at 2026-01-31T18:00:00Z""")
 @click.argument("target", metavar="WORKSPACE/PROJECT")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
 @click.option("--at", metavar="TIME",

@@ -71,20 +71,6 @@ def utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def _quietly(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Whoever read our output has had enough of it: no error, and not click's to turn into one."""
-
-    @functools.wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except BrokenPipeError:
-            drop_output()
-            return 0
-
-    return run
-
-
 def drop_output() -> None:
     """Sends all further output to nowhere; Python would complain once more when it closes the stream."""
     os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
@@ -124,12 +110,21 @@ def parsed_by(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Par
     return callback
 
 
-def make_command(name: str, *, example: str) -> Callable[[Callable[..., Any]], click.Command]:
+def make_command(example: str) -> Callable[[Callable[..., Any]], click.Command]:
     """A command with the common options, whose help ends with an example."""
+    epilog = "\b\n" + "\n".join(["Example:", *(f"  {line}" for line in example.splitlines())])
 
     def decorate(function: Callable[..., Any]) -> click.Command:
-        epilog = "\b\n" + "\n".join(["Example:", *(f"  {line}" for line in example.splitlines())])
-        with_options = common_options(click.pass_obj(_quietly(function)))
-        return click.command(name, epilog=epilog, context_settings=CONTEXT)(with_options)
+        @functools.wraps(function)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return function(*args, **kwargs)
+            except (
+                BrokenPipeError
+            ):  # whoever read the output has had enough: no error, and not click's to turn into one
+                drop_output()
+                return 0
+
+        return click.command(epilog=epilog, context_settings=CONTEXT)(common_options(click.pass_obj(run)))
 
     return decorate

@@ -11,11 +11,8 @@ from rfsync.cli.options import Options, make_command, utc_now
 from rfsync.cli.output import write_atomically
 
 
-@make_command(
-    "report",
-    example="""rfsync report -o report.html
-rfsync report acme/widgets acme/gears --tz Europe/Berlin -o widgets-and-gears.html""",
-)
+@make_command("""rfsync report -o report.html
+rfsync report acme/widgets acme/gears --tz Europe/Berlin -o widgets-and-gears.html""")
 @click.argument("targets", metavar="[TARGET]...", nargs=-1)
 @click.option("-o", "output", metavar="FILE", required=True, help="Output file; an existing one is replaced.")
 @click.option("--tz", default="UTC", metavar="ZONE", show_default=True, help="Time zone of days and times.")

@@ -5,11 +5,11 @@ from __future__ import annotations
 import signal
 import threading
 from contextlib import ExitStack
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import click
 
-from rfsync.cli.options import Options, make_command, parsed_by
+from rfsync.cli.options import Options, make_command, parsed_by, utc_now
 from rfsync.errors import ConfigError
 from rfsync.parsing import is_loopback, parse_listen
 
@@ -26,7 +26,7 @@ def _loopback_address(text: str) -> tuple[str, int]:
     return host, port
 
 
-@make_command("simulate", example="rfsync simulate --listen 127.0.0.1:8787 --seed 7")
+@make_command("rfsync simulate --listen 127.0.0.1:8787 --seed 7")
 @click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:8787", callback=parsed_by(_loopback_address),
               show_default=True)  # fmt: skip
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same history.")
@@ -38,15 +38,11 @@ def command(options: Options, listen: tuple[str, int], seed: int) -> None:
     from rfsync.simulator import Simulator, World
 
     options.start_logging()
-    began = datetime.now(UTC)
-
-    def clock() -> datetime:
-        return began + (datetime.now(UTC) - began) * _SPEED
-
-    simulator = Simulator(World(seed, start=began - _HISTORY, clock=clock), host=listen[0], port=listen[1])
+    began = utc_now()
+    world = World(seed, start=began - _HISTORY, clock=lambda: began + (utc_now() - began) * _SPEED)
     with ExitStack() as stack:
         try:
-            stack.enter_context(simulator)
+            simulator = stack.enter_context(Simulator(world, host=listen[0], port=listen[1]))
         except OSError as error:
             raise ConfigError(f"--listen {listen[0]}:{listen[1]}: {error.strerror}") from error
         stop = threading.Event()

@@ -16,12 +16,9 @@ if TYPE_CHECKING:
     from rfsync.history import ProjectStatus
 
 
-@make_command(
-    "status",
-    example="""rfsync status
+@make_command("""rfsync status
 rfsync status --max-age 15m || mail -s "rfsync is late" ops@example.com </dev/null
-rfsync status --json""",
-)
+rfsync status --json""")
 @click.option("--max-age", callback=parsed_by(parse_duration), metavar="AGE",
               help="Exit with 1 if any project's last observation is older than this.")  # fmt: skip
 @format_options

@@ -15,12 +15,9 @@ if TYPE_CHECKING:
     from rfsync.history import By, TotalRow
 
 
-@make_command(
-    "totals",
-    example="""rfsync totals acme/widgets --since 30d
+@make_command("""rfsync totals acme/widgets --since 30d
 rfsync totals --by month --sum                all projects added up
-rfsync totals --by day --tz Europe/Berlin --since 2026-01-01 -o days.csv""",
-)
+rfsync totals --by day --tz Europe/Berlin --since 2026-01-01 -o days.csv""")
 @target_argument
 @span_options
 @click.option("--by", type=click.Choice(("hour", "day", "week", "month")), default="day", show_default=True,
@@ -52,8 +49,7 @@ def command(
     now = utc_now()
     time_zone = zone(tz)
     first, end = parse_span(since, until, now, time_zone)
-    engine = open_history(options, target)
-    rows = totals(engine, target, by=by, since=first, until=end, tz=tz, summed=summed, now=now)
+    rows = totals(open_history(options, target), target, by=by, since=first, until=end, tz=tz, summed=summed, now=now)
     layout: Layout[TotalRow] = Layout(
         ("PROJECT", by.upper(), "BATCHES", "IMAGES", "±", "GAINED", "LOST", "JOBS", "±", "GAINED", "LOST", "OBSERVED"),
         ("BATCHES", "IMAGES", "±", "GAINED", "LOST", "JOBS"),

@@ -11,7 +11,7 @@ from rfsync.cli.output import as_json as to_json
 from rfsync.text import printable
 
 
-@make_command("verify", example="rfsync verify\nrfsync verify --database postgresql://rfsync@db/labels --json")
+@make_command("rfsync verify\nrfsync verify --database postgresql://rfsync@db/labels --json")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(options: Options, as_json: bool) -> int:
     """Proves that the books balance, and names whatever does not.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,11 +45,8 @@ def current_revision(options: Options, config: Config) -> str | None:
 
 
 def _revision(database: Database) -> str | None:
-    try:
-        with database.begin("opening the database") as connection:
-            return schema.current(connection)
-    finally:
-        database.close()
+    with closing(database), database.begin("opening the database") as connection:
+        return schema.current(connection)
 
 
 def select(options: Options, config: Config, targets: Iterable[str]) -> list[Selection]:
