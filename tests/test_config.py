@@ -14,7 +14,8 @@ import pytest
 from platformdirs import user_config_path
 
 from rfsync.cli.init import example_path
-from rfsync.config import Config, ScheduleConfig, WorkspaceConfig, find_file, load
+from rfsync.config import Config, WorkspaceConfig, find_file, load
+from rfsync.config.tables import ScheduleConfig
 from rfsync.errors import ConfigError
 from rfsync.parsing import Target, is_loopback, parse_duration, parse_listen, parse_target
 

@@ -8,33 +8,24 @@ one go; otherwise each record is decoded by itself.
 from __future__ import annotations
 
 import codecs
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from itertools import islice, starmap
 from operator import attrgetter, lt
 from typing import Annotated, Final
 
 import msgspec
 
-from rfsync.api.lenient import Invalid, read_json, read_name, read_record
+from rfsync.api.lenient import Rejected, read_json, read_name, read_record
 from rfsync.batch import MAX_COUNT, MAX_ID_BYTES, MAX_SECONDS, Batch
 from rfsync.errors import BadResponse
 
 _BOM: Final = b"\xef\xbb\xbf"
+#: What msgspec raises.
+_UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _UTF8_CHUNK: Final = 1 << 20
 #: Bytes of an invalid answer that its error keeps.
 _EXCERPT: Final = 4096
-
-
-@dataclass(frozen=True, slots=True)
-class Rejected:
-    """An invalid record."""
-
-    #: Index in the answer's list, from 0.
-    position: int
-    reason: str
-    #: None: it has no valid one.
-    id: str | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +33,7 @@ class Answer:
     """A batch list: every batch once, in the order of their ids by code point, and the invalid records."""
 
     batches: Sequence[Batch]
-    rejected: Sequence[Rejected] = field(default=())
+    rejected: Sequence[Rejected] = ()
 
     @property
     def rejected_ids(self) -> frozenset[str]:
@@ -91,12 +82,13 @@ def parse(body: bytes | bytearray) -> Answer:
     _check_utf8(body)
     try:
         decoded = _decode_all(body)
-        records = decoded if isinstance(decoded, list) else decoded.batches
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except _UNDECODABLE:
         return _parse_each(body)
     if b"\\u0000" in body:
         return _parse_each(body)
-    return _answer([_batch(r) for r in records], [], len(records))
+    records = decoded if isinstance(decoded, list) else decoded.batches
+    batches = [_batch(record) for record in records]
+    return _answer(batches, [], batches)
 
 
 def _check_utf8(body: bytes | bytearray) -> None:
@@ -109,7 +101,7 @@ def _check_utf8(body: bytes | bytearray) -> None:
             decode(body[start : start + _UTF8_CHUNK])
         decode(b"", final=True)
     except UnicodeDecodeError as error:
-        raise _not_json(body) from error
+        raise _bad(body, "not JSON") from error
 
 
 def parse_one(body: bytes | bytearray, batch_id: str) -> Batch:
@@ -121,7 +113,7 @@ def parse_one(body: bytes | bytearray, batch_id: str) -> Batch:
     decoded = _json(body.removeprefix(_BOM))
     if isinstance(decoded, dict) and "id" not in decoded and "batch" in decoded:
         decoded = decoded["batch"]
-    batch = _read(0, decoded)
+    batch = read_record(0, decoded)
     if isinstance(batch, Rejected):
         raise BadResponse(f"the answer for batch {batch_id!r} breaks the rules: {batch.reason}", rejected=1)
     if batch.id != batch_id:
@@ -139,7 +131,7 @@ def parse_projects(body: bytes | bytearray) -> tuple[dict[str, str | None], list
     workspace = decoded.get("workspace") if isinstance(decoded, dict) else None
     listed = workspace.get("projects") if isinstance(workspace, dict) else None
     if not isinstance(listed, list):
-        raise _no_list(body, "no workspace with its projects")
+        raise _bad(body, "JSON, but no workspace with its projects")
     projects: dict[str, str | None] = {}
     skipped: list[str] = []
     for position, entry in enumerate(listed):
@@ -155,100 +147,72 @@ def parse_projects(body: bytes | bytearray) -> tuple[dict[str, str | None], list
 
 def _batch(record: _Record) -> Batch:
     uploaded = record.uploaded
-    return Batch(
-        record.id,
-        record.name,
-        None if uploaded is None else uploaded.seconds * 1_000_000 + uploaded.nanoseconds // 1000,
-        record.images,
-        record.num_jobs,
-    )
+    uploaded_us = None if uploaded is None else uploaded.seconds * 1_000_000 + uploaded.nanoseconds // 1000
+    return Batch(record.id, record.name, uploaded_us, record.images, record.num_jobs)
 
 
 def _parse_each(body: bytes | bytearray) -> Answer:
     """As ``parse``, but one record at a time: an invalid one does not affect the others."""
-    batches: list[Batch] = []
-    rejected: list[Rejected] = []
-    positions: dict[str, list[int]] = {}
-    total = 0
-    for position, read in enumerate(_records(body)):
-        total += 1
-        if isinstance(read, Rejected):
-            rejected.append(read)
-        else:
-            batches.append(read)
-            positions.setdefault(read.id, []).append(position)
-    return _answer(batches, rejected, total, positions)
+    records = list(_records(body))
+    batches = [record for record in records if isinstance(record, Batch)]
+    return _answer(batches, [record for record in records if isinstance(record, Rejected)], records)
 
 
 def _records(body: bytes | bytearray) -> Iterator[Batch | Rejected]:
     try:
         decoded = _decode_raw(body)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except _UNDECODABLE:
         # Not JSON, no list, or a lone surrogate, which only the standard decoder accepts. Besides, msgspec stops at the
         # first bad field, so it misses a later duplicate key, which by JSON's rules wins, and invalid JSON after it.
-        yield from starmap(_read, enumerate(_read_list(body)))
+        listed = _json(body)
+        if isinstance(listed, dict):
+            listed = listed.get("batches")
+        if not isinstance(listed, list):
+            raise _bad(body, "JSON, but no batch list") from None
+        yield from starmap(read_record, enumerate(listed))
         return
     for position, raw in enumerate(decoded if isinstance(decoded, list) else decoded.batches):
-        yield _quick(raw) or _read(position, _json(bytes(raw)))
-
-
-def _read_list(body: bytes | bytearray) -> list[object]:
-    decoded = _json(body)
-    if isinstance(decoded, dict):
-        decoded = decoded.get("batches")
-    if not isinstance(decoded, list):
-        raise _no_list(body, "no batch list")
-    return decoded
+        yield _quick(raw) or read_record(position, _json(bytes(raw)))
 
 
 def _json(raw: bytes | bytearray) -> object:
     try:
         return read_json(raw)
     except (ValueError, RecursionError) as error:
-        raise _not_json(raw) from error
+        raise _bad(raw, "not JSON") from error
 
 
 def _quick(raw: msgspec.Raw) -> Batch | None:
     """The record from the quick decoder; None: it is invalid, or has characters to replace."""
     try:
         record = _decode_one(raw)
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+    except _UNDECODABLE:
         return None  # the slow reader accepts more, and says what is wrong with the others
     return None if "\0" in record.id or "\0" in (record.name or "") else _batch(record)
 
 
-def _read(position: int, decoded: object) -> Batch | Rejected:
-    read = read_record(decoded)
-    return Rejected(position, read.reason, read.id) if isinstance(read, Invalid) else read
+def _answer(batches: list[Batch], rejected: list[Rejected], records: Sequence[Batch | Rejected]) -> Answer:
+    """Sorts, removes duplicates, rejects contradictions, and raises if too many records are invalid.
 
-
-def _answer(
-    batches: list[Batch], rejected: list[Rejected], total: int, positions: dict[str, list[int]] | None = None
-) -> Answer:
-    """Sorts, removes duplicates, rejects contradictions, and raises if too many records are invalid."""
+    Args:
+        records: the batches and rejected records together, as the answer lists them.
+    """
     ids = [b.id for b in batches]
     # Strictly ascending ids are sorted and unique. That is the usual case, and the check is quick.
     if not all(map(lt, ids, islice(ids, 1, None))):
-        if positions is None:
-            positions = {}
-            for position, batch_id in enumerate(ids):
-                positions.setdefault(batch_id, []).append(position)
         batches, contradicting = _unique(batches)
-        rejected += _reject(contradicting, positions, "the same id twice, with different content")
+        rejected += _reject(contradicting, records, "the same id twice, with different content")
         batches.sort(key=attrgetter("id"))
     if rejected:
         invalid = {r.id for r in rejected if r.id is not None}
         contradicting = {b.id for b in batches if b.id in invalid}
-        rejected += _reject(contradicting, positions or {}, "the same id twice, the other record breaks the rules")
+        rejected += _reject(contradicting, records, "the same id twice, the other record breaks the rules")
         batches = [b for b in batches if b.id not in contradicting]
         rejected.sort(key=attrgetter("position"))
-    if 2 * len(rejected) > total:
-        first = rejected[0]
-        raise BadResponse(
-            f"{len(rejected)} of {total} records break the rules, the first at position {first.position}: "
-            f"{first.reason}",
-            rejected=len(rejected),
-        )
+    if 2 * len(rejected) > len(records):
+        share, first = f"{len(rejected)} of {len(records)}", rejected[0]
+        text = f"{share} records break the rules, the first at position {first.position}: {first.reason}"
+        raise BadResponse(text, rejected=len(rejected))
     return Answer(batches, tuple(rejected))
 
 
@@ -263,13 +227,10 @@ def _unique(batches: list[Batch]) -> tuple[list[Batch], set[str]]:
     return [b for b in first.values() if b.id not in contradicting], contradicting
 
 
-def _reject(ids: Iterable[str], positions: dict[str, list[int]], reason: str) -> list[Rejected]:
-    return [Rejected(position, reason, batch_id) for batch_id in ids for position in positions[batch_id]]
+def _reject(ids: Collection[str], records: Sequence[Batch | Rejected], reason: str) -> list[Rejected]:
+    valid = ((position, record.id) for position, record in enumerate(records) if isinstance(record, Batch))
+    return [Rejected(position, reason, batch_id) for position, batch_id in valid if batch_id in ids]
 
 
-def _not_json(body: bytes | bytearray) -> BadResponse:
-    return BadResponse("the answer is not JSON", body=bytes(body[:_EXCERPT]))
-
-
-def _no_list(body: bytes | bytearray, problem: str) -> BadResponse:
-    return BadResponse(f"the answer is JSON, but {problem}", body=bytes(body[:_EXCERPT]))
+def _bad(body: bytes | bytearray, what: str) -> BadResponse:
+    return BadResponse(f"the answer is {what}", body=bytes(body[:_EXCERPT]))

@@ -21,7 +21,6 @@ import urllib3
 
 from rfsync.api.deadline import Deadline, DeadlineAdapter, DeadlineThread
 from rfsync.api.failures import network_error, origin, origin_text, retry_after, status_error
-from rfsync.api.rate_limit import RateLimit
 from rfsync.config import ApiConfig
 from rfsync.errors import BadResponse, Cancelled, ErrorKind, FetchError
 from rfsync.parsing import is_loopback
@@ -80,6 +79,26 @@ class Response:
             raise
 
 
+class RateLimit:
+    """Lets one caller of all threads through every ``1 / per_second`` seconds, in the order in which they came."""
+
+    def __init__(self, per_second: float, monotonic: Callable[[], float], sleep: Callable[[float], None]) -> None:
+        self._interval = 1 / per_second
+        self._monotonic = monotonic
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._next = 0.0
+
+    def wait(self) -> None:
+        """Returns when it is the caller's turn."""
+        with self._lock:
+            now = self._monotonic()
+            turn = max(self._next, now)
+            self._next = turn + self._interval
+        if turn > now:
+            self._sleep(turn - now)
+
+
 class Client:
     """Requests to one API, for any number of workspaces, from any number of threads.
 
@@ -136,13 +155,9 @@ class Client:
         path = "/".join(quote(segment, safe="") for segment in segments)
         # A segment of dots alone would mean a folder above; percent-encoded it does not.
         url = f"{self._settings.base_url.rstrip('/')}/{path}".replace("/..", "/%2E%2E").replace("/.", "/%2E")
-        retrying = tenacity.Retrying(
-            stop=tenacity.stop_after_attempt(attempts or self._settings.attempts),
-            wait=self._wait,
-            retry=tenacity.retry_if_exception(self._should_retry),
-            sleep=self._pause,
-            reraise=True,
-        )
+        stop = tenacity.stop_after_attempt(attempts or self._settings.attempts)
+        retry = tenacity.retry_if_exception(self._should_retry)
+        retrying = tenacity.Retrying(stop=stop, wait=self._wait, retry=retry, sleep=self._pause, reraise=True)
         try:
             response = retrying(self._attempt, url, key, etag)
         except FetchError as error:
@@ -183,8 +198,7 @@ class Client:
         for _ in range(_MAX_REDIRECTS + 1):
             sent_at, sent_us = self._clock(), time.monotonic_ns() // 1000
             with self._send(url, key, etag, deadline) as answer:
-                status = answer.status_code
-                location = answer.headers.get("Location")
+                status, location = answer.status_code, answer.headers.get("Location")
                 if status not in {301, 302, 303, 307, 308} or location is None:
                     response = self._read(answer, sent_at, conditional=etag is not None)
                     if deadline.expired:
@@ -202,20 +216,14 @@ class Client:
             raise FetchError(ErrorKind.REQUEST, "redirected to an invalid address", http_status=status) from None
         if not same:
             where = self._redact(origin_text(target))
-            raise FetchError(
-                ErrorKind.REQUEST,
-                f"redirected to another server ({where}), which must not get the key: "
-                "set [api] base_url to the right one",
-                http_status=status,
-            )
+            text = f"redirected to another server ({where}), which must not get the key: "
+            text += "set [api] base_url to the right one"
+            raise FetchError(ErrorKind.REQUEST, text, http_status=status)
         return _without_key(target)
 
     def _send(self, url: str, key: Secret, etag: str | None, deadline: Deadline) -> requests.Response:
-        headers = {
-            "Accept": "application/json",
-            "Accept-Encoding": "gzip, deflate",
-            "User-Agent": f"rfsync/{__version__}",
-        }
+        headers = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
+        headers["User-Agent"] = f"rfsync/{__version__}"
         if etag is not None:
             headers["If-None-Match"] = etag
         if self._settings.auth == "bearer":

@@ -8,7 +8,6 @@ that is past its deadline, or all of them when the process has to stop. The read
 
 from __future__ import annotations
 
-import contextlib
 import http.client
 import math
 import os
@@ -16,7 +15,7 @@ import socket
 import threading
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Final
 
@@ -67,12 +66,12 @@ class Deadline:
     def _shut_down(self) -> None:
         if self._socket is not None:
             # It may not be connected, or not any more; either way nobody waits for it.
-            with contextlib.suppress(OSError):
+            with suppress(OSError):
                 self._socket.shutdown(socket.SHUT_RDWR)
 
 
-#: Of the request that the current thread makes; None: it makes none.
-_current: ContextVar[Deadline | None] = ContextVar("rfsync_deadline", default=None)
+#: Of the request that the current thread makes.
+_current: ContextVar[Deadline] = ContextVar("rfsync_deadline")
 
 
 class DeadlineThread:
@@ -185,9 +184,8 @@ class _Connection(HTTPConnection):
         try:
             for option in self.socket_options or ():
                 new.setsockopt(*option)
-            if deadline is not None:
-                deadline.attach(new)
-                new.settimeout(deadline.left())
+            deadline.attach(new)
+            new.settimeout(deadline.left())
             new.connect(address)
         except BaseException:
             new.close()
@@ -196,26 +194,20 @@ class _Connection(HTTPConnection):
 
     def request(self, *args: Any, **kwargs: Any) -> None:
         """As urllib3's; a connection that was kept open is under the deadline from here on."""
-        deadline = _current.get()
-        if deadline is not None and self.sock is not None:
-            deadline.attach(self.sock)
+        if self.sock is not None:
+            _current.get().attach(self.sock)
         super().request(*args, **kwargs)
 
 
 class _TLSConnection(_Connection, HTTPSConnection):
     def _new_conn(self) -> socket.socket:
         new = super()._new_conn()
-        deadline = _current.get()
-        if deadline is not None:
-            deadline.in_handshake = not self.proxy_is_tunneling  # a proxy first has to open the tunnel
+        _current.get().in_handshake = not self.proxy_is_tunneling  # a proxy first has to open the tunnel
         return new
 
     def connect(self) -> None:
-        """As urllib3's."""
         super().connect()
-        deadline = _current.get()
-        if deadline is not None:
-            deadline.in_handshake = False
+        _current.get().in_handshake = False
 
 
 class _Pool(HTTPConnectionPool):

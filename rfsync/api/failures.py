@@ -19,12 +19,9 @@ from rfsync.text import printable
 
 _RETRIED_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
 _KINDS: Final = {
-    401: ErrorKind.AUTH,
-    402: ErrorKind.AUTH,
-    403: ErrorKind.AUTH,
+    **dict.fromkeys((401, 402, 403), ErrorKind.AUTH),
+    **dict.fromkeys((408, 425), ErrorKind.SERVER),
     404: ErrorKind.NOT_FOUND,
-    408: ErrorKind.SERVER,
-    425: ErrorKind.SERVER,
     429: ErrorKind.RATE_LIMITED,
 }
 _HINTS: Final = {
@@ -53,14 +50,11 @@ def status_error(status: int, body: bytes, retry_after: float | None, redact: _R
         text += f" (the API says: {shortened(redact(message), 300)})"
     if 200 <= status < 300:
         return BadResponse(f"{text}: only 200 is a complete answer", http_status=status, response_bytes=len(body))
+    kind = _KINDS.get(status, ErrorKind.SERVER if status >= 500 else ErrorKind.REQUEST)
     return FetchError(
-        _KINDS.get(status, ErrorKind.SERVER if status >= 500 else ErrorKind.REQUEST),
-        redact(text),
-        http_status=status,
-        response_bytes=len(body),
-        retry_after=retry_after,
+        kind, redact(text), http_status=status, response_bytes=len(body), retry_after=retry_after,
         retryable=status in _RETRIED_STATUSES,
-    )
+    )  # fmt: skip
 
 
 def network_error(error: Exception, deadline: Deadline, settings: ApiConfig, redact: _Redact) -> FetchError:
@@ -68,8 +62,7 @@ def network_error(error: Exception, deadline: Deadline, settings: ApiConfig, red
     timeouts = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
     if deadline.expired or isinstance(error, timeouts):
         detail = "; the TLS handshake was not answered" if deadline.in_handshake else ""
-        seconds = f"{settings.deadline_seconds:g} s"
-        text = f"no complete answer within {seconds} ([api] deadline_seconds){detail}"
+        text = f"no complete answer within {settings.deadline_seconds:g} s ([api] deadline_seconds){detail}"
         return FetchError(ErrorKind.TIMEOUT, text, retryable=True)
     if isinstance(error, (urllib3.exceptions.DecodeError, requests.exceptions.ContentDecodingError)):
         return BadResponse("the answer can't be decompressed")

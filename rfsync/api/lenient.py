@@ -19,9 +19,11 @@ _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")
 
 
 @dataclass(frozen=True, slots=True)
-class Invalid:
+class Rejected:
     """An invalid record."""
 
+    #: Index in the answer's list, from 0.
+    position: int
     reason: str
     #: None: it has no valid one.
     id: str | None
@@ -42,24 +44,18 @@ def read_json(raw: bytes | bytearray) -> object:
     return json.loads(raw.decode(), parse_float=_number, parse_int=_number, parse_constant=_no_constant)
 
 
-def read_record(decoded: object) -> Batch | Invalid:
+def read_record(position: int, decoded: object) -> Batch | Rejected:
     """Reads one record of an answer, decoded by ``read_json``."""
     if not isinstance(decoded, dict):
-        return Invalid("not an object", None)
+        return Rejected(position, "not an object", None)
+    batch_id = None
     try:
         batch_id = _id(decoded.get("id"))
+        name, uploaded = _name(decoded.get("name")), _uploaded(decoded.get("uploaded"))
+        images, num_jobs = (_whole(key, decoded.get(key), MAX_COUNT) for key in ("images", "numJobs"))
+        return Batch(batch_id, name, uploaded, images, num_jobs)
     except _InvalidError as error:
-        return Invalid(str(error), None)
-    try:
-        return Batch(
-            batch_id,
-            _name(decoded.get("name")),
-            _uploaded(decoded.get("uploaded")),
-            _count("images", decoded.get("images")),
-            _count("numJobs", decoded.get("numJobs")),
-        )
-    except _InvalidError as error:
-        return Invalid(str(error), batch_id)
+        return Rejected(position, str(error), batch_id)
 
 
 def read_name(value: object) -> str | None:
@@ -93,18 +89,14 @@ def _id(value: object) -> str:
 
 
 def _name(value: object) -> str | None:
+    if value is not None and not isinstance(value, str):
+        raise _InvalidError(f"name is {_type(value)}, not a string")
+    return read_name(value)
+
+
+def _whole(key: str, value: object, maximum: int) -> int | None:
     if value is None:
         return None
-    if not isinstance(value, str):
-        raise _InvalidError(f"name is {_type(value)}, not a string")
-    return _UNSTORABLE.sub("\ufffd", value)
-
-
-def _count(key: str, value: object) -> int | None:
-    return None if value is None else _whole(key, value, MAX_COUNT)
-
-
-def _whole(key: str, value: object, maximum: int) -> int:
     if not isinstance(value, Decimal):
         raise _InvalidError(f"{key} is {_type(value)}, not a number")
     # Check the range first: 1e999999999 as an integer would not fit into memory.
@@ -120,13 +112,11 @@ def _uploaded(value: object) -> int | None:
         return None
     if not isinstance(value, dict):
         raise _InvalidError(f"uploaded is {_type(value)}, not an object")
-    if value.get("_seconds") is None:
+    seconds = _whole("uploaded._seconds", value.get("_seconds"), MAX_SECONDS)
+    if seconds is None:
         raise _InvalidError("uploaded has no _seconds")
-    seconds = _whole("uploaded._seconds", value["_seconds"], MAX_SECONDS)
-    nanoseconds = value.get("_nanoseconds")
-    if nanoseconds is None:
-        return seconds * 1_000_000
-    return seconds * 1_000_000 + _whole("uploaded._nanoseconds", nanoseconds, 999_999_999) // 1000
+    nanoseconds = _whole("uploaded._nanoseconds", value.get("_nanoseconds"), 999_999_999) or 0
+    return seconds * 1_000_000 + nanoseconds // 1000
 
 
 def _type(value: object) -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from rfsync.cli.options import Options, make_command
+from rfsync.cli.options import Options, make_command, utc_now
 from rfsync.cli.output import count, format_options, utc_time
 from rfsync.cli.queries import Layout, open_history, parse_moment, show, target_argument
 
@@ -15,18 +14,13 @@ if TYPE_CHECKING:
     from rfsync.history import BatchRow
 
 
-@make_command(
-    "batches",
-    example="""rfsync batches acme/widgets
+@make_command("""rfsync batches acme/widgets
 rfsync batches --as-of 2026-01-31             at the start of that day, in UTC
-rfsync batches acme --as-of 7d -o then.csv""",
-)
+rfsync batches acme --as-of 7d -o then.csv""")
 @target_argument
 @click.option("--as-of", metavar="TIME", help="State at this time.  [default: now]")
 @format_options
-def command(
-    options: Options, target: str | None, as_of: str | None, form: str | None, as_json: bool, output: str | None
-) -> int:
+def command(options: Options, target: str | None, as_of: str | None, form: str, output: str | None) -> int:
     """The batches that exist now, or existed at a given time, with their counts at that time.
 
     TARGET is a workspace or workspace/project; default: everything in the database. TIME is ISO 8601, a date, or an age
@@ -34,30 +28,22 @@ def command(
     """
     from rfsync.history import BatchRow, batches
 
-    now = datetime.now(UTC)
+    now = utc_now()
     moment = parse_moment(as_of, "--as-of", now)
     if moment is not None and moment > now:
         raise click.BadParameter(f"{as_of!r} is in the future", param_hint="--as-of")
-    engine = open_history(options, target)
-    rows = batches(engine, target, as_of=moment)
+    rows = batches(open_history(options, target), target, as_of=moment)
     layout = Layout(
         ("PROJECT", "BATCH", "NAME", "IMAGES", "JOBS", "UPLOADED", "FIRST SEEN", "CHANGED"),
         ("IMAGES", "JOBS"),
         _cells,
         "there is no batch" if moment is None else f"there was no batch at {utc_time(moment)}",
     )
-    show(rows, BatchRow, layout, form=form, as_json=as_json, output=output)
+    show(rows, BatchRow, layout, form, output)
     return 0
 
 
 def _cells(row: BatchRow) -> tuple[str, ...]:
-    return (
-        f"{row.workspace}/{row.project}",
-        row.batch_id,
-        row.name or "-",
-        count(row.images),
-        count(row.num_jobs),
-        utc_time(row.uploaded_at),
-        utc_time(row.first_seen_at),
-        utc_time(row.changed_at),
-    )
+    times = map(utc_time, (row.uploaded_at, row.first_seen_at, row.changed_at))
+    project = f"{row.workspace}/{row.project}"
+    return (project, row.batch_id, row.name or "-", count(row.images), count(row.num_jobs), *times)

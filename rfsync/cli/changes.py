@@ -3,27 +3,21 @@
 from __future__ import annotations
 
 import re
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 import click
 
-from rfsync.cli.options import Options, make_command
+from rfsync.cli.options import Options, make_command, utc_now
 from rfsync.cli.output import count, format_options, signed, utc_time
 from rfsync.cli.queries import Layout, open_history, parse_span, show, span_options, target_argument
 
 if TYPE_CHECKING:
     from rfsync.history import ChangeRow
 
-_NUMBERS = ("IMAGES", "±", "JOBS")
 
-
-@make_command(
-    "changes",
-    example="""rfsync changes acme/widgets --since 24h
+@make_command("""rfsync changes acme/widgets --since 24h
 rfsync changes --batch dJ3kx8aq               one batch's whole history
-rfsync changes --since 2026-01-01 --until 2026-02-01 -o january.parquet""",
-)
+rfsync changes --since 2026-01-01 --until 2026-02-01 -o january.parquet""")
 @target_argument
 @click.option("--batch", "batch_ids", metavar="ID", multiple=True, help="Only this batch; may be repeated.")
 @span_options
@@ -34,8 +28,7 @@ def command(
     batch_ids: tuple[str, ...],
     since: str | None,
     until: str | None,
-    form: str | None,
-    as_json: bool,
+    form: str,
     output: str | None,
 ) -> int:
     """The ledger: every change of every batch, in chronological order.
@@ -48,28 +41,18 @@ def command(
     for one in batch_ids:
         if not one or re.search("[\ud800-\udfff]", one):  # undecodable bytes in arguments become lone surrogates
             raise click.BadParameter(f"{one!r} is not a valid ID", param_hint="--batch")
-    first, end = parse_span(since, until, datetime.now(UTC))
-    engine = open_history(options, target)
-    rows = changes(engine, target, batch_ids=batch_ids, since=first, until=end)
+    first, end = parse_span(since, until, utc_now())
+    rows = changes(open_history(options, target), target, batch_ids=batch_ids, since=first, until=end)
     layout = Layout(
         ("OBSERVED", "PROJECT", "BATCH", "NAME", "CHANGE", "IMAGES", "±", "JOBS", "±"),
-        _NUMBERS,
+        ("IMAGES", "±", "JOBS"),
         _cells,
         "no change was observed" + (" in that time" if first or end else ""),
     )
-    show(rows, ChangeRow, layout, form=form, as_json=as_json, output=output)
+    show(rows, ChangeRow, layout, form, output)
     return 0
 
 
 def _cells(row: ChangeRow) -> tuple[str, ...]:
-    return (
-        utc_time(row.observed_at),
-        f"{row.workspace}/{row.project}",
-        row.batch_id,
-        row.name or "-",
-        row.change,
-        count(row.images),
-        signed(row.images_delta),
-        count(row.num_jobs),
-        signed(row.num_jobs_delta),
-    )
+    what = (utc_time(row.observed_at), f"{row.workspace}/{row.project}", row.batch_id, row.name or "-", row.change)
+    return (*what, count(row.images), signed(row.images_delta), count(row.num_jobs), signed(row.num_jobs_delta))

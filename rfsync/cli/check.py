@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterable
+from contextlib import closing
 from dataclasses import asdict
-from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
 
-from rfsync.cli.options import Options, make_command
+from rfsync.cli.options import Options, make_command, utc_now
 from rfsync.cli.output import as_json as to_json
 from rfsync.text import printable
 
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
     from rfsync.sync.check import Check
 
 
-@make_command("check", example="rfsync check\nrfsync check --config /etc/rfsync/rfsync.toml --json")
+@make_command("rfsync check\nrfsync check --config /etc/rfsync/rfsync.toml --json")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(options: Options, as_json: bool) -> int:
     """Checks the configuration, the database and its schema, each key and each project.
@@ -31,23 +32,14 @@ def command(options: Options, as_json: bool) -> int:
     from rfsync.database.url import shown_url
     from rfsync.sync.check import diagnose
 
-    config = options.load()
-    options.start_logging()
+    config = options.begin()
     name = shown_url(wiring.database_url(options, config))
-    client = Client(config.api, options.redact, lambda: datetime.now(UTC))
-    try:
+    database = partial(_database, options, config)
+    with closing(Client(config.api, options.redact, utc_now)) as client:
         checks = diagnose(
-            config,
-            options.file(),
-            client,
-            options.redact,
-            database=lambda: _database(options, config),
-            database_name=name,
-            env=os.environ,
+            config, options.file(), client, options.redact, database=database, database_name=name, env=os.environ
         )
-        shown = list(checks) if as_json else list(_shown(checks))
-    finally:
-        client.close()
+        shown = list(checks if as_json else _shown(checks))
     ok = all(check.ok for check in shown)
     if as_json:
         click.echo(to_json({"ok": ok, "checks": [asdict(check) for check in shown]}))

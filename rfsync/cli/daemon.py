@@ -5,23 +5,19 @@ from __future__ import annotations
 import logging
 import os
 from contextlib import ExitStack
-from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING
 
-from rfsync.cli.options import Options, make_command
+from rfsync.cli.options import Options, make_command, utc_now
 
 if TYPE_CHECKING:
     from rfsync.daemon.metrics import PrometheusMetrics
     from rfsync.daemon.service import Setup
 
 
-@make_command(
-    "daemon",
-    example="""rfsync daemon
+@make_command("""rfsync daemon
 rfsync daemon --config /etc/rfsync/rfsync.toml --log-format json
-kill -HUP PID                                 reads the configuration again""",
-)
+kill -HUP PID                                 reads the configuration again""")
 def command(options: Options) -> int:
     """Polls all that is configured on its schedule, until SIGTERM or Ctrl-C.
 
@@ -36,7 +32,7 @@ def command(options: Options) -> int:
     # APScheduler logs each entry of the timetable.
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
     metrics = PrometheusMetrics()
-    Service(partial(_load, options, metrics), metrics, ServiceManager(os.environ), _now).run()
+    Service(partial(_load, options, metrics), metrics, ServiceManager(os.environ), utc_now).run()
     return 0
 
 
@@ -46,29 +42,22 @@ def _load(options: Options, metrics: PrometheusMetrics) -> Setup:
     from rfsync.daemon.metrics import read_totals
     from rfsync.daemon.plan import Plan
     from rfsync.daemon.service import Setup
-    from rfsync.sync.targets import wanted
     from rfsync.sync.task import SyncContext
 
     config = options.load()
-    selections = wanted(config, [], os.environ)
-    for selection in selections:
-        options.redact.add(selection.key.reveal())
+    selections = wiring.select(options, config, ())
     with ExitStack() as stack:
         store = wiring.open_store(options, config)
         stack.callback(store.close)
         engine = wiring.open_reader(options, config)
         stack.callback(engine.dispose)
-        client = Client(config.api, options.redact, _now)
+        client = Client(config.api, options.redact, utc_now)
         stack.callback(client.close)
         context = SyncContext(
-            client, store, config.removals, _now, options.redact, trigger="schedule", timer=metrics.time
+            client, store, config.removals, utc_now, options.redact, trigger="schedule", timer=metrics.time
         )
         plan = Plan(
             context, selections, lambda workspace: config.schedule_of(workspace).build(),
             config.schedule.jitter, config.api.concurrency, config.retention.unchanged_runs,
         )  # fmt: skip
         return Setup(plan, config.daemon.listen, lambda: read_totals(engine), stack.pop_all().close)
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)

@@ -2,41 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from datetime import UTC, datetime
-from typing import TYPE_CHECKING
-
 import click
 
-from rfsync.cli.options import Options, make_command
+from rfsync.cli.options import Options, make_command, parsed_by, utc_now
 from rfsync.errors import ConfigError
 from rfsync.parsing import is_loopback, parse_listen
 
-if TYPE_CHECKING:
-    from rfsync.config import Config
 
-
-def _listen_address(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int]:
-    try:
-        return parse_listen(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
-
-
-@make_command(
-    "dashboard",
-    example="""rfsync dashboard
+@make_command("""rfsync dashboard
 rfsync dashboard --listen 127.0.0.1:0
-rfsync dashboard --listen 127.0.0.1:8050 --host rfsync.example.com   behind a reverse proxy""",
-)
-@click.option(
-    "--listen", callback=_listen_address, default="127.0.0.1:8050", metavar="HOST:PORT", show_default=True,
-    help="Address to listen on; port 0 selects any free port.",
-)  # fmt: skip
-@click.option(
-    "--host", "hosts", multiple=True, metavar="NAME[:PORT]",
-    help="Additional host name of the dashboard; may be repeated.",
-)  # fmt: skip
+rfsync dashboard --listen 127.0.0.1:8050 --host rfsync.example.com   behind a reverse proxy""")
+@click.option("--listen", callback=parsed_by(parse_listen), default="127.0.0.1:8050", metavar="HOST:PORT",
+              show_default=True, help="Address to listen on; port 0 selects any free port.")  # fmt: skip
+@click.option("--host", "hosts", multiple=True, metavar="NAME[:PORT]",
+              help="Additional host name of the dashboard; may be repeated.")  # fmt: skip
 def command(options: Options, listen: tuple[str, int], hosts: tuple[str, ...]) -> int:
     """Serves live charts of the history for a browser, read-only, until SIGTERM or Ctrl-C.
 
@@ -44,6 +23,7 @@ def command(options: Options, listen: tuple[str, int], hosts: tuple[str, ...]) -
     unless --listen says otherwise.
     """
     from rfsync.cli import wiring
+    from rfsync.schedule import stale_at
 
     try:
         from rfsync.dashboard.app import make_app
@@ -56,10 +36,14 @@ def command(options: Options, listen: tuple[str, int], hosts: tuple[str, ...]) -
         if (error.name or "").partition(".")[0] == "rfsync":
             raise
         raise ConfigError(f"the dashboard needs {error.name}: pip install 'rfsync[dashboard]'") from None
-    config = options.load()
-    options.start_logging()
+    config = options.begin()
     engine = limit_query_time(wiring.open_reader(options, config))
-    context = DashboardContext(engine, _stale_from(config), options.redact, lambda: datetime.now(UTC))
+    context = DashboardContext(
+        engine,
+        lambda workspace, at: stale_at(config.schedule_of(workspace).build(), at),
+        options.redact,
+        utc_now,
+    )
     host = listen[0]
     with open_listener(*listen) as listener:
         port = listener.getsockname()[1]
@@ -75,9 +59,3 @@ def _announce(host: str, port: int) -> None:
             err=True, fg="red", bold=True,
         )  # fmt: skip
     click.echo(f"http://{f'[{host}]' if ':' in host else host}:{port}/")
-
-
-def _stale_from(config: Config) -> Callable[[str, datetime], datetime]:
-    from rfsync.schedule import stale_at
-
-    return lambda workspace, observed_at: stale_at(config.schedule_of(workspace).build(), observed_at)

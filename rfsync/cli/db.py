@@ -16,7 +16,7 @@ def command() -> None:
     """
 
 
-@make_command("upgrade", example="rfsync db upgrade --database postgresql://rfsync@db/labels")
+@make_command("rfsync db upgrade --database postgresql://rfsync@db/labels")
 def upgrade(options: Options) -> None:
     """Brings the database to this version's schema."""
     from rfsync.cli import wiring
@@ -24,8 +24,7 @@ def upgrade(options: Options) -> None:
     from rfsync.database.url import sqlite_file
     from rfsync.schema import upgrade as schema
 
-    config = options.load()
-    options.start_logging()
+    config = options.begin()
     url = wiring.database_url(options, config)
     path = sqlite_file(url)
     missing = path is not None and not path.exists()
@@ -33,27 +32,23 @@ def upgrade(options: Options) -> None:
     click.echo(f"The database is at schema {schema.HEAD}.")
 
 
-@make_command("current", example="rfsync db current")
+@make_command("rfsync db current")
 def current(options: Options) -> None:
     """Shows the schema that the database is at, and the one that this version needs."""
     from rfsync.cli import wiring
     from rfsync.schema.upgrade import HEAD
 
-    config = options.load()
-    options.start_logging()
-    revision = wiring.current_revision(options, config)
+    revision = wiring.current_revision(options, options.begin())
     click.echo(f"{revision or 'none'} (head)" if revision == HEAD else f"{revision or 'none'}, needed: {HEAD}")
 
 
-@make_command("check", example="rfsync db check")
+@make_command("rfsync db check")
 def check(options: Options) -> int:
     """Exits with 3 if the database is not at this version's schema, with 1 if its tables differ from it."""
     from rfsync.cli import wiring
     from rfsync.schema import upgrade as schema
 
-    config = options.load()
-    options.start_logging()
-    differences = schema.drift(wiring.open_reader(options, config))
+    differences = schema.drift(wiring.open_reader(options, options.begin()))
     for difference in differences:
         click.echo(difference)
     click.echo("The tables differ from this version's." if differences else "The tables are as they should be.")

@@ -5,17 +5,18 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from datetime import UTC, datetime, timedelta
+from contextlib import closing
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from rfsync.cli.options import Options, make_command
+from rfsync.cli.options import Options, make_command, utc_now
 
 if TYPE_CHECKING:
     from rfsync.config import Config
-    from rfsync.simulator import Simulator, World
+    from rfsync.simulator import World
 
 _DATABASE = Path("rfsync-demo.db")
 _DAYS = 60
@@ -44,7 +45,7 @@ Then sync your own project: ROBOFLOW_API_KEY=… COMMAND sync WORKSPACE/PROJECT
 """  # noqa: S608 only printed, never executed
 
 
-@make_command("demo", example="rfsync demo")
+@make_command("rfsync demo")
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same history.")
 def command(options: Options, seed: int) -> int:
     """Runs a tour against the stand-in: 60 days of a workspace, synced over HTTP in seconds.
@@ -52,7 +53,7 @@ def command(options: Options, seed: int) -> int:
     Creates or replaces rfsync-demo.db in the current folder. Needs no key and no network.
     """
     options.start_logging()
-    failed = tour(options, datetime.now(UTC).replace(minute=0, second=0, microsecond=0), seed)
+    failed = tour(options, utc_now().replace(minute=0, second=0, microsecond=0), seed)
     _show(options)
     # `make demo` runs in a virtual environment that is not on the PATH.
     executable = "rfsync" if shutil.which("rfsync") else os.path.relpath(sys.argv[0])
@@ -69,10 +70,10 @@ def tour(options: Options, end: datetime, seed: int) -> int:
     world = World(seed, start=end - timedelta(days=_DAYS), projects=_PROJECTS)
     with Simulator(world) as simulator:
         click.echo(f"{_DAYS} days of a workspace at {simulator.url}, observed every 6 hours:")
-        return _sync_history(world, simulator, options, end)
+        return _sync_history(world, simulator.url, options, end)
 
 
-def _sync_history(world: World, simulator: Simulator, options: Options, end: datetime) -> int:
+def _sync_history(world: World, url: str, options: Options, end: datetime) -> int:
     """Advances the simulated world and syncs it at each interval."""
     from rfsync.api.client import Client
     from rfsync.cli import wiring
@@ -86,21 +87,19 @@ def _sync_history(world: World, simulator: Simulator, options: Options, end: dat
     def clock() -> datetime:
         return now
 
-    client = Client(ApiConfig(base_url=simulator.url, requests_per_second=100_000), options.redact, clock)
-    store = wiring.open_store(options, _config())
-    context = SyncContext(client, store, RemovalsConfig(), clock, options.redact)
     tasks = [SyncTask("acme", project, Secret("demo-key")) for project in _PROJECTS]
     runs = changes = failed = 0
-    try:
+    with (
+        closing(wiring.open_store(options, _config())) as store,
+        closing(Client(ApiConfig(base_url=url, requests_per_second=100_000), options.redact, clock)) as client,
+    ):
+        context = SyncContext(client, store, RemovalsConfig(), clock, options.redact)
         while now < end:
             now += _INTERVAL
             world.advance(now)
             for task in tasks:
                 result = sync(context, task)
                 runs, changes, failed = runs + 1, changes + result.tally.total, failed + (not result.ok)
-    finally:
-        client.close()
-        store.close()
     click.echo(f"{runs:,} runs, {changes:,} changes in the ledger, {failed} failures.\n")
     return failed
 
@@ -112,7 +111,7 @@ def _show(options: Options) -> None:
     from rfsync.ledger.verify import verify
 
     engine = wiring.open_reader(options, _config())
-    print_status(status(engine), datetime.now(UTC), sys.stdout)
+    print_status(status(engine), utc_now(), sys.stdout)
     verdict = verify(engine)
     click.echo("The books balance." if verdict.ok else f"The books do not balance: {verdict.total} findings.")
 

@@ -102,32 +102,24 @@ def _csv_records(rows: _Rows, types: Mapping[str, type], *, safe: bool) -> Itera
     Args:
         safe: replace control characters, which changes names, so that each record stays on its line.
     """
-    buffer = _RecordBuffer()
-    # With this terminator the writer quotes both \r and \n in values. The buffer removes it: lines end with \n.
-    writer = csv.writer(buffer, lineterminator="\r\n")
-    writer.writerow(types)
+    # With this terminator the writer quotes both \r and \n in values. Lines end with \n.
+    write = csv.writer(_Echo(), lineterminator="\r\n").writerow
+    header = [write(types)]
     for columns in _blocks(rows, _BLOCK):
         _convert(columns, types, datetime, _time)
         _convert(columns, types, bool, _BOOLEANS.get)
-        writer.writerows(zip(*columns, strict=True))
-        yield buffer.take(safe=safe)
-    if header := buffer.take(safe=safe):  # there are no rows
+        records = header + list(map(write, zip(*columns, strict=True)))
+        yield list(map(printable, records)) if safe else records
+        header = []
+    if header:  # there are no rows
         yield header
 
 
-class _RecordBuffer:
-    """A file-like object that collects the csv writer's records."""
+class _Echo:
+    """A file that makes the csv writer return each record."""
 
-    def __init__(self) -> None:
-        self._records: list[str] = []
-
-    def write(self, record: str) -> None:
-        self._records.append(record.removesuffix("\r\n"))
-
-    def take(self, *, safe: bool) -> list[str]:
-        """Returns and clears the collected records."""
-        records, self._records = self._records, []
-        return list(map(printable, records)) if safe else records
+    def write(self, record: str) -> str:
+        return record.removesuffix("\r\n")
 
 
 def _write_parquet(rows: _Rows, kind: type[tuple[Any, ...]], output: str) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
 
-from rfsync.cli.options import Options, make_command
+from rfsync.cli.options import Options, make_command, utc_now
 from rfsync.cli.queries import parse_moment
 from rfsync.cli.sync import NUMBERS, numbers
 from rfsync.text import printable
@@ -19,17 +19,13 @@ if TYPE_CHECKING:
     from rfsync.sync.saved_answers import SavedAnswer
 
 
-@make_command(
-    "import",
-    example="""rfsync import acme/widgets saved/                      a folder of answers, each named by its time
+@make_command("""rfsync import acme/widgets saved/                      a folder of answers, each named by its time
 rfsync import acme/widgets batches-2026-01-31T18:00:00Z.json
-rfsync import acme/widgets answer.json --at 2026-01-31T18:00:00Z""",
-)
+rfsync import acme/widgets answer.json --at 2026-01-31T18:00:00Z""")
 @click.argument("target", metavar="WORKSPACE/PROJECT")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(exists=True, path_type=Path))
-@click.option(
-    "--at", metavar="TIME", help="The time of the only FILE.  [default: the time in its name, else its mtime]"
-)
+@click.option("--at", metavar="TIME",
+              help="The time of the only FILE.  [default: the time in its name, else its mtime]")  # fmt: skip
 @click.option("--allow-removals", is_flag=True, help="Accept every answer, however many batches it lacks.")
 def command(options: Options, target: str, files: tuple[Path, ...], at: str | None, allow_removals: bool) -> int:
     """Imports saved answers of the API as observations of the past, oldest first.
@@ -48,13 +44,11 @@ def command(options: Options, target: str, files: tuple[Path, ...], at: str | No
     named = parse_target(target)
     if named.project is None:
         raise click.BadParameter(f"{target!r} is a workspace: name one project of it", param_hint="WORKSPACE/PROJECT")
-    now = datetime.now(UTC)
-    config = options.load()
-    options.start_logging()
+    now = utc_now()
+    config = options.begin()
     answers = find_answers(files, parse_moment(at, "--at", now), now)
     require_valid(answers)
-    store = wiring.open_store(options, config)
-    try:
+    with closing(wiring.open_store(options, config)) as store:
         store.abandon_dead_runs(now)
         context = SyncContext(
             OfflineFetcher(), store, config.removals, lambda: now, options.redact, allow_removals=allow_removals
@@ -62,8 +56,6 @@ def command(options: Options, target: str, files: tuple[Path, ...], at: str | No
         task = SyncTask(named.workspace, named.project, Secret(""))
         reader = wiring.open_reader(options, config)
         return _print([(answer, import_answer(context, task, answer, reader)) for answer in answers])
-    finally:
-        store.close()
 
 
 def _print(imported: list[tuple[SavedAnswer, Result | Skipped]]) -> int:
@@ -73,13 +65,12 @@ def _print(imported: list[tuple[SavedAnswer, Result | Skipped]]) -> int:
 
     rows: list[tuple[str, ...]] = []
     too_old: list[SavedAnswer] = []
-    code = 0
+    refused = False
     for answer, result in imported:
         outcome = result.outcome if isinstance(result, Result) else result.value
         if outcome in {"too old", "superseded"}:
             too_old.append(answer)
-        if outcome in {"too old", "superseded", "refused"}:
-            code = 1
+        refused |= outcome == "refused"
         cells = numbers(result.row) if isinstance(result, Result) else ("-",) * len(NUMBERS)
         rows.append((f"{answer.at:%Y-%m-%d %H:%M:%S}", answer.source, outcome, *cells, answer.path.name))
     print_table(("TIME", "BY", "OUTCOME", *NUMBERS, "FILE"), rows, right=NUMBERS)
@@ -90,4 +81,4 @@ def _print(imported: list[tuple[SavedAnswer, Result | Skipped]]) -> int:
             "the project yet, and sync into that one from then on"
         )
         click.echo(printable(text), err=True)
-    return code
+    return 1 if too_old or refused else 0

@@ -16,7 +16,7 @@ def example_path() -> Path:
     return inside if inside.is_file() else Path(__file__).parents[2] / "config.example.toml"
 
 
-@make_command("init", example="rfsync init\nrfsync init --config /etc/rfsync/rfsync.toml")
+@make_command("rfsync init\nrfsync init --config /etc/rfsync/rfsync.toml")
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def command(options: Options, force: bool) -> None:
     """Writes a commented rfsync.toml to the current folder or to --config FILE."""

@@ -7,6 +7,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -58,19 +59,16 @@ class Options:
 
         return load(self.file(), os.environ, database_url=self.database)
 
+    def begin(self) -> Config:
+        """As ``load``, and then ``start_logging``."""
+        config = self.load()
+        self.start_logging()
+        return config
 
-def _quietly(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Whoever read our output has had enough of it: no error, and not click's to turn into one."""
 
-    @functools.wraps(function)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return function(*args, **kwargs)
-        except BrokenPipeError:
-            drop_output()
-            return 0
-
-    return run
+def utc_now() -> datetime:
+    """This moment, aware."""
+    return datetime.now(UTC)
 
 
 def drop_output() -> None:
@@ -85,38 +83,48 @@ def _keep(ctx: click.Context, parameter: click.Parameter, value: Any) -> None:
 
 def common_options(function: _F) -> _F:
     """Adds the common options to a command; given twice, the later place wins."""
+    kept = functools.partial(click.option, callback=_keep, expose_value=False)
     for option in (
         click.version_option(__version__, prog_name="rfsync", message="%(prog)s %(version)s"),
-        click.option(
-            "--log-format", type=click.Choice(FORMATS), callback=_keep, expose_value=False, help="Form of the logs."
-        ),
-        click.option(
-            "--log-level", type=click.Choice(LEVELS), callback=_keep, expose_value=False,
-            help="Least level of the logs on standard error.  [default: warning]",
-        ),
-        click.option(
-            "--database", metavar="URL", callback=_keep, expose_value=False,
-            help="sqlite:///FILE or postgresql://USER@HOST/NAME; beats $RFSYNC_DATABASE_URL and the file.",
-        ),
-        click.option(
-            "--config", "config_file", metavar="FILE", callback=_keep, expose_value=False,
-            help="Configuration; else $RFSYNC_CONFIG, ./rfsync.toml, the user's own.",
-        ),
+        kept("--log-format", type=click.Choice(FORMATS), help="Form of the logs."),
+        kept("--log-level", type=click.Choice(LEVELS),
+             help="Least level of the logs on standard error.  [default: warning]"),
+        kept("--database", metavar="URL",
+             help="sqlite:///FILE or postgresql://USER@HOST/NAME; beats $RFSYNC_DATABASE_URL and the file."),
+        kept("--config", "config_file", metavar="FILE",
+             help="Configuration; else $RFSYNC_CONFIG, ./rfsync.toml, the user's own."),
     ):  # fmt: skip
         function = option(function)
     return function
 
 
-def make_command(name: str, *, example: str) -> Callable[[Callable[..., Any]], click.Command]:
+def parsed_by(parse: Callable[[str], Any]) -> Callable[[click.Context, click.Parameter, str | None], Any]:
+    """A callback that parses an option's value; a ``ValueError`` is the user's error."""
+
+    def callback(_: click.Context, __: click.Parameter, value: str | None) -> Any:
+        try:
+            return None if value is None else parse(value)
+        except ValueError as error:
+            raise click.BadParameter(str(error)) from error
+
+    return callback
+
+
+def make_command(example: str) -> Callable[[Callable[..., Any]], click.Command]:
     """A command with the common options, whose help ends with an example."""
+    epilog = "\b\n" + "\n".join(["Example:", *(f"  {line}" for line in example.splitlines())])
 
     def decorate(function: Callable[..., Any]) -> click.Command:
-        with_options = common_options(click.pass_obj(_quietly(function)))
-        made: click.Command = click.command(
-            name,
-            epilog="\b\n" + "\n".join(["Example:", *(f"  {line}" for line in example.splitlines())]),
-            context_settings=CONTEXT,
-        )(with_options)
-        return made
+        @functools.wraps(function)
+        def run(*args: Any, **kwargs: Any) -> Any:
+            try:
+                return function(*args, **kwargs)
+            except (
+                BrokenPipeError
+            ):  # whoever read the output has had enough: no error, and not click's to turn into one
+                drop_output()
+                return 0
+
+        return click.command(epilog=epilog, context_settings=CONTEXT)(common_options(click.pass_obj(run)))
 
     return decorate

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -13,7 +14,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from itertools import islice
 from pathlib import Path
-from typing import IO, Any, Final, TypeVar
+from typing import IO, Any, Final
 
 import click
 
@@ -22,8 +23,6 @@ from rfsync.errors import ConfigError
 from rfsync.text import age, escaped, printable
 
 FORMATS: Final = ("table", "json", "jsonl", "csv", "parquet")
-
-_F = TypeVar("_F", bound=Callable[..., Any])
 
 
 def as_json(value: object) -> str:
@@ -102,37 +101,32 @@ def _width(cell: str) -> int:
 #: Rows of a table that are aligned together.
 _BLOCK: Final = 10_000
 _HEADER: Final[Mapping[str, Any]] = {"bold": True}
-_GOOD: Final[Mapping[str, Any]] = {"fg": "green"}
-_WARNING: Final[Mapping[str, Any]] = {"fg": "yellow"}
-_BAD: Final[Mapping[str, Any]] = {"fg": "red", "bold": True}
-_DIM: Final[Mapping[str, Any]] = {"dim": True}
 #: Text of a cell -> its style.
 _STYLES: Final[Mapping[str, Mapping[str, Any]]] = {
-    "changed": _GOOD,
-    "unchanged": _DIM,
-    "superseded": _DIM,
-    "refused": _WARNING,
-    "failed": _BAD,
-    "abandoned": _BAD,
-    "never": _WARNING,
-    "ok": _GOOD,
-    "wrong": _BAD,
-    "no": _WARNING,
-    "-": _DIM,
+    cell: style
+    for style, cells in (
+        ({"fg": "green"}, ("changed", "ok")),
+        ({"fg": "yellow"}, ("refused", "never", "no")),
+        ({"fg": "red", "bold": True}, ("failed", "abandoned", "wrong")),
+        ({"dim": True}, ("unchanged", "superseded", "-")),
+    )
+    for cell in cells
 }
 
 
-def format_options(function: _F) -> _F:
-    """Adds ``--format``, ``--json`` and ``-o``."""
-    for option in (
-        click.option("-o", "output", metavar="FILE", help="Write to this file instead of standard output."),
-        click.option("--json", "as_json", is_flag=True, help="Short for --format json."),
-        click.option(
-            "--format", "form", type=click.Choice(FORMATS), help="[default: by the extension of FILE, else table]"
-        ),
-    ):
-        function = option(function)
-    return function
+def format_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Adds ``--format`` and ``--json``, which the function gets as ``form``, and ``-o``, as ``output``."""
+
+    @click.option(
+        "--format", "form", type=click.Choice(FORMATS), help="[default: by the extension of FILE, else table]"
+    )
+    @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
+    @click.option("-o", "output", metavar="FILE", help="Write to this file instead of standard output.")
+    @functools.wraps(function)
+    def run(*args: Any, form: str | None, as_json: bool, output: str | None, **kwargs: Any) -> Any:
+        return function(*args, form=resolve_format(form, output, as_json=as_json), output=output, **kwargs)
+
+    return run
 
 
 def resolve_format(form: str | None, output: str | None, *, as_json: bool) -> str:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from contextlib import closing
 
 import click
 
-from rfsync.cli.options import Options, make_command
+from rfsync.cli.options import Options, make_command, utc_now
 
 
-@make_command("prune", example="rfsync prune\n0 3 * * *  cd /srv/rfsync && rfsync prune    in a crontab")
+@make_command("rfsync prune\n0 3 * * *  cd /srv/rfsync && rfsync prune    in a crontab")
 def command(options: Options) -> None:
     """Applies [retention]: deletes runs that changed nothing and are older than unchanged_runs.
 
@@ -17,11 +17,7 @@ def command(options: Options) -> None:
     """
     from rfsync.cli import wiring
 
-    config = options.load()
-    options.start_logging()
-    store = wiring.open_store(options, config)
-    try:
-        deleted = store.prune(datetime.now(UTC) - config.retention.unchanged_runs)
-    finally:
-        store.close()
+    config = options.begin()
+    with closing(wiring.open_store(options, config)) as store:
+        deleted = store.prune(utc_now() - config.retention.unchanged_runs)
     click.echo(f"{deleted:,} run{'' if deleted == 1 else 's'} that changed nothing deleted")

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 import click
 
 from rfsync.cli.options import Options
-from rfsync.cli.output import open_output, print_table, resolve_format
+from rfsync.cli.output import open_output, print_table
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -33,9 +33,7 @@ class Layout(Generic[_Row]):
     no_rows: str
 
 
-def target_argument(function: _F) -> _F:
-    """Adds the optional argument ``TARGET``."""
-    return click.argument("target", metavar="[TARGET]", required=False)(function)
+target_argument = click.argument("target", metavar="[TARGET]", required=False)
 
 
 def span_options(function: _F) -> _F:
@@ -86,22 +84,12 @@ def open_history(options: Options, target: str | None) -> Engine:
 
     if target is not None:
         parse_target(target)
-    config = options.load()
-    options.start_logging()
-    engine = wiring.open_reader(options, config)
+    engine = wiring.open_reader(options, options.begin())
     require_known(engine, target)
     return engine
 
 
-def show(
-    rows: Iterator[_Row],
-    kind: type[_Row],
-    layout: Layout[_Row],
-    *,
-    form: str | None,
-    as_json: bool,
-    output: str | None,
-) -> None:
+def show(rows: Iterator[_Row], kind: type[_Row], layout: Layout[_Row], form: str, output: str | None) -> None:
     """Streams rows to standard output or a file, in the requested format.
 
     Raises:
@@ -110,7 +98,6 @@ def show(
     """
     # Like Ctrl-C: an incomplete file is removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
-    form = resolve_format(form, output, as_json=as_json)
     if form != "table":
         from rfsync.cli.formats import write_rows
 

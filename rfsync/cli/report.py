@@ -3,20 +3,16 @@
 from __future__ import annotations
 
 import signal
-from datetime import UTC, datetime
 from pathlib import Path
 
 import click
 
-from rfsync.cli.options import Options, make_command
+from rfsync.cli.options import Options, make_command, utc_now
 from rfsync.cli.output import write_atomically
 
 
-@make_command(
-    "report",
-    example="""rfsync report -o report.html
-rfsync report acme/widgets acme/gears --tz Europe/Berlin -o widgets-and-gears.html""",
-)
+@make_command("""rfsync report -o report.html
+rfsync report acme/widgets acme/gears --tz Europe/Berlin -o widgets-and-gears.html""")
 @click.argument("targets", metavar="[TARGET]...", nargs=-1)
 @click.option("-o", "output", metavar="FILE", required=True, help="Output file; an existing one is replaced.")
 @click.option("--tz", default="UTC", metavar="ZONE", show_default=True, help="Time zone of days and times.")
@@ -30,11 +26,9 @@ def command(options: Options, targets: tuple[str, ...], output: str, tz: str) ->
     from rfsync.history.periods import zone
     from rfsync.report import read, render
 
-    now = datetime.now(UTC)
+    now = utc_now()
     time_zone = zone(tz)
-    config = options.load()
-    options.start_logging()
-    engine = wiring.open_reader(options, config)
+    engine = wiring.open_reader(options, options.begin())
     require_known(engine, targets)
     page = render(read(engine, targets, time_zone, now))
     # Like Ctrl-C: an incomplete file is removed.

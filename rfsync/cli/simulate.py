@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-import contextlib
 import signal
 import threading
-from datetime import UTC, datetime, timedelta
+from contextlib import ExitStack
+from datetime import timedelta
 
 import click
 
-from rfsync.cli.options import Options, make_command
+from rfsync.cli.options import Options, make_command, parsed_by, utc_now
 from rfsync.errors import ConfigError
+from rfsync.parsing import is_loopback, parse_listen
 
 #: Simulated time before the start.
 _HISTORY = timedelta(days=60)
@@ -18,20 +19,16 @@ _HISTORY = timedelta(days=60)
 _SPEED = 60
 
 
-def _listen_address(_: click.Context, __: click.Parameter, value: str) -> tuple[str, int]:
-    from rfsync.parsing import is_loopback, parse_listen
-
-    try:
-        host, port = parse_listen(value)
-    except ValueError as error:
-        raise click.BadParameter(str(error)) from error
+def _loopback_address(text: str) -> tuple[str, int]:
+    host, port = parse_listen(text)
     if not is_loopback(host):
-        raise click.BadParameter(f"{host} is not a loopback address; the stand-in is for this machine only")
+        raise ValueError(f"{host} is not a loopback address; the stand-in is for this machine only")
     return host, port
 
 
-@make_command("simulate", example="rfsync simulate --listen 127.0.0.1:8787 --seed 7")
-@click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:8787", callback=_listen_address, show_default=True)
+@make_command("rfsync simulate --listen 127.0.0.1:8787 --seed 7")
+@click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:8787", callback=parsed_by(_loopback_address),
+              show_default=True)  # fmt: skip
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same history.")
 def command(options: Options, listen: tuple[str, int], seed: int) -> None:
     """Runs a local stand-in for the API: one workspace, acme, with batches that appear, change and disappear.
@@ -41,18 +38,13 @@ def command(options: Options, listen: tuple[str, int], seed: int) -> None:
     from rfsync.simulator import Simulator, World
 
     options.start_logging()
-    began = datetime.now(UTC)
-
-    def clock() -> datetime:
-        return began + (datetime.now(UTC) - began) * _SPEED
-
-    simulator = Simulator(World(seed, start=began - _HISTORY, clock=clock), host=listen[0], port=listen[1])
-    try:
-        simulator.start()
-    except OSError as error:
-        raise ConfigError(f"--listen {listen[0]}:{listen[1]}: {error.strerror}") from error
-    with contextlib.ExitStack() as stack:
-        stack.callback(simulator.stop)
+    began = utc_now()
+    world = World(seed, start=began - _HISTORY, clock=lambda: began + (utc_now() - began) * _SPEED)
+    with ExitStack() as stack:
+        try:
+            simulator = stack.enter_context(Simulator(world, host=listen[0], port=listen[1]))
+        except OSError as error:
+            raise ConfigError(f"--listen {listen[0]}:{listen[1]}: {error.strerror}") from error
         stop = threading.Event()
         # Explicitly, because a shell makes its background commands ignore Ctrl-C; and before the address is printed,
         # because a reader may stop the process from then on.

@@ -7,14 +7,14 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import replace
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import click
 
-from rfsync.cli.options import Options, drop_output, make_command
+from rfsync.cli.options import Options, drop_output, make_command, utc_now
 from rfsync.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -30,13 +30,10 @@ _STOPPED = 130
 _STOP_TIMEOUT = 4.5
 
 
-@make_command(
-    "sync",
-    example="""ROBOFLOW_API_KEY=… rfsync sync acme/widgets
+@make_command("""ROBOFLOW_API_KEY=… rfsync sync acme/widgets
 rfsync sync                                   all that is configured
 rfsync sync acme/widgets --batch dJ3kx8aq     one batch alone
-*/5 * * * *  cd /srv/rfsync && rfsync sync    in a crontab""",
-)
+*/5 * * * *  cd /srv/rfsync && rfsync sync    in a crontab""")
 @click.argument("targets", metavar="[TARGET]...", nargs=-1)
 @click.option("--batch", "batch_ids", metavar="ID", multiple=True, help="Refresh only this batch; may be repeated.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; show what would be written.")
@@ -59,34 +56,27 @@ def command(
     # A service manager sends SIGTERM where a person types Ctrl-C.
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, _stop)
-    config = options.load()
-    options.start_logging()
+    config = options.begin()
+    from rfsync.cli import wiring  # only here: a signal during this slow import is handled already
+
     # Errors in the configuration are found before the database is opened.
-    selections = _select(options, config, targets)
+    selections = wiring.select(options, config, targets)
     if batch_ids and (len(selections) != 1 or selections[0].discover or len(selections[0].projects) != 1):
         raise ConfigError("--batch needs exactly one project: rfsync sync WORKSPACE/PROJECT --batch ID")
-    started_at = _now()
+    started_at = utc_now()
     results = _sync(
         options, config, selections, batch_ids, dry_run=dry_run, allow_removals=allow_removals, quiet=as_json
     )
     try:
         if as_json:
-            click.echo(_json(results, started_at, _now()))
+            click.echo(_json(results, started_at, utc_now()))
         else:
-            _print(results, dry_run=dry_run)
+            _print(results)
+            if dry_run:
+                _print_changes(results)
     except BrokenPipeError:
         drop_output()  # the exit code says how the sync went, even if nobody reads the output
     return 0 if all(r.ok for r in results) else 1
-
-
-def _select(options: Options, config: Config, targets: tuple[str, ...]) -> list[Selection]:
-    from rfsync.parsing import parse_target
-    from rfsync.sync.targets import wanted
-
-    selections = wanted(config, [parse_target(t) for t in targets], os.environ)
-    for selection in selections:
-        options.redact.add(selection.key.reveal())
-    return selections
 
 
 def _sync(
@@ -107,32 +97,25 @@ def _sync(
     from rfsync.sync.targets import resolve
     from rfsync.sync.task import SyncContext
 
-    store = wiring.open_store(options, config, dry=dry_run)
-    client = Client(config.api, options.redact, _now)
-    try:
+    redact, keep_changes = options.redact, dry_run and not quiet
+    with (
+        closing(wiring.open_store(options, config, dry=dry_run)) as store,
+        closing(Client(config.api, redact, utc_now)) as client,
+    ):
         if not dry_run:
-            store.abandon_dead_runs(_now())
+            store.abandon_dead_runs(utc_now())
         breaker = CircuitBreaker(client)
-        tasks, failures = resolve(selections, breaker, options.redact, store.known_projects)
+        tasks, failures = resolve(selections, breaker, redact, store.known_projects)
         if batch_ids:
             tasks = [replace(tasks[0], batch_ids=tuple(dict.fromkeys(batch_ids)))]
         context = SyncContext(
-            breaker,
-            store,
-            config.removals,
-            _now,
-            options.redact,
-            allow_removals=allow_removals,
-            keep_changes=dry_run and not quiet,
+            breaker, store, config.removals, utc_now, redact, allow_removals=allow_removals, keep_changes=keep_changes
         )
         results: dict[str, Result] = {}
         with _progress(len(tasks), shown=not quiet and sys.stderr.isatty()) as advance:
             for result in sync_all(context, tasks, config.api.concurrency, breaker):
                 results[str(result)] = result
                 advance(str(result))
-    finally:
-        client.close()
-        store.close()
     return failures + [results[str(task)] for task in tasks]
 
 
@@ -147,10 +130,6 @@ def _stop(*_: object) -> None:
     timer.daemon = True
     timer.start()
     raise KeyboardInterrupt
-
-
-def _now() -> datetime:
-    return datetime.now(UTC)
 
 
 @contextmanager
@@ -182,33 +161,20 @@ def _json(results: Sequence[Result], started_at: datetime, finished_at: datetime
     from rfsync.cli.output import as_json
     from rfsync.text import rfc3339
 
-    return as_json(
-        {
-            "started_at": rfc3339(started_at),
-            "finished_at": rfc3339(finished_at),
-            "ok": all(r.ok for r in results),
-            "projects": [
-                {
-                    "workspace": r.workspace,
-                    "project": r.project,
-                    "outcome": r.outcome,
-                    "run_id": r.run_id,
-                    "batches": r.row.batches,
-                    "added": r.tally.added,
-                    "changed": r.tally.changed,
-                    "removed": r.tally.removed,
-                    "restored": r.tally.restored,
-                    "rejected": r.row.rejected,
-                    "images_delta": r.tally.images_delta,
-                    "num_jobs_delta": r.tally.num_jobs_delta,
-                    "attempts": r.row.attempts,
-                    "error_kind": r.error_kind,
-                    "error": r.error,
-                }
-                for r in results
-            ],
-        }
-    )
+    ok, projects = all(r.ok for r in results), [_as_dict(r) for r in results]
+    started, finished = rfc3339(started_at), rfc3339(finished_at)
+    return as_json({"started_at": started, "finished_at": finished, "ok": ok, "projects": projects})
+
+
+def _as_dict(result: Result) -> dict[str, object]:
+    row, tally = result.row, result.tally
+    return {
+        "workspace": result.workspace, "project": result.project, "outcome": row.outcome, "run_id": result.run_id,
+        "batches": row.batches, "added": tally.added, "changed": tally.changed, "removed": tally.removed,
+        "restored": tally.restored, "rejected": row.rejected, "images_delta": tally.images_delta,
+        "num_jobs_delta": tally.num_jobs_delta, "attempts": row.attempts, "error_kind": row.error_kind,
+        "error": row.error,
+    }  # fmt: skip
 
 
 #: Columns of a run's numbers.
@@ -224,13 +190,11 @@ def numbers(row: RunRow) -> tuple[str, ...]:
     return (*map(count, counts), signed(tally.images_delta), signed(tally.num_jobs_delta))
 
 
-def _print(results: Sequence[Result], *, dry_run: bool) -> None:
+def _print(results: Sequence[Result]) -> None:
     from rfsync.cli.output import print_table
 
     rows = [(str(r), r.outcome, *numbers(r.row), r.error_kind or "") for r in results]
     print_table(("PROJECT", "OUTCOME", *NUMBERS, "ERROR"), rows, right=NUMBERS)
-    if dry_run:
-        _print_changes(results)
 
 
 def _print_changes(results: Sequence[Result]) -> None:
@@ -243,19 +207,11 @@ def _print_changes(results: Sequence[Result]) -> None:
         click.echo("Dry run: there is nothing to write." if done else "Dry run: nothing would be written.")
         return
     click.echo(f"Dry run: {len(changes):,} change{'s' if len(changes) > 1 else ''} would be written.")
-    rows = [
-        (
-            str(r),
-            c.kind.value,
-            c.batch_id,
-            c.name or "-",
-            count(0 if c.kind.value == "removed" else c.images),
-            signed(c.images_delta),
-            count(0 if c.kind.value == "removed" else c.num_jobs),
-            signed(c.num_jobs_delta),
-        )
-        for r, c in changes[:_SHOWN_CHANGES]
-    ]
+    rows = []
+    for r, c in changes[:_SHOWN_CHANGES]:
+        images, num_jobs = (0, 0) if c.kind.value == "removed" else (c.images, c.num_jobs)
+        numbers = (count(images), signed(c.images_delta), count(num_jobs), signed(c.num_jobs_delta))
+        rows.append((str(r), c.kind.value, c.batch_id, c.name or "-", *numbers))
     headers = ("PROJECT", "CHANGE", "BATCH", "NAME", "IMAGES", "±", "JOBS", "± ")
     print_table(headers, rows, right=headers[4:])
     if len(changes) > _SHOWN_CHANGES:

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime, tzinfo
 from typing import TYPE_CHECKING
 
 import click
 
-from rfsync.cli.options import Options, make_command
+from rfsync.cli.options import Options, make_command, utc_now
 from rfsync.cli.output import count, format_options, signed
 from rfsync.cli.queries import Layout, open_history, parse_span, show, span_options, target_argument
 
 if TYPE_CHECKING:
     from rfsync.history import By, TotalRow
 
-_NUMBERS = ("BATCHES", "IMAGES", "±", "GAINED", "LOST", "JOBS")
 
-
-@make_command(
-    "totals",
-    example="""rfsync totals acme/widgets --since 30d
+@make_command("""rfsync totals acme/widgets --since 30d
 rfsync totals --by month --sum                all projects added up
-rfsync totals --by day --tz Europe/Berlin --since 2026-01-01 -o days.csv""",
-)
+rfsync totals --by day --tz Europe/Berlin --since 2026-01-01 -o days.csv""")
 @target_argument
 @span_options
 @click.option("--by", type=click.Choice(("hour", "day", "week", "month")), default="day", show_default=True,
@@ -39,8 +34,7 @@ def command(
     by: By,
     summed: bool,
     tz: str,
-    form: str | None,
-    as_json: bool,
+    form: str,
     output: str | None,
 ) -> int:
     """Totals of images and jobs over time, with gains and losses of each period.
@@ -52,18 +46,17 @@ def command(
     from rfsync.history import TotalRow, totals
     from rfsync.history.periods import zone
 
-    now = datetime.now(UTC)
+    now = utc_now()
     time_zone = zone(tz)
     first, end = parse_span(since, until, now, time_zone)
-    engine = open_history(options, target)
-    rows = totals(engine, target, by=by, since=first, until=end, tz=tz, summed=summed, now=now)
+    rows = totals(open_history(options, target), target, by=by, since=first, until=end, tz=tz, summed=summed, now=now)
     layout: Layout[TotalRow] = Layout(
         ("PROJECT", by.upper(), "BATCHES", "IMAGES", "±", "GAINED", "LOST", "JOBS", "±", "GAINED", "LOST", "OBSERVED"),
-        _NUMBERS,
+        ("BATCHES", "IMAGES", "±", "GAINED", "LOST", "JOBS"),
         lambda row: _cells(row, target or "all", by, time_zone),
         "nothing was observed",
     )
-    show(rows, TotalRow, layout, form=form, as_json=as_json, output=output)
+    show(rows, TotalRow, layout, form, output)
     return 0
 
 

@@ -11,7 +11,7 @@ from rfsync.cli.output import as_json as to_json
 from rfsync.text import printable
 
 
-@make_command("verify", example="rfsync verify\nrfsync verify --database postgresql://rfsync@db/labels --json")
+@make_command("rfsync verify\nrfsync verify --database postgresql://rfsync@db/labels --json")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(options: Options, as_json: bool) -> int:
     """Proves that the books balance, and names whatever does not.
@@ -21,10 +21,7 @@ def command(options: Options, as_json: bool) -> int:
     from rfsync.cli import wiring
     from rfsync.ledger.verify import verify
 
-    config = options.load()
-    options.start_logging()
-    engine = wiring.open_reader(options, config)
-    verdict = verify(engine)
+    verdict = verify(wiring.open_reader(options, options.begin()))
     if as_json:
         click.echo(to_json({"ok": verdict.ok, **asdict(verdict)}))
         return 0 if verdict.ok else 1

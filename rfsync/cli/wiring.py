@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import os
+from collections.abc import Iterable
+from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Engine
 
@@ -12,7 +16,11 @@ from rfsync.database.engine import Database, open_database
 from rfsync.database.url import parse_url, sqlite_file, url_secrets
 from rfsync.ledger.run_locks import FileLocks, Leases, NoRunLocks
 from rfsync.ledger.store import Store
+from rfsync.parsing import parse_target
 from rfsync.schema import upgrade as schema
+
+if TYPE_CHECKING:
+    from rfsync.sync.targets import Selection
 
 
 def database_url(options: Options, config: Config) -> URL:
@@ -37,11 +45,22 @@ def current_revision(options: Options, config: Config) -> str | None:
 
 
 def _revision(database: Database) -> str | None:
-    try:
-        with database.begin("opening the database") as connection:
-            return schema.current(connection)
-    finally:
-        database.close()
+    with closing(database), database.begin("opening the database") as connection:
+        return schema.current(connection)
+
+
+def select(options: Options, config: Config, targets: Iterable[str]) -> list[Selection]:
+    """The workspaces and projects to sync, whose keys are hidden from here on.
+
+    Raises:
+        ConfigError: a target is malformed or not configured, or a workspace has no key.
+    """
+    from rfsync.sync.targets import wanted
+
+    selections = wanted(config, [parse_target(target) for target in targets], os.environ)
+    for selection in selections:
+        options.redact.add(selection.key.reveal())
+    return selections
 
 
 def open_reader(options: Options, config: Config) -> Engine:

@@ -3,29 +3,15 @@
 Keys are not read here, but by ``rfsync.api.keys`` when a workspace is about to be fetched.
 """
 
-from rfsync.config.file import DEFAULT_FILE, find_file, load
-from rfsync.config.tables import (
-    DEFAULT_KEY_ENV,
-    ApiConfig,
-    Config,
-    DaemonConfig,
-    DatabaseConfig,
-    RemovalsConfig,
-    RetentionConfig,
-    ScheduleConfig,
-    WorkspaceConfig,
-)
+from rfsync.config.file import find_file, load
+from rfsync.config.tables import DEFAULT_KEY_ENV, ApiConfig, Config, DatabaseConfig, RemovalsConfig, WorkspaceConfig
 
 __all__ = [
-    "DEFAULT_FILE",
     "DEFAULT_KEY_ENV",
     "ApiConfig",
     "Config",
-    "DaemonConfig",
     "DatabaseConfig",
     "RemovalsConfig",
-    "RetentionConfig",
-    "ScheduleConfig",
     "WorkspaceConfig",
     "find_file",
     "load",

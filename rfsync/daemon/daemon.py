@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from datetime import datetime
 from typing import Final
 
-from rfsync.daemon.discovery import Discovery, Unlisted
+from rfsync.daemon.discovery import Discovery
 from rfsync.daemon.plan import CurrentPlan, Plan
 from rfsync.daemon.polled_project import CLOCK_JUMP, Instant
-from rfsync.daemon.polls import Polls, ProjectStatus
+from rfsync.daemon.polls import Polls
 from rfsync.daemon.timetable import Timetable
 from rfsync.errors import Cancelled, DatabaseError
 from rfsync.sync.result import Result
@@ -47,6 +47,12 @@ class Daemon:
         self._polls = Polls(self._current, self._timetable, self._now, on_result)
         self._discovery = Discovery(self._current, self._timetable, self._polls)
         self._drift = self._now().drift
+        #: True while a plan is in force, or anything runs that began under it.
+        self.uses = self._current.uses
+        #: All projects that are polled, by workspace/project.
+        self.projects = self._polls.statuses
+        #: Workspaces whose projects could not be found out so far, and why.
+        self.unlisted = self._discovery.unlisted
         #: By the monotonic clock.
         self._prunes_at = 0.0
 
@@ -99,18 +105,6 @@ class Daemon:
     def is_ready(self) -> bool:
         """True once it is known which projects to poll."""
         return self._discovery.is_ready
-
-    def uses(self, plan: Plan) -> bool:
-        """True while a plan is in force, or anything runs that began under it."""
-        return self._current.uses(plan)
-
-    def projects(self) -> Mapping[str, ProjectStatus]:
-        """All projects that are polled, by workspace/project."""
-        return self._polls.statuses()
-
-    def unlisted(self) -> Mapping[str, Unlisted]:
-        """Workspaces whose projects could not be found out so far, and why."""
-        return self._discovery.unlisted()
 
     def _prune(self) -> None:
         with self._current.working() as plan:

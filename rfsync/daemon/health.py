@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 from rfsync.daemon.daemon import Daemon
 from rfsync.daemon.polls import ProjectStatus
@@ -33,10 +33,6 @@ class Health:
     stale: tuple[Stale, ...]
     #: Why the database does not answer; None: it answers.
     database: str | None
-
-    def as_dict(self) -> dict[str, object]:
-        """For JSON."""
-        return {**asdict(self), "stale": [asdict(one) for one in self.stale]}
 
 
 def health(daemon: Daemon, ping: Callable[[], object]) -> Health:

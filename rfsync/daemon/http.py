@@ -9,9 +9,10 @@ import socketserver
 import sys
 import threading
 from collections.abc import Callable
+from dataclasses import asdict
 from http import HTTPStatus
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import Any, Final
+from typing import Any
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
@@ -20,11 +21,8 @@ from rfsync.daemon.health import Health
 
 log = logging.getLogger("rfsync.daemon")
 
-#: Seconds for which a client may send nothing, or not read its response.
-_TIMEOUT: Final = 30.0
 
-
-class Endpoint:
+class Endpoint(ThreadingHTTPServer):
     """Serves in its own threads until it is closed.
 
     Args:
@@ -37,6 +35,10 @@ class Endpoint:
         OSError: the address can't be bound.
     """
 
+    daemon_threads = True
+    # A client that finds the queue full tries again only after a second.
+    request_queue_size = 128
+
     def __init__(
         self,
         address: tuple[str, int],
@@ -44,21 +46,19 @@ class Endpoint:
         ready: Callable[[], bool],
         registry: CollectorRegistry,
     ) -> None:
-        class Handler(_Handler):
-            pass
-
-        Handler.health = staticmethod(health)
-        Handler.ready = staticmethod(ready)
-        Handler.registry = registry
-        self._server = _Server(address, Handler)
-        self._thread = threading.Thread(target=self._server.serve_forever, name="rfsync-endpoint", daemon=True)
+        self.health = health
+        self.ready = ready
+        self.registry = registry
+        if ":" in address[0]:
+            self.address_family = socket.AF_INET6
+        super().__init__(address, _Handler)
+        self._thread = threading.Thread(target=self.serve_forever, name="rfsync-endpoint", daemon=True)
         self._thread.start()
 
     @property
     def address(self) -> tuple[str, int]:
         """Host and port."""
-        host, port = self._server.server_address[:2]
-        return str(host), int(port)
+        return self.server_name, self.server_port
 
     @property
     def url(self) -> str:
@@ -68,20 +68,9 @@ class Endpoint:
 
     def close(self) -> None:
         """Stops listening."""
-        self._server.shutdown()
-        self._server.server_close()
+        self.shutdown()
+        self.server_close()
         self._thread.join()
-
-
-class _Server(ThreadingHTTPServer):
-    daemon_threads = True
-    # A client that finds the queue full tries again only after a second.
-    request_queue_size = 128
-
-    def __init__(self, address: tuple[str, int], handler: type[BaseHTTPRequestHandler]) -> None:
-        if ":" in address[0]:
-            self.address_family = socket.AF_INET6
-        super().__init__(address, handler)
 
     def server_bind(self) -> None:
         """Binds without the standard library's DNS query for the host's name, which is not used here."""
@@ -98,25 +87,24 @@ class _Server(ThreadingHTTPServer):
 
 
 class _Handler(BaseHTTPRequestHandler):
-    timeout = _TIMEOUT
+    #: Seconds for which a client may send nothing, or not read its response.
+    timeout = 30.0
     server_version = "rfsync"
     sys_version = ""
-    health: Callable[[], Health]
-    ready: Callable[[], bool]
-    registry: CollectorRegistry
+    server: Endpoint
 
     def do_GET(self) -> None:
         """Answers one of the three paths."""
         path = self.path.partition("?")[0]
         if path == "/healthz":
-            health = self.health()
-            self._answer(HTTPStatus.OK if health.ok else HTTPStatus.SERVICE_UNAVAILABLE, health.as_dict())
+            health = self.server.health()
+            self._answer(HTTPStatus.OK if health.ok else HTTPStatus.SERVICE_UNAVAILABLE, asdict(health))
         elif path == "/readyz":
-            ready = self.ready()
+            ready = self.server.ready()
             self._answer(HTTPStatus.OK if ready else HTTPStatus.SERVICE_UNAVAILABLE, {"ready": ready})
         elif path == "/metrics":
             encode, content_type = choose_encoder(self.headers.get("Accept", ""))
-            self._send(HTTPStatus.OK, content_type, encode(self.registry))
+            self._send(HTTPStatus.OK, content_type, encode(self.server.registry))
         else:
             self._answer(HTTPStatus.NOT_FOUND, {"error": "there are /healthz, /readyz and /metrics"})
 

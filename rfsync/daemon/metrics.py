@@ -4,19 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
+from datetime import datetime
+from functools import partial
 from typing import Final, NamedTuple
 
-from prometheus_client import (
-    CollectorRegistry,
-    Counter,
-    GCCollector,
-    Histogram,
-    PlatformCollector,
-    ProcessCollector,
-    disable_created_metrics,
-)
-from prometheus_client.core import GaugeMetricFamily, Metric
-from prometheus_client.registry import Collector
+from prometheus_client import GCCollector, PlatformCollector, ProcessCollector, disable_created_metrics
+from prometheus_client.core import Counter, GaugeMetricFamily, Histogram, Metric
+from prometheus_client.registry import Collector, CollectorRegistry
 from sqlalchemy import Engine, select
 
 from rfsync.daemon.daemon import Daemon
@@ -49,18 +43,11 @@ class PrometheusMetrics:
         self.registry = CollectorRegistry(auto_describe=True)
         for collector in (ProcessCollector, PlatformCollector, GCCollector):
             collector(registry=self.registry)
-        self._runs = Counter(
-            "rfsync_runs", "Runs that have ended.", (*_PROJECT_LABELS, "outcome"), registry=self.registry
-        )
-        self._errors = Counter(
-            "rfsync_run_errors", "Runs that failed, by why.", (*_PROJECT_LABELS, "kind"), registry=self.registry
-        )
-        self._bytes = Counter(
-            "rfsync_response_bytes", "Bytes of batch lists, decompressed.", _PROJECT_LABELS, registry=self.registry
-        )
-        self._rows = Counter(
-            "rfsync_ledger_rows", "Rows written to the ledger.", (*_PROJECT_LABELS, "change"), registry=self.registry
-        )
+        counter = partial(Counter, registry=self.registry)
+        self._runs = counter("rfsync_runs", "Runs that have ended.", (*_PROJECT_LABELS, "outcome"))
+        self._errors = counter("rfsync_run_errors", "Runs that failed, by why.", (*_PROJECT_LABELS, "kind"))
+        self._bytes = counter("rfsync_response_bytes", "Bytes of batch lists, decompressed.", _PROJECT_LABELS)
+        self._rows = counter("rfsync_ledger_rows", "Rows written to the ledger.", (*_PROJECT_LABELS, "change"))
         self._seconds = Histogram(
             "rfsync_phase_seconds", "How long the phases of a run take, with all their attempts.", ("phase",),
             buckets=_BUCKETS, registry=self.registry,
@@ -68,8 +55,7 @@ class PrometheusMetrics:
 
     def time(self, phase: str) -> AbstractContextManager[None]:
         """See ``SyncContext.timer``."""
-        timer: AbstractContextManager[None] = self._seconds.labels(phase).time()
-        return timer
+        return self._seconds.labels(phase).time()
 
     def ended(self, result: Result) -> None:
         """Counts a run."""
@@ -97,8 +83,10 @@ class _StateCollector(Collector):
         return ()
 
     def collect(self) -> Iterator[Metric]:
-        """See the base class."""
-        yield from self._schedule()
+        projects = self._daemon.projects().values()
+        for name, (field, description) in _SCHEDULE.items():
+            values = [(project.task.workspace, project.task.project, getattr(project, field)) for project in projects]
+            yield _gauge(name, description, values)
         try:
             totals = list(self._totals())
         except DatabaseError:
@@ -106,30 +94,17 @@ class _StateCollector(Collector):
             return
         yield GaugeMetricFamily("rfsync_database_up", "Whether the database answers.", 1)
         for name, (field, description) in _TOTALS.items():
-            family = GaugeMetricFamily(name, description, labels=_PROJECT_LABELS)
-            for row in totals:
-                family.add_metric((row.workspace, row.project), float(getattr(row, field)))
-            yield family
+            yield _gauge(name, description, [(row.workspace, row.project, getattr(row, field)) for row in totals])
 
-    def _schedule(self) -> Iterator[Metric]:
-        families = {
-            name: GaugeMetricFamily(name, description, labels=_PROJECT_LABELS)
-            for name, description in _SCHEDULE.items()
-        }
-        for project in self._daemon.projects().values():
-            labels = (project.task.workspace, project.task.project)
-            values = {
-                "rfsync_project_running": float(project.is_running),
-                "rfsync_project_consecutive_failures": float(project.failures),
-                "rfsync_project_stale": float(project.is_stale),
-            }
-            if project.last_success is not None:
-                values["rfsync_project_last_success_timestamp_seconds"] = project.last_success.timestamp()
-            if project.next_run is not None:
-                values["rfsync_project_next_run_timestamp_seconds"] = project.next_run.timestamp()
-            for name, value in values.items():
-                families[name].add_metric(labels, value)
-        yield from families.values()
+
+def _gauge(name: str, description: str, values: Iterable[tuple[str, str, float | datetime | None]]) -> Metric:
+    """One gauge with a value for each workspace and project that has one; a time is in seconds since 1970."""
+    family = GaugeMetricFamily(name, description, labels=_PROJECT_LABELS)
+    for workspace, project, value in values:
+        if value is not None:
+            seconds = value.timestamp() if isinstance(value, datetime) else float(value)
+            family.add_metric((workspace, project), seconds)
+    return family
 
 
 def read_totals(engine: Engine) -> list[ProjectTotals]:
@@ -150,9 +125,9 @@ _TOTALS: Final = {
     "rfsync_project_jobs": ("num_jobs", "Annotation jobs now, as the database has them."),
 }
 _SCHEDULE: Final = {
-    "rfsync_project_running": "1 while the project is polled.",
-    "rfsync_project_consecutive_failures": "Failed runs in a row; refused ones don't count.",
-    "rfsync_project_stale": "1 where the last success is older than three intervals.",
-    "rfsync_project_last_success_timestamp_seconds": "When a run of this daemon last succeeded.",
-    "rfsync_project_next_run_timestamp_seconds": "When the next poll starts.",
+    "rfsync_project_running": ("is_running", "1 while the project is polled."),
+    "rfsync_project_consecutive_failures": ("failures", "Failed runs in a row; refused ones don't count."),
+    "rfsync_project_stale": ("is_stale", "1 where the last success is older than three intervals."),
+    "rfsync_project_last_success_timestamp_seconds": ("last_success", "When a run of this daemon last succeeded."),
+    "rfsync_project_next_run_timestamp_seconds": ("next_run", "When the next poll starts."),
 }

@@ -100,19 +100,17 @@ class PolledProject:
             result: None: a bug ended it.
             delay: a random part of the jitter, in seconds.
         """
-        project = self._counted(result, now)
+        if result is not None and result.ok:
+            stale = _stale_at(self.schedule, self.jitter, now)
+            project = replace(self, last=result, failures=0, succeeded=now, stale_at=stale, error_logged_at=None)
+        else:
+            failed = result is None or result.outcome == "failed"
+            project = replace(self, last=result, failures=self.failures + failed)
         if not self.has_settings_of(poll.project):
             return project  # due at once under its new settings, see ``reconfigured``
         began = now.wall - timedelta(seconds=now.monotonic - poll.began_at)
         due = next_due(self.schedule, self.due, began, now.wall, project.failures)
         return _with_due(project, due, now, delay)
-
-    def _counted(self, result: Result | None, now: Instant) -> PolledProject:
-        if result is not None and result.ok:
-            stale = _stale_at(self.schedule, self.jitter, now)
-            return replace(self, last=result, failures=0, succeeded=now, stale_at=stale, error_logged_at=None)
-        failed = result is None or result.outcome == "failed"
-        return replace(self, last=result, failures=self.failures + failed)
 
     def after_clock_change(self, now: Instant, delay: float) -> PolledProject:
         """The project after the wall clock was changed. Intervals go on; a cron line follows the new clock.

@@ -11,7 +11,8 @@ import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, Literal
+from functools import partial
+from typing import Final
 
 from rfsync.daemon.daemon import Daemon
 from rfsync.daemon.health import health
@@ -28,8 +29,6 @@ log = logging.getLogger("rfsync.daemon")
 _TICK: Final = 1.0
 #: Seconds after which the process ends, whatever still hangs; what was not committed is undone.
 _STOP_DEADLINE: Final = 9.0
-
-_Request = Literal["stop", "reload"]
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -66,7 +65,7 @@ class Service:
         self._metrics = metrics
         self._manager = manager
         self._clock = clock
-        self._requests: queue.SimpleQueue[_Request] = queue.SimpleQueue()
+        self._signals: queue.SimpleQueue[int] = queue.SimpleQueue()
         self._endpoint: Endpoint | None = None
         #: Of earlier configurations, while polls that began under them still run.
         self._retired: list[Setup] = []
@@ -79,15 +78,12 @@ class Service:
         Raises:
             RfsyncError: it can't start.
         """
-        requests: dict[signal.Signals, _Request] = {
-            signal.SIGTERM: "stop", signal.SIGINT: "stop", signal.SIGHUP: "reload"
-        }  # fmt: skip
-        for number, request in requests.items():
-            signal.signal(number, lambda *_, request=request: self._requests.put(request))
+        for signal_number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+            signal.signal(signal_number, lambda number, _: self._signals.put(number))
         self._start()
         self._manager.ready()
         try:
-            while self._next_request() != "stop":
+            while self._next_signal() == signal.SIGHUP:
                 self._reload()
         finally:
             self._manager.stopping()
@@ -137,11 +133,11 @@ class Service:
         if old is not None:
             old.close()
 
-    def _next_request(self) -> _Request:
+    def _next_signal(self) -> int:
         """Waits for a signal and keeps everything going meanwhile."""
         while True:
             try:
-                return self._requests.get(timeout=min(_TICK, self._manager.watchdog or _TICK))
+                return self._signals.get(timeout=min(_TICK, self._manager.watchdog or _TICK))
             except queue.Empty:
                 self._tick()
 
@@ -165,12 +161,8 @@ class Service:
         if not setup.listen:
             return None
         try:
-            return Endpoint(
-                parse_listen(setup.listen),
-                lambda: health(self._daemon, self._totals),
-                lambda: self._daemon.is_ready,
-                self._metrics.registry,
-            )
+            ask_health, ask_ready = partial(health, self._daemon, self._totals), lambda: self._daemon.is_ready
+            return Endpoint(parse_listen(setup.listen), ask_health, ask_ready, self._metrics.registry)
         except OSError as error:
             raise ConfigError(f"[daemon] listen = {setup.listen!r}: {error.strerror}") from None
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from typing import Any, Final
 
 from apscheduler.executors.pool import BasePoolExecutor
@@ -84,6 +85,9 @@ class Timetable:
         self._executor.shutdown(wait=True)
 
 
+_pool = partial(ThreadPoolExecutor, thread_name_prefix="rfsync")
+
+
 class _Executor(BasePoolExecutor):  # type: ignore[misc]  # APScheduler 3 has no types
     """APScheduler's own, with threads that can be replaced."""
 
@@ -96,10 +100,6 @@ class _Executor(BasePoolExecutor):  # type: ignore[misc]  # APScheduler 3 has no
         with self._lock:
             old, self._pool = self._pool, _pool(threads)
         old.shutdown(wait=False)
-
-
-def _pool(threads: int) -> ThreadPoolExecutor:
-    return ThreadPoolExecutor(threads, thread_name_prefix="rfsync")
 
 
 class _Scheduler(BackgroundScheduler):  # type: ignore[misc]  # as above

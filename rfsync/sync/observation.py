@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Final, TypeVar
 
-from rfsync.api.answers import Answer, Rejected, parse, parse_one
+from rfsync.api.answers import Answer, parse, parse_one
 from rfsync.api.client import Response
+from rfsync.api.lenient import Rejected
 from rfsync.batch import Batch
 from rfsync.errors import ErrorKind, FetchError
 from rfsync.ledger.changes import Change

@@ -13,8 +13,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rfsync.api.answers import Answer, Rejected, _parse_each, parse, parse_one, parse_projects
+from rfsync.api.answers import Answer, _parse_each, parse, parse_one, parse_projects
 from rfsync.api.failures import describe_error, error_message
+from rfsync.api.lenient import Rejected
 from rfsync.batch import Batch
 from rfsync.errors import BadResponse, ErrorKind, FetchError
 

@@ -7,7 +7,7 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rfsync.api.rate_limit import RateLimit
+from rfsync.api.client import RateLimit
 
 
 class FakeClock:

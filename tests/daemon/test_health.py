@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import time
 from collections.abc import Mapping
+from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any, cast
 
@@ -114,7 +115,7 @@ def test_a_daemon_that_no_longer_starts_polls_is_not_healthy() -> None:
 
 def test_the_json_contains_no_key() -> None:
     found = ask(FakeDaemon(project("a"), project("b", stale=True, last=failed("b"))), "no connection")
-    text = json.dumps(found.as_dict())
+    text = json.dumps(asdict(found))
     said: Any = json.loads(text)
     assert said == {
         "ok": False,

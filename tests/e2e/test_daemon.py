@@ -278,7 +278,7 @@ _BY_ANOTHER_CLOCK = """
 import datetime as real, sys
 from pathlib import Path
 import apscheduler.executors.base, apscheduler.schedulers.base
-import rfsync.cli.daemon
+import rfsync.cli.options
 from rfsync.cli import main
 
 class Clock(real.datetime):
@@ -286,7 +286,7 @@ class Clock(real.datetime):
     def now(cls, tz=None):
         return real.datetime.now(tz) + real.timedelta(seconds=float(Path("clock").read_text() or 0))
 
-for module in (apscheduler.executors.base, apscheduler.schedulers.base, rfsync.cli.daemon):
+for module in (apscheduler.executors.base, apscheduler.schedulers.base, rfsync.cli.options):
     module.datetime = Clock
 sys.exit(main(sys.argv[1:]))
 """
