@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Final
+from datetime import date, datetime, timedelta
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs, urlencode
 from zoneinfo import ZoneInfo
 
 from rfsync.errors import ConfigError
-from rfsync.history.periods import BY, By
+from rfsync.history.periods import BY, By, first_day, midnight
 from rfsync.history.periods import zone as time_zone
 from rfsync.parsing import parse_target
 from rfsync.text import printable
@@ -217,8 +217,7 @@ def _storable(text: str) -> str:
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
-@dataclass(frozen=True, slots=True)
-class TimeRange:
+class TimeRange(NamedTuple):
     """A view's time range, resolved to instants."""
 
     #: Start of its first period.
@@ -242,20 +241,12 @@ def time_range(view: View, now: datetime, first_observed: datetime | None) -> Ti
     until = None
     if view.first_day is not None and view.last_day is not None:
         begin = view.first_day
-        until = _midnight(view.last_day + timedelta(days=1), zone)
+        until = midnight(view.last_day + timedelta(days=1), zone)
     else:
         first = (first_observed or now).astimezone(zone).date()
         begin = first if days is None else max(today - timedelta(days=days - 1), first)
     by = view.by
-    length = (until or now) - _midnight(begin, zone)
+    length = (until or now) - midnight(begin, zone)
     while length / PERIOD_LENGTH[by] > MAX_PERIODS and by in _COARSER:
         by = _COARSER[by]
-    if by == "week":
-        begin -= timedelta(days=begin.weekday())
-    elif by == "month":
-        begin = begin.replace(day=1)
-    return TimeRange(_midnight(max(begin, _FIRST_DAY), zone), until, by)
-
-
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    return datetime.combine(day, time(), zone).astimezone(UTC)
+    return TimeRange(midnight(max(first_day(by, begin), _FIRST_DAY), zone), until, by)
