@@ -9,7 +9,7 @@ from sqlalchemy import Engine, text
 
 from rfsync.database.errors import translated
 from rfsync.errors import ConfigError
-from rfsync.history.dialects import dialect_of
+from rfsync.history.dialects import Postgresql, Sqlite
 from rfsync.parsing import Target, parse_target
 
 #: ``workspace`` or ``workspace/project``, one or many; None: everything in the database.
@@ -51,7 +51,7 @@ class Query:
         """
         self._engine = engine
         self._ctes: list[str] = []
-        self.dialect = dialect_of(engine)
+        self.dialect = Sqlite() if engine.dialect.name == "sqlite" else Postgresql()
         self.values: dict[str, Any] = {}
         conditions = []
         for number, target in enumerate(targets_of(targets)):
@@ -96,8 +96,7 @@ class Query:
         Raises:
             DatabaseError: the database can't be read.
         """
-        ctes = ",\n".join(self._ctes)
-        statement = text(f"WITH RECURSIVE {ctes}\n{select}")
+        statement = text("WITH RECURSIVE " + ",\n".join(self._ctes) + f"\n{select}")
         values = {name: self.dialect.to_parameter(value) for name, value in self.values.items()}
         with translated(doing), self._engine.connect() as connection:
             options = {"stream_results": True, "max_row_buffer": _FETCH_SIZE}

@@ -11,7 +11,7 @@ from sqlalchemy import Engine
 from rfsync.history.periods import By, Period, periods, zone
 from rfsync.history.query import Query, Targets
 from rfsync.history.rows import ThroughputRow
-from rfsync.history.span import observed_span
+from rfsync.history.span import observed_periods
 from rfsync.history.totals import define_totals
 
 #: No period is longer, even by a time zone's changes.
@@ -46,9 +46,8 @@ def throughput(
     """
     if window < 1:
         raise ValueError("a window has at least one period")
-    span = observed_span(engine, targets, since, until, now)
     calendar = zone(tz)
-    wanted = periods(by, *span, calendar) if span else []
+    wanted = observed_periods(engine, targets, by, since, until, calendar, now)
     if not wanted:
         return
     lead: list[Period] = []
