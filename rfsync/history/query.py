@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, TypeAlias, TypeVar
 
 from sqlalchemy import Engine, text
@@ -83,6 +84,19 @@ class Query:
         self.values.update(values)
         self.define(name, sql, materialized=True)
 
+    def ledger(self, since: datetime | None, until: datetime | None, *conditions: str) -> str:
+        """Join each project ``p`` with its rows ``c`` of the ledger from ``since`` until ``until``; None: no limit.
+
+        Args:
+            conditions: more conditions on the rows.
+        """
+        within = ["c.project_id = p.id", *conditions]
+        for name, instant, operator in (("since", since, ">="), ("until", until, "<")):
+            if instant is not None:
+                self.values[name] = instant
+                within.append(f"c.observed_at {operator} :{name}")
+        return self.dialect.seek("batch_changes", "c", " AND ".join(within))
+
     def rows(
         self, doing: str, select: str, make: Callable[[Iterable[Any]], _T], times: Sequence[int] = ()
     ) -> Iterator[_T]:
@@ -96,7 +110,8 @@ class Query:
         Raises:
             DatabaseError: the database can't be read.
         """
-        statement = text("WITH RECURSIVE " + ",\n".join(self._ctes) + f"\n{select}")
+        ctes = ",\n".join(self._ctes)
+        statement = text(f"WITH RECURSIVE {ctes}\n{select}")
         values = {name: self.dialect.to_parameter(value) for name, value in self.values.items()}
         with translated(doing), self._engine.connect() as connection:
             options = {"stream_results": True, "max_row_buffer": _FETCH_SIZE}

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 from typing import Final
-from zoneinfo import ZoneInfo
 
 from sqlalchemy import Engine
 
-from rfsync.history.periods import By, Period, periods
+from rfsync.history.periods import By, Period, periods, zone
 from rfsync.history.query import Query, Targets
 
 _TICK: Final = timedelta(microseconds=1)
@@ -44,7 +43,7 @@ def observed_periods(
     by: By,
     since: datetime | None,
     until: datetime | None,
-    tz: ZoneInfo,
+    tz: str,
     now: datetime | None,
 ) -> list[Period]:
     """The periods for which there are totals, which can't go beyond what is known; none if nothing is known."""
@@ -54,4 +53,5 @@ def observed_periods(
         since = since or first
         end = now if last is None else max(now, last + _TICK)  # a clock may have been ahead
         until = end if until is None else min(until, end)
-    return [] if since is None else periods(by, since, until, tz)
+    calendar = zone(tz)
+    return [] if since is None else periods(by, since, until, calendar)

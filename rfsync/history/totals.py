@@ -22,7 +22,7 @@ from sqlalchemy import Engine
 
 from rfsync.history.first_observations import define_initial
 from rfsync.history.flow import FLOWS, define_flows
-from rfsync.history.periods import By, Period, zone
+from rfsync.history.periods import By, Period
 from rfsync.history.query import Query, Targets, targets_of
 from rfsync.history.rows import TotalRow
 from rfsync.history.span import observed_periods
@@ -60,7 +60,7 @@ def totals(
         ConfigError: a target is malformed, the time zone is unknown, or there are too many periods.
         DatabaseError: the database can't be read.
     """
-    wanted = observed_periods(engine, targets, by, since, until, zone(tz), now)
+    wanted = observed_periods(engine, targets, by, since, until, tz, now)
     if not wanted:
         return
     query = Query(engine, targets)
