@@ -43,7 +43,8 @@ def read_page(engine: Engine, view: View) -> BatchPage:
     query = Query(engine, view.target)
     source = "FROM scope p JOIN batches b ON b.project_id = p.id WHERE b.removed_at IS NULL"
     if view.name:
-        query.values["part"] = f"%{_escape_like(view.name)}%"
+        part = view.name.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+        query.values["part"] = f"%{part}%"
         like = "LIKE lower(:part) ESCAPE '!'"
         source += f" AND (lower(b.name) {like} OR lower(b.batch_id) {like})"
     ((batches,),) = query.rows("counting the batches", f"SELECT count(*) {source}", tuple)
@@ -56,10 +57,6 @@ SELECT p.workspace, p.project, b.batch_id, b.name, b.uploaded_at, b.images, b.nu
 ORDER BY {_order(view)} LIMIT {PAGE_SIZE} OFFSET :skipped"""
     lines = query.rows("reading the batches", sql, BatchRow._make, times=(4, 7, 8))
     return BatchPage(list(lines), number, pages, batches)
-
-
-def _escape_like(text: str) -> str:
-    return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
 
 
 def _order(view: View) -> str:

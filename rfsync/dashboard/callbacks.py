@@ -5,7 +5,7 @@ Nothing that comes from the browser is trusted: ``view.parse`` accepts any addre
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -56,7 +56,7 @@ def add_callbacks(app: Dash, context: DashboardContext) -> None:
         figures: tuple[str, ...],
         *outputs: Output,
         source: str = "charted",
-        answered: tuple[Output, ...] = (),
+        answered: Sequence[Output] = (),
     ) -> None:
         """Adds a callback for a part of the address.
 
@@ -65,7 +65,7 @@ def add_callbacks(app: Dash, context: DashboardContext) -> None:
             figures: the charts that it draws.
             outputs: its other outputs; if the database can't be read, the first one shows why.
             source: the store with that part of the address; by default the part that charts depend on.
-            answered: the output that is told the time of each response.
+            answered: outputs that are told the time of each response.
         """
 
         @app.callback(
@@ -88,7 +88,7 @@ def add_callbacks(app: Dash, context: DashboardContext) -> None:
             return *(graph(*one, view=view) for one in zip(figures, drawn, strict=True)), *others, *times
 
     shown = (Output("notes", "children"), Output("headline", "children"), Output("targets", "data"))
-    add(_overview, ("totals", "images", "jobs"), *shown, answered=(Output("answered", "data"),))
+    add(_overview, ("totals", "images", "jobs"), *shown, answered=[Output("answered", "data")])
     add(_health, (), Output("alerts", "children"), Output("freshness", "children"), Output("syncs", "children"))
     details = (Output("details-alert", "children"), Output("waiting", "children"))
     add(_details, ("throughput", "backlog", "movers"), *details)

@@ -98,17 +98,11 @@ def headline(projects: Sequence[ProjectTotals], moved: Sequence[TotalRow], view:
         ("Images gained", sum(row.images_gained for row in moved), range_text),
         ("Images lost", sum(row.images_lost for row in moved), range_text),
     ]
-    return [
-        html.Div(
-            [
-                html.Span(label, className="label"),
-                html.Span(f"{number:,}", className="value"),
-                html.Span(below, className="small"),
-            ],
-            className="figure",
-        )
-        for label, number, below in figures
-    ]
+    cards: list[Component] = []
+    for label, number, below in figures:
+        texts = {"label": label, "value": f"{number:,}", "small": below}
+        cards.append(html.Div([html.Span(text, className=name) for name, text in texts.items()], className="figure"))
+    return cards
 
 
 _PERIOD_TEXTS: Final = {"7d": "in 7 days", "30d": "in 30 days", "90d": "in 90 days", "1y": "in a year", "all": "in all"}

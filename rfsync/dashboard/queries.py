@@ -7,13 +7,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from sqlalchemy import Engine
 
 from rfsync import history
-from rfsync.dashboard.view import PERIOD_LENGTH, Batch, TimeRange, View, time_range
+from rfsync.dashboard.view import PERIOD_DAYS, Batch, TimeRange, View, time_range
 from rfsync.history.periods import By
 from rfsync.history.query import Query
 
@@ -86,7 +86,7 @@ def overview(engine: Engine, view: View, projects: int, now: datetime) -> tuple[
         projects: number of projects in the view's scope.
     """
     since, until, by = _time_range(engine, view, now)
-    points = projects * (((until or now) - since) / PERIOD_LENGTH[by] + 1)
+    points = projects * (((until or now) - since) / timedelta(days=PERIOD_DAYS[by]) + 1)
     summed = projects > MAX_LINES or points > MAX_POINTS
     rows = history.totals(
         engine, view.target, by=by, since=since, until=until, tz=view.tz, summed=summed, first_looks=False, now=now

@@ -132,10 +132,8 @@ def _history(view: View, changes: Sequence[ChangeRow]) -> list[Component]:
     counts = [_header(text, number=True) for text in ("Images", "±", "Jobs", "±")]
     headers = [_header("Observed"), _header("Change"), *counts, _header("Name")]
     table = _table(headers, rows, f"Changes of {printable(name)}, newest first")
-    if len(changes) <= MAX_CHANGES:
-        return [title, subtitle, table, close]
     more = html.P(f"The latest {MAX_CHANGES} changes; rfsync changes --batch lists them all.", className="small")
-    return [title, subtitle, table, more, close]
+    return [title, subtitle, table, *([more] if len(changes) > MAX_CHANGES else []), close]
 
 
 def _pager(view: View, page: BatchPage) -> html.Div:
@@ -158,17 +156,12 @@ def waiting(view: View, rows: Sequence[WaitingRow], now: datetime) -> list[Compo
     """The table of the batches that have waited longest for a job."""
     if not rows:
         return [html.P("No batch with images is waiting for a job.", className="empty")]
-    lines = [
-        html.Tr(
-            [
-                html.Td(printable(full_name(row))),
-                _batch_cell(view, row, Batch(full_name(row), row.batch_id), printable(row.batch_id)),
-                _number_cell(row.images),
-                _time_cell(row.waiting_since, view.tz, now),
-            ]
-        )
-        for row in rows
-    ]
+    lines = []
+    for row in rows:
+        project = full_name(row)
+        name = _batch_cell(view, row, Batch(project, row.batch_id), printable(row.batch_id))
+        times = _time_cell(row.waiting_since, view.tz, now)
+        lines.append(html.Tr([html.Td(printable(project)), name, _number_cell(row.images), times]))
     headers = [_header("Project"), _header("Batch"), _header("Images", number=True), _header("Waiting since")]
     return [_table(headers, lines, "Batches with images and no job, longest waiting first")]
 
