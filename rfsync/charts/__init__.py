@@ -7,18 +7,6 @@ from rfsync.charts.series import flows
 from rfsync.charts.theme import CONFIG, stylesheet, template
 
 __all__ = [
-    "CONFIG",
-    "age_classes",
-    "backlog_figure",
-    "days_label",
-    "escape",
-    "first_jobs_figure",
-    "first_jobs_summary",
-    "flow_figure",
-    "flows",
-    "movers_figure",
-    "stylesheet",
-    "template",
-    "throughput_figure",
-    "totals_figure",
-]
+    "CONFIG", "age_classes", "backlog_figure", "days_label", "escape", "first_jobs_figure", "first_jobs_summary",
+    "flow_figure", "flows", "movers_figure", "stylesheet", "template", "throughput_figure", "totals_figure",
+]  # fmt: skip

@@ -72,23 +72,13 @@ def _draw_series(figure: Figure, series: Series, axis: TimeAxis, panel: int, col
     values: _Values = [series.points[p][panel] if seen else None for p, seen in zip(periods, observed, strict=True)]
     common: dict[str, Any] = {"yaxis": f"y{panel + 1 if panel else ''}", "legendgroup": series.name}
     figure.add_scatter(
-        x=times,
-        y=values,
-        name=series.name,
-        showlegend=legend and panel == 0,
-        **_line_style(colour, observed),
-        **common,
+        x=times, y=values, name=series.name, showlegend=legend and panel == 0, **_line_style(colour, observed), **common
     )
     bridge_x, bridge_y = _bridges(times, values)
     if bridge_x:
+        dotted = {"color": colour, "width": 1, "dash": "dot"}
         figure.add_scatter(
-            x=bridge_x,
-            y=bridge_y,
-            mode="lines",
-            line={"color": colour, "width": 1, "dash": "dot"},
-            hoverinfo="skip",
-            showlegend=False,
-            **common,
+            x=bridge_x, y=bridge_y, mode="lines", line=dotted, hoverinfo="skip", showlegend=False, **common
         )
     return bool(bridge_x)
 

@@ -104,14 +104,13 @@ class TimeAxis:
     @property
     def hover_format(self) -> str:
         """The d3 format of a period's start."""
-        return {"hour": "%a %-d %b %Y, %H:%M", "month": "%B %Y", "week": "week of %-d %b %Y"}.get(
-            self.unit, "%a %-d %b %Y"
-        )
+        day = "%a %-d %b %Y"
+        return {"hour": f"{day}, %H:%M", "day": day, "week": "week of %-d %b %Y", "month": "%B %Y"}[self.unit]
 
     @property
     def half_period(self) -> timedelta:
         """Approximately half the length of a period."""
-        return _HALF_PERIODS[self.unit]
+        return timedelta(days=_HALF_PERIODS[self.unit])
 
     @property
     def range(self) -> tuple[datetime, datetime]:
@@ -134,9 +133,5 @@ class TimeAxis:
 
 #: The margin around the periods grows below this number.
 _MIN_PERIODS: Final = 12
-_HALF_PERIODS: Final = {
-    "hour": timedelta(minutes=30),
-    "day": timedelta(hours=12),
-    "week": timedelta(days=3.5),
-    "month": timedelta(days=15),
-}
+#: In days.
+_HALF_PERIODS: Final = {"hour": 0.5 / 24, "day": 0.5, "week": 3.5, "month": 15}

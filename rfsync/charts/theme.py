@@ -55,13 +55,7 @@ def template() -> Template:
                 "font": {"family": "inherit", "size": 12, "color": "#f4f5f7"},
                 "namelength": -1,
             },
-            "legend": {
-                "orientation": "h",
-                "x": 0,
-                "xanchor": "left",
-                "y": 1.02,
-                "yanchor": "bottom",
-            },
+            "legend": {"orientation": "h", "x": 0, "xanchor": "left", "y": 1.02, "yanchor": "bottom"},
             "xaxis": {
                 **axis,
                 "spikecolor": TEXT,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import datetime
 from typing import Final, NamedTuple
 
 from sqlalchemy import Engine
 
 from rfsync.dashboard.view import View
 from rfsync.history.query import Query
+from rfsync.history.rows import BatchRow
 
 PAGE_SIZE: Final = 25
 
@@ -22,23 +22,10 @@ _COLUMNS: Final[Mapping[str, str]] = {
 }
 
 
-class BatchLine(NamedTuple):
-    """A row of the table."""
-
-    workspace: str
-    project: str
-    batch_id: str
-    name: str | None
-    images: int
-    num_jobs: int
-    uploaded_at: datetime | None
-    changed_at: datetime
-
-
 class BatchPage(NamedTuple):
     """A page of the table."""
 
-    lines: list[BatchLine]
+    lines: list[BatchRow]
     #: From 1; the last page if the requested one does not exist.
     number: int
     #: At least 1.
@@ -56,7 +43,8 @@ def read_page(engine: Engine, view: View) -> BatchPage:
     query = Query(engine, view.target)
     source = "FROM scope p JOIN batches b ON b.project_id = p.id WHERE b.removed_at IS NULL"
     if view.name:
-        query.values["part"] = f"%{_escape_like(view.name)}%"
+        part = view.name.replace("!", "!!").replace("%", "!%").replace("_", "!_")
+        query.values["part"] = f"%{part}%"
         like = "LIKE lower(:part) ESCAPE '!'"
         source += f" AND (lower(b.name) {like} OR lower(b.batch_id) {like})"
     ((batches,),) = query.rows("counting the batches", f"SELECT count(*) {source}", tuple)
@@ -64,14 +52,11 @@ def read_page(engine: Engine, view: View) -> BatchPage:
     number = min(view.page, pages)
     query.values["skipped"] = (number - 1) * PAGE_SIZE
     sql = f"""
-SELECT p.workspace, p.project, b.batch_id, b.name, b.images, b.num_jobs, b.uploaded_at, b.changed_at {source}
+SELECT p.workspace, p.project, b.batch_id, b.name, b.uploaded_at, b.images, b.num_jobs, b.first_seen_at, b.changed_at
+{source}
 ORDER BY {_order(view)} LIMIT {PAGE_SIZE} OFFSET :skipped"""
-    lines = query.rows("reading the batches", sql, BatchLine._make, times=(6, 7))
+    lines = query.rows("reading the batches", sql, BatchRow._make, times=(4, 7, 8))
     return BatchPage(list(lines), number, pages, batches)
-
-
-def _escape_like(text: str) -> str:
-    return text.replace("!", "!!").replace("%", "!%").replace("_", "!_")
 
 
 def _order(view: View) -> str:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from itertools import islice
 from typing import Any, Final
 from zoneinfo import ZoneInfo
 
 from dash import html
 from dash.development.base_component import Component
 
-from rfsync.dashboard.queries import Problem, ProjectTotals
+from rfsync.dashboard.queries import ProjectTotals
 from rfsync.dashboard.view import PERIODS, View
 from rfsync.history import ProjectStatus, TotalRow
 from rfsync.history.periods import BY
@@ -33,25 +34,16 @@ def link(text: str, view: View, sets: str, **attributes: Any) -> html.A:
 
 def link_group(label: str, sets: str, options: Iterable[tuple[str, View, bool]]) -> list[Component]:
     """A row of links, one of which is the current one."""
-    return [
-        html.Span(label, className="label"),
-        html.Span(
-            [
-                link(text, view, sets, **({"aria-current": "true"} if current else {}))
-                for text, view, current in options
-            ],
-            className="segments",
-        ),
-    ]
+    links = [link(text, view, sets, **({"aria-current": "true"} if current else {})) for text, view, current in options]
+    return [html.Span(label, className="label"), html.Span(links, className="segments")]
 
 
 def period_links(view: View) -> list[Component]:
     """Links to the periods."""
     no_days = view.first_day is None
     base = view.replace(first_day=None, last_day=None)
-    return link_group(
-        "Period", "period from to", [(p, base.replace(period=p), no_days and view.period == p) for p in PERIODS]
-    )
+    options = [(p, base.replace(period=p), no_days and view.period == p) for p in PERIODS]
+    return link_group("Period", "period from to", options)
 
 
 def bucket_links(view: View) -> list[Component]:
@@ -81,14 +73,15 @@ def alert(text: Any, kind: str) -> html.Div:
     return html.Div(text, className=f"alert {kind}")
 
 
-def problem_alert(problems: Sequence[Problem], projects: int) -> list[Component]:
+def problem_alert(problems: Mapping[str, str], projects: int) -> list[Component]:
     """A warning about failing syncs and stale data; empty if there is none."""
     if not projects:
         return [alert("No project yet. Next: rfsync sync WORKSPACE/PROJECT", "note")]
     if not problems:
         return []
     subject = f"{len(problems):,} of {projects:,} projects" if projects > 1 else "The project"
-    items = [html.Li([html.B(printable(p.project)), f": {printable(p.text)}"]) for p in problems[:MAX_PROBLEMS]]
+    listed = islice(problems.items(), MAX_PROBLEMS)
+    items = [html.Li([html.B(printable(project)), f": {printable(text)}"]) for project, text in listed]
     if len(problems) > MAX_PROBLEMS:
         items.append(html.Li(f"and {len(problems) - MAX_PROBLEMS:,} more: rfsync status lists them all"))
     return [alert([html.B(f"{subject} may be out of date."), html.Ul(items)], "bad")]
@@ -105,17 +98,11 @@ def headline(projects: Sequence[ProjectTotals], moved: Sequence[TotalRow], view:
         ("Images gained", sum(row.images_gained for row in moved), range_text),
         ("Images lost", sum(row.images_lost for row in moved), range_text),
     ]
-    return [
-        html.Div(
-            [
-                html.Span(label, className="label"),
-                html.Span(f"{number:,}", className="value"),
-                html.Span(below, className="small"),
-            ],
-            className="figure",
-        )
-        for label, number, below in figures
-    ]
+    cards: list[Component] = []
+    for label, number, below in figures:
+        texts = {"label": label, "value": f"{number:,}", "small": below}
+        cards.append(html.Div([html.Span(text, className=name) for name, text in texts.items()], className="figure"))
+    return cards
 
 
 _PERIOD_TEXTS: Final = {"7d": "in 7 days", "30d": "in 30 days", "90d": "in 90 days", "1y": "in a year", "all": "in all"}

@@ -113,17 +113,13 @@ def _charts() -> list[Component]:
         "movers": html.P("Includes what a project had when it was first observed.", className="small"),
         "first-jobs": html.P(id="first-jobs-summary", className="small"),
     }
-    cards = [
-        html.Section([html.H2(title), _chart(name), notes.get(name)], className="card wide" if wide else "card")
-        for name, (title, wide) in CHARTS.items()
-    ]
+    cards = []
+    for name, (title, wide) in CHARTS.items():
+        # Empty at first: rendering a chart compiles plotly.js, which would delay everything that does not need it.
+        chart = html.Div(id=f"{name}-place", className=f"chart {name}")
+        cards.append(html.Section([html.H2(title), chart, notes.get(name)], className="card wide" if wide else "card"))
     headline = html.Section(id="headline", className="headline", **aria_label("Headline figures"))
     return [headline, html.Div(cards, className="charts")]
-
-
-def _chart(name: str) -> html.Div:
-    # Empty at first: rendering a chart compiles plotly.js, which would delay everything that does not need it.
-    return html.Div(id=f"{name}-place", className=f"chart {name}")
 
 
 def graph(name: str, figure: Figure, *, view: View) -> dict[str, Any]:
@@ -139,21 +135,12 @@ def graph(name: str, figure: Figure, *, view: View) -> dict[str, Any]:
 
 def _tables() -> list[Component]:
     search = dcc.Input(id="name", type="search", debounce=0.4, placeholder="Name or id", maxLength=200)
+    waiting = html.Section([html.H2("Waiting longest for a job"), html.Div(id="waiting")], className="card")
+    syncs = html.Section([html.H2("Syncs"), html.Div(id="syncs")], className="card")
+    titled = html.Div([html.H2("Batches"), _labelled("Find", "name", search)], className="titled")
+    alert = html.Div(id="batches-alert", role="status")
     return [
         html.Div(id="details-alert", role="status"),
-        html.Div(
-            [
-                html.Section([html.H2("Waiting longest for a job"), html.Div(id="waiting")], className="card"),
-                html.Section([html.H2("Syncs"), html.Div(id="syncs")], className="card"),
-            ],
-            className="pair",
-        ),
-        html.Section(
-            [
-                html.Div([html.H2("Batches"), _labelled("Find", "name", search)], className="titled"),
-                html.Div(id="batches-alert", role="status"),
-                html.Div(id="batches"),
-            ],
-            className="card",
-        ),
+        html.Div([waiting, syncs], className="pair"),
+        html.Section([titled, alert, html.Div(id="batches")], className="card"),
     ]

@@ -1,27 +1,20 @@
-"""History queries of the dashboard; the size of an answer does not depend on the size of the database."""
+"""History queries of the dashboard; the size of an answer does not depend on the size of the database.
+
+Each raises a DatabaseError if the database can't be read.
+"""
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 
 from sqlalchemy import Engine
 
 from rfsync import history
-from rfsync.dashboard.view import PERIOD_LENGTH, Batch, TimeRange, View, time_range
-from rfsync.history import (
-    BacklogRow,
-    ChangeRow,
-    FirstJobRow,
-    MoverRow,
-    ProjectStatus,
-    ThroughputRow,
-    TotalRow,
-    WaitingRow,
-)
+from rfsync.dashboard.view import PERIOD_DAYS, Batch, TimeRange, View, time_range
+from rfsync.history.periods import By
 from rfsync.history.query import Query
 
 #: Maximum projects with a line of their own in a chart; beyond it, all are shown as one.
@@ -49,17 +42,13 @@ class ProjectTotals(NamedTuple):
     num_jobs: int
 
 
-def full_name(project: ProjectTotals | ProjectStatus) -> str:
+def full_name(row: ProjectTotals | history.ProjectStatus | history.BatchRow | history.WaitingRow) -> str:
     """``workspace/project``."""
-    return f"{project.workspace}/{project.project}"
+    return f"{row.workspace}/{row.project}"
 
 
 def read_projects(engine: Engine) -> list[ProjectTotals]:
-    """All projects, ordered by workspace and project; a cheap part of ``history.status``, which reads the runs too.
-
-    Raises:
-        DatabaseError: the database can't be read.
-    """
+    """All projects, ordered by workspace and project; a cheap part of ``history.status``, which reads the runs too."""
     query = Query(engine, None)
     sql = "SELECT workspace, project, batches, images, num_jobs FROM projects ORDER BY workspace, project"
     return list(query.rows("reading the projects", sql, ProjectTotals._make))
@@ -76,51 +65,33 @@ def in_scope(projects: Sequence[ProjectTotals], target: str | None) -> list[Proj
     return [p for p in projects if target in {None, p.workspace, full_name(p)}]
 
 
-@dataclass(frozen=True, slots=True)
-class Overview:
-    """The totals over time."""
-
-    time_range: TimeRange
-    #: By project, or of all projects together if they are too many. What a project had when it was first observed
-    #: does not count as gained.
-    totals: list[TotalRow]
-
-
-@dataclass(frozen=True, slots=True)
-class Details:
+class Details(NamedTuple):
     """Throughput, backlog and the batches behind them."""
 
-    throughput: list[ThroughputRow]
+    throughput: list[history.ThroughputRow]
     #: Throughput window, in periods.
     window: int
-    backlog: list[BacklogRow]
-    movers: list[MoverRow]
-    waiting: list[WaitingRow]
+    backlog: list[history.BacklogRow]
+    movers: list[history.MoverRow]
+    waiting: list[history.WaitingRow]
 
 
-def overview(engine: Engine, view: View, projects: int, now: datetime) -> Overview:
-    """Reads the totals for a view.
+def overview(engine: Engine, view: View, projects: int, now: datetime) -> tuple[By, list[history.TotalRow]]:
+    """Reads the totals for a view, and by which periods they are: possibly coarser ones than selected.
+
+    By project, or of all projects together if they are too many. What a project had when it was first observed does not
+    count as gained.
 
     Args:
         projects: number of projects in the view's scope.
-
-    Raises:
-        DatabaseError: the database can't be read.
     """
-    span = _time_range(engine, view, now)
-    points = projects * (((span.until or now) - span.since) / PERIOD_LENGTH[span.by] + 1)
+    since, until, by = _time_range(engine, view, now)
+    points = projects * (((until or now) - since) / timedelta(days=PERIOD_DAYS[by]) + 1)
+    summed = projects > MAX_LINES or points > MAX_POINTS
     rows = history.totals(
-        engine,
-        view.target,
-        by=span.by,
-        since=span.since,
-        until=span.until,
-        tz=view.tz,
-        summed=projects > MAX_LINES or points > MAX_POINTS,
-        first_looks=False,
-        now=now,
+        engine, view.target, by=by, since=since, until=until, tz=view.tz, summed=summed, first_looks=False, now=now
     )
-    return Overview(span, list(rows))
+    return by, list(rows)
 
 
 def details(engine: Engine, view: View, projects: int, now: datetime) -> Details:
@@ -128,18 +99,13 @@ def details(engine: Engine, view: View, projects: int, now: datetime) -> Details
 
     Args:
         projects: number of projects in the view's scope.
-
-    Raises:
-        DatabaseError: the database can't be read.
     """
-    span, target = _time_range(engine, view, now), view.target
-    since, until, by = span.since, span.until, span.by
-    window = _WINDOWS[by]
-    throughput = list(
-        history.throughput(
-            engine, target, by=by, window=window, since=since, until=until, tz=view.tz, summed=True, now=now
-        )
+    since, until, by = _time_range(engine, view, now)
+    target, window = view.target, _WINDOWS[by]
+    rows = history.throughput(
+        engine, target, by=by, window=window, since=since, until=until, tz=view.tz, summed=True, now=now
     )
+    throughput = list(rows)
     return Details(
         throughput if any(row.observed for row in throughput) else [],
         window,
@@ -149,14 +115,10 @@ def details(engine: Engine, view: View, projects: int, now: datetime) -> Details
     )
 
 
-def first_jobs(engine: Engine, view: View, now: datetime) -> list[FirstJobRow]:
-    """Reads the batches that got their first job in the view's time range.
-
-    Raises:
-        DatabaseError: the database can't be read.
-    """
-    span = _time_range(engine, view, now)
-    return list(history.first_jobs(engine, view.target, since=span.since, until=span.until))
+def first_jobs(engine: Engine, view: View, now: datetime) -> list[history.FirstJobRow]:
+    """Reads the batches that got their first job in the view's time range."""
+    since, until, _ = _time_range(engine, view, now)
+    return list(history.first_jobs(engine, view.target, since=since, until=until))
 
 
 def _time_range(engine: Engine, view: View, now: datetime) -> TimeRange:
@@ -164,34 +126,22 @@ def _time_range(engine: Engine, view: View, now: datetime) -> TimeRange:
     return time_range(view, now, None if days_given else history.first_observed(engine, view.target))
 
 
-def batch_changes(engine: Engine, batch: Batch) -> list[ChangeRow]:
-    """Reads the latest changes of a batch, newest first; one more than ``MAX_CHANGES`` if there are more.
-
-    Raises:
-        DatabaseError: the database can't be read.
-    """
+def batch_changes(engine: Engine, batch: Batch) -> list[history.ChangeRow]:
+    """Reads the latest changes of a batch, newest first; one more than ``MAX_CHANGES`` if there are more."""
     rows = history.changes(engine, batch.project, batch_ids=[batch.batch_id], newest_first=True, limit=MAX_CHANGES + 1)
     return list(rows)
 
 
-@dataclass(frozen=True, slots=True)
-class Problem:
-    """A reason why a project's data may be outdated."""
-
-    project: str
-    text: str
-
-
-def problems(projects: Sequence[ProjectStatus], now: datetime, stale_from: StaleFrom) -> list[Problem]:
-    """Projects whose sync fails or whose data is stale."""
-    found = []
+def problems(projects: Sequence[history.ProjectStatus], now: datetime, stale_from: StaleFrom) -> dict[str, str]:
+    """Projects whose sync fails or whose data is stale, with the reason why their data may be outdated."""
+    found = {}
     for project in projects:
         if project.consecutive_failures:
             times = "once" if project.consecutive_failures == 1 else f"{project.consecutive_failures:,} times in a row"
             reason = project.last_error or project.last_error_kind or project.last_outcome or "unknown reason"
-            found.append(Problem(full_name(project), f"its sync has failed {times}: {reason}"))
+            found[full_name(project)] = f"its sync has failed {times}: {reason}"
         elif project.observed_at is None:
-            found.append(Problem(full_name(project), "it was never observed"))
+            found[full_name(project)] = "it was never observed"
         elif now > stale_from(project.workspace, project.observed_at):
-            found.append(Problem(full_name(project), "its data is old: three polls have been due since then"))
+            found[full_name(project)] = "its data is old: three polls have been due since then"
     return found

@@ -56,9 +56,8 @@ class Hosts:
         name, port = _split_host(header or "")
         if not name:
             return False
-        for other in self.extra:
-            if other.lower() in {name, f"{name}:{port}", f"[{name}]", f"[{name}]:{port}"}:
-                return True
+        if {name, f"{name}:{port}", f"[{name}]", f"[{name}]:{port}"} & {other.lower() for other in self.extra}:
+            return True
         if port != self.port:
             return False
         if self.host in _WILDCARDS:
@@ -116,15 +115,9 @@ def is_callback_request(body: bytes, callbacks: Mapping[str, Callback]) -> bool:
         call = msgspec.json.decode(body, type=_CallbackRequest)
     except (msgspec.DecodeError, RecursionError):
         return False
-    known = callbacks.get(call.output)
     outputs = call.outputs if isinstance(call.outputs, list) else [call.outputs]
-    return (
-        known is not None
-        and _property_names(outputs) == known.outputs
-        and _property_names(call.inputs) == known.inputs
-        and _property_names(call.state) == known.state
-        and set(call.changed) <= set(known.inputs)
-    )
+    signature = Callback(_property_names(outputs), _property_names(call.inputs), _property_names(call.state))
+    return callbacks.get(call.output) == signature and set(call.changed) <= set(signature.inputs)
 
 
 def _property_names(properties: Iterable[_Property]) -> tuple[str, ...]:
@@ -171,8 +164,7 @@ def protect(server: Flask, hosts: Hosts, callbacks: Mapping[str, Callback]) -> N
 
     @server.after_request
     def add_headers(response: Response) -> Response:
-        for name, value in _HEADERS.items():
-            response.headers[name] = value
+        response.headers.update(_HEADERS)
         if not request.path.startswith(_FOLDERS):
             response.headers["Cache-Control"] = "no-store"
         return response

@@ -2,32 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final
 
 from dash import html
 from dash.development.base_component import Component
 
-from rfsync.dashboard.batch_page import PAGE_SIZE, BatchLine, BatchPage
+from rfsync.dashboard.batch_page import PAGE_SIZE, BatchPage
 from rfsync.dashboard.components import link, local_time
 from rfsync.dashboard.page import aria_label
-from rfsync.dashboard.queries import MAX_CHANGES, Problem, full_name
+from rfsync.dashboard.queries import MAX_CHANGES, full_name
 from rfsync.dashboard.view import SORTS, Batch, View
-from rfsync.history import ChangeRow, ProjectStatus, WaitingRow
+from rfsync.history import BatchRow, ChangeRow, ProjectStatus, WaitingRow
 from rfsync.text import age, printable, rfc3339
 
 #: Maximum rows of the table of syncs.
 MAX_PROJECTS: Final = 20
 
-_HEADERS: Final = {
-    "project": "Project",
-    "name": "Batch",
-    "images": "Images",
-    "jobs": "Jobs",
-    "uploaded": "Uploaded",
-    "changed": "Changed",
-}
 _NUMBERS: Final = {"images", "jobs"}
 
 
@@ -79,8 +71,14 @@ def batches(view: View, page: BatchPage, changes: Sequence[ChangeRow], *, with_p
     return [*above, _table(headers, rows, "Current batches"), _pager(view, page)]
 
 
-def _is_selected(view: View, line: BatchLine) -> bool:
-    return view.batch == Batch(f"{line.workspace}/{line.project}", line.batch_id)
+def _is_selected(view: View, line: BatchRow) -> bool:
+    return view.batch == Batch(full_name(line), line.batch_id)
+
+
+def _batch_cell(view: View, row: BatchRow | WaitingRow, to: Batch | None, title: str, **attributes: Any) -> html.Td:
+    """A cell with the name of a batch, which links to the history of ``to``, or closes it if that is None."""
+    text, target = printable(row.name or row.batch_id), view.replace(batch=to)
+    return html.Td(link(text, target, "project batch", title=title, **attributes), className="name")
 
 
 def _sort_header(view: View, column: str) -> html.Th:
@@ -88,27 +86,18 @@ def _sort_header(view: View, column: str) -> html.Th:
     # The first click sorts numbers and times in descending order, names in ascending order.
     descending = not view.descending if current else column not in {"project", "name"}
     order = {"aria-sort": "descending" if view.descending else "ascending"} if current else {}
-    text = _HEADERS[column] + (" ▾" if view.descending else " ▴") * current
+    text = ("Batch" if column == "name" else column.capitalize()) + (" ▾" if view.descending else " ▴") * current
     to = view.replace(sort=column, descending=descending)
     return _header(link(text, to, "sort page"), number=column in _NUMBERS, **order)
 
 
-def _batch_row(view: View, line: BatchLine, columns: Sequence[str]) -> html.Tr:
-    project = f"{line.workspace}/{line.project}"
+def _batch_row(view: View, line: BatchRow, columns: Sequence[str]) -> html.Tr:
     selected = _is_selected(view, line)
-    to = view.replace(batch=None if selected else Batch(project, line.batch_id))
+    to = None if selected else Batch(full_name(line), line.batch_id)
+    title = f"{printable(line.batch_id)}: {'close' if selected else 'show'} its history"
     cells = {
-        "project": html.Td(printable(project)),
-        "name": html.Td(
-            link(
-                printable(line.name or line.batch_id),
-                to,
-                "project batch",
-                title=f"{printable(line.batch_id)}: {'close' if selected else 'show'} its history",
-                **{"aria-expanded": "true" if selected else "false"},
-            ),
-            className="name",
-        ),
+        "project": html.Td(printable(full_name(line))),
+        "name": _batch_cell(view, line, to, title, **{"aria-expanded": "true" if selected else "false"}),
         "images": _number_cell(line.images),
         "jobs": _number_cell(line.num_jobs),
         "uploaded": _time_cell(line.uploaded_at, view.tz),
@@ -140,17 +129,11 @@ def _history(view: View, changes: Sequence[ChangeRow]) -> list[Component]:
         )
         for row in shown
     ]
-    headers = [
-        _header("Observed"),
-        _header("Change"),
-        *(_header(text, number=True) for text in ("Images", "±", "Jobs", "±")),
-        _header("Name"),
-    ]
+    counts = [_header(text, number=True) for text in ("Images", "±", "Jobs", "±")]
+    headers = [_header("Observed"), _header("Change"), *counts, _header("Name")]
     table = _table(headers, rows, f"Changes of {printable(name)}, newest first")
-    if len(changes) <= MAX_CHANGES:
-        return [title, subtitle, table, close]
     more = html.P(f"The latest {MAX_CHANGES} changes; rfsync changes --batch lists them all.", className="small")
-    return [title, subtitle, table, more, close]
+    return [title, subtitle, table, *([more] if len(changes) > MAX_CHANGES else []), close]
 
 
 def _pager(view: View, page: BatchPage) -> html.Div:
@@ -173,37 +156,23 @@ def waiting(view: View, rows: Sequence[WaitingRow], now: datetime) -> list[Compo
     """The table of the batches that have waited longest for a job."""
     if not rows:
         return [html.P("No batch with images is waiting for a job.", className="empty")]
-    lines = [
-        html.Tr(
-            [
-                html.Td(printable(f"{row.workspace}/{row.project}")),
-                html.Td(
-                    link(
-                        printable(row.name or row.batch_id),
-                        view.replace(batch=Batch(f"{row.workspace}/{row.project}", row.batch_id)),
-                        "project batch",
-                        title=printable(row.batch_id),
-                    ),
-                    className="name",
-                ),
-                _number_cell(row.images),
-                _time_cell(row.waiting_since, view.tz, now),
-            ]
-        )
-        for row in rows
-    ]
+    lines = []
+    for row in rows:
+        project = full_name(row)
+        name = _batch_cell(view, row, Batch(project, row.batch_id), printable(row.batch_id))
+        times = _time_cell(row.waiting_since, view.tz, now)
+        lines.append(html.Tr([html.Td(printable(project)), name, _number_cell(row.images), times]))
     headers = [_header("Project"), _header("Batch"), _header("Images", number=True), _header("Waiting since")]
     return [_table(headers, lines, "Batches with images and no job, longest waiting first")]
 
 
-def syncs(projects: Sequence[ProjectStatus], problems: Sequence[Problem], now: datetime, tz: str) -> list[Component]:
+def syncs(projects: Sequence[ProjectStatus], problems: Collection[str], now: datetime, tz: str) -> list[Component]:
     """The table of each project's last run, those with problems first."""
     if not projects:
         return [html.P("No project was synced yet.", className="empty")]
-    bad = {problem.project for problem in problems}
     never = datetime.min.replace(tzinfo=UTC)
-    ordered = sorted(projects, key=lambda p: (full_name(p) not in bad, p.observed_at or never))
-    rows = [_sync_row(p, now, tz, bad=full_name(p) in bad) for p in ordered[:MAX_PROJECTS]]
+    ordered = sorted(projects, key=lambda p: (full_name(p) not in problems, p.observed_at or never))
+    rows = [_sync_row(p, now, tz, bad=full_name(p) in problems) for p in ordered[:MAX_PROJECTS]]
     headers = [
         _header("Project"), _header("Observed"), _header("Last run"), _header("Failed", number=True), _header("Error"),
     ]  # fmt: skip

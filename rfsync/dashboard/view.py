@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime, time, timedelta
-from typing import Any, Final
+from datetime import date, datetime, timedelta
+from typing import Any, Final, NamedTuple
 from urllib.parse import parse_qs, urlencode
 from zoneinfo import ZoneInfo
 
 from rfsync.errors import ConfigError
-from rfsync.history.periods import BY, By
+from rfsync.history.periods import BY, By, first_day, midnight
 from rfsync.history.periods import zone as time_zone
 from rfsync.parsing import parse_target
 from rfsync.text import printable
@@ -27,13 +27,8 @@ MAX_PERIODS: Final = 2_000
 _MAX_QUERY_LENGTH: Final = 8_000
 _MAX_NAME_LENGTH: Final = 200
 _COARSER: Final[Mapping[By, By]] = {"hour": "day", "day": "week", "week": "month"}
-#: Approximate length of a period.
-PERIOD_LENGTH: Final[Mapping[By, timedelta]] = {
-    "hour": timedelta(hours=1),
-    "day": timedelta(days=1),
-    "week": timedelta(days=7),
-    "month": timedelta(days=28),
-}
+#: Approximate length of a period, in days.
+PERIOD_DAYS: Final[Mapping[By, float]] = {"hour": 1 / 24, "day": 1, "week": 7, "month": 28}
 #: Limits of a date, which leave a day's margin for every time zone and both databases.
 _FIRST_DAY: Final = date(1970, 1, 2)
 _LAST_DAY: Final = date(9000, 1, 1)
@@ -122,7 +117,10 @@ def parse(search: object, targets: Collection[str] | None) -> tuple[View, list[s
         notes.append(f"{name}={printable(values[name])[:60]} is not known here: {fallback}.")
 
     def known(target: str) -> bool:
-        return _is_target(target) if targets is None else target in targets
+        if targets is None:
+            parse_target(target)  # raises an error if it is malformed
+            return True
+        return target in targets
 
     def batch(text: str) -> _Changes | None:
         return {"batch": Batch(values["project"], _storable(text))} if known(values.get("project", "")) else None
@@ -130,7 +128,7 @@ def parse(search: object, targets: Collection[str] | None) -> tuple[View, list[s
     parameters: tuple[tuple[str, Callable[[str], _Changes | None], str], ...] = (
         ("target", lambda text: {"target": text} if known(text) else None, "all projects are shown"),
         ("by", lambda text: {"by": text} if text in BY else None, "days are shown"),
-        ("tz", _time_zone, "times are in UTC"),
+        ("tz", lambda text: {"tz": time_zone(text).key}, "times are in UTC"),
         ("sort", _sort, "the batches with the most images come first"),
         ("name", lambda text: {"name": _storable(text)[:_MAX_NAME_LENGTH]}, ""),
         ("page", _page, "the first one is shown"),
@@ -139,7 +137,10 @@ def parse(search: object, targets: Collection[str] | None) -> tuple[View, list[s
     view = View()
     for name, read, fallback in parameters:
         if name in values:
-            changes = read(values[name])
+            try:
+                changes = read(values[name])
+            except ConfigError:
+                changes = None
             if changes is None:
                 reject(name, fallback)
             else:
@@ -159,21 +160,6 @@ def _query_values(search: object) -> dict[str, str]:
     except ValueError:
         return {}
     return {name: given[0] for name, given in values.items()}
-
-
-def _is_target(text: str) -> bool:
-    try:
-        parse_target(text)
-    except ConfigError:
-        return False
-    return True
-
-
-def _time_zone(text: str) -> _Changes | None:
-    try:
-        return {"tz": time_zone(text).key}
-    except ConfigError:
-        return None
 
 
 def _sort(text: str) -> _Changes | None:
@@ -217,8 +203,7 @@ def _storable(text: str) -> str:
     return text.replace("\x00", "").encode("utf-8", "replace").decode()
 
 
-@dataclass(frozen=True, slots=True)
-class TimeRange:
+class TimeRange(NamedTuple):
     """A view's time range, resolved to instants."""
 
     #: Start of its first period.
@@ -242,20 +227,12 @@ def time_range(view: View, now: datetime, first_observed: datetime | None) -> Ti
     until = None
     if view.first_day is not None and view.last_day is not None:
         begin = view.first_day
-        until = _midnight(view.last_day + timedelta(days=1), zone)
+        until = midnight(view.last_day + timedelta(days=1), zone)
     else:
         first = (first_observed or now).astimezone(zone).date()
         begin = first if days is None else max(today - timedelta(days=days - 1), first)
     by = view.by
-    length = (until or now) - _midnight(begin, zone)
-    while length / PERIOD_LENGTH[by] > MAX_PERIODS and by in _COARSER:
+    length = (until or now) - midnight(begin, zone)
+    while length / timedelta(days=PERIOD_DAYS[by]) > MAX_PERIODS and by in _COARSER:
         by = _COARSER[by]
-    if by == "week":
-        begin -= timedelta(days=begin.weekday())
-    elif by == "month":
-        begin = begin.replace(day=1)
-    return TimeRange(_midnight(max(begin, _FIRST_DAY), zone), until, by)
-
-
-def _midnight(day: date, zone: ZoneInfo) -> datetime:
-    return datetime.combine(day, time(), zone).astimezone(UTC)
+    return TimeRange(midnight(max(first_day(by, begin), _FIRST_DAY), zone), until, by)

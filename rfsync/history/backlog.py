@@ -89,18 +89,11 @@ def first_jobs(
         DatabaseError: the database can't be read.
     """
     query = Query(engine, targets)
-    conditions = ["c.project_id = p.id", "c.num_jobs > 0", "c.num_jobs_delta = c.num_jobs"]
-    if since is not None:
-        query.values["since"] = since
-        conditions.append("c.observed_at >= :since")
-    if until is not None:
-        query.values["until"] = until
-        conditions.append("c.observed_at < :until")
     query.define(
         "first_job",
         f"""SELECT p.workspace, p.project, c.batch_id, b.name, coalesce(b.uploaded_at, b.first_seen_at) AS began_at,
         c.observed_after, c.observed_at
-    FROM scope p {query.dialect.seek("batch_changes", "c", " AND ".join(conditions))}
+    FROM scope p {query.ledger(since, until, "c.num_jobs > 0", "c.num_jobs_delta = c.num_jobs")}
     CROSS JOIN batches b
     WHERE b.project_id = c.project_id AND b.batch_id = c.batch_id AND c.observed_after IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM batch_changes e WHERE e.project_id = c.project_id AND e.batch_id = c.batch_id

@@ -70,13 +70,7 @@ def changes(
         DatabaseError: the database can't be read.
     """
     query = Query(engine, targets)
-    conditions = ["c.project_id = p.id"]
-    if since is not None:
-        query.values["since"] = since
-        conditions.append("c.observed_at >= :since")
-    if until is not None:
-        query.values["until"] = until
-        conditions.append("c.observed_at < :until")
+    conditions = []
     if batch_ids:
         names = [f"b{number}" for number in range(len(batch_ids))]
         query.values.update(zip(names, batch_ids, strict=True))
@@ -87,6 +81,6 @@ def changes(
     sql = f"""
 SELECT p.workspace, p.project, c.batch_id, c.name, c.change, c.observed_after, c.observed_at, c.images, c.num_jobs,
     c.images_delta, c.num_jobs_delta, c.run_id
-FROM scope p {query.dialect.seek("batch_changes", "c", " AND ".join(conditions))}
+FROM scope p {query.ledger(since, until, *conditions)}
 ORDER BY c.observed_at{down}, c.id{down}{"" if limit is None else " LIMIT :limit"}"""
     return query.rows("reading the ledger", sql, ChangeRow._make, times=(5, 6))

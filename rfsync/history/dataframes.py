@@ -48,10 +48,7 @@ def to_arrow(rows: Iterable[Any], kind: type[Any] | None = None) -> pa.Table:
     kind = kind or (type(kept[0]) if kept else None)
     if kind is None:
         return pa.table({})
-    columns = list(zip(*kept, strict=True)) or [()] * len(kind._fields)
-    return pa.Table.from_arrays(
-        [pa.array(c, f.type) for c, f in zip(columns, arrow_schema(kind), strict=True)], schema=arrow_schema(kind)
-    )
+    return pa.table(list(zip(*kept, strict=True)) or [()] * len(kind._fields), schema=arrow_schema(kind))
 
 
 def arrow_schema(kind: type[Any]) -> pa.Schema:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import cache
-from typing import Any, TypeAlias
+from typing import Any
 
 import msgspec
-from sqlalchemy import CursorResult, Engine
+from sqlalchemy import CursorResult
 
 from rfsync.database.sqlite import sqlite_text
 
@@ -99,11 +99,3 @@ class Postgresql:
 
     def fetcher(self, result: CursorResult[Any]) -> Callable[[int], Sequence[Any]]:
         return result.fetchmany  # SQLAlchemy's, which streams
-
-
-Dialect: TypeAlias = Sqlite | Postgresql
-
-
-def dialect_of(engine: Engine) -> Dialect:
-    """The dialect of an engine's database."""
-    return Sqlite() if engine.dialect.name == "sqlite" else Postgresql()

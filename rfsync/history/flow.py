@@ -30,7 +30,6 @@ FLOWS: Final = {
     "jobs_gained": _positive("c.num_jobs_delta"),
     "jobs_lost": _positive("-c.num_jobs_delta"),
 }
-_OF_LEDGER: Final = ", ".join(f"{sql} AS {name}" for name, sql in FLOWS.items())
 _SUMS: Final = ", ".join(f"CAST(sum({name}) AS bigint) AS {name}" for name in FLOWS)
 #: The last columns of ``FlowRow`` and ``MoverRow``.
 _IMAGES_AND_JOBS: Final = (
@@ -118,10 +117,8 @@ def movers(
 SELECT workspace, project, NULL, name, changes, {_IMAGES_AND_JOBS}
 FROM scope p JOIN sums s ON s.id = p.id ORDER BY {_BIGGEST_FIRST} LIMIT :limit"""
     else:
-        query.values.update(since=since, until=until or _END_OF_TIME)
-        within = "c.project_id = p.id AND c.observed_at >= :since AND c.observed_at < :until"
-        ledger = query.dialect.seek("batch_changes", "c", within)
-        query.define("flow", f"SELECT c.project_id, c.batch_id, {_OF_LEDGER} FROM scope p {ledger}")
+        of_ledger = ", ".join(f"{sql} AS {name}" for name, sql in FLOWS.items())
+        query.define("flow", f"SELECT c.project_id, c.batch_id, {of_ledger} FROM scope p {query.ledger(since, until)}")
         query.define("sums", f"SELECT project_id, batch_id, {_SUMS} FROM flow GROUP BY project_id, batch_id")
         query.define(
             "biggest",

@@ -68,15 +68,11 @@ def _edges(by: By, since: datetime, until: datetime, tz: ZoneInfo) -> Iterator[d
             aligned = _full_hour(edge + _HOUR, tz)
             yield (edge := aligned if aligned > edge else edge + _HOUR)
         return
-    day = since.astimezone(tz).date()
-    if by == "week":
-        day -= timedelta(days=day.weekday())  # ISO: weeks begin on Monday
-    elif by == "month":
-        day = day.replace(day=1)
-    yield (edge := _midnight(day, tz))
+    day = first_day(by, since.astimezone(tz).date())
+    yield (edge := midnight(day, tz))
     while edge < until:
         day = (day + 31 * _DAY).replace(day=1) if by == "month" else day + (7 * _DAY if by == "week" else _DAY)
-        yield (edge := _midnight(day, tz))
+        yield (edge := midnight(day, tz))
 
 
 def _full_hour(at: datetime, tz: ZoneInfo) -> datetime:
@@ -84,7 +80,15 @@ def _full_hour(at: datetime, tz: ZoneInfo) -> datetime:
     return at.astimezone(UTC) - timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
 
 
-def _midnight(day: date, tz: ZoneInfo) -> datetime:
+def first_day(by: By, day: date) -> date:
+    """The first day of the week or month of a day, otherwise the day itself."""
+    if by == "week":
+        return day - timedelta(days=day.weekday())  # ISO: weeks begin on Monday
+    return day.replace(day=1) if by == "month" else day
+
+
+def midnight(day: date, tz: ZoneInfo) -> datetime:
+    """The start of a day in UTC."""
     # If the clock skips midnight, this is the moment at which it does; if midnight comes twice, the first one.
     if tz.key == "UTC":
         return datetime(day.year, day.month, day.day, tzinfo=UTC)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from datetime import datetime
 from typing import Any, Final, TypeAlias, TypeVar
 
 from sqlalchemy import Engine, text
 
 from rfsync.database.errors import translated
 from rfsync.errors import ConfigError
-from rfsync.history.dialects import dialect_of
+from rfsync.history.dialects import Postgresql, Sqlite
 from rfsync.parsing import Target, parse_target
 
 #: ``workspace`` or ``workspace/project``, one or many; None: everything in the database.
@@ -51,7 +52,7 @@ class Query:
         """
         self._engine = engine
         self._ctes: list[str] = []
-        self.dialect = dialect_of(engine)
+        self.dialect = Sqlite() if engine.dialect.name == "sqlite" else Postgresql()
         self.values: dict[str, Any] = {}
         conditions = []
         for number, target in enumerate(targets_of(targets)):
@@ -82,6 +83,19 @@ class Query:
         sql, values = self.dialect.table(name, columns, rows)
         self.values.update(values)
         self.define(name, sql, materialized=True)
+
+    def ledger(self, since: datetime | None, until: datetime | None, *conditions: str) -> str:
+        """Join each project ``p`` with its rows ``c`` of the ledger from ``since`` until ``until``; None: no limit.
+
+        Args:
+            conditions: more conditions on the rows.
+        """
+        within = ["c.project_id = p.id", *conditions]
+        for name, instant, operator in (("since", since, ">="), ("until", until, "<")):
+            if instant is not None:
+                self.values[name] = instant
+                within.append(f"c.observed_at {operator} :{name}")
+        return self.dialect.seek("batch_changes", "c", " AND ".join(within))
 
     def rows(
         self, doing: str, select: str, make: Callable[[Iterable[Any]], _T], times: Sequence[int] = ()

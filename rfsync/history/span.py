@@ -7,6 +7,7 @@ from typing import Final
 
 from sqlalchemy import Engine
 
+from rfsync.history.periods import By, Period, periods, zone
 from rfsync.history.query import Query, Targets
 
 _TICK: Final = timedelta(microseconds=1)
@@ -36,14 +37,21 @@ SELECT
     return min(filter(None, (changed, unchanged, pruned)), default=None), last
 
 
-def observed_span(
-    engine: Engine, targets: Targets, since: datetime | None, until: datetime | None, now: datetime | None
-) -> tuple[datetime, datetime] | None:
-    """From when until when there are totals, which can't go beyond what is known; None: nothing is known."""
+def observed_periods(
+    engine: Engine,
+    targets: Targets,
+    by: By,
+    since: datetime | None,
+    until: datetime | None,
+    tz: str,
+    now: datetime | None,
+) -> list[Period]:
+    """The periods for which there are totals, which can't go beyond what is known; none if nothing is known."""
     now = now or datetime.now(UTC)
     if since is None or until is None or until > now:
         first, last = _first_and_last(engine, targets)
         since = since or first
         end = now if last is None else max(now, last + _TICK)  # a clock may have been ahead
         until = end if until is None else min(until, end)
-    return None if since is None else (since, until)
+    calendar = zone(tz)
+    return [] if since is None else periods(by, since, until, calendar)

@@ -11,16 +11,11 @@ from sqlalchemy import Engine
 from rfsync.history.periods import By, Period, periods, zone
 from rfsync.history.query import Query, Targets
 from rfsync.history.rows import ThroughputRow
-from rfsync.history.span import observed_span
+from rfsync.history.span import observed_periods
 from rfsync.history.totals import define_totals
 
-#: No period is longer, even by a time zone's changes.
-_LONGEST: Final = {
-    "hour": timedelta(hours=2),
-    "day": timedelta(days=2),
-    "week": timedelta(days=8),
-    "month": timedelta(days=32),
-}
+#: No period is longer, even by a time zone's changes; in days.
+_LONGEST_DAYS: Final = {"hour": 2 / 24, "day": 2, "week": 8, "month": 32}
 _SUMMED: Final = ("images_gained", "images_lost", "jobs_gained", "jobs_lost", "observed")
 
 
@@ -46,16 +41,14 @@ def throughput(
     """
     if window < 1:
         raise ValueError("a window has at least one period")
-    span = observed_span(engine, targets, since, until, now)
-    calendar = zone(tz)
-    wanted = periods(by, *span, calendar) if span else []
+    wanted = observed_periods(engine, targets, by, since, until, tz, now)
     if not wanted:
         return
     lead: list[Period] = []
     if window > 1:
         # Whole periods before the first one, so that the first window is as long as all others.
         start = wanted[0].start
-        lead = periods(by, start - _LONGEST[by] * window, start, calendar)[1 - window :]
+        lead = periods(by, start - timedelta(days=_LONGEST_DAYS[by]) * window, start, zone(tz))[1 - window :]
         wanted[0] = Period(start, start, wanted[0].until)
     query = Query(engine, targets)
     define_totals(query, targets, [*lead, *wanted], summed=summed, first_looks=False)

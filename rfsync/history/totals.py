@@ -22,10 +22,10 @@ from sqlalchemy import Engine
 
 from rfsync.history.first_observations import define_initial
 from rfsync.history.flow import FLOWS, define_flows
-from rfsync.history.periods import By, Period, periods, zone
+from rfsync.history.periods import By, Period
 from rfsync.history.query import Query, Targets, targets_of
 from rfsync.history.rows import TotalRow
-from rfsync.history.span import observed_span
+from rfsync.history.span import observed_periods
 from rfsync.history.utc_days import SplitPeriods, split_periods
 
 
@@ -60,9 +60,7 @@ def totals(
         ConfigError: a target is malformed, the time zone is unknown, or there are too many periods.
         DatabaseError: the database can't be read.
     """
-    span = observed_span(engine, targets, since, until, now)
-    calendar = zone(tz)
-    wanted = periods(by, *span, calendar) if span else []
+    wanted = observed_periods(engine, targets, by, since, until, tz, now)
     if not wanted:
         return
     query = Query(engine, targets)

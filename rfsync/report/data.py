@@ -4,20 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime, time, timedelta
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
 from rfsync import history
-from rfsync.history.rows import (
-    BacklogRow,
-    FirstJobRow,
-    MoverRow,
-    ProjectStatus,
-    ThroughputRow,
-    TotalRow,
-    WaitingRow,
-)
+from rfsync.history.periods import midnight
+from rfsync.history.rows import BacklogRow, FirstJobRow, MoverRow, ProjectStatus, ThroughputRow, TotalRow, WaitingRow
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -80,6 +73,14 @@ class ReportData:
     first_jobs: Sequence[FirstJobRow] = ()
     throughput: Sequence[ThroughputRow] = ()
 
+    def moment(self, instant: datetime) -> str:
+        """A local time to the minute: ``2026-01-31 18:00``."""
+        return f"{instant.astimezone(self.zone):%Y-%m-%d %H:%M}"
+
+    def day(self, instant: datetime) -> str:
+        """A local date: ``2026-01-31``."""
+        return f"{instant.astimezone(self.zone):%Y-%m-%d}"
+
 
 def read(engine: Engine, targets: Sequence[str], zone: ZoneInfo, now: datetime) -> ReportData:
     """Reads everything that the page shows.
@@ -98,13 +99,12 @@ def read(engine: Engine, targets: Sequence[str], zone: ZoneInfo, now: datetime) 
     if first is None:
         return ReportData(now, zone, targets, projects)
 
-    def midnight(day: datetime, days: int) -> datetime:
-        local = day.astimezone(zone).date() + timedelta(days=days)
-        return datetime.combine(local, time.min, zone).astimezone(UTC)
+    def shifted(instant: datetime, days: int) -> datetime:
+        return midnight(instant.astimezone(zone).date() + timedelta(days=days), zone)
 
-    earliest = midnight(now, 1 - MAX_DAYS)
-    day_after = midnight(first, 1)  # otherwise everything that was there when rfsync started would top the list
-    moved_since = max(midnight(now, -MOVERS_DAYS), day_after)
+    earliest = shifted(now, 1 - MAX_DAYS)
+    day_after = shifted(first, 1)  # otherwise everything that was there when rfsync started would top the list
+    moved_since = max(shifted(now, -MOVERS_DAYS), day_after)
     since = earliest if first < earliest else None
     totals = list(history.totals(engine, scope, since=since, tz=zone.key, first_looks=False, now=now))
     return ReportData(
@@ -115,14 +115,14 @@ def read(engine: Engine, targets: Sequence[str], zone: ZoneInfo, now: datetime) 
         since=max(first, earliest),
         totals=totals,
         now=_sum(_latest(totals, None)),
-        changes=[_change(totals, midnight(now, -days), days) for days in CHANGE_DAYS],
+        changes=[_change(totals, shifted(now, -days), days) for days in CHANGE_DAYS],
         backlog=history.backlog(engine, scope, now=now),
         waiting=history.waiting(engine, scope, limit=_LIMIT),
         moved_since=moved_since,
         moving_projects=history.movers(engine, scope, since=moved_since, limit=_LIMIT),
         moving_batches=history.movers(engine, scope, of="batches", since=moved_since, limit=_LIMIT),
         first_jobs=list(history.first_jobs(engine, scope, since=earliest)),
-        throughput=_throughput(engine, scope, max(midnight(first, WINDOW_DAYS), earliest), zone, now),
+        throughput=_throughput(engine, scope, max(shifted(first, WINDOW_DAYS), earliest), zone, now),
     )
 
 
@@ -165,11 +165,5 @@ def _change(totals: Sequence[TotalRow], since: datetime, days: int) -> Change:
     """Change of the totals from ``since`` until now."""
     now, then = _latest(totals, None), _latest(totals, since)
     after, before = _sum({key: now[key] for key in then}), _sum(then)
-    return Change(
-        days,
-        after.batches - before.batches,
-        after.images - before.images,
-        after.jobs - before.jobs,
-        len(then),
-        len(now) - len(then),
-    )
+    batches, images, jobs = (end - start for end, start in zip(after, before, strict=True))
+    return Change(days, batches, images, jobs, known=len(then), newer=len(now) - len(then))

@@ -1,10 +1,8 @@
-"""Numbers and times as the report shows them."""
+"""Numbers and durations as the report shows them."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import datetime
-from zoneinfo import ZoneInfo
 
 
 def count(number: int) -> str:
@@ -29,18 +27,3 @@ def age(since: datetime, now: datetime) -> str:
         if seconds >= 2 * length:
             return plural(seconds // length, unit)
     return plural(seconds, "second")
-
-
-@dataclass(frozen=True)
-class TimeFormat:
-    """Instants as local times of a zone."""
-
-    zone: ZoneInfo
-
-    def moment(self, instant: datetime) -> str:
-        """To the minute: ``2026-01-31 18:00``."""
-        return f"{instant.astimezone(self.zone):%Y-%m-%d %H:%M}"
-
-    def day(self, instant: datetime) -> str:
-        """``2026-01-31``."""
-        return f"{instant.astimezone(self.zone):%Y-%m-%d}"

@@ -7,13 +7,12 @@ import hashlib
 import json
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
 from importlib.resources import files
 from typing import TYPE_CHECKING, Final
 
 from rfsync import charts
 from rfsync.report.data import ReportData
-from rfsync.report.formatting import TimeFormat, age, count
+from rfsync.report.formatting import age, count
 from rfsync.report.sections import change_lines, health_table, problems, sections, waiting_table
 from rfsync.text import printable
 from rfsync.version import __version__
@@ -27,57 +26,46 @@ if TYPE_CHECKING:
 _STYLE_IDS: Final = re.compile(r'getElementById\("([0-9a-f]{64})"\)')
 
 
-@dataclass(frozen=True)
-class _Headline:
-    label: str
-    number: int
-    changes: Sequence[str]
-
-
 def render(data: ReportData) -> str:
     """The page as HTML, without references to any other file or address."""
-    times = TimeFormat(data.zone)
     plotly = _plotly() if data.since else ""
     scripts = [plotly, _read("report.js")] if plotly else []
     styles = [_read("report.css") + charts.stylesheet(), "/* plotly.js inserts its rules here */"]
-    return (
-        _environment()
-        .get_template("page.html.jinja")
-        .render(
-            policy=_policy(scripts, styles),
-            scripts=scripts,
-            styles=styles,
-            options=json.dumps(charts.CONFIG),
-            style_ids=_STYLE_IDS.findall(plotly),
-            data=data,
-            scope=", ".join(data.targets) or "all projects",
-            period=_period(data, times),
-            made_at=times.moment(data.made_at),
-            zone=data.zone.key,
-            observed=_observed(data, times),
-            problems=problems(data, times),
-            headlines=_headlines(data),
-            sections=sections(data, times),
-            waiting=waiting_table(data, times),
-            health=health_table(data, times),
-            version=__version__,
-        )
+    headlines = [
+        ("images without a job", data.now.images, change_lines(data, "images")),
+        ("jobs", data.now.jobs, change_lines(data, "jobs")),
+        ("batches", data.now.batches, change_lines(data, "batches")),
+    ]
+    template = _environment().get_template("page.html.jinja")
+    return template.render(
+        policy=_policy(scripts, styles),
+        scripts=scripts,
+        styles=styles,
+        options=json.dumps(charts.CONFIG),
+        style_ids=_STYLE_IDS.findall(plotly),
+        data=data,
+        scope=", ".join(data.targets) or "all projects",
+        period=f"{data.day(data.since)} to {data.day(data.made_at)}" if data.since else "",
+        made_at=data.moment(data.made_at),
+        zone=data.zone.key,
+        observed=_observed(data),
+        problems=problems(data),
+        headlines=headlines,
+        sections=sections(data),
+        waiting=waiting_table(data),
+        health=health_table(data),
+        version=__version__,
     )
 
 
 def _environment() -> Environment:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
+    loader = PackageLoader("rfsync.report", ".")
     environment = Environment(
-        loader=PackageLoader("rfsync.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+        loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["printable"] = printable
-    environment.filters["count"] = count
-    environment.filters["script_json"] = _script_json
+    environment.filters.update(printable=printable, count=count, script_json=_script_json)
     return environment
 
 
@@ -100,39 +88,18 @@ def _script_json(text: str) -> str:
 
 def _policy(scripts: Sequence[str], styles: Sequence[str]) -> str:
     """A policy that allows exactly these scripts and styles, by their hashes, and no address."""
-    return "; ".join(
-        (
-            "default-src 'none'",
-            *([f"script-src {' '.join(map(_hash, scripts))}"] if scripts else []),
-            f"style-src {' '.join(map(_hash, styles))}",
-            "base-uri 'none'",
-            "form-action 'none'",
-        )
-    )
+    script_src = f"script-src {' '.join(map(_hash, scripts))}; " if scripts else ""
+    style_src = f"style-src {' '.join(map(_hash, styles))}"
+    return f"default-src 'none'; {script_src}{style_src}; base-uri 'none'; form-action 'none'"
 
 
 def _hash(text: str) -> str:
     return f"'sha256-{base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()}'"
 
 
-def _period(data: ReportData, times: TimeFormat) -> str:
-    if data.since is None:
-        return ""
-    return f"{times.day(data.since)} to {times.day(data.made_at)}"
-
-
-def _observed(data: ReportData, times: TimeFormat) -> str:
+def _observed(data: ReportData) -> str:
     """Time of the latest observation of any project."""
     latest = max((project.observed_at for project in data.projects if project.observed_at is not None), default=None)
     if latest is None:
         return "never"
-    return f"{times.moment(latest)} ({age(latest, data.made_at)} before this report)"
-
-
-def _headlines(data: ReportData) -> list[_Headline]:
-    totals = data.now
-    return [
-        _Headline("images without a job", totals.images, change_lines(data, "images")),
-        _Headline("jobs", totals.jobs, change_lines(data, "jobs")),
-        _Headline("batches", totals.batches, change_lines(data, "batches")),
-    ]
+    return f"{data.moment(latest)} ({age(latest, data.made_at)} before this report)"

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal
 
 from rfsync import charts
-from rfsync.history.rows import MoverRow, ProjectStatus, TotalRow
+from rfsync.history.rows import MoverRow, ProjectStatus, ThroughputRow
 from rfsync.report.data import MOVERS_DAYS, WINDOW_DAYS, ReportData
-from rfsync.report.formatting import TimeFormat, age, count, plural, signed
+from rfsync.report.formatting import age, count, plural, signed
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -38,34 +38,21 @@ class Section:
     half: bool = False
 
 
-def sections(data: ReportData, times: TimeFormat) -> list[Section]:
+def sections(data: ReportData) -> list[Section]:
     """The charts in page order; empty if nothing was ever observed."""
     if data.since is None:
         return []
-    return [*_over_time(data, times), *_now(data), *_movers(data, times), _throughput(data, times)]
+    return [*_over_time(data), *_now(data), *_movers(data), _throughput(data)]
 
 
-def _over_time(data: ReportData, times: TimeFormat) -> list[Section]:
-    return [
-        Section(
-            "totals",
-            "Images and jobs over time",
-            "At the end of each day. Only images without a job are counted: assigning them to a job lowers the line.",
-            charts.totals_figure(data.totals, zone=times.zone),
-            _totals_table(data.totals, times),
-        ),
-        *(
-            Section(
-                f"flow-{of}",
-                f"{of.capitalize()} gained and lost",
-                note,
-                charts.flow_figure(data.totals, of=of, zone=times.zone),
-                _flow_table(data.totals, of, times),
-                half=True,
-            )
-            for of, note in _FLOWS
-        ),
-    ]
+def _over_time(data: ReportData) -> list[Section]:
+    note = "At the end of each day. Only images without a job are counted: assigning them to a job lowers the line."
+    totals = charts.totals_figure(data.totals, zone=data.zone)
+    charted = [Section("totals", "Images and jobs over time", note, totals, _totals_table(data))]
+    for of, flow_note in _FLOWS:
+        title, flow = f"{of.capitalize()} gained and lost", charts.flow_figure(data.totals, of=of, zone=data.zone)
+        charted.append(Section(f"flow-{of}", title, flow_note, flow, _flow_table(data, of), half=True))
+    return charted
 
 
 _NOT_GAINED: Final = "By day. What a project had when it was first observed does not count as gained."
@@ -76,20 +63,17 @@ _FLOWS: Final[tuple[tuple[Literal["images", "jobs"], str], ...]] = (
 
 
 def _now(data: ReportData) -> list[Section]:
+    ages = [
+        (charts.days_label(row.from_days, row.to_days), count(row.batches), count(row.images)) for row in data.backlog
+    ]
+    first_jobs = [(label, count(batches)) for label, batches in charts.age_classes(data.first_jobs)]
     return [
         Section(
             "backlog",
             "Images without a job, by age",
             "Age since the upload of the batch.",
             charts.backlog_figure(data.backlog),
-            Table(
-                ("Age of the batch", "Batches", "Images"),
-                [
-                    (charts.days_label(row.from_days, row.to_days), count(row.batches), count(row.images))
-                    for row in data.backlog
-                ],
-                number_columns=2,
-            ),
+            Table(("Age of the batch", "Batches", "Images"), ages, number_columns=2),
             half=True,
         ),
         Section(
@@ -97,132 +81,105 @@ def _now(data: ReportData) -> list[Section]:
             "Age of a batch at its first job",
             charts.first_jobs_summary(data.first_jobs) or "Batches whose first job was observed by rfsync.",
             charts.first_jobs_figure(data.first_jobs),
-            Table(
-                ("Age at the first job", "Batches"),
-                [(label, count(batches)) for label, batches in charts.age_classes(data.first_jobs)],
-                number_columns=1,
-            ),
+            Table(("Age at the first job", "Batches"), first_jobs, number_columns=1),
             half=True,
         ),
     ]
 
 
-def _movers(data: ReportData, times: TimeFormat) -> list[Section]:
+def _movers(data: ReportData) -> list[Section]:
     assert data.moved_since is not None  # noqa: S101 set together with since
-    note = f"By images gained and lost since {times.day(data.moved_since)}, at most the last {MOVERS_DAYS} days."
+    note = f"By images gained and lost since {data.day(data.moved_since)}, at most the last {MOVERS_DAYS} days."
     note += " Everything that a project had when it was first observed after that day counts as gained."
-    charted = [
-        ("movers-projects", "Projects that moved most", data.moving_projects),
-        ("movers-batches", "Batches that moved most", data.moving_batches),
-    ]
-    if len(data.projects) == 1:
-        charted = charted[1:]
+    charted = [("movers-batches", "Batches that moved most", data.moving_batches)]
+    if len(data.projects) != 1:
+        charted.insert(0, ("movers-projects", "Projects that moved most", data.moving_projects))
     return [
         Section(id_, title, note, charts.movers_figure(rows), _movers_table(rows), half=len(charted) > 1)
         for id_, title, rows in charted
     ]
 
 
-def _movers_table(rows: Sequence[MoverRow]) -> Table:
-    return Table(
-        ("Project", "Batch", "Images gained", "lost", "Jobs gained", "lost"),
-        [
-            (
-                f"{row.workspace}/{row.project}",
-                "" if row.batch_id is None else row.name or row.batch_id,
-                *map(count, (row.images_gained, row.images_lost, row.jobs_gained, row.jobs_lost)),
-            )
-            for row in rows
-        ],
-        number_columns=4,
-    )
+def _movers_table(movers: Sequence[MoverRow]) -> Table:
+    rows = [
+        (
+            f"{row.workspace}/{row.project}",
+            "" if row.batch_id is None else row.name or row.batch_id,
+            *_gains_and_losses(row),
+        )
+        for row in movers
+    ]
+    return Table(("Project", "Batch", "Images gained", "lost", "Jobs gained", "lost"), rows, number_columns=4)
 
 
-def _throughput(data: ReportData, times: TimeFormat) -> Section:
-    return Section(
-        "throughput",
-        f"Throughput in {WINDOW_DAYS} days",
-        f"Images gained and lost in the {WINDOW_DAYS} days that end with each day. Where the lines cross, the backlog "
-        "starts to grow or shrink.",
-        charts.throughput_figure(data.throughput, WINDOW_DAYS, zone=times.zone),
-        Table(
-            ("Day", "Images gained", "lost", "Jobs gained", "lost", "Days observed"),
-            [
-                (
-                    times.day(row.period),
-                    *map(count, (row.images_gained, row.images_lost, row.jobs_gained, row.jobs_lost)),
-                    f"{row.observed} of {WINDOW_DAYS}",
-                )
-                for row in reversed(data.throughput)
-            ],
-            number_columns=5,
-        ),
-    )
+def _gains_and_losses(row: MoverRow | ThroughputRow) -> Iterator[str]:
+    return map(count, (row.images_gained, row.images_lost, row.jobs_gained, row.jobs_lost))
 
 
-def _totals_table(rows: Sequence[TotalRow], times: TimeFormat) -> Table:
+def _throughput(data: ReportData) -> Section:
+    note = f"Images gained and lost in the {WINDOW_DAYS} days that end with each day. "
+    note += "Where the lines cross, the backlog starts to grow or shrink."
+    rows = [
+        (data.day(row.period), *_gains_and_losses(row), f"{row.observed} of {WINDOW_DAYS}")
+        for row in reversed(data.throughput)
+    ]
+    table = Table(("Day", "Images gained", "lost", "Jobs gained", "lost", "Days observed"), rows, number_columns=5)
+    figure = charts.throughput_figure(data.throughput, WINDOW_DAYS, zone=data.zone)
+    return Section("throughput", f"Throughput in {WINDOW_DAYS} days", note, figure, table)
+
+
+def _totals_table(data: ReportData) -> Table:
     """Totals of all projects together, newest day first."""
     sums: dict[datetime, list[int]] = {}
-    for row in rows:
+    for row in data.totals:
         day = sums.setdefault(row.period, [0, 0, 0, 0])
         for column, number in enumerate((row.batches, row.images, row.num_jobs, int(row.observed))):
             day[column] += number
-    return Table(
-        ("Day", "Observed", "Batches", "Images", "Jobs"),
-        [
-            (times.day(period), plural(observed, "project") if observed else "no", *map(count, totals))
-            for period, (*totals, observed) in sorted(sums.items(), reverse=True)
-        ],
-        number_columns=3,
-    )
+    rows = [
+        (data.day(period), plural(observed, "project") if observed else "no", *map(count, totals))
+        for period, (*totals, observed) in sorted(sums.items(), reverse=True)
+    ]
+    return Table(("Day", "Observed", "Batches", "Images", "Jobs"), rows, number_columns=3)
 
 
-def _flow_table(rows: Sequence[TotalRow], of: str, times: TimeFormat) -> Table:
-    return Table(
-        ("Day", "Gained", "Lost", "Net"),
-        [
-            (times.day(period), count(flow.gained), count(flow.lost), signed(flow.gained - flow.lost))
-            for period, flow in reversed(charts.flows(rows, of).items())
-        ],
-        number_columns=3,
-    )
+def _flow_table(data: ReportData, of: str) -> Table:
+    rows = [
+        (data.day(period), count(flow.gained), count(flow.lost), signed(flow.gained - flow.lost))
+        for period, flow in reversed(charts.flows(data.totals, of).items())
+    ]
+    return Table(("Day", "Gained", "Lost", "Net"), rows, number_columns=3)
 
 
-def waiting_table(data: ReportData, times: TimeFormat) -> Table:
+def waiting_table(data: ReportData) -> Table:
     """The batches that have waited longest for a job."""
-    return Table(
-        ("Project", "Batch", "Waiting since", "For", "Images"),
-        [
-            (
-                f"{row.workspace}/{row.project}",
-                row.name or row.batch_id,
-                times.moment(row.waiting_since),
-                age(row.waiting_since, data.made_at),
-                count(row.images),
-            )
-            for row in data.waiting
-        ],
-        number_columns=1,
-    )
+    rows = [
+        (
+            f"{row.workspace}/{row.project}",
+            row.name or row.batch_id,
+            data.moment(row.waiting_since),
+            age(row.waiting_since, data.made_at),
+            count(row.images),
+        )
+        for row in data.waiting
+    ]
+    return Table(("Project", "Batch", "Waiting since", "For", "Images"), rows, number_columns=1)
 
 
-def health_table(data: ReportData, times: TimeFormat) -> Table:
+def health_table(data: ReportData) -> Table:
     """Freshness and last error of each project, failing ones first."""
-    return Table(
-        ("Project", "Sync", "Last observed", "Age", "Last error", "Batches", "Images", "Jobs"),
-        [
-            (
-                f"{project.workspace}/{project.project}",
-                _health(project),
-                "never" if project.observed_at is None else times.moment(project.observed_at),
-                "" if project.observed_at is None else age(project.observed_at, data.made_at),
-                _error(project),
-                *map(count, (project.batches, project.images, project.num_jobs)),
-            )
-            for project in sorted(data.projects, key=_urgency)
-        ],
-        number_columns=3,
-    )
+    rows = [
+        (
+            f"{project.workspace}/{project.project}",
+            _health(project),
+            "never" if project.observed_at is None else data.moment(project.observed_at),
+            "" if project.observed_at is None else age(project.observed_at, data.made_at),
+            _error(project),
+            *map(count, (project.batches, project.images, project.num_jobs)),
+        )
+        for project in sorted(data.projects, key=_urgency)
+    ]
+    headers = ("Project", "Sync", "Last observed", "Age", "Last error", "Batches", "Images", "Jobs")
+    return Table(headers, rows, number_columns=3)
 
 
 def _health(project: ProjectStatus) -> str:
@@ -233,11 +190,9 @@ def _health(project: ProjectStatus) -> str:
 
 def _error(project: ProjectStatus) -> str:
     """The last error, unless a successful run has followed it."""
-    return (
-        f"{project.last_error_kind or project.last_outcome}: {project.last_error or ''}"
-        if project.consecutive_failures
-        else ""
-    )
+    if not project.consecutive_failures:
+        return ""
+    return f"{project.last_error_kind or project.last_outcome}: {project.last_error or ''}"
 
 
 def _urgency(project: ProjectStatus) -> tuple[bool, float, str, str]:
@@ -245,7 +200,7 @@ def _urgency(project: ProjectStatus) -> tuple[bool, float, str, str]:
     return (project.consecutive_failures == 0, observed, project.workspace, project.project)
 
 
-def problems(data: ReportData, times: TimeFormat) -> str:
+def problems(data: ReportData) -> str:
     """A warning that some numbers may be outdated; empty if all is well."""
     failing = [project for project in data.projects if project.consecutive_failures]
     if not failing:
@@ -255,7 +210,7 @@ def problems(data: ReportData, times: TimeFormat) -> str:
         text = f"The last sync of {len(failing):,} of {len(data.projects):,} projects failed."
     known = [project.observed_at for project in failing if project.observed_at is not None]
     if known:
-        text += f" The oldest numbers are from {times.moment(min(known))}."
+        text += f" The oldest numbers are from {data.moment(min(known))}."
     return text
 
 
