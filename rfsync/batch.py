@@ -1,7 +1,5 @@
 """The batch, and the limits of its fields."""
 
-from __future__ import annotations
-
 from typing import Final
 
 import msgspec

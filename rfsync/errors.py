@@ -16,8 +16,6 @@
 Anything else that escapes is a bug, and is shown with its traceback.
 """
 
-from __future__ import annotations
-
 from enum import StrEnum
 
 

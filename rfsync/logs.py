@@ -4,8 +4,6 @@ The library logs through the standard library's ``logging``; here structlog form
 first line is written, so that a sync without any does not wait for it.
 """
 
-from __future__ import annotations
-
 import contextlib
 import logging
 import sys

@@ -1,7 +1,5 @@
 """Parsing of values on the command line and in the configuration."""
 
-from __future__ import annotations
-
 import re
 from datetime import UTC, datetime, timedelta, tzinfo
 from ipaddress import ip_address

@@ -1,7 +1,5 @@
 """Secrets, and a filter that takes them out of texts."""
 
-from __future__ import annotations
-
 import json
 import threading
 from typing import Final

@@ -1,7 +1,5 @@
 """Schedules: an interval, or the five fields of a crontab line. Also the rule by which a project is stale."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo

@@ -1,7 +1,5 @@
 """Text from outside, made safe for a terminal; and times as text."""
 
-from __future__ import annotations
-
 import json
 import re
 from datetime import UTC, datetime, timedelta

@@ -5,8 +5,6 @@ The format is Roboflow's (https://docs.roboflow.com/api-reference, "List batches
 one go; otherwise each record is decoded by itself.
 """
 
-from __future__ import annotations
-
 import codecs
 from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass

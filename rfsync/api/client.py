@@ -4,8 +4,6 @@ The key is sent in the header ``Authorization: Bearer``, or as ``?api_key=`` if 
 (https://docs.roboflow.com/api-reference/authentication), and is removed from all that leaves this module.
 """
 
-from __future__ import annotations
-
 import hashlib
 import threading
 import time

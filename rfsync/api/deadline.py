@@ -6,8 +6,6 @@ that is past its deadline, or all of them when the process has to stop. The read
 ``Deadline.expired`` says why. Only the lookup of a host's addresses can't be interrupted.
 """
 
-from __future__ import annotations
-
 import http.client
 import math
 import os

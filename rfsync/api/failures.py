@@ -1,7 +1,5 @@
 """Errors of requests: their kind, whether to try again, and messages free of secrets."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime

@@ -1,7 +1,5 @@
 """The API key of a workspace: in a variable, a file, or the configuration of the official command line."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass

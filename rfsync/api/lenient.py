@@ -4,8 +4,6 @@ The quick decoder refuses a count written ``5.0`` and a name with a lone surroga
 say what the id of a refused record is. This reader is used only for such records.
 """
 
-from __future__ import annotations
-
 import json
 import re
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Labels in figures. Plotly interprets text as a subset of HTML and as templates; names from the API are escaped."""
 
-from __future__ import annotations
-
 from typing import Final
 
 from rfsync.text import printable

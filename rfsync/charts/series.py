@@ -1,7 +1,5 @@
 """Preparation of history rows for drawing: a few series from many projects, and periods as local times."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta, tzinfo

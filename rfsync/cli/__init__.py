@@ -1,7 +1,5 @@
 """The command line. A command is imported when it is called, and its dependencies when they are used."""
 
-from __future__ import annotations
-
 import gc
 import io
 import os

@@ -1,7 +1,5 @@
 """``rfsync dashboard``."""
 
-from __future__ import annotations
-
 import click
 
 from rfsync.cli.options import Options, make_command, parsed_by, utc_now

@@ -1,7 +1,5 @@
 """``rfsync db``: the schema, in alembic's own words."""
 
-from __future__ import annotations
-
 import click
 
 from rfsync.cli.options import CONTEXT, Options, common_options, make_command

@@ -1,7 +1,5 @@
 """Rows in machine-readable formats, streamed: one block of rows is in memory at a time."""
 
-from __future__ import annotations
-
 import csv
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence

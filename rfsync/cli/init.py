@@ -1,7 +1,5 @@
 """``rfsync init``."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import click

@@ -1,7 +1,5 @@
 """Output: tables for people, options for machine-readable formats, and files that appear whole or not at all."""
 
-from __future__ import annotations
-
 import functools
 import io
 import json

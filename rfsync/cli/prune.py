@@ -1,7 +1,5 @@
 """``rfsync prune``."""
 
-from __future__ import annotations
-
 from contextlib import closing
 
 import click

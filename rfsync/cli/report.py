@@ -1,7 +1,5 @@
 """``rfsync report``."""
 
-from __future__ import annotations
-
 import signal
 from pathlib import Path
 

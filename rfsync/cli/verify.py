@@ -1,7 +1,5 @@
 """``rfsync verify``."""
 
-from __future__ import annotations
-
 from dataclasses import asdict
 
 import click

@@ -1,7 +1,5 @@
 """The configuration file: found, read, converted to its tables, and checked."""
 
-from __future__ import annotations
-
 import os
 import re
 import tomllib

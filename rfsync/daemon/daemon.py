@@ -1,7 +1,5 @@
 """The daemon: every project on its schedule, for as long as the process lives."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from datetime import datetime

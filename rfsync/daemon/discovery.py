@@ -1,7 +1,5 @@
 """Discovery of a workspace's projects: from the API, or from the database if the API can't list them."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass

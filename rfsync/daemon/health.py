@@ -1,7 +1,5 @@
 """The health of the daemon: every project fresh, and the database reachable."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The daemon's HTTP endpoint: ``/healthz``, ``/readyz`` and ``/metrics``."""
 
-from __future__ import annotations
-
 import json
 import logging
 import socket

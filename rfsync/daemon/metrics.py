@@ -1,7 +1,5 @@
 """Metrics for Prometheus. Their labels are workspaces and projects, phases and outcomes: never batches."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from datetime import datetime

@@ -1,7 +1,5 @@
 """The plan that the daemon follows, made from one configuration, and the earlier ones that are still in use."""
 
-from __future__ import annotations
-
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence

@@ -1,7 +1,5 @@
 """The polls: each project is either on the timetable or being polled, never both."""
 
-from __future__ import annotations
-
 import logging
 import random
 from collections.abc import Callable, Iterable, Mapping

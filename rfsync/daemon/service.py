@@ -1,7 +1,5 @@
 """The daemon as a service: start, reload and stop, by signals."""
 
-from __future__ import annotations
-
 import logging
 import os
 import queue

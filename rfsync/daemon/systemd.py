@@ -1,7 +1,5 @@
 """Notifications to a service manager such as systemd, by the protocol of sd_notify(3)."""
 
-from __future__ import annotations
-
 import logging
 import os
 import socket

@@ -1,7 +1,5 @@
 """The timetable: named entries, each a function and its time. Hides APScheduler and its quirks."""
 
-from __future__ import annotations
-
 import sys
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor

@@ -1,7 +1,5 @@
 """The dashboard's WSGI application."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib import import_module

@@ -1,7 +1,5 @@
 """One page of the table of current batches; the database filters, sorts and paginates."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Final, NamedTuple
 

@@ -3,8 +3,6 @@
 Nothing that comes from the browser is trusted: ``view.parse`` accepts any address.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Callbacks that run in the browser (``assets/dashboard.js``), where responses can't overtake each other."""
 
-from __future__ import annotations
-
 from dash import ClientsideFunction, Dash, Input, Output, State
 
 from rfsync.dashboard.page import CHARTS

@@ -1,7 +1,5 @@
 """Building blocks of the page. Dash renders all strings as text, never as markup."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from itertools import islice

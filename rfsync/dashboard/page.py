@@ -1,7 +1,5 @@
 """The static layout of the page, with placeholders that the callbacks fill."""
 
-from __future__ import annotations
-
 from typing import Any, Final, cast
 
 from dash import dcc, html

@@ -3,8 +3,6 @@
 Each raises a DatabaseError if the database can't be read.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Callable, Sequence
 from datetime import datetime, timedelta

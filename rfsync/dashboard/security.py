@@ -1,7 +1,5 @@
 """Checks of every request (host, path, method, body) and security headers of every response."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The dashboard's HTTP server."""
 
-from __future__ import annotations
-
 import logging
 import signal
 import socket

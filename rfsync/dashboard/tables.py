@@ -1,7 +1,5 @@
 """The tables of the page: batches, the history of one batch, the longest waiting batches, and syncs."""
 
-from __future__ import annotations
-
 from collections.abc import Collection, Sequence
 from datetime import UTC, datetime
 from typing import Any, Final

@@ -1,7 +1,5 @@
 """A time limit for the dashboard's queries."""
 
-from __future__ import annotations
-
 import time
 from typing import Any, Final
 

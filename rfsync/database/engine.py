@@ -1,7 +1,5 @@
 """The one way to the database: a SQLAlchemy ``Engine`` made from a URL, with transactions that can be interrupted."""
 
-from __future__ import annotations
-
 import threading
 import time
 from collections.abc import Callable, Iterator

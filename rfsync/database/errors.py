@@ -1,7 +1,5 @@
 """Translates what SQLAlchemy and the drivers raise into the package's own errors: the one place that does."""
 
-from __future__ import annotations
-
 import sqlite3
 import sys
 from collections.abc import Iterator

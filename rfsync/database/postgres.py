@@ -5,8 +5,6 @@ client after each. So nothing outlives a transaction: settings are local to it, 
 and no lock is the session's.
 """
 
-from __future__ import annotations
-
 import contextlib
 import math
 import time

@@ -1,7 +1,5 @@
 """Retrying what the database refused for a reason that may pass: locked, deadlock, connection lost."""
 
-from __future__ import annotations
-
 import logging
 import threading
 from collections.abc import Callable

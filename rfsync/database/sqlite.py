@@ -1,7 +1,5 @@
 """SQLite: its connections, its one writer, and its way to wait for a lock."""
 
-from __future__ import annotations
-
 import sqlite3
 import threading
 import time

@@ -1,7 +1,5 @@
 """The URL of a database: read as people write it, shown without its password."""
 
-from __future__ import annotations
-
 import re
 from pathlib import Path
 from urllib.parse import quote, quote_plus, unquote, urlsplit

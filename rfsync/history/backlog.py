@@ -1,7 +1,5 @@
 """Backlog: batches without a job, images by age, and the time until a batch's first job."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from datetime import datetime, timedelta
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """Batches at a moment, and the ledger."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from datetime import datetime
 

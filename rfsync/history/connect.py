@@ -1,7 +1,5 @@
 """Read-only access to a database."""
 
-from __future__ import annotations
-
 import os
 
 from sqlalchemy import URL, Engine

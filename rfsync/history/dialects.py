@@ -1,7 +1,5 @@
 """The SQL that SQLite and PostgreSQL write differently, and the values that their drivers take and return."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
 from functools import cache

@@ -1,7 +1,5 @@
 """What a project had when it was first observed: a gain in the ledger, although it was there before."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import Final
 

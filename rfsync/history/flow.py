@@ -1,7 +1,5 @@
 """Gains and losses between two moments, of projects and of batches; and how they are summed up for any periods."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 from typing import Final, Literal
 

@@ -1,7 +1,5 @@
 """The state of each project's syncs, and the age of its data."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from sqlalchemy import Engine

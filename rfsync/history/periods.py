@@ -1,7 +1,5 @@
 """Periods of a calendar in any time zone."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise

@@ -1,7 +1,5 @@
 """One SQL statement against either database: named CTEs, parameters, rows that stream."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from typing import Any, Final, TypeAlias, TypeVar

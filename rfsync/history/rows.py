@@ -1,7 +1,5 @@
 """The rows that queries return: immutable, with the fields that the command line prints."""
 
-from __future__ import annotations
-
 from datetime import datetime
 from typing import NamedTuple
 

@@ -1,7 +1,5 @@
 """When observations begin and end."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime, timedelta
 from typing import Final
 

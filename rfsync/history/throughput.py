@@ -1,7 +1,5 @@
 """Throughput: what changed in a trailing window of periods."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from datetime import datetime, timedelta
 from typing import Any, Final

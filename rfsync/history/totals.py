@@ -12,8 +12,6 @@ One statement, in steps that are CTEs of their own:
 ``total``    the totals, which are running sums over the periods
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import Any

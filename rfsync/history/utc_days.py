@@ -5,8 +5,6 @@ days between the nearest midnights, plus or minus what changed between each of t
 never more than half a day of the ledger on either side.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise

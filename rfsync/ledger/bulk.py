@@ -5,8 +5,6 @@ a layer more for each row costs seconds a million rows. Columns and their types 
 has what each of these is worth.
 """
 
-from __future__ import annotations
-
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta

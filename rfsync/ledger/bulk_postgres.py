@@ -1,7 +1,5 @@
 """PostgreSQL's way of reading and writing many batches: binary, by cursor, COPY and arrays."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from functools import cache

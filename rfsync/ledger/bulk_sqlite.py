@@ -1,7 +1,5 @@
 """SQLite's way of reading and writing many batches: one prepared statement for all rows."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Sequence
 from contextlib import AbstractContextManager, closing, nullcontext
 from functools import cache

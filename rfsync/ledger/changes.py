@@ -1,7 +1,5 @@
 """What a change is, and the sums over the changes of one observation."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum

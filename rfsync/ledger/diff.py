@@ -4,8 +4,6 @@ Both sides come in the order of their ids by code point, so that one walk over t
 has to be put into a dictionary first. Nearly all batches are equal on both sides, and cost one comparison.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Set
 from dataclasses import dataclass
 from typing import Final

@@ -1,7 +1,5 @@
 """When a project was observed, kept in a quarter of an hour's detail where the runs that did it are deleted."""
 
-from __future__ import annotations
-
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta

@@ -1,7 +1,5 @@
 """A project's row: what is known of it before a run, and its state under the lock."""
 
-from __future__ import annotations
-
 import time
 from dataclasses import dataclass, fields
 from datetime import datetime

@@ -1,7 +1,5 @@
 """Deleting runs that changed nothing."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 from sqlalchemy import Connection, delete, func, select

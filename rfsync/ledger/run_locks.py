@@ -6,8 +6,6 @@ server's clock, renewed by a thread for as long as the process lives. (A lease w
 process writes for a minute, no other could renew.)
 """
 
-from __future__ import annotations
-
 import fcntl
 import logging
 import os

@@ -1,7 +1,5 @@
 """The projects' state and history in the database: read under a lock, written in one transaction, or not at all."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import closing
 from datetime import datetime

@@ -1,7 +1,5 @@
 """What can be done to one project between BEGIN and COMMIT."""
 
-from __future__ import annotations
-
 from collections.abc import Generator, Iterable
 from dataclasses import replace
 from datetime import UTC, datetime

@@ -1,7 +1,5 @@
 """The proof that the books balance: every sum that is promised, recomputed by the database from the ledger."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final

@@ -1,7 +1,5 @@
 """Numbers and durations as the report shows them."""
 
-from __future__ import annotations
-
 from datetime import datetime
 
 

@@ -8,8 +8,6 @@ They refuse what foreign keys would refuse, with the same error; SQLite has the 
 row would be the larger part of a large project's first load, where all rows have the same project and run.
 """
 
-from __future__ import annotations
-
 from typing import Final
 
 from rfsync.schema.models import FLOWS

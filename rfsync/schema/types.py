@@ -1,7 +1,5 @@
 """Column types that both databases share."""
 
-from __future__ import annotations
-
 from datetime import UTC, datetime
 
 from sqlalchemy import DateTime, Dialect, TypeDecorator

@@ -3,8 +3,6 @@
 A new SQLite file is made from models, views and triggers, and stamped; tests hold that equal to the migrations.
 """
 
-from __future__ import annotations
-
 import os
 from collections.abc import Callable
 from pathlib import Path

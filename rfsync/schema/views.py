@@ -1,7 +1,5 @@
 """The views: the stable face of the database for SQL reports and dashboards. The same SQL serves both databases."""
 
-from __future__ import annotations
-
 from typing import Final
 
 #: Name -> (what a row is, SELECT).

@@ -1,7 +1,5 @@
 """The checks of ``rfsync check``: configuration, database, keys and projects, each with a remedy."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass

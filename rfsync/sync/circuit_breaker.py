@@ -1,7 +1,5 @@
 """Few requests to an API that is down: one that has failed for every project so far is only tried now and then."""
 
-from __future__ import annotations
-
 import threading
 from typing import Final
 

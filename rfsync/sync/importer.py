@@ -1,7 +1,5 @@
 """Saved answers of the API, written as observations of the past."""
 
-from __future__ import annotations
-
 import hashlib
 import shlex
 import time

@@ -1,7 +1,5 @@
 """A project's whole list: fetched, compared with the stored state, judged, and applied completely or not at all."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial

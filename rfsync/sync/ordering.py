@@ -1,7 +1,5 @@
 """The order of a project's observations, and their times: no clock can turn either around."""
 
-from __future__ import annotations
-
 from datetime import datetime, timedelta
 from typing import Final
 

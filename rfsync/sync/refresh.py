@@ -1,7 +1,5 @@
 """Some batches only, from their own addresses: quicker than the list, and no observation of the project."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from functools import partial
 

@@ -4,8 +4,6 @@ If a broken answer were accepted, the ledger would say that everything was remov
 many batches is refused until the next ones lack the same.
 """
 
-from __future__ import annotations
-
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """The end of a run: written, logged and returned."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from dataclasses import dataclass
 

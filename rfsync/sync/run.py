@@ -1,7 +1,5 @@
 """One project, from the request to the commit."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """Files with saved answers of the API: which there are, and when each was answered."""
 
-from __future__ import annotations
-
 import hashlib
 import re
 from collections.abc import Iterable, Iterator, Sequence

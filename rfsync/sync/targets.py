@@ -1,7 +1,5 @@
 """The projects that a command line or a configuration selects, each with its key."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """The input of a run: its task, and the context that it works in."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
