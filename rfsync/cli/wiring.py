@@ -71,9 +71,9 @@ def open_reader(options: Options, config: Config) -> Engine:
         SchemaError: it is at another schema.
     """
     # Here, since a sync would wait for all of the history to be imported.
-    from rfsync.history.connect import open_reader as open_engine_that_reads
+    from rfsync.history.connect import open_reader as open_reader_engine
 
-    return open_engine_that_reads(database_url(options, config))
+    return open_reader_engine(database_url(options, config))
 
 
 def open_store(options: Options, config: Config, *, dry: bool = False) -> Store:
@@ -92,7 +92,7 @@ def open_store(options: Options, config: Config, *, dry: bool = False) -> Store:
         return Store(_dry_database(url, path), NoRunLocks(), dry=True)
     if path is not None:
         return Store(schema.ensure_sqlite(path), FileLocks(path))
-    database = _at_this_schema(open_database(url))
+    database = _require_current_schema(open_database(url))
     return Store(database, Leases(database))
 
 
@@ -103,10 +103,10 @@ def _dry_database(url: URL, path: Path | None) -> Database:
         return schema.empty_sqlite()
     if path is not None and _revision(open_database(url, read_only=True)) is None:
         return schema.empty_sqlite()
-    return _at_this_schema(open_database(url, read_only=True))
+    return _require_current_schema(open_database(url, read_only=True))
 
 
-def _at_this_schema(database: Database) -> Database:
+def _require_current_schema(database: Database) -> Database:
     try:
         schema.require(database)
     except BaseException:

@@ -42,13 +42,13 @@ def require(database: Database) -> None:
     """Passes if the database is at this version's schema.
 
     Raises:
-        SchemaError: it is not; the message says how to mend that.
+        SchemaError: it is not; the message says how to fix that.
         DatabaseError: it can't be reached.
     """
     with database.begin("opening the database") as connection:
         revision = current(connection)
     if revision != HEAD:
-        raise SchemaError(_how_to_mend(revision))
+        raise SchemaError(_remedy(revision))
 
 
 def ensure_sqlite(path: Path) -> Database:
@@ -86,7 +86,7 @@ def require_folder(path: Path) -> None:
     if not folder.is_dir():
         raise DatabaseError(f"the database {path} can't be made: its folder does not exist")
     if not path.exists() and not os.access(folder, os.W_OK):
-        raise DatabaseError(f"the database {path} can't be made: its folder is not yours to write")
+        raise DatabaseError(f"the database {path} can't be made: you have no write permission for its folder")
 
 
 def empty_sqlite() -> Database:
@@ -106,7 +106,7 @@ def _create_sqlite(connection: Connection) -> None:
     connection.execute(insert(_VERSION), {"version_num": HEAD})
 
 
-def _how_to_mend(revision: str | None) -> str:
+def _remedy(revision: str | None) -> str:
     if revision is None:
         return "the database has no schema yet: rfsync db upgrade makes it"
     if is_known(revision):
@@ -134,7 +134,7 @@ def upgrade(engine: Engine, revision: str | None, *, to: str = HEAD) -> None:
     from alembic.config import Config as AlembicConfig
 
     if revision is not None and not is_known(revision):
-        raise SchemaError(_how_to_mend(revision))
+        raise SchemaError(_remedy(revision))
     with translated("upgrading the schema"), engine.connect() as connection:
         config = AlembicConfig()
         config.set_main_option("script_location", str(migrations_path()).replace("%", "%%"))
