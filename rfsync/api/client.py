@@ -117,6 +117,11 @@ class Client:
         # Proxies and certificates from the environment; read once, since requests would look at it for each request.
         with requests.Session() as session:
             self._environment: Any = session.merge_environment_settings(settings.base_url, {}, True, None, None)
+        headers = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
+        headers["User-Agent"] = f"rfsync/{__version__}"
+        # Without a session, which would add cookies, replace the key by a password from ~/.netrc, and parse the target
+        # of a redirect even when told not to follow it. Prepared once, which saves a sixth of the time of a request.
+        self._request = requests.Request("GET", settings.base_url, headers=headers).prepare()
         for proxy in self._environment["proxies"].values():
             # If the URL can't be parsed, the error shows all of it.
             password = proxy.rpartition("://")[2].rpartition("@")[0].partition(":")[2]
@@ -220,17 +225,13 @@ class Client:
         return _without_key(target)
 
     def _send(self, url: str, key: Secret, etag: str | None, deadline: Deadline) -> requests.Response:
-        headers = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
-        headers["User-Agent"] = f"rfsync/{__version__}"
+        request = self._request.copy()
         if etag is not None:
-            headers["If-None-Match"] = etag
+            request.headers["If-None-Match"] = etag
         if self._settings.auth == "bearer":
-            headers["Authorization"] = f"Bearer {key.reveal()}"
+            request.headers["Authorization"] = f"Bearer {key.reveal()}"
         else:
             url += ("&" if "?" in url else "?") + urlencode({"api_key": key.reveal()})
-        # Without a session, which would add cookies, replace the key by a password from ~/.netrc, and parse the target
-        # of a redirect even when told not to follow it.
-        request = requests.Request("GET", self._settings.base_url, headers=headers).prepare()
         request.url = url
         return self._adapter.send(request, timeout=deadline.left(), **self._environment)
 
