@@ -31,6 +31,11 @@ settings.register_profile(
 settings.load_profile("rfsync")
 
 
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are cores: the tests wait for half of their time."""
+    return (os.cpu_count() or 1) + 1
+
+
 #: The numbers in README and docs/sql.md are those of a demo that ended then.
 DEMO_END = datetime(2026, 3, 2, tzinfo=UTC)
 
