@@ -119,9 +119,8 @@ def make_command(example: str) -> Callable[[Callable[..., Any]], click.Command]:
         def run(*args: Any, **kwargs: Any) -> Any:
             try:
                 return function(*args, **kwargs)
-            except (
-                BrokenPipeError
-            ):  # whoever read the output has had enough: no error, and not click's to turn into one
+            except BrokenPipeError:
+                # Whoever read the output has had enough: no error, and not click's to turn into one.
                 drop_output()
                 return 0
 

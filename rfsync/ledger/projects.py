@@ -10,6 +10,7 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 
 from rfsync.database.upsert import insert
+from rfsync.ledger.run_locks import is_running_of
 from rfsync.schema.models import Project, SyncRun
 
 
@@ -79,8 +80,7 @@ _ONE_ROW: Final = select(literal(1).label("one")).subquery()
 # The clock is read whether there is such a project or not.
 _SNAPSHOT: Final = select(
     *(_SharedClock(), Project.id, Project.name, Project.written_at, Project.etag, Project.fingerprint),
-    # The sum keeps SQLite off the index by project, which has all runs there ever were: few are running.
-    exists().where(SyncRun.project_id + 0 == Project.id, SyncRun.outcome == "running"),
+    exists(SyncRun.id).where(is_running_of(Project.__table__.c.id)),
 ).select_from(
     outerjoin(
         _ONE_ROW,

@@ -18,7 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 from typing import ClassVar, Final, Protocol
 
-from sqlalchemy import BigInteger, Connection, Insert, bindparam, func, insert, or_, select, update
+from sqlalchemy import BigInteger, ColumnElement, Connection, Insert, bindparam, func, insert, or_, select, update
 
 from rfsync.database.engine import Database
 from rfsync.errors import DatabaseError
@@ -54,10 +54,15 @@ class RunLocks(Protocol):
         """Releases everything."""
 
 
-# The sum keeps SQLite off the index by project, which has all runs there ever were: few are running.
+def is_running_of(project_id: ColumnElement[int]) -> ColumnElement[bool]:
+    """Tells whether a row of ``sync_runs`` is of that project, and says ``running``."""
+    # The sum keeps SQLite off the index by project, which has all runs there ever were: few are running.
+    return (SyncRun.outcome == "running") & (SyncRun.project_id + 0 == project_id)
+
+
+_PROJECT: Final = bindparam("project_id", type_=BigInteger)
 _RUNNING: Final = select(SyncRun.id).where(
-    SyncRun.outcome == "running",
-    or_(bindparam("project_id", type_=BigInteger).is_(None), SyncRun.project_id + 0 == bindparam("project_id")),
+    SyncRun.outcome == "running", or_(_PROJECT.is_(None), is_running_of(_PROJECT))
 )
 _EXPIRED: Final = _RUNNING.where(
     or_(

@@ -78,10 +78,9 @@ class Store:
         def attempt() -> _T:
             timeout = self._retry.lock_timeout
             # After a stop, only what is essential is left, and is not to be interrupted.
+            begun = self._database.begin(doing, lock_timeout=timeout, interruptible=not essential, durable=durable)
             try:
-                with self._database.begin(
-                    doing, lock_timeout=timeout, interruptible=not essential, durable=durable
-                ) as connection:
+                with begun as connection:
                     return work(connection)
             except BaseException:
                 undo()
