@@ -21,7 +21,8 @@ from rfsync.simulator.faults import (
     Zeros,
 )
 from rfsync.simulator.fixed import FixedWorld
-from rfsync.simulator.server import Request, Simulator
+from rfsync.simulator.routes import Request
+from rfsync.simulator.server import Simulator
 from rfsync.simulator.source import Record, Source, UnknownObjectError
 from rfsync.simulator.wire import Answer
 from rfsync.simulator.world import World

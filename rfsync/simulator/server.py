@@ -11,36 +11,22 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Collection
 from dataclasses import KW_ONLY, dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
-from urllib.parse import parse_qsl, unquote
+from urllib.parse import parse_qsl
 
 from rfsync.simulator.exchange import Exchange, StoppingError
 from rfsync.simulator.faults import Faults
-from rfsync.simulator.source import Source, UnknownObjectError
-from rfsync.simulator.wire import Answer, accepts_gzip, encode, entity_tag, error_answer, tag_matches
+from rfsync.simulator.routes import Request, respond
+from rfsync.simulator.source import Source
+from rfsync.simulator.wire import Answer, accepts_gzip, entity_tag, tag_matches
 
 #: Interval at which the accepting thread checks whether to stop.
 _POLL_SECONDS = 0.01
 #: Maximum wait for each connection when stopping; far more than any needs, so exceeding it is a bug.
 _JOIN_SECONDS = 10.0
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """A request as received."""
-
-    method: str
-    #: As sent, percent-encoded, without the query.
-    path: str
-    #: Decoded; the last value of each name.
-    query: Mapping[str, str]
-    #: By lower-case name; the last value of each.
-    headers: Mapping[str, str]
-    #: Time of arrival by ``time.monotonic()``, in seconds.
-    at: float
 
 
 @dataclass(eq=False)
@@ -220,7 +206,7 @@ class _Handler(BaseHTTPRequestHandler):
         request = self._request()
         simulator.record(request)
         fault = simulator.faults.take(request.path)
-        answer = _respond(simulator, request)
+        answer = respond(request, simulator.source, simulator.keys, wrapped=simulator.wrapped)
         exchange = Exchange(self.connection, *self._finished(answer, request), self.server.stopping)
         try:
             if fault is None:
@@ -259,47 +245,3 @@ class _Handler(BaseHTTPRequestHandler):
             body = gzip.compress(answer.body, compresslevel=1, mtime=0)
             answer = replace(answer, body=body, headers=(*answer.headers, ("Content-Encoding", "gzip")))
         return answer, not_modified or answer
-
-
-def _respond(simulator: Simulator, request: Request) -> Answer:
-    """The correct answer to a request: from the source, or the error that Roboflow's API would give."""
-    key = _key(request)
-    if not key or (simulator.keys is not None and key not in simulator.keys):
-        return error_answer(401, "This API key does not exist (or has been revoked).", "OAuthException")
-    try:
-        return _route(simulator, request)
-    except UnknownObjectError as error:
-        return error_answer(404, str(error))
-
-
-def _key(request: Request) -> str:
-    scheme, _, token = request.headers.get("authorization", "").partition(" ")
-    if scheme.lower() == "bearer":
-        return token.strip()
-    return request.query.get("api_key", "")
-
-
-def _route(simulator: Simulator, request: Request) -> Answer:
-    source = simulator.source
-    parts = [unquote(part) for part in request.path.removesuffix("/").split("/")[1:]]
-    match request.method, parts:
-        case _, []:
-            # The official package checks its key and finds its workspace with POST /?api_key=… .
-            return _answer({"welcome": "Welcome to the simulator.", "workspace": source.default_workspace})
-        case "GET", [workspace]:
-            return _answer(source.workspace(workspace))
-        case "GET", [workspace, project]:
-            return _answer(source.project(workspace, project))
-        case "GET", [workspace, project, "batches"]:
-            return _answer(source.batches(workspace, project), under="batches")
-        case "GET", [workspace, project, "batches", batch_id]:
-            return _answer(source.batch(workspace, project, batch_id), under="batch" if simulator.wrapped else "")
-        case _:
-            raise UnknownObjectError("/".join(parts))
-
-
-def _answer(value: object, under: str = "") -> Answer:
-    if isinstance(value, Answer):
-        return value
-    body = encode(value)
-    return Answer(200, b'{"' + under.encode() + b'":' + body + b"}" if under else body)

@@ -1,0 +1,71 @@
+"""The endpoints: which request asks the source for what."""
+
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass
+from urllib.parse import unquote
+
+from rfsync.simulator.source import Source, UnknownObjectError
+from rfsync.simulator.wire import Answer, encode, error_answer
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """A request as received."""
+
+    method: str
+    #: As sent, percent-encoded, without the query.
+    path: str
+    #: Decoded; the last value of each name.
+    query: Mapping[str, str]
+    #: By lower-case name; the last value of each.
+    headers: Mapping[str, str]
+    #: Time of arrival by ``time.monotonic()``, in seconds.
+    at: float
+
+
+def respond(request: Request, source: Source, keys: Collection[str] | None, *, wrapped: bool) -> Answer:
+    """The correct answer to a request: from the source, or the error that Roboflow's API would give.
+
+    Args:
+        keys: the accepted API keys; None: any.
+        wrapped: put a single batch into an object ``batch``.
+    """
+    key = _key(request)
+    if not key or (keys is not None and key not in keys):
+        return error_answer(401, "This API key does not exist (or has been revoked).", "OAuthException")
+    try:
+        return _route(request, source, wrapped=wrapped)
+    except UnknownObjectError as error:
+        return error_answer(404, str(error))
+
+
+def _key(request: Request) -> str:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() == "bearer":
+        return token.strip()
+    return request.query.get("api_key", "")
+
+
+def _route(request: Request, source: Source, *, wrapped: bool) -> Answer:
+    parts = [unquote(part) for part in request.path.removesuffix("/").split("/")[1:]]
+    match request.method, parts:
+        case _, []:
+            # The official package checks its key and finds its workspace with POST /?api_key=… .
+            return _answer({"welcome": "Welcome to the simulator.", "workspace": source.default_workspace})
+        case "GET", [workspace]:
+            return _answer(source.workspace(workspace))
+        case "GET", [workspace, project]:
+            return _answer(source.project(workspace, project))
+        case "GET", [workspace, project, "batches"]:
+            return _answer(source.batches(workspace, project), under="batches")
+        case "GET", [workspace, project, "batches", batch_id]:
+            return _answer(source.batch(workspace, project, batch_id), under="batch" if wrapped else "")
+        case _:
+            raise UnknownObjectError("/".join(parts))
+
+
+def _answer(value: object, under: str = "") -> Answer:
+    if isinstance(value, Answer):
+        return value
+    body = encode(value)
+    return Answer(200, b'{"' + under.encode() + b'":' + body + b"}" if under else body)
