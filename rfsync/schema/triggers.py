@@ -88,11 +88,12 @@ def _require(child: str, parent: str, columns: str, key: str, lock: bool) -> lis
     rows = f"(SELECT DISTINCT {columns} FROM new_rows)" if lock else "new_rows"
     same = f"({_qualified('p', key)}) = ({_qualified('n', columns)})"
     found = f"SELECT 1 FROM {parent} p WHERE {same}" + (" FOR KEY SHARE" if lock else "")
-    # EXECUTE, since the plan has to suit the number of rows: one that is kept would suit the first statement's.
+    # EXECUTE, since the plan has to suit the number of rows: one that is kept would suit the first statement's. All
+    # missing rows are counted, since EXISTS would be planned to find the first one, with an index lookup for each row.
     function = f"""CREATE FUNCTION {name}() RETURNS trigger LANGUAGE plpgsql AS $$
 DECLARE missing boolean;
 BEGIN
-    EXECUTE 'SELECT EXISTS (SELECT FROM {rows} n WHERE NOT EXISTS ({found}))' INTO missing;
+    EXECUTE 'SELECT count(*) > 0 FROM {rows} n WHERE NOT EXISTS ({found})' INTO missing;
     IF missing THEN
         RAISE foreign_key_violation USING TABLE = '{child}', CONSTRAINT = '{name}',
             MESSAGE = 'a row of {child} has no row of {parent}: constraint {name}';

@@ -18,7 +18,7 @@ from rfsync.schema.triggers import CHECKED_BY_TRIGGER, ONLY_ON_SQLITE, create_tr
 from rfsync.schema.views import create_view_statements
 
 #: The revision in ``migrations/`` that creates what models, views and triggers describe.
-HEAD: Final = "0004"
+HEAD: Final = "0005"
 
 # As alembic makes it.
 _NAMES: Final = MetaData(naming_convention={"pk": "%(table_name)s_pkc"})
