@@ -15,6 +15,7 @@ from rfsync.cli import wiring
 from rfsync.cli.options import Options
 from rfsync.history.connect import connect
 from rfsync.ledger.diff import Stored, diff
+from rfsync.ledger.projects import ProjectPath
 from rfsync.ledger.runs import RunRow
 from rfsync.ledger.transaction import Transaction
 
@@ -49,7 +50,7 @@ class Writer:
     def run(self) -> None:
         """Write a whole run, in two commits."""
         project = next(self._projects)
-        run = self._store.begin_run("acme", project, None, "cli", datetime.now(UTC))
+        run = self._store.begin_run(ProjectPath("acme", project), None, "cli", datetime.now(UTC))
         self._store.write(run, partial(self._write, self._ids[project]))
 
     @staticmethod

@@ -17,6 +17,7 @@ from rfsync.cli import wiring
 from rfsync.cli.options import Options
 from rfsync.sync.run import sync
 from rfsync.sync.task import SyncContext, SyncTask
+from rfsync.sync.workspaces import Workspaces
 
 
 def now() -> datetime:
@@ -37,7 +38,9 @@ def main() -> None:
         closing(Client(config.api, options.redact, now)) as client,
         ThreadPoolExecutor(config.api.concurrency) as pool,
     ):
-        context = SyncContext(client, store, config.removals, now, options.redact, trigger="schedule")
+        context = SyncContext(
+            client, Workspaces(client), store, config.removals, now, options.redact, trigger="schedule"
+        )
 
         def poll() -> None:
             for result in pool.map(partial(sync, context), tasks):

@@ -11,11 +11,12 @@
     │   └── BadResponse        an answer came, but it is not valid
     ├── Cancelled              the process was asked to stop in the middle of a run
     ├── sync.saved_answers.BadAnswersError   files to import that are no answers      exit 1
-    └── ledger.runs.RunEnded   the run had ended before; never leaves ``sync``
+    └── ledger.runs.RunEnded, ProjectRenamed, ProjectAway           never leave ``sync``
 
 Anything else that escapes is a bug, and is shown with its traceback.
 """
 
+from datetime import datetime
 from enum import StrEnum
 
 
@@ -67,6 +68,8 @@ class FetchError(RfsyncError):
         response_bytes: size of the body after decompression; None: there was none.
         retry_after: seconds to wait, as the API asked; None: it did not ask.
         retryable: another attempt may succeed.
+        sent_at: when the request was sent that got the last answer, by the clock; None: there was no answer.
+        sent_us: the same by the monotonic clock, in microseconds; 0: there was no answer.
     """
 
     def __init__(
@@ -87,6 +90,8 @@ class FetchError(RfsyncError):
         self.response_bytes = response_bytes
         self.retry_after = retry_after
         self.retryable = retryable
+        self.sent_at: datetime | None = None
+        self.sent_us = 0
 
 
 class BadResponse(FetchError):

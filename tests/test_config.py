@@ -59,7 +59,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
         "max_wait_seconds": 60.0,
         "max_response_bytes": 536870912,
     },
-    "removals": {"confirm_limit": 25, "repeat": 2},
+    "removals": {"confirm_limit": 25, "repeat": 2, "recheck": timedelta(days=1)},
     "schedule": {"every": timedelta(minutes=5), "cron": None, "timezone": "UTC", "jitter": timedelta(seconds=10)},
     "daemon": {"listen": "127.0.0.1:9108"},
     "retention": {"unchanged_runs": timedelta(days=30)},

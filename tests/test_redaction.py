@@ -22,6 +22,7 @@ from rfsync.ledger.store import Store
 from rfsync.redaction import Redactor, Secret
 from rfsync.sync.targets import Selection
 from rfsync.sync.task import SyncContext, SyncTask
+from rfsync.sync.workspaces import Workspaces
 
 KEY = "s3cr+t/K y&%"
 
@@ -54,7 +55,7 @@ def test_nothing_that_holds_a_secret_shows_it() -> None:
     holders: list[object] = [
         *(secret, url, settings, settings.database, client, database, Leases(database), store, task, options),
         *(engine, engine.url, engine.pool, redact, FoundKey(secret, "$ACME_KEY")),
-        SyncContext(client, store, RemovalsConfig(), lambda: datetime.now(UTC), redact),
+        SyncContext(client, Workspaces(client), store, RemovalsConfig(), lambda: datetime.now(UTC), redact),
         Selection(settings.workspaces[0], secret, ("widgets",), discover=False),
     ]
     client.close()

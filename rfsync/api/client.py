@@ -203,7 +203,11 @@ class Client:
             with self._send(url, key, etag, deadline) as answer:
                 status, location = answer.status_code, answer.headers.get("Location")
                 if status not in {301, 302, 303, 307, 308} or location is None:
-                    response = self._read(answer, sent_at, conditional=etag is not None)
+                    try:
+                        response = self._read(answer, sent_at, conditional=etag is not None)
+                    except FetchError as error:
+                        error.sent_at, error.sent_us = sent_at, sent_us
+                        raise
                     if deadline.expired:
                         # A body without a length ends with the connection, so it looks complete when we shut that down.
                         raise TimeoutError

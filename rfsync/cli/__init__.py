@@ -47,6 +47,7 @@ _COMMANDS = {
     "dashboard": ("dashboard", "Serves live charts of the history for a browser."),
     "import": ("import_", "Imports saved answers as past observations."),
     "verify": ("verify", "Proves that the books balance."),
+    "rename": ("rename", "Gives a project or workspace its new id."),
     "prune": ("prune", "Deletes old runs that changed nothing."),
     "db": ("db", "The schema: upgrade, current, check."),
     "simulate": ("simulate", "Runs a local stand-in for the API."),

@@ -42,6 +42,7 @@ def _load(options: Options, metrics: PrometheusMetrics) -> Setup:
     from rfsync.daemon.metrics import read_totals
     from rfsync.daemon.plan import Plan
     from rfsync.daemon.service import Setup
+    from rfsync.sync.targets import make_workspaces
     from rfsync.sync.task import SyncContext
 
     config = options.load()
@@ -54,8 +55,9 @@ def _load(options: Options, metrics: PrometheusMetrics) -> Setup:
         client = Client(config.api, options.redact, utc_now)
         stack.callback(client.close)
         context = SyncContext(
-            client, store, config.removals, utc_now, options.redact, trigger="schedule", timer=metrics.time
-        )
+            client, make_workspaces(selections, client), store, config.removals, utc_now, options.redact,
+            trigger="schedule", timer=metrics.time,
+        )  # fmt: skip
         plan = Plan(
             context, selections, lambda workspace: config.schedule_of(workspace).build(),
             config.schedule.jitter, config.api.concurrency, config.retention.unchanged_runs,

@@ -81,6 +81,7 @@ def _sync_history(world: World, url: str, options: Options, end: datetime) -> in
     from rfsync.redaction import Secret
     from rfsync.sync.run import sync
     from rfsync.sync.task import SyncContext, SyncTask
+    from rfsync.sync.workspaces import Workspaces
 
     now = end - timedelta(days=_DAYS)
 
@@ -93,7 +94,7 @@ def _sync_history(world: World, url: str, options: Options, end: datetime) -> in
         closing(wiring.open_store(options, _config())) as store,
         closing(Client(ApiConfig(base_url=url, requests_per_second=100_000), options.redact, clock)) as client,
     ):
-        context = SyncContext(client, store, RemovalsConfig(), clock, options.redact)
+        context = SyncContext(client, Workspaces(client), store, RemovalsConfig(), clock, options.redact)
         while now < end:
             now += _INTERVAL
             world.advance(now)

@@ -40,6 +40,7 @@ def command(options: Options, target: str, files: tuple[Path, ...], at: str | No
     from rfsync.sync.importer import OfflineFetcher, import_answer
     from rfsync.sync.saved_answers import find_answers, require_valid
     from rfsync.sync.task import SyncContext, SyncTask
+    from rfsync.sync.workspaces import Workspaces
 
     named = parse_target(target)
     if named.project is None:
@@ -50,9 +51,11 @@ def command(options: Options, target: str, files: tuple[Path, ...], at: str | No
     require_valid(answers)
     with closing(wiring.open_store(options, config)) as store:
         store.abandon_dead_runs(now)
+        offline = OfflineFetcher()
         context = SyncContext(
-            OfflineFetcher(), store, config.removals, lambda: now, options.redact, allow_removals=allow_removals
-        )
+            offline, Workspaces(offline), store, config.removals, lambda: now, options.redact,
+            allow_removals=allow_removals,
+        )  # fmt: skip
         task = SyncTask(named.workspace, named.project, Secret(""))
         reader = wiring.open_reader(options, config)
         return _print([(answer, import_answer(context, task, answer, reader)) for answer in answers])

@@ -13,9 +13,12 @@ import click
 
 from rfsync.cli.options import Options
 from rfsync.cli.output import open_output, print_table
+from rfsync.text import printable
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
+
+    from rfsync.parsing import Target
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _Row = TypeVar("_Row", bound=tuple[Any, ...])
@@ -85,8 +88,14 @@ def open_history(options: Options, target: str | None) -> Engine:
     if target is not None:
         parse_target(target)
     engine = wiring.open_reader(options, options.begin())
-    require_known(engine, target)
+    warn_of_renamed(require_known(engine, target))
     return engine
+
+
+def warn_of_renamed(renamed: Sequence[tuple[Target, Target]]) -> None:
+    """Warns of targets that have another id now: (as named, as it is called)."""
+    for old, new in renamed:
+        click.echo(printable(f"rfsync: {old} is now {new}: use the new id"), err=True)
 
 
 def show(rows: Iterator[_Row], kind: type[_Row], layout: Layout[_Row], form: str, output: str | None) -> None:

@@ -7,6 +7,7 @@ import click
 
 from rfsync.cli.options import Options, make_command, utc_now
 from rfsync.cli.output import write_atomically
+from rfsync.cli.queries import warn_of_renamed
 
 
 @make_command("""rfsync report -o report.html
@@ -27,7 +28,7 @@ def command(options: Options, targets: tuple[str, ...], output: str, tz: str) ->
     now = utc_now()
     time_zone = zone(tz)
     engine = wiring.open_reader(options, options.begin())
-    require_known(engine, targets)
+    warn_of_renamed(require_known(engine, targets))
     page = render(read(engine, targets, time_zone, now))
     # Like Ctrl-C: an incomplete file is removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)

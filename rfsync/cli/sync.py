@@ -94,7 +94,7 @@ def _sync(
     from rfsync.cli import wiring
     from rfsync.sync.circuit_breaker import CircuitBreaker
     from rfsync.sync.parallel import sync_all
-    from rfsync.sync.targets import resolve
+    from rfsync.sync.targets import make_workspaces, resolve
     from rfsync.sync.task import SyncContext
 
     redact, keep_changes = options.redact, dry_run and not quiet
@@ -105,18 +105,21 @@ def _sync(
         if not dry_run:
             store.abandon_dead_runs(utc_now())
         breaker = CircuitBreaker(client)
-        tasks, failures = resolve(selections, breaker, redact, store.known_projects)
+        context = SyncContext(
+            breaker, make_workspaces(selections, breaker), store, config.removals, utc_now, redact,
+            allow_removals=allow_removals, keep_changes=keep_changes,
+        )  # fmt: skip
+        tasks, failures = resolve(selections, context)
         if batch_ids:
             tasks = [replace(tasks[0], batch_ids=tuple(dict.fromkeys(batch_ids)))]
-        context = SyncContext(
-            breaker, store, config.removals, utc_now, redact, allow_removals=allow_removals, keep_changes=keep_changes
-        )
         results: dict[str, Result] = {}
         with _progress(len(tasks), shown=not quiet and sys.stderr.isatty()) as advance:
             for result in sync_all(context, tasks, config.api.concurrency, breaker):
-                results[str(result)] = result
+                if not result.skipped:
+                    results[str(result)] = result
                 advance(str(result))
-    return failures + [results[str(task)] for task in tasks]
+    # One that was renamed has its result under the new id.
+    return failures + [results[str(task)] for task in tasks if str(task) in results]
 
 
 def _stop(*_: object) -> None:

@@ -52,9 +52,12 @@ class ApiConfig(_Table, frozen=True):
 class RemovalsConfig(_Table, frozen=True):
     """``[removals]``: when a batch that is no longer listed counts as removed."""
 
+    #: Batches that are asked for by id in one run.
     confirm_limit: Annotated[int, msgspec.Meta(ge=0)] = 25
-    #: Number of observations in a row that must lack the same batches; 1: the first is accepted.
+    #: Number of observations in a row that must lack more batches than that; 1: the first is accepted.
     repeat: _Positive = 2
+    #: How often a batch that exists without being listed is asked for.
+    recheck: timedelta = timedelta(days=1)
 
 
 class ScheduleConfig(_Table, frozen=True):

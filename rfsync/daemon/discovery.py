@@ -10,7 +10,8 @@ from rfsync.daemon.plan import CurrentPlan, Plan
 from rfsync.daemon.polls import Polls
 from rfsync.daemon.timetable import Timetable
 from rfsync.errors import Cancelled, DatabaseError, FetchError
-from rfsync.sync.targets import Selection, discover
+from rfsync.ledger.projects import KnownProject
+from rfsync.sync.targets import Selection, discover_with_known
 from rfsync.sync.task import SyncContext, SyncTask
 
 log = logging.getLogger("rfsync.daemon")
@@ -83,67 +84,69 @@ class Discovery:
 
     def _discover(self, plan: Plan, selection: Selection) -> bool:
         """Updates the projects of a workspace; False: it could not be listed."""
-        listed = _list_projects(plan.context, selection)
-        if isinstance(listed, Unlisted):
-            self._use_known_projects(plan, selection, listed)
+        known = _known_projects(plan.context, selection)
+        found = _find_projects(plan.context, selection, known or ())
+        if isinstance(found, Unlisted):
+            self._use_known_projects(plan, selection, known or (), found)
             return False
         with self._current.lock:
             if self._current.is_current(plan):
                 self._unlisted.pop(selection.workspace.id, None)
-                self._apply(selection, listed)
+                self._apply(selection, found, complete=known is not None)
         return True
 
-    def _apply(self, selection: Selection, listed: Sequence[SyncTask]) -> None:
+    def _apply(self, selection: Selection, found: Sequence[SyncTask], *, complete: bool) -> None:
+        """Args: ``complete``: those that were observed before are among ``found``, listed or not."""
         workspace = selection.workspace.id
         polled = self._polls.of_workspace(workspace)
-        if polled and not listed:
+        if polled and not any(task.listed for task in found):
             log.warning("%s: the workspace no longer lists any project; the known ones are still polled", workspace)
             return
-        for key in gone(selection, listed, polled):
-            log.warning("%s is no longer in its workspace: it is no longer polled, and its history is kept", key)
+        for key in gone(selection, found, polled) if complete else ():
+            log.warning("%s is no longer in its workspace, and was never observed: it is no longer polled", key)
             self._polls.remove(key)
-        for task in listed:
-            if polled and str(task) not in polled:
+        for task in found:
+            if polled and task.listed and str(task) not in polled:
                 log.info("%s: a new project, polled from now on", task)
-        self._polls.add(listed)
+        self._polls.add(found)
 
-    def _use_known_projects(self, plan: Plan, selection: Selection, why: Unlisted) -> None:
+    def _use_known_projects(
+        self, plan: Plan, selection: Selection, known: Sequence[KnownProject], why: Unlisted
+    ) -> None:
         """Polls the projects that were synced before, if there are none yet."""
         workspace = selection.workspace.id
         with self._current.lock:
             if not self._current.is_current(plan) or self._polls.of_workspace(workspace):
                 return
             self._unlisted[workspace] = why
-        known = _known_projects(plan.context, selection)
-        with self._current.lock:
-            if self._current.is_current(plan):
-                self._polls.add(known)
+            kept = (known.project for known in known if not selection.workspace.excludes(known.project))
+            self._polls.add([SyncTask(workspace, project, selection.key) for project in kept])
 
 
-def _list_projects(context: SyncContext, selection: Selection) -> Sequence[SyncTask] | Unlisted:
+def _find_projects(
+    context: SyncContext, selection: Selection, known: Sequence[KnownProject]
+) -> Sequence[SyncTask] | Unlisted:
     try:
-        return discover(selection.workspace, selection.key, context.fetcher)
+        return discover_with_known(selection, context.workspaces.renewed(), known)
     except FetchError as error:
         text = describe_error(error, context.redact)
         log.warning("%s: its projects can't be listed (%s): %s", selection.workspace.id, error.kind, text)
         return Unlisted(str(error.kind), text)
 
 
-def _known_projects(context: SyncContext, selection: Selection) -> Sequence[SyncTask]:
-    workspace = selection.workspace
+def _known_projects(context: SyncContext, selection: Selection) -> Sequence[KnownProject] | None:
     try:
-        known = context.store.known_projects(workspace.id)
+        return context.store.known_projects(selection.workspace.id)
     except DatabaseError as error:
-        log.warning("%s: its projects can't be read from the database either: %s", workspace.id, error)
-        return ()
-    return [SyncTask(workspace.id, project, selection.key) for project in known if not workspace.excludes(project)]
+        log.warning("%s: its projects can't be read from the database: %s", selection.workspace.id, error)
+        return None
 
 
-def gone(selection: Selection, listed: Sequence[SyncTask], polled: Collection[str]) -> list[str]:
-    """The projects that are polled but no longer listed; those that the configuration names stay.
+def gone(selection: Selection, found: Sequence[SyncTask], polled: Collection[str]) -> list[str]:
+    """The projects that are polled but were not found; those that the configuration names stay.
 
     Args:
         polled: as workspace/project, as is the result.
     """
-    stay = {str(task) for task in listed} | {f"{selection.workspace.id}/{name}" for name in selection.projects}
+    stay = {str(task) for task in found} | {f"{selection.workspace.id}/{name}" for name in selection.projects}
     return [key for key in polled if key not in stay]

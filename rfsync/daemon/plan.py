@@ -43,10 +43,7 @@ class Plan:
     def updated(self, task: SyncTask) -> SyncTask | None:
         """The same project with this plan's key; None: it is not to be polled any more."""
         for selection in self.selections:
-            workspace = selection.workspace
-            if workspace.id == task.workspace and (
-                task.project in selection.projects or (selection.discover and not workspace.excludes(task.project))
-            ):
+            if selection.workspace.id == task.workspace and selection.covers(task.project):
                 return replace(task, key=selection.key)
         return None
 

@@ -82,7 +82,12 @@ class Polls:
             for task in tasks:
                 key = str(task)
                 known, running = self._projects.get(key), self._running.get(key)
-                if known is not None:
+                if known is not None and task.listed and known.last is not None and known.last.departed:
+                    # It is back: due at once.
+                    self._projects[key] = PolledProject.new(task, plan.schedule(task.workspace), plan.jitter, now)
+                    if running is None:
+                        self._put(key)
+                elif known is not None:
                     self._projects[key] = replace(known, task=task)
                 elif running is not None:  # it was removed, and is back before its poll has ended
                     schedule = plan.schedule(task.workspace)
@@ -111,10 +116,14 @@ class Polls:
             return [key for key, project in self._projects.items() if project.task.workspace == workspace]
 
     def statuses(self) -> Mapping[str, ProjectStatus]:
-        """All projects, by workspace/project."""
+        """All projects but those that have departed, by workspace/project."""
         with self._current.lock:
             now = self._now()
-            return {key: self._status(key, project, now.monotonic) for key, project in self._projects.items()}
+            return {
+                key: self._status(key, project, now.monotonic)
+                for key, project in self._projects.items()
+                if project.last is None or not project.last.departed
+            }
 
     def _status(self, key: str, project: PolledProject, monotonic: float) -> ProjectStatus:
         success = project.succeeded
@@ -140,8 +149,11 @@ class Polls:
                 return
             result: Result | None = None
             try:
-                result = sync(replace(plan.context, failure_level=self._failure_level), poll.project.task)
-                self._on_result(result)
+                workspaces = plan.context.workspaces.renewed()
+                context = replace(plan.context, workspaces=workspaces, failure_level=self._failure_level)
+                result = sync(context, poll.project.task)
+                if not result.skipped:
+                    self._on_result(result)
             except Exception:
                 # A bug, in one project's answer perhaps: the others go on, and this one is tried again.
                 log.exception("%s: this is a bug in rfsync, please report it", key)
@@ -166,6 +178,21 @@ class Polls:
             if project is not None:
                 self._projects[key] = project.after_poll(poll, result, self._now(), self._random_delay())
                 self._put(key)
+                if result is not None:
+                    self._follow(key, result)
+
+    def _follow(self, key: str, result: Result) -> None:
+        """Polls a project under its new id alone, and a departed one only now and then."""
+        if result.departed:
+            project = self._projects[key]
+            self._projects[key] = replace(project, task=replace(project.task, listed=False))
+        new = str(result)
+        if result.old is not None and str(result.old) in self._projects:
+            self.remove(str(result.old))
+        if new != key:
+            task = self._projects[key].task
+            self.remove(key)
+            self.add([replace(task, workspace=result.workspace, project=result.project, name=None)])
 
     def _failure_level(self, task: SyncTask) -> int:
         with self._current.lock:

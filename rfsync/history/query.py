@@ -18,6 +18,13 @@ _T = TypeVar("_T")
 
 #: Rows fetched at a time.
 _FETCH_SIZE: Final = 5_000
+# An id means the project that has it, or else the last one that had it.
+_PROJECT: Final = """((workspace = {w} AND project = {p}) OR id = (SELECT r.project_id FROM project_renames r
+    WHERE r.workspace = {w} AND r.project = {p}
+    AND NOT EXISTS (SELECT 1 FROM projects x WHERE x.workspace = {w} AND x.project = {p})
+    ORDER BY r.renamed_at DESC LIMIT 1))"""
+_WORKSPACE: Final = """(workspace = {w} OR id IN (SELECT r.project_id FROM project_renames r
+    WHERE r.workspace = {w} AND NOT EXISTS (SELECT 1 FROM projects x WHERE x.workspace = {w})))"""
 
 
 def targets_of(targets: Targets) -> tuple[Target, ...]:
@@ -54,12 +61,11 @@ class Query:
         self.values: dict[str, Any] = {}
         conditions = []
         for number, target in enumerate(targets_of(targets)):
-            condition = f"workspace = :w{number}"
+            condition = _WORKSPACE if target.project is None else _PROJECT
             self.values[f"w{number}"] = target.workspace
             if target.project is not None:
-                condition += f" AND project = :p{number}"
                 self.values[f"p{number}"] = target.project
-            conditions.append(f"({condition})")
+            conditions.append(condition.format(w=f":w{number}", p=f":p{number}"))
         where = f" WHERE {' OR '.join(conditions)}" if conditions else ""
         self.define("scope", f"SELECT id, workspace, project, name FROM projects{where}")
 
@@ -122,14 +128,24 @@ class Query:
                 yield from map(make, zip(*columns, strict=True))
 
 
-def require_known(engine: Engine, targets: Targets) -> None:
+def require_known(engine: Engine, targets: Targets) -> list[tuple[Target, Target]]:
     """Check that the database has every target.
+
+    Returns:
+        Those that have another id now: as they are named, and as they are called.
 
     Raises:
         ConfigError: it doesn't have one of them.
         DatabaseError: the database can't be read.
     """
+    renamed = []
     for target in targets_of(targets):
-        found = Query(engine, target).rows("looking for the project", "SELECT id FROM scope LIMIT 1", tuple)
-        if not list(found):
+        names = "SELECT DISTINCT workspace, project FROM scope ORDER BY 1, 2 LIMIT 1"
+        found = list(Query(engine, target).rows("looking for the project", names, tuple))
+        if not found:
             raise ConfigError(f"the database has no {target}: rfsync status shows what it has")
+        workspace, project = found[0]
+        now = Target(workspace, None if target.project is None else project)
+        if now != target:
+            renamed.append((target, now))
+    return renamed

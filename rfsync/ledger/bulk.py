@@ -37,6 +37,9 @@ CHANGE_COLUMNS: Final = (
     *("images", "num_jobs", "images_delta", "num_jobs_delta", "name"),
 )
 
+#: What is written of a batch that an observation lacks.
+MISSING_COLUMNS: Final = ("project_id", "batch_id", "missing_at", "refusal", "asked_at")
+
 CURRENT: Final = (
     select(
         models.Batch.batch_id, models.Batch.name, models.Batch.uploaded_at, models.Batch.images, models.Batch.num_jobs
@@ -49,6 +52,10 @@ CURRENT: Final = (
 UPDATE: Final = update(models.Batch).where(
     models.Batch.project_id == bindparam("of_project"), models.Batch.batch_id == bindparam("of_batch")
 )
+
+
+#: A row of ``MISSING_COLUMNS``.
+MissingRow = tuple[int, str, datetime, int, datetime | None]
 
 
 class LedgerContext(NamedTuple):
@@ -88,6 +95,9 @@ class Bulk(Protocol):
 
     def append(self, connection: Connection, context: LedgerContext, changes: Sequence[Change]) -> None:
         """Writes the ledger's rows."""
+
+    def add_missing(self, connection: Connection, rows: Sequence[MissingRow]) -> None:
+        """Writes rows of ``missing_batches``; a broken answer may lack hundreds of thousands."""
 
 
 def bulk_for(dialect: str) -> Bulk:

@@ -5,17 +5,20 @@ from contextlib import AbstractContextManager, nullcontext
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import BigInteger, Boolean, Connection, Text, bindparam, case, cast, func, insert, null, update
+from sqlalchemy import BigInteger, Boolean, Connection, Integer, Text, bindparam, case, cast, func, insert, null, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.types import TypeEngine
 
 from rfsync.batch import Batch
 from rfsync.ledger.bulk import (
     BATCH_COLUMNS,
     CHANGE_COLUMNS,
     CURRENT,
+    MISSING_COLUMNS,
     UPDATE,
     LedgerContext,
+    MissingRow,
     change_rows,
     driver_of,
     instant_of,
@@ -50,7 +53,13 @@ def _current() -> str:
 def _copy_types(model: type[models.Base], columns: tuple[str, ...]) -> list[str]:
     """The names of the types in which a row of these columns is copied."""
     table = model.__table__.c
-    return ["text" if isinstance(table[name].type, Text) else "int8" for name in columns]
+    return [_copy_type(table[name].type) for name in columns]
+
+
+def _copy_type(type_: TypeEngine[Any]) -> str:
+    if isinstance(type_, Text):
+        return "text"
+    return "int4" if type(type_) is Integer else "int8"
 
 
 def _copy_in(
@@ -87,6 +96,7 @@ _UPDATE_FROM_ARRAYS: Final = (
 # Inline: nobody asks for the number that the database gives a row.
 _ADD: Final = insert(models.Batch).inline()
 _APPEND: Final = insert(models.BatchChange).inline()
+_ADD_MISSING: Final = insert(models.MissingBatch).inline()
 
 
 class PostgresBulk:
@@ -155,6 +165,17 @@ class PostgresBulk:
             return
         rows = change_rows(context, changes, _postgres_us(microseconds(after)), _postgres_us(microseconds(at)))
         _copy_in(connection, models.BatchChange, CHANGE_COLUMNS, rows)
+
+    def add_missing(self, connection: Connection, rows: Sequence[MissingRow]) -> None:
+        """See ``Bulk.add_missing``."""
+        if len(rows) <= _FEW:
+            connection.execute(_ADD_MISSING, [dict(zip(MISSING_COLUMNS, row, strict=True)) for row in rows])
+            return
+        numbers = (
+            (project, batch_id, _postgres_us(microseconds(at)), refusal, _postgres_us(microseconds(asked)))
+            for project, batch_id, at, refusal, asked in rows
+        )
+        _copy_in(connection, models.MissingBatch, MISSING_COLUMNS, numbers)
 
 
 def _values(context: LedgerContext, change: Change) -> dict[str, object]:

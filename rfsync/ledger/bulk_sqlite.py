@@ -15,8 +15,10 @@ from rfsync.ledger.bulk import (
     BATCH_COLUMNS,
     CHANGE_COLUMNS,
     CURRENT,
+    MISSING_COLUMNS,
     UPDATE,
     LedgerContext,
+    MissingRow,
     change_rows,
     driver_of,
     text_of,
@@ -50,6 +52,7 @@ class SqliteBulk:
     )
     _ADD: Final = insert(models.Batch)
     _APPEND: Final = insert(models.BatchChange)
+    _ADD_MISSING: Final = insert(models.MissingBatch)
 
     def current(self, connection: Connection, project_id: int, number: int) -> Generator[Batch]:
         """Streams the driver's own rows: SQLAlchemy's would be taken apart again at once."""
@@ -84,3 +87,11 @@ class SqliteBulk:
         after = None if context.observed_after is None else sqlite_text(context.observed_after)
         rows = change_rows(context, changes, after, sqlite_text(context.observed_at))
         driver_of(connection).executemany(_for_sqlite3(self._APPEND, *CHANGE_COLUMNS), rows)
+
+    def add_missing(self, connection: Connection, rows: Sequence[MissingRow]) -> None:
+        """See ``Bulk.add_missing``."""
+        texts = (
+            (project, batch_id, sqlite_text(at), refusal, None if asked is None else sqlite_text(asked))
+            for project, batch_id, at, refusal, asked in rows
+        )
+        driver_of(connection).executemany(_for_sqlite3(self._ADD_MISSING, *MISSING_COLUMNS), texts)

@@ -4,7 +4,7 @@ Both sides come in the order of their ids by code point, so that one walk over t
 has to be put into a dictionary first. Nearly all batches are equal on both sides, and cost one comparison.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Set
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
@@ -34,7 +34,7 @@ class Diff:
 
 
 def diff(
-    stored: Stored, observed: Iterable[Batch], *, gone: Set[str] = frozenset(), kept: Set[str] = frozenset()
+    stored: Stored, observed: Iterable[Batch], *, gone: Container[str] = frozenset(), kept: Container[str] = frozenset()
 ) -> Diff:
     """Compares the stored state with an observation.
 

@@ -2,8 +2,8 @@
 
 import time
 from dataclasses import dataclass, fields
-from datetime import datetime
-from typing import Any, Final
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
 
 from sqlalchemy import BigInteger, Connection, and_, bindparam, exists, literal, outerjoin, select, update
 from sqlalchemy.ext.compiler import compiles
@@ -13,12 +13,36 @@ from rfsync.database.upsert import insert
 from rfsync.ledger.run_locks import is_running_of
 from rfsync.schema.models import Project, SyncRun
 
+#: How often a departed project is looked for.
+AWAY_INTERVAL: Final = timedelta(days=1)
+
+
+class ProjectPath(NamedTuple):
+    """The URL ids of a project and its workspace."""
+
+    workspace: str
+    project: str
+
+    def __str__(self) -> str:
+        return f"{self.workspace}/{self.project}"
+
+
+@dataclass(frozen=True, slots=True)
+class KnownProject:
+    """A project of the database, as far as it matters for what to sync."""
+
+    project: str
+    observed: bool
+    departed: bool
+
 
 @dataclass(frozen=True, slots=True)
 class ProjectState:
     """A project's row; see ``models.Project`` for what each field means."""
 
     id: int | None = None
+    workspace: str = ""
+    project: str = ""
     batches: int = 0
     images: int = 0
     num_jobs: int = 0
@@ -27,8 +51,10 @@ class ProjectState:
     etag: str | None = None
     fingerprint: str | None = None
     listed: int | None = None
-    missing_digest: str | None = None
+    departed_at: datetime | None = None
     missing_streak: int = 0
+    missing: int = 0
+    recheck_from: datetime | None = None
     sent_us: int | None = None
 
 
@@ -41,6 +67,9 @@ class ProjectSnapshot:
     name: str | None
     #: Latest instant written for it; None: none yet.
     seen: datetime | None
+    #: Its last observation; None: it was never observed.
+    observed_at: datetime | None
+    departed_at: datetime | None
     #: Of the last answer applied whole; None: there was none, or it sent none.
     etag: str | None
     fingerprint: str | None
@@ -48,6 +77,12 @@ class ProjectSnapshot:
     has_running: bool
     #: See ``Run.clock_offset_us``.
     clock_offset_us: int
+
+    def is_away(self, at: datetime) -> bool:
+        """True if the project has departed, and was looked for within a day."""
+        if self.departed_at is None or self.observed_at is None:
+            return False
+        return self.observed_at <= at < self.observed_at + AWAY_INTERVAL
 
 
 class _SharedClock(FunctionElement[int]):
@@ -79,7 +114,8 @@ _SAVE: Final = update(Project).where(Project.id == bindparam("project_id"))
 _ONE_ROW: Final = select(literal(1).label("one")).subquery()
 # The clock is read whether there is such a project or not.
 _SNAPSHOT: Final = select(
-    *(_SharedClock(), Project.id, Project.name, Project.written_at, Project.etag, Project.fingerprint),
+    *(_SharedClock(), Project.id, Project.name, Project.written_at, Project.observed_at, Project.departed_at),
+    *(Project.etag, Project.fingerprint),
     exists(SyncRun.id).where(is_running_of(Project.__table__.c.id)),
 ).select_from(
     outerjoin(
@@ -90,24 +126,27 @@ _SNAPSHOT: Final = select(
 )
 
 
-def read_snapshot(connection: Connection, workspace: str, project: str) -> ProjectSnapshot:
+def read_snapshot(connection: Connection, path: ProjectPath) -> ProjectSnapshot:
     """Reads what is known of a project, and how far the shared clock is ahead of this process's."""
-    values = {"workspace": workspace, "project": project}
-    clock, id_, name, seen, etag, fingerprint, has_running = connection.execute(_SNAPSHOT, values).one()
+    values = path._asdict()
+    clock, id_, name, seen, observed_at, departed_at, etag, fingerprint, has_running = connection.execute(
+        _SNAPSHOT, values
+    ).one()
     # Read after the server's, so that a request never counts as later than it was: a run that begins while another's
     # request is under way is the newer one, however long its process took to get the answer.
     offset_us = 0 if clock is None else clock - time.monotonic_ns() // 1000
-    return ProjectSnapshot(id_, name, seen, etag, fingerprint, has_running, offset_us)
+    return ProjectSnapshot(id_, name, seen, observed_at, departed_at, etag, fingerprint, has_running, offset_us)
 
 
-def read_state(connection: Connection, project_id: int, *, lock: bool) -> ProjectState:
-    """Reads a project's row.
+def read_state(connection: Connection, project_id: int, *, lock: bool) -> ProjectState | None:
+    """Reads a project's row; None: it was one with another's, and is gone.
 
     Args:
         lock: keep others from writing to the project until the transaction ends.
     """
     statement = _LOCKED_STATE if lock else _STATE
-    return ProjectState(*connection.execute(statement, {"project_id": project_id}).one())
+    row = connection.execute(statement, {"project_id": project_id}).one_or_none()
+    return None if row is None else ProjectState(*row)
 
 
 def write_state(connection: Connection, state: ProjectState) -> None:
@@ -116,12 +155,22 @@ def write_state(connection: Connection, state: ProjectState) -> None:
     connection.execute(_SAVE, {"project_id": state.id, **values})
 
 
-def add_project(connection: Connection, workspace: str, project: str, name: str | None) -> None:
+def read_known(connection: Connection, workspace: str) -> list[KnownProject]:
+    """Reads a workspace's projects, in the order of their ids."""
+    query = (
+        select(Project.project, Project.written_at.is_not(None), Project.departed_at.is_not(None))
+        .where(Project.workspace == workspace)
+        .order_by(Project.project)
+    )
+    return [KnownProject(project, *flags) for project, *flags in connection.execute(query)]
+
+
+def add_project(connection: Connection, path: ProjectPath, name: str | None) -> None:
     """Adds a project, unless another process has added it meanwhile."""
     statement = insert(connection.dialect.name, Project).on_conflict_do_nothing(index_elements=["workspace", "project"])
-    connection.execute(statement, {"workspace": workspace, "project": project, "name": name})
+    connection.execute(statement, {**path._asdict(), "name": name})
 
 
-def rename(connection: Connection, project_id: int, name: str) -> None:
+def set_name(connection: Connection, project_id: int, name: str) -> None:
     """Keeps the project's new name for people."""
     connection.execute(_SAVE, {"project_id": project_id, "name": name})

@@ -7,12 +7,12 @@ from dataclasses import dataclass, field, fields
 from datetime import datetime
 from typing import Final
 
-from sqlalchemy import Connection, Insert, bindparam, select, update
+from sqlalchemy import Connection, Insert, bindparam, delete, exists, select, update
 
 from rfsync.errors import RfsyncError
 from rfsync.ledger.changes import Tally
-from rfsync.ledger.projects import ProjectSnapshot
-from rfsync.schema.models import SyncRun
+from rfsync.ledger.projects import ProjectPath, ProjectSnapshot
+from rfsync.schema.models import Project, SyncRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,22 +23,28 @@ class Run:
     id: int | None
     #: None: a dry run of a project never seen.
     project_id: int | None
-    workspace: str
-    project: str
+    path: ProjectPath
     #: Latest instant written for the project when the run began; None: none yet.
     seen: datetime | None
+    #: Whether anything had been observed of the project before.
+    observed: bool
+    #: Whether it had been found to be gone.
+    departed: bool
     #: Of the last answer applied whole; None: there was none, or it sent none.
     etag: str | None
     fingerprint: str | None
     #: The clock that all who write to the database share, less this process's monotonic clock, in microseconds.
     clock_offset_us: int = 0
+    #: Its project is one that had this id before; None: the id is as it was.
+    old: ProjectPath | None = None
 
     @classmethod
-    def of(cls, run_id: int | None, workspace: str, project: str, known: ProjectSnapshot) -> Run:
+    def of(cls, run_id: int | None, path: ProjectPath, known: ProjectSnapshot) -> Run:
         """A run that begins with what is known."""
         return cls(
-            run_id, known.id, workspace, project, known.seen, known.etag, known.fingerprint, known.clock_offset_us
-        )
+            run_id, known.id, path, known.seen, known.seen is not None, known.departed_at is not None,
+            known.etag, known.fingerprint, known.clock_offset_us,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +68,18 @@ class RunEnded(RfsyncError):
     def __init__(self, row: RunRow) -> None:
         super().__init__(f"the run had ended before, as {row.outcome}")
         self.row = row
+
+
+class ProjectRenamed(RfsyncError):
+    """No run begins: the project has another id now."""
+
+    def __init__(self, old: ProjectPath, new: ProjectPath) -> None:
+        super().__init__(f"{old} is now {new}")
+        self.new = new
+
+
+class ProjectAway(RfsyncError):
+    """No run begins: the project has departed, and was looked for within a day."""
 
 
 _OWN_COLUMNS: Final = [field.name for field in fields(RunRow) if field.name != "tally"]
@@ -97,6 +115,11 @@ def abandon(connection: Connection, run_ids: Sequence[int], at: datetime) -> Non
         connection.execute(_ABANDON, {"run_ids": run_ids, "finished_at": at})
 
 
+def project_of_run(connection: Connection, run_id: int) -> int:
+    """The number of a run's project."""
+    return connection.execute(select(SyncRun.project_id).where(SyncRun.id == run_id)).scalar_one()
+
+
 def read_end(connection: Connection, run_id: int) -> RunRow | None:
     """Reads how a run ended; None: it goes on, or was taken for dead. Waits for a transaction that is writing it."""
     values = connection.execute(_END, {"run_id": run_id}).one()._asdict()
@@ -104,6 +127,13 @@ def read_end(connection: Connection, run_id: int) -> RunRow | None:
         return None
     tally = Tally(**{name: values.pop(name) for name in _TALLY_COLUMNS})
     return RunRow(**values, tally=tally)
+
+
+def forget_run(connection: Connection, run_id: int, project_id: int) -> None:
+    """Deletes a run, and its project if nothing else is known of that."""
+    connection.execute(delete(SyncRun).where(SyncRun.id == run_id))
+    others = exists().where(SyncRun.project_id == Project.id)
+    connection.execute(delete(Project).where(Project.id == project_id, Project.written_at.is_(None), ~others))
 
 
 def write_end(connection: Connection, run_id: int, row: RunRow, at: datetime) -> None:

@@ -1,22 +1,48 @@
 """The projects' state and history in the database: read under a lock, written in one transaction, or not at all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import closing
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
 from sqlalchemy import Connection, exists, select
+from sqlalchemy.exc import IntegrityError
 
 from rfsync.database.engine import LOCK_TIMEOUT, Database
 from rfsync.database.retry import RetryPolicy
-from rfsync.ledger import prune
+from rfsync.errors import DatabaseError, TransientDatabaseError
+from rfsync.ledger import prune, renames
 from rfsync.ledger.bulk import bulk_for
 from rfsync.ledger.observed import was_observed
-from rfsync.ledger.projects import ProjectSnapshot, ProjectState, add_project, read_snapshot, read_state, rename
+from rfsync.ledger.projects import (
+    KnownProject,
+    ProjectPath,
+    ProjectSnapshot,
+    ProjectState,
+    add_project,
+    read_known,
+    read_snapshot,
+    read_state,
+    set_name,
+)
+from rfsync.ledger.renames import Owner
 from rfsync.ledger.run_locks import RunLocks
-from rfsync.ledger.runs import Run, RunEnded, RunRow, abandon, insert_run, read_end, write_end
+from rfsync.ledger.runs import (
+    ProjectAway,
+    ProjectRenamed,
+    Run,
+    RunEnded,
+    RunRow,
+    abandon,
+    forget_run,
+    insert_run,
+    project_of_run,
+    read_end,
+    write_end,
+)
 from rfsync.ledger.transaction import Transaction
+from rfsync.parsing import Target
 from rfsync.schema.models import Project, SyncRun
 
 _T = TypeVar("_T")
@@ -88,37 +114,42 @@ class Store:
 
         return self._retry.run(attempt, essential=essential)
 
-    def begin_run(self, workspace: str, project: str, name: str | None, trigger: str, at: datetime) -> Run:
+    def begin_run(
+        self,
+        path: ProjectPath,
+        name: str | None,
+        trigger: str,
+        at: datetime,
+        *,
+        itself: bool = True,
+        insist: bool = True,
+    ) -> Run:
         """Writes the run down as ``running``, with its project if that is new, and marks dead ones as abandoned.
 
         Args:
+            path: of the project.
             name: the project's name for people; None: not known, what is known stands.
             at: the clock's time.
+            itself: the id means the project that has it, or will have it, and none that had it before.
+            insist: begin a run even if the project has departed and was looked for within a day.
 
         Raises:
+            ProjectRenamed: the project has another id now; only without ``itself``.
+            ProjectAway: it has departed, and nothing is due; only without ``insist``.
             DatabaseError: the database refused or vanished.
             Cancelled: ``stop`` was called.
         """
         tried: list[int] = []
 
         def begin(connection: Connection) -> Run:
-            known = read_snapshot(connection, workspace, project)
-            if self._dry:
-                return Run.of(None, workspace, project, known)
-            if known.id is None:
-                add_project(connection, workspace, project, name)
-                known = read_snapshot(connection, workspace, project)
-            elif name is not None and name != known.name:
-                rename(connection, known.id, name)
-            assert known.id is not None  # noqa: S101 it was added just now
-            if known.has_running:
-                # An earlier try may have been committed although its connection was lost: its run goes no further.
-                abandon(connection, self._run_locks.find_dead(connection, known.id, given_up=tried), at)
-            run_id = insert_run(connection, known.id, trigger, at, self._run_locks.insert)
-            # Before the commit that lets others see the run.
-            self._run_locks.hold(run_id)
-            tried.append(run_id)
-            return Run.of(run_id, workspace, project, known)
+            known = read_snapshot(connection, path)
+            if known.id is None and not itself:
+                renamed = renames.find_renames(connection, path.workspace)
+                if path.project in renamed:
+                    raise ProjectRenamed(path, renamed[path.project])
+            if not insist and known.is_away(at):
+                raise ProjectAway(f"{path} has departed, and was looked for within a day")
+            return self._begin_run(connection, path, known, name, trigger, at, tried)
 
         def undo() -> None:
             for run_id in tried:
@@ -126,6 +157,37 @@ class Store:
 
         # A power cut that takes the beginning of a run takes the process, too: nobody was told of it.
         return self._transact("beginning a run", begin, durable=False, undo=undo)
+
+    def _begin_run(
+        self,
+        connection: Connection,
+        path: ProjectPath,
+        known: ProjectSnapshot,
+        name: str | None,
+        trigger: str,
+        at: datetime,
+        tried: list[int],
+    ) -> Run:
+        """Args: ``tried``: runs of earlier tries, to which this one's is added."""
+        if self._dry:
+            return Run.of(None, path, known)
+        if known.id is None:
+            add_project(connection, path, name)
+            known = read_snapshot(connection, path)
+        elif name is not None and name != known.name:
+            set_name(connection, known.id, name)
+        assert known.id is not None  # noqa: S101 it was added just now
+        if known.has_running:
+            # An earlier try may have been committed although its connection was lost: its run goes no further.
+            abandon(connection, self._run_locks.find_dead(connection, known.id, given_up=tried), at)
+        try:
+            run_id = insert_run(connection, known.id, trigger, at, self._run_locks.insert)
+        except IntegrityError:
+            raise TransientDatabaseError("beginning a run: its project was just made one with another") from None
+        # Before the commit that lets others see the run.
+        self._run_locks.hold(run_id)
+        tried.append(run_id)
+        return Run.of(run_id, path, known)
 
     def abandon_dead_runs(self, at: datetime) -> int:
         """Marks the runs of killed processes, whatever their project; returns how many there were.
@@ -160,9 +222,7 @@ class Store:
         def write(connection: Connection) -> tuple[_T, bool]:
             nonlocal tries
             tries += 1
-            state = ProjectState()
-            if run.project_id is not None:
-                state = read_state(connection, run.project_id, lock=not self._dry)
+            state = self._read_state(connection, run)
             # Under the lock: an earlier try has ended by now, on the server too.
             ended = read_end(connection, run.id) if tries > 1 and run.id is not None else None
             if ended is not None:
@@ -171,13 +231,25 @@ class Store:
                 return work(transaction), transaction.finished
 
         try:
-            result, finished = self._transact(f"writing {run.workspace}/{run.project}", write)
+            result, finished = self._transact(f"writing {run.path}", write)
         except RunEnded:
             self._release(run)
             raise
         if finished:
             self._release(run)
         return result
+
+    def _read_state(self, connection: Connection, run: Run) -> ProjectState:
+        """The run's project, locked."""
+        if run.project_id is None:
+            return ProjectState()
+        state = read_state(connection, run.project_id, lock=not self._dry)
+        if state is None and run.id is not None:
+            # Another run found meanwhile that it is a renamed one, and has made the two one.
+            state = read_state(connection, project_of_run(connection, run.id), lock=True)
+        if state is None:
+            raise DatabaseError("its project is no longer in the database")
+        return state
 
     def fail_run(self, run: Run, row: RunRow, at: datetime) -> RunRow | None:
         """Ends a run of which nothing is kept but that it was, and why.
@@ -202,28 +274,73 @@ class Store:
         self._release(run)
         return ended
 
-    def _release(self, run: Run) -> None:
-        if run.id is not None:
-            self._run_locks.release(run.id)
+    def forget_run(self, run: Run) -> None:
+        """Ends a run of a project that does not exist and never did: nothing is kept of either.
 
-    def known_projects(self, workspace: str) -> list[str]:
-        """Returns the ids of a workspace's projects that the database has.
+        Raises:
+            DatabaseError: that could not be written.
+        """
+        if self._dry or run.id is None or run.project_id is None:
+            return
+        forget = partial(forget_run, run_id=run.id, project_id=run.project_id)
+        self._transact("forgetting a run", forget, essential=True)
+        self._release(run)
+
+    def find_owners(self, run: Run, batch_ids: Sequence[str]) -> list[Owner]:
+        """See ``renames.find_owners``: of the projects but the run's own.
 
         Raises:
             DatabaseError: the database refused or vanished.
         """
-        query = select(Project.project).where(Project.workspace == workspace).order_by(Project.project)
-        return self._transact("reading the projects", lambda connection: list(connection.execute(query).scalars()))
+        find = partial(renames.find_owners, batch_ids=batch_ids, but=run.project_id)
+        return self._transact("looking for the batches of other projects", find)
 
-    def known(self, workspace: str, project: str) -> ProjectSnapshot:
+    def observed_projects(self, run: Run) -> list[Owner]:
+        """All projects that were ever observed, but the run's own.
+
+        Raises:
+            DatabaseError: the database refused or vanished.
+        """
+        return self._transact("reading the projects", partial(renames.observed_projects, but=run.project_id))
+
+    def newest_batches(self, owner: Owner, number: int) -> list[str]:
+        """See ``renames.newest_batches``.
+
+        Raises:
+            DatabaseError: the database refused or vanished.
+        """
+        newest = partial(renames.newest_batches, project_id=owner.project_id, number=number)
+        return self._transact("reading the batches", newest)
+
+    def _release(self, run: Run) -> None:
+        if run.id is not None:
+            self._run_locks.release(run.id)
+
+    def known_projects(self, workspace: str) -> list[KnownProject]:
+        """Returns a workspace's projects that the database has, in the order of their ids.
+
+        Raises:
+            DatabaseError: the database refused or vanished.
+        """
+        return self._transact("reading the projects", partial(read_known, workspace=workspace))
+
+    def known(self, path: ProjectPath) -> ProjectSnapshot:
         """Returns what the database has of a project now.
 
         Raises:
             DatabaseError: the database refused or vanished.
         """
-        return self._transact("reading the project", lambda connection: read_snapshot(connection, workspace, project))
+        return self._transact("reading the project", partial(read_snapshot, path=path))
 
-    def was_observed(self, workspace: str, project: str, at: datetime) -> bool:
+    def find_renames(self, workspace: str) -> dict[str, ProjectPath]:
+        """See ``renames.find_renames``.
+
+        Raises:
+            DatabaseError: the database refused or vanished.
+        """
+        return self._transact("reading the renames", partial(renames.find_renames, workspace=workspace))
+
+    def was_observed(self, path: ProjectPath, at: datetime) -> bool:
         """Tells whether a project was observed at that moment; to a quarter of an hour, where the run was pruned.
 
         Raises:
@@ -231,12 +348,12 @@ class Store:
         """
 
         def read(connection: Connection) -> bool:
-            known = read_snapshot(connection, workspace, project)
+            known = read_snapshot(connection, path)
             return known.id is not None and was_observed(connection, known.id, at)
 
         return self._transact("reading the project", read)
 
-    def was_refused(self, workspace: str, project: str, at: datetime) -> bool:
+    def was_refused(self, path: ProjectPath, at: datetime) -> bool:
         """Tells whether an observation of that moment was refused before.
 
         Raises:
@@ -244,9 +361,18 @@ class Store:
         """
         refused = exists().where(
             *(SyncRun.project_id == Project.id, SyncRun.outcome == "refused", SyncRun.started_at == at),
-            *(Project.workspace == workspace, Project.project == project),
+            *(Project.workspace == path.workspace, Project.project == path.project),
         )
         return self._transact("reading the runs", lambda connection: bool(connection.execute(select(refused)).scalar()))
+
+    def rename(self, old: Target, new: Target, at: datetime) -> list[tuple[ProjectPath, ProjectPath]]:
+        """See ``renames.rename_by_hand``.
+
+        Raises:
+            ConfigError: there is nothing of the old id, or the new one was observed.
+            DatabaseError: the database refused or vanished.
+        """
+        return self._transact("renaming", partial(renames.rename_by_hand, old=old, new=new, at=at))
 
     def prune(self, before: datetime) -> int:
         """Deletes runs that changed nothing and ended before then; returns how many there were.

@@ -1,6 +1,6 @@
 """What can be done to one project between BEGIN and COMMIT."""
 
-from collections.abc import Generator, Iterable
+from collections.abc import Generator, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -13,14 +13,23 @@ from rfsync.ledger.bulk import Bulk, LedgerContext, append_all, microseconds
 from rfsync.ledger.changes import Change, ChangeKind, Tally
 from rfsync.ledger.daily import roll_up
 from rfsync.ledger.diff import Stored
+from rfsync.ledger.missing import Missing, load_missing, write_missing
+from rfsync.ledger.observed import keep_observed
 from rfsync.ledger.projects import ProjectState, write_state
+from rfsync.ledger.renames import rename
 from rfsync.ledger.runs import Run, RunRow, write_end
 from rfsync.schema.models import Batch
+from rfsync.schema.types import UTCDateTime
 
 _BATCHES: Final = select(
     *(Batch.batch_id, Batch.name, Batch.uploaded_at, Batch.images, Batch.num_jobs, Batch.removed_at)
 ).where(Batch.project_id == bindparam("project_id"))
 _REMOVED: Final = _BATCHES.where(Batch.removed_at.is_not(None))
+_DEPARTED: Final = (
+    select(Batch.batch_id)
+    .where(Batch.project_id == bindparam("project_id"), Batch.removed_at == bindparam("departed_at", type_=UTCDateTime))
+    .order_by(Batch.batch_id)
+)
 _SOME: Final = _BATCHES.where(Batch.batch_id.in_(bindparam("ids", expanding=True)))
 
 
@@ -50,6 +59,8 @@ class Transaction:
         self.finished = False
         self._applied: _Applied | None = None
         self._current: Generator[records.Batch] | None = None
+        #: Rows of ``missing_batches`` before and after, and the instant of the change; None: they stay as they are.
+        self._missing: tuple[Mapping[str, Missing], Mapping[str, Missing], datetime] | None = None
 
     def close(self) -> None:
         """Ends the reading of batches, if it was left halfway: its cursor must not outlive the transaction."""
@@ -76,6 +87,25 @@ class Transaction:
         current = sorted((b for b, removed in rows if not removed), key=lambda b: b.id)
         return Stored(current, {b.id: b for b, removed in rows if removed}.get)
 
+    def load_missing(self) -> dict[str, Missing]:
+        """What the last observation lacked, by the id of the batch."""
+        if self.state.id is None or not self.state.missing:
+            return {}
+        return load_missing(self._connection, self.state.id)
+
+    def load_departed(self) -> list[str]:
+        """The ids of the batches that were removed when the project departed; empty: it has not."""
+        if self.state.departed_at is None:
+            return []
+        values = {"project_id": self.state.id, "departed_at": self.state.departed_at}
+        return list(self._connection.execute(_DEPARTED, values).scalars())
+
+    def keep_missing(self, before: Mapping[str, Missing], after: Mapping[str, Missing], at: datetime) -> None:
+        """Takes over what the observation lacks: ``state`` counts it, and ``finish`` writes it."""
+        self._missing = (before, after, at)
+        asked = [row.asked_at for row in after.values() if row.unlisted and row.asked_at is not None]
+        self.state = replace(self.state, missing=len(after), recheck_from=min(asked, default=None))
+
     def _select(self, query: Select[*tuple[Any, ...]], **values: object) -> list[tuple[records.Batch, bool]]:
         return [
             (records.Batch(id_, name, microseconds(uploaded), images, num_jobs), removed is not None)
@@ -97,16 +127,31 @@ class Transaction:
         return tally
 
     def finish(self, state: ProjectState, row: RunRow, at: datetime) -> None:
-        """Writes what was applied (batches, ledger and the day's roll-up), the project's row and the end of the run."""
-        if self._dry or state.id is None or self._run.id is None:
+        """Writes what was applied (batches, ledger and the day's roll-up), the project's row and the end of the run.
+
+        If the run found that the project was renamed, and changes it, it has the new id from then on.
+        """
+        run_id, project_id = self._run.id, state.id
+        if self._dry or project_id is None or run_id is None:
             return
+        if row.outcome == "changed" and self._run.old == (state.workspace, state.project):
+            rename(self._connection, state, self._run.path, at)
+            state = replace(state, workspace=self._run.path.workspace, project=self._run.path.project)
+        self._write_all(run_id, project_id, state, row, at)
+        self.finished = True
+
+    def _write_all(self, run_id: int, project_id: int, state: ProjectState, row: RunRow, at: datetime) -> None:
         applied = self._applied
         with self._bulk.pipeline(self._connection, len(applied.changes) if applied else 0):
             if applied and applied.changes:
-                self._write(LedgerContext(self._run.id, state.id, applied.before.observed_at, applied.at), applied)
+                self._write(LedgerContext(run_id, project_id, applied.before.observed_at, applied.at), applied)
             write_state(self._connection, state)
-            write_end(self._connection, self._run.id, row, at)
-        self.finished = True
+            write_end(self._connection, run_id, row, at)
+        if self._missing is not None:
+            write_missing(self._connection, self._bulk, project_id, *self._missing)
+        if row.outcome == "changed" and applied and not applied.changes:
+            # No row of the ledger says that the project was observed then.
+            keep_observed(self._connection, project_id, [applied.at])
 
     def _write(self, context: LedgerContext, applied: _Applied) -> None:
         changes = applied.changes

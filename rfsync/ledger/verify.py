@@ -174,7 +174,20 @@ FROM sync_runs r LEFT JOIN (
 WHERE coalesce(l.added, 0) <> r.added OR coalesce(l.changed, 0) <> r.changed
     OR coalesce(l.removed, 0) <> r.removed OR coalesce(l.restored, 0) <> r.restored
     OR coalesce(l.images, 0) <> r.images_delta OR coalesce(l.jobs, 0) <> r.num_jobs_delta
-    OR (l.run_id IS NOT NULL) <> (r.outcome = 'changed')""",
+    OR (l.run_id IS NOT NULL AND r.outcome <> 'changed')""",
+    "a departed project has no batches": """
+SELECT id AS project_id, 'departed ' || departed_at AS what, '0 batches' AS expected, batches || ' batches' AS found
+FROM projects WHERE departed_at IS NOT NULL AND batches <> 0""",
+    "an unlisted batch exists, and is missing from the list": """
+SELECT b.project_id, 'batch ' || b.batch_id AS what, 'not removed, missing' AS expected,
+    CASE WHEN b.removed_at IS NULL THEN 'not missing' ELSE 'removed' END AS found
+FROM batches b LEFT JOIN missing_batches m ON m.project_id = b.project_id AND m.batch_id = b.batch_id
+WHERE b.unlisted_at IS NOT NULL AND (b.removed_at IS NOT NULL OR m.batch_id IS NULL)""",
+    "missing batches are counted": """
+SELECT p.id AS project_id, 'missing' AS what, '' || coalesce(m.missing, 0) AS expected, '' || p.missing AS found
+FROM projects p LEFT JOIN (SELECT project_id, count(*) AS missing FROM missing_batches GROUP BY project_id) m
+    ON m.project_id = p.id
+WHERE p.missing <> coalesce(m.missing, 0)""",
     "time goes forward": """
 SELECT project_id, 'change ' || id AS what, 'not before ' || before AS expected, '' || observed_at AS found
 FROM (SELECT c.project_id, c.id, c.observed_at,

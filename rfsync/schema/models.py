@@ -112,15 +112,19 @@ class Project(Base):
         comment="Kept by the sync: SHA-256 of the body of that answer; NULL: there is none."
     )
     listed: Mapped[int | None] = mapped_column(comment="Kept by the sync: batches in that answer; NULL: there is none.")
-    missing_digest: Mapped[str | None] = mapped_column(
-        comment="Kept by the sync: SHA-256 of the ids that refused observations lacked; NULL: none was refused."
-    )
     missing_streak: Mapped[Small] = mapped_column(
-        server_default="0", comment="Kept by the sync: how many observations in a row lacked just those."
+        server_default="0", comment="Kept by the sync: how many observations in a row were refused until now."
     )
     sent_us: Mapped[int | None] = mapped_column(
         comment="Kept by the sync: when the request behind written_at was sent, in microseconds of a clock that all "
         "writers share; tells which of two overlapping runs is the newer one. NULL: not known."
+    )
+    departed_at: Mapped[datetime | None] = mapped_column(
+        comment="Observation that found it gone from its workspace; NULL: it exists."
+    )
+    missing: Mapped[int] = mapped_column(server_default="0", comment="Kept by the sync: its rows in missing_batches.")
+    recheck_from: Mapped[datetime | None] = mapped_column(
+        comment="Kept by the sync: when the unlisted batch that answered longest ago did; NULL: there is none."
     )
 
     __table_args__ = (
@@ -148,6 +152,9 @@ class Batch(Base):
     first_seen_at: Mapped[datetime] = mapped_column(comment="Observation that showed it first.")
     changed_at: Mapped[datetime] = mapped_column(comment="Observation of its last change, removal included.")
     removed_at: Mapped[datetime | None] = mapped_column(comment="Observation that lacked it; NULL: it exists.")
+    unlisted_at: Mapped[datetime | None] = mapped_column(
+        comment="Since when it is not listed, though it answers by its id; NULL: it is listed, or removed."
+    )
 
     __table_args__ = (
         sa.PrimaryKeyConstraint("project_id", "batch_id"),
@@ -157,8 +164,53 @@ class Batch(Base):
         sa.CheckConstraint("changed_at >= first_seen_at", name="changed_at"),
         sa.CheckConstraint("removed_at IS NULL OR removed_at = changed_at", name="removed_at"),
         _partial_index("ix_batches_removed", "project_id", "batch_id", where="removed_at IS NOT NULL"),
+        # A renamed project is known by its batches: which other project has this one?
+        sa.Index("ix_batches_batch_id", "batch_id"),
         # An unchanged project is read whole and in the order of its ids: without a rowid that is the order on disk.
         {"sqlite_with_rowid": False, "comment": "The last known state of every batch ever seen."},
+    )
+
+
+class MissingBatch(Base):
+    """A batch that the last observation lacked, kept by the sync."""
+
+    __tablename__ = "missing_batches"
+
+    project_id: Mapped[ProjectId]
+    batch_id: Mapped[Key] = mapped_column(comment="The batch.")
+    missing_at: Mapped[datetime] = mapped_column(comment="Observation that lacked it first, applied or refused.")
+    refusal: Mapped[Small] = mapped_column(
+        server_default="0",
+        comment="Which of the refused observations in a row lacked it first, from 1; 0: it was an applied one.",
+    )
+    asked_at: Mapped[datetime | None] = mapped_column(
+        comment="When an unlisted one last answered by its id, and any other was last asked for; NULL: never."
+    )
+
+    __table_args__ = (
+        sa.PrimaryKeyConstraint("project_id", "batch_id"),
+        sa.CheckConstraint("refusal >= 0", name="refusal"),
+        {
+            "sqlite_with_rowid": False,
+            "comment": "Kept by the sync: batches that the last observation lacked.",
+        },
+    )
+
+
+class ProjectRename(Base):
+    """An id that a project had before."""
+
+    __tablename__ = "project_renames"
+
+    project_id: Mapped[ProjectId]
+    workspace: Mapped[Key] = mapped_column(comment="URL id of the workspace until then.")
+    project: Mapped[Key] = mapped_column(comment="URL id of the project until then.")
+    renamed_at: Mapped[datetime] = mapped_column(comment="When the new id was found, or given by hand.")
+
+    __table_args__ = (
+        sa.PrimaryKeyConstraint("workspace", "project", "renamed_at"),
+        sa.Index("ix_project_renames_project_id", "project_id"),
+        {"comment": "An id that a project had before."},
     )
 
 

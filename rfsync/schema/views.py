@@ -34,7 +34,7 @@ FROM project_daily d JOIN projects p ON p.id = d.project_id""",
     ),
     # All ids are above 0: it is said for SQLite, which would else look through all runs for one that went wrong.
     "sync_health": (
-        "A project, and how its runs have gone; runs still going on are left out.",
+        "A project that has not departed, and how its runs have gone; runs still going on are left out.",
         """SELECT p.workspace, p.project, last.started_at AS last_run_at, last.outcome AS last_outcome,
        success.started_at AS last_success_at,
        (SELECT count(*) FROM sync_runs r WHERE r.project_id = p.id AND r.id > coalesce(success.id, 0)
@@ -46,7 +46,8 @@ LEFT JOIN sync_runs last ON last.id = (SELECT max(r.id) FROM sync_runs r
 LEFT JOIN sync_runs success ON success.id = (SELECT max(r.id) FROM sync_runs r
     WHERE r.project_id = p.id AND r.outcome IN ('changed', 'unchanged', 'superseded'))
 LEFT JOIN sync_runs bad ON bad.id = (SELECT max(r.id) FROM sync_runs r
-    WHERE r.project_id = p.id AND r.id > 0 AND r.outcome IN ('failed', 'refused', 'abandoned'))""",
+    WHERE r.project_id = p.id AND r.id > 0 AND r.outcome IN ('failed', 'refused', 'abandoned'))
+WHERE p.departed_at IS NULL""",
     ),
 }
 

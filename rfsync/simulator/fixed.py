@@ -62,6 +62,13 @@ class FixedWorld:
             self._records.pop(target, None)
             self._by_id = {key: answer for key, answer in self._by_id.items() if key[0] != target}
 
+    def rename(self, target: str, new: str) -> None:
+        """Gives a project another id, as in the app: its batches keep theirs, and the old address answers 404."""
+        with self._lock:
+            self._answers[new] = self._answers.pop(target)
+            self._records[new] = self._records.pop(target)
+            self._by_id = {(new if key[0] == target else key[0], key[1]): a for key, a in self._by_id.items()}
+
     @property
     def default_workspace(self) -> str:
         """The workspace of the first target, or ``""`` without any."""

@@ -12,6 +12,7 @@ from rfsync.config import DEFAULT_KEY_ENV, Config, WorkspaceConfig
 from rfsync.errors import ConfigError, ErrorKind, FetchError, RfsyncError, SchemaError
 from rfsync.sync.targets import discover
 from rfsync.sync.task import Fetcher, SyncTask
+from rfsync.sync.workspaces import Workspaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,7 +114,7 @@ def _workspace(
     yield Check("key", workspace.id, True, found, f"chmod o-r {exposed}" if exposed else None)
     try:
         # If the projects are named, the key need not be allowed to list them.
-        tasks = discover(workspace, key.key, fetcher) if workspace.discovers else []
+        tasks = discover(workspace, key.key, Workspaces(fetcher)) if workspace.discovers else []
     except FetchError as error:
         yield _failed("workspace", workspace.id, error, redact)
         return

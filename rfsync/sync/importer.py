@@ -64,17 +64,17 @@ def import_answer(context: SyncContext, task: SyncTask, saved: SavedAnswer, read
         BadResponse: it is no longer a valid answer.
         DatabaseError: the database refused or vanished.
     """
-    known = context.store.known(task.workspace, task.project)
+    known = context.store.known(task.path)
     if known.seen is not None and saved.at <= known.seen:
         return Skipped.KNOWN if _is_known(context, task, saved, reader) else Skipped.TOO_OLD
-    if not context.allow_removals and context.store.was_refused(task.workspace, task.project, saved.at):
+    if not context.allow_removals and context.store.was_refused(task.path, saved.at):
         return Skipped.REFUSED
     return _apply(context, task, saved)
 
 
 def _is_known(context: SyncContext, task: SyncTask, saved: SavedAnswer, reader: Engine) -> bool:
     """True if the history has an observation of that time, and it says the same."""
-    if not context.store.was_observed(task.workspace, task.project, saved.at):
+    if not context.store.was_observed(task.path, saved.at):
         return False
     rows = history.batches(reader, Target(task.workspace, task.project), as_of=saved.at)
     state = {row.batch_id: (row.images, row.num_jobs) for row in rows}
@@ -95,7 +95,7 @@ def _apply(context: SyncContext, task: SyncTask, saved: SavedAnswer) -> Result:
         200, bytearray(), None, hashlib.sha256(body).hexdigest(), saved.at, 0, len(body), time.monotonic_ns() // 1000
     )
     context = replace(context, clock=lambda: saved.at)
-    run = context.store.begin_run(task.workspace, task.project, task.name, context.trigger, saved.at)
+    run = context.store.begin_run(task.path, task.name, context.trigger, saved.at)
     accept = f"rfsync import {task} {shlex.quote(str(saved.path))} --allow-removals"
     observation = Observation(context, run, response, answer, accept)
 

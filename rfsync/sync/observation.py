@@ -1,63 +1,45 @@
 """A project's whole list: fetched, compared with the stored state, judged, and applied completely or not at all."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final
 
-from rfsync.api.answers import Answer, parse, parse_one
+from rfsync.api.answers import Answer, parse
 from rfsync.api.client import Response
 from rfsync.api.lenient import Rejected
 from rfsync.batch import Batch
-from rfsync.errors import ErrorKind, FetchError
 from rfsync.ledger.changes import Change
 from rfsync.ledger.diff import Diff, diff
+from rfsync.ledger.missing import Missing
 from rfsync.ledger.projects import ProjectState
 from rfsync.ledger.runs import Run, RunRow
 from rfsync.ledger.transaction import Transaction
-from rfsync.sync.ordering import is_superseded, observed_at, sent_us
-from rfsync.sync.removals import Refused, judge
+from rfsync.sync.confirm import AskFirst, ask_within_limit, write_asking
+from rfsync.sync.ordering import is_superseded, observed_at, sent_us, warn_of_clock
+from rfsync.sync.removals import Confirmation, Refused, describe_doubtful, judge, rows_of_refused, settle, to_ask
+from rfsync.sync.renames import find_rename
 from rfsync.sync.result import Result, finish
 from rfsync.sync.task import SyncContext, SyncTask, log
-from rfsync.text import printable
+from rfsync.sync.unchanged import write_unchanged
 
 #: Rejected records that are logged one by one; for the others, their number is.
 _MAX_LOGGED: Final = 20
-
-_T = TypeVar("_T")
-
-
-@dataclass(frozen=True, slots=True)
-class Confirmation:
-    """The API's answers about batches that its list lacked."""
-
-    removed: frozenset[str] = frozenset()
-    #: They exist, though they are not listed.
-    existing: tuple[Batch, ...] = ()
-    #: Id -> why it is not known whether it exists.
-    doubtful: dict[str, str] = field(default_factory=dict)
-    #: A request for one of them had to be tried again.
-    troubled: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class AskFirst:
-    """Nothing was written: the API has to be asked for these batches first."""
-
-    missing: Sequence[Batch]
 
 
 def observe(context: SyncContext, run: Run, task: SyncTask) -> Result:
     """Fetches the list and applies its changes.
 
     Raises:
-        FetchError: there was no valid list.
+        FetchError: there was no valid list, or it can't be told whose it is.
         DatabaseError: the database refused or vanished.
     """
+    # An answer that nothing has changed does not say what is missing.
+    etag = None if context.allow_removals else run.etag
     with context.timer("fetch"):
-        response = context.fetcher.get(task.workspace, task.project, "batches", key=task.key, etag=run.etag)
-    if response.not_modified or response.fingerprint == run.fingerprint:
-        result = _write(context, run, partial(_write_unchanged, context, run, response))
+        response = context.fetcher.get(task.workspace, task.project, "batches", key=task.key, etag=etag)
+    if response.not_modified or (response.fingerprint == run.fingerprint and not context.allow_removals):
+        result = write_asking(context, run, task, partial(write_unchanged, context, run, response), Confirmation())
         if result is not None:
             return result
         if response.not_modified:
@@ -66,57 +48,26 @@ def observe(context: SyncContext, run: Run, task: SyncTask) -> Result:
     answer = response.parse(parse)
     log_rejected(task, answer.rejected)
     response.body.clear()  # it may be hundreds of megabytes
-    observation = Observation(context, run, response, answer, f"rfsync sync {task} --allow-removals")
-    written = _write(context, run, observation.write)
-    confirmation = Confirmation()
-    while isinstance(written, AskFirst):
-        confirmation = _confirm(context, task, written.missing, confirmation)
-        written = _write(context, run, partial(observation.write_confirmed, confirmation=confirmation))
-    return written
+    found = find_rename(context, run, task, response, answer.batches)
+    accept = f"rfsync sync {task} --allow-removals"
+    observation = Observation(context, found.run, response, answer, accept, found.note)
+    return write_asking(context, found.run, task, observation.write, found.confirmation)
 
 
-def _write(context: SyncContext, run: Run, work: Callable[[Transaction], _T]) -> _T:
-    with context.timer("write"):
-        return context.store.write(run, work)
+@dataclass(frozen=True, slots=True)
+class _Compared:
+    """What a list shows to differ from the stored state, and what it lacks of it."""
 
-
-def _write_unchanged(context: SyncContext, run: Run, response: Response, transaction: Transaction) -> Result | None:
-    """Ends a run whose answer is the one applied last; None: under the lock, it turns out that it is not."""
-    state = transaction.state
-    row = RunRow("unchanged", response.attempts, response.status, response.response_bytes, batches=state.listed)
-    if is_superseded(run, state, response):
-        return finish(context, run, transaction, state, replace(row, outcome="superseded", batches=None))
-    if state.etag != run.etag if response.not_modified else state.fingerprint != response.fingerprint:
-        return None
-    at = observed_at(run, state, response)
-    state = replace(
-        state, observed_at=at, written_at=at, sent_us=sent_us(run, response),
-        etag=response.etag or state.etag, missing_digest=None, missing_streak=0,
-    )  # fmt: skip
-    return finish(context, run, transaction, state, row)
-
-
-def _confirm(context: SyncContext, task: SyncTask, missing: Sequence[Batch], before: Confirmation) -> Confirmation:
-    """Asks for each missing batch at its own address; earlier answers are kept."""
-    removed, existing, doubtful = set(before.removed), [*before.existing], dict(before.doubtful)
-    troubled = before.troubled
-    for batch in missing:
-        # An API in trouble is not asked several times for each of the others.
-        attempts = 1 if troubled else None
-        try:
-            response = context.fetcher.get(
-                task.workspace, task.project, "batches", batch.id, key=task.key, attempts=attempts
-            )
-            tried = response.attempts
-            existing.append(parse_one(response.body, batch.id))
-        except FetchError as error:
-            tried = error.attempts
-            if error.kind is ErrorKind.NOT_FOUND:
-                removed.add(batch.id)
-            else:
-                doubtful[batch.id] = str(error)
-        troubled = troubled or tried > 1
-    return Confirmation(frozenset(removed), tuple(existing), doubtful, troubled)
+    difference: Diff
+    #: The batches that exist, as far as is known, and that it lacks.
+    lacking: Sequence[str]
+    #: The same, and those that were asked for; and, of a project that is back after it had departed, the ones that were
+    #: removed by that.
+    missing: Sequence[str]
+    #: What the observation before lacked, and of a project that is back its removed batches.
+    known: Mapping[str, Missing]
+    #: The rows of ``known`` that the database has.
+    stored: Mapping[str, Missing]
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,86 +80,123 @@ class Observation:
     _answer: Answer
     #: The command that applies it despite all that is missing.
     _accept: str
+    #: For people, beside the outcome; None: nothing.
+    _note: str | None = None
 
-    def write(self, transaction: Transaction) -> Result | AskFirst:
-        """Writes the observation, unless there are batches to ask for first."""
-        state = transaction.state
+    def write(self, transaction: Transaction, confirmation: Confirmation) -> Result | AskFirst:
+        """Writes the observation, unless there are batches to ask for first.
+
+        Args:
+            confirmation: what the API has answered about missing batches.
+        """
+        state, context = transaction.state, self._context
         if is_superseded(self._run, state, self._response):
             return self.supersede(transaction)
-        difference = self._diff(transaction, Confirmation())
-        missing = difference.missing
-        if not missing:
-            return self._apply(transaction, difference, Confirmation())
-        verdict = judge(
-            missing,
-            nothing_listed=not self._answer.batches and not self._answer.rejected,
-            before=(state.missing_digest, state.missing_streak),
-            settings=self._context.removals,
-            allow=self._context.allow_removals,
-        )
-        if isinstance(verdict, Refused):
-            reason = f"{verdict.reason}, or at once with: {self._accept}"
-            state = replace(state, missing_digest=verdict.digest, missing_streak=verdict.streak)
-            return self._finish(transaction, state, RunRow("refused", error=reason))
-        return AskFirst(missing) if verdict.ask else self._write_without_asking(transaction, missing)
-
-    def write_confirmed(self, transaction: Transaction, confirmation: Confirmation) -> Result | AskFirst:
-        """Writes the observation with what the API answered about missing batches.
-
-        There may be more to ask for, if an older observation was written meanwhile.
-        """
-        if is_superseded(self._run, transaction.state, self._response):
-            return self.supersede(transaction)
-        difference = self._diff(transaction, confirmation)
-        more = [batch for batch in difference.missing if batch.id not in confirmation.doubtful]
-        asked = len(confirmation.removed) + len(confirmation.existing) + len(confirmation.doubtful)
-        if more and asked + len(more) <= self._context.removals.confirm_limit:
-            return AskFirst(more)
-        return self._apply(transaction, difference, confirmation)
+        at = observed_at(state, self._response)
+        compared = self._compare(transaction, confirmation)
+        if context.allow_removals:
+            return self._apply_without_asking(transaction, compared.lacking, Confirmation())
+        verdict = judge(compared.lacking, compared.known, state.missing_streak, context.removals)
+        if verdict is not None:
+            return self._refuse(transaction, verdict, compared)
+        # There may be more to ask for than at first, if an older observation was written meanwhile.
+        asked = to_ask(compared.missing, compared.known, at, context.removals)
+        return ask_within_limit(context, asked, confirmation) or self._apply(transaction, compared, confirmation)
 
     def write_offline(self, transaction: Transaction) -> Result:
-        """Writes the observation when the API can't be asked: missing batches are removed."""
-        written = self.write(transaction)
-        return self._write_without_asking(transaction, written.missing) if isinstance(written, AskFirst) else written
+        """Writes the observation when the API can't be asked: what is missing is removed, unless it was unlisted.
+
+        A missing batch may be one of the rejected records, if those have no usable id: then it stays as it was.
+        """
+        written = self.write(transaction, Confirmation())
+        if not isinstance(written, AskFirst):
+            return written
+        known = transaction.load_missing()
+        lacking = self._compare(transaction, Confirmation()).lacking
+        gone = [batch_id for batch_id in lacking if not (batch_id in known and known[batch_id].unlisted)]
+        without_id = sum(rejected.id is None for rejected in self._answer.rejected)
+        why = f"{without_id} rejected records have no usable id"
+        doubtful = dict.fromkeys(gone, why) if without_id else {}
+        return self._apply_without_asking(transaction, [] if without_id else gone, Confirmation(doubtful=doubtful))
 
     def supersede(self, transaction: Transaction) -> Result:
         """Ends the run without applying the observation, since a newer one was written."""
         return self._finish(transaction, transaction.state, RunRow("superseded"))
 
-    def _write_without_asking(self, transaction: Transaction, missing: Sequence[Batch]) -> Result:
-        """Applies the observation when missing batches are too many to ask for, or the API can't be asked."""
-        without_id = sum(rejected.id is None for rejected in self._answer.rejected)
-        if without_id and not self._context.allow_removals:
-            # Each of these records may be one of the missing batches.
-            why = f"{without_id} rejected records have no usable id"
-            confirmation = Confirmation(doubtful={batch.id: why for batch in missing})
-        else:
-            confirmation = Confirmation(removed=frozenset(batch.id for batch in missing))
-        return self._apply(transaction, self._diff(transaction, confirmation), confirmation)
-
-    def _diff(self, transaction: Transaction, confirmation: Confirmation) -> Diff:
-        observed = self._answer.batches
+    def _compare(self, transaction: Transaction, confirmation: Confirmation) -> _Compared:
+        observed: Iterable[Batch] = self._answer.batches
         if confirmation.existing:
             observed = sorted((*observed, *confirmation.existing), key=lambda batch: batch.id)
-        return diff(transaction.load(), observed, gone=confirmation.removed, kept=self._answer.rejected_ids)
+        difference = diff(transaction.load(), observed, gone=confirmation.removed, kept=self._answer.rejected_ids)
+        stored = transaction.load_missing()
+        departed = transaction.load_departed()
+        known = stored
+        if departed:
+            at = observed_at(transaction.state, self._response)
+            known = {batch_id: Missing(at, removed=True) for batch_id in departed} | stored
+        lacking = [batch.id for batch in difference.missing]
+        missing = [*lacking, *confirmation.removed, *(batch.id for batch in confirmation.existing)]
+        missing += self._removed_and_not_listed(known, missing)
+        return _Compared(difference, lacking, missing, known, stored)
 
-    def _apply(self, transaction: Transaction, difference: Diff, confirmation: Confirmation) -> Result:
-        at = observed_at(self._run, transaction.state, self._response)
+    def _removed_and_not_listed(self, known: Mapping[str, Missing], others: Iterable[str]) -> list[str]:
+        """Of a project that is back, the batches that were removed when it departed and are not among its batches."""
+        removed = {batch_id for batch_id, row in known.items() if row.removed}
+        if not removed:
+            return []
+        removed -= {batch.id for batch in self._answer.batches}
+        return sorted(removed.difference(self._answer.rejected_ids, others))
+
+    def _refuse(self, transaction: Transaction, verdict: Refused, compared: _Compared) -> Result:
+        at = observed_at(transaction.state, self._response)
+        rows = rows_of_refused(compared.lacking, compared.stored, verdict.streak, at)
+        transaction.keep_missing(compared.stored, rows, at)
+        state = replace(transaction.state, missing_streak=verdict.streak)
+        reason = f"{verdict.reason}, or at once with: {self._accept}"
+        return self._finish(transaction, state, RunRow("refused", error=reason))
+
+    def _apply_without_asking(
+        self, transaction: Transaction, gone: Sequence[str], confirmation: Confirmation
+    ) -> Result:
+        """Applies the observation with these missing batches removed.
+
+        Args:
+            confirmation: what is known of the others.
+        """
+        confirmation = replace(confirmation, removed=frozenset(gone))
+        compared = self._compare(transaction, confirmation)
+        # What was removed before stays so.
+        return self._apply(transaction, replace(compared, missing=compared.lacking), confirmation)
+
+    def _apply(self, transaction: Transaction, compared: _Compared, confirmation: Confirmation) -> Result:
+        state, difference = transaction.state, compared.difference
+        at = observed_at(state, self._response)
+        warn_of_clock(self._run, state, self._response)
         tally = transaction.apply(difference.changes, at)
-        doubtful = {b.id: confirmation.doubtful.get(b.id, "not asked for") for b in difference.missing}
+        settled = settle(compared.missing, compared.known, confirmation, at)
+        # Listed, but in a record that breaks the rules: everything about it stays as it was.
+        kept = {i: row for i, row in compared.stored.items() if i in self._answer.rejected_ids}
+        if compared.stored or settled.rows:
+            transaction.keep_missing(compared.stored, settled.rows | kept, at)
         # If the list does not describe the whole state, each poll has to compare it, and to ask for what it lacks.
-        complete = not doubtful and not self._answer.rejected and not confirmation.existing
+        complete = not settled.doubtful and not self._answer.rejected
         last = (self._response.etag, self._response.fingerprint, len(self._answer.batches))
         etag, fingerprint, listed = last if complete else (None, None, None)
         # A saved answer was not requested now, and must not overtake a request that is under way.
-        sent = sent_us(self._run, self._response) if self._response.attempts else transaction.state.sent_us
+        sent = sent_us(self._run, self._response) if self._response.attempts else state.sent_us
         state = replace(
             transaction.state, observed_at=at, written_at=at, sent_us=sent, etag=etag, fingerprint=fingerprint,
-            listed=listed, missing_digest=None, missing_streak=0,
+            listed=listed, departed_at=None, missing_streak=0,
         )  # fmt: skip
-        error = self._context.redact(_describe_doubtful(doubtful)) if doubtful else None
-        row = RunRow("changed" if difference.changes else "unchanged", tally=tally, error=error)
+        changed = bool(difference.changes) or self._run.old is not None
+        row = RunRow("changed" if changed else "unchanged", tally=tally, error=self._warnings(settled.doubtful))
         return self._finish(transaction, state, row, difference.changes)
+
+    def _warnings(self, doubtful: Mapping[str, str]) -> str | None:
+        notes = [self._note] if self._note else []
+        if doubtful:
+            notes.append(describe_doubtful(doubtful))
+        return self._context.redact("; ".join(notes)) if notes else None
 
     def _finish(
         self, transaction: Transaction, state: ProjectState, row: RunRow, changes: Sequence[Change] = ()
@@ -230,12 +218,3 @@ def log_rejected(task: SyncTask, rejected: Sequence[Rejected]) -> None:
         log.warning("%s: record %d rejected: %s", task, record.position, record.reason)
     if len(rejected) > _MAX_LOGGED:
         log.warning("%s: and %d more records rejected", task, len(rejected) - _MAX_LOGGED)
-
-
-def _describe_doubtful(doubtful: dict[str, str]) -> str:
-    shown = "; ".join(f"{printable(batch_id)}: {why}" for batch_id, why in list(doubtful.items())[:3])
-    more = f"; and {len(doubtful) - 3} more" if len(doubtful) > 3 else ""
-    noun = "batch is" if len(doubtful) == 1 else "batches are"
-    return (
-        f"{len(doubtful)} {noun} no longer listed, and left as before since asking gave no clear answer: {shown}{more}"
-    )

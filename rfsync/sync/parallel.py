@@ -4,6 +4,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
 from typing import Final
 
+from rfsync.ledger.projects import ProjectPath
 from rfsync.sync.circuit_breaker import CircuitBreaker
 from rfsync.sync.result import Result
 from rfsync.sync.run import sync
@@ -39,11 +40,20 @@ def sync_all(
     with ThreadPoolExecutor(max_workers=max(1, min(concurrency, len(tasks))), thread_name_prefix="rfsync") as pool:
         futures: list[Future[Result | None]] = []
         try:
-            futures += (pool.submit(sync_or_defer, task) for task in tasks)
-            yield from _results(futures)
+            # New projects first: one may be another's new id, which must not be taken for departed before.
+            renamed: set[ProjectPath | None] = set()
+            futures += (pool.submit(sync_or_defer, task) for task in tasks if task.new)
+            for result in _results(futures):
+                renamed.add(result.old)
+                yield result
+            done = len(futures)
+            rest = [task for task in tasks if not task.new and task.path not in renamed]
+            futures += (pool.submit(sync_or_defer, task) for task in rest)
+            yield from _results(futures[done:])
             breaker.start_last_round()
+            done = len(futures)
             futures += (pool.submit(sync, context, task) for task in deferred)
-            yield from _results(futures[len(tasks) :])
+            yield from _results(futures[done:])
         except BaseException:
             for future in futures:
                 future.cancel()

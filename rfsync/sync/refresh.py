@@ -4,10 +4,11 @@ from dataclasses import replace
 from functools import partial
 
 from rfsync.api.answers import parse_one
+from rfsync.errors import ErrorKind, FetchError
 from rfsync.ledger.diff import diff
 from rfsync.ledger.runs import Run, RunRow
 from rfsync.ledger.transaction import Transaction
-from rfsync.sync.ordering import is_superseded, observed_at, sent_us
+from rfsync.sync.ordering import is_superseded, observed_at, sent_us, warn_of_clock
 from rfsync.sync.result import Result, finish
 from rfsync.sync.task import SyncContext, SyncTask
 
@@ -19,6 +20,9 @@ def refresh(context: SyncContext, run: Run, task: SyncTask) -> Result:
         FetchError: one of them had no valid answer; a 404 removes nothing, since there is no list beside it.
         DatabaseError: the database refused or vanished.
     """
+    if run.departed:
+        text = "it had departed: look for all of it first, without --batch"
+        raise FetchError(ErrorKind.NOT_FOUND, text)
     ids = task.batch_ids
     responses = [context.fetcher.get(task.workspace, task.project, "batches", i, key=task.key) for i in ids]
     seen = [r.parse(partial(parse_one, batch_id=batch_id)) for r, batch_id in zip(responses, ids, strict=True)]
@@ -30,7 +34,8 @@ def refresh(context: SyncContext, run: Run, task: SyncTask) -> Result:
         # By the first request: what was written after it may be newer than its answer.
         if is_superseded(run, transaction.state, first):
             return finish(context, run, transaction, transaction.state, row)
-        at = observed_at(run, transaction.state, first)
+        at = observed_at(transaction.state, first)
+        warn_of_clock(run, transaction.state, first)
         changes = diff(transaction.load_some(ids), seen).changes
         tally = transaction.apply(changes, at)
         # ``observed_at`` stays, since the project was not observed.

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from rfsync.ledger.changes import Change, Tally
-from rfsync.ledger.projects import ProjectState
+from rfsync.ledger.projects import ProjectPath, ProjectState
 from rfsync.ledger.runs import Run, RunRow
 from rfsync.ledger.transaction import Transaction
 from rfsync.sync.task import SyncContext, log
@@ -23,6 +23,12 @@ class Result:
     run_id: int | None = None
     #: What was written, or would be; only with ``SyncContext.keep_changes``.
     changes: Sequence[Change] = ()
+    #: The id that the project had until this run; None: the same.
+    old: ProjectPath | None = None
+    #: The project is gone.
+    departed: bool = False
+    #: Nothing was due: there was no run.
+    skipped: bool = False
 
     def __str__(self) -> str:
         return f"{self.workspace}/{self.project}"
@@ -63,7 +69,12 @@ def finish(
 ) -> Result:
     """Ends a run in the transaction that writes its project."""
     transaction.finish(state, row, context.clock())
-    return Result(run.workspace, run.project, row, run.id, changes if context.keep_changes else ())
+    return Result(
+        *(run.path.workspace, run.path.project, row, run.id),
+        changes=changes if context.keep_changes else (),
+        old=run.old if row.outcome == "changed" else None,
+        departed=state.departed_at is not None,
+    )
 
 
 def log_outcome(result: Result) -> None:

@@ -7,27 +7,56 @@ from functools import partial
 
 from rfsync.api.failures import describe_error
 from rfsync.errors import BadResponse, Cancelled, DatabaseError, ErrorKind, FetchError
-from rfsync.ledger.runs import Run, RunEnded, RunRow
+from rfsync.ledger.runs import ProjectAway, ProjectRenamed, Run, RunEnded, RunRow
 from rfsync.logs import log_context
+from rfsync.sync.departures import conclude_not_found
 from rfsync.sync.observation import observe
 from rfsync.sync.refresh import refresh
 from rfsync.sync.result import Result, log_outcome
+from rfsync.sync.targets import follow_rename
 from rfsync.sync.task import SyncContext, SyncTask, log
 
 
 def sync(context: SyncContext, task: SyncTask) -> Result:
     """One run. What can go wrong outside of this process is not raised, but part of the result."""
     with log_context(workspace=task.workspace, project=task.project):
-        try:
-            run = context.store.begin_run(task.workspace, task.project, task.name, context.trigger, context.clock())
-        except DatabaseError as error:
-            log.log(context.failure_level(task), "%s: %s", task, error)
-            row = RunRow("failed", error_kind=ErrorKind.DATABASE, error=context.redact(str(error)))
-            return Result(task.workspace, task.project, row)
-        except Cancelled as error:
-            return Result(task.workspace, task.project, RunRow("abandoned", error=str(error)))
-        with log_context(run_id=run.id):
-            return finish_run(context, run, task, partial(refresh if task.batch_ids else observe, context, run, task))
+        result = context.workspaces.tried[str(task)] = _sync(context, task)
+    return result
+
+
+def _sync(context: SyncContext, task: SyncTask) -> Result:
+    try:
+        task, run = _begin(context, task)
+    except DatabaseError as error:
+        log.log(context.failure_level(task), "%s: %s", task, error)
+        row = RunRow("failed", error_kind=ErrorKind.DATABASE, error=context.redact(str(error)))
+        return Result(task.workspace, task.project, row)
+    except Cancelled as error:
+        return Result(task.workspace, task.project, RunRow("abandoned", error=str(error)))
+    except ProjectAway:
+        return Result(task.workspace, task.project, RunRow("unchanged"), departed=True, skipped=True)
+    with log_context(run_id=run.id):
+        work = refresh if task.batch_ids else _observe
+        return finish_run(context, run, task, partial(work, context, run, task))
+
+
+def _begin(context: SyncContext, task: SyncTask) -> tuple[SyncTask, Run]:
+    """Begins a run of the project that the task means, which may have another id by now."""
+    begin = partial(context.store.begin_run, trigger=context.trigger, at=context.clock())
+    try:
+        return task, begin(task.path, task.name, itself=task.listed, insist=task.listed or task.insist)
+    except ProjectRenamed as renamed:
+        task = follow_rename(context, task, renamed.new)
+        return task, begin(task.path, task.name, insist=task.listed or task.insist)
+
+
+def _observe(context: SyncContext, run: Run, task: SyncTask) -> Result:
+    try:
+        return observe(context, run, task)
+    except FetchError as error:
+        if error.kind is not ErrorKind.NOT_FOUND:
+            raise
+        return conclude_not_found(context, run, task, error, partial(sync, context))
 
 
 def finish_run(context: SyncContext, run: Run, task: SyncTask, work: Callable[[], Result]) -> Result:
@@ -48,7 +77,8 @@ def finish_run(context: SyncContext, run: Run, task: SyncTask, work: Callable[[]
     except RunEnded as ended:
         # It was committed, but the connection was lost before the database could say so.
         result = Result(task.workspace, task.project, ended.row, run.id)
-    log_outcome(result)
+    if result.run_id == run.id:  # else it is that of another run, which has logged it
+        log_outcome(result)
     return result
 
 
@@ -57,6 +87,9 @@ def _fail(context: SyncContext, run: Run, task: SyncTask, row: RunRow) -> Result
     level = context.failure_level(task) if row.outcome == "failed" else logging.WARNING
     log.log(level, "%s: %s: %s", task, row.error_kind or row.outcome, row.error)
     try:
+        if row.error_kind == ErrorKind.NOT_FOUND and not run.observed:
+            context.store.forget_run(run)
+            return Result(task.workspace, task.project, row)
         ended = context.store.fail_run(run, row, context.clock())
     except DatabaseError as error:
         log.warning("%s: the failed run could not be recorded: %s", task, error)

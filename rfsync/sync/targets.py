@@ -1,18 +1,20 @@
 """The projects that a command line or a configuration selects, each with its key."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from rfsync.api.answers import parse_projects
 from rfsync.api.failures import describe_error
 from rfsync.api.keys import exposed_file, find_key
 from rfsync.config import Config, WorkspaceConfig
 from rfsync.errors import ConfigError, FetchError
+from rfsync.ledger.projects import KnownProject, ProjectPath
 from rfsync.ledger.runs import RunRow
 from rfsync.parsing import Target
 from rfsync.redaction import Secret
 from rfsync.sync.result import Result
-from rfsync.sync.task import Fetcher, SyncTask, log
+from rfsync.sync.task import Fetcher, SyncContext, SyncTask, log
+from rfsync.sync.workspaces import Workspaces
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,12 @@ class Selection:
     projects: tuple[str, ...]
     #: All other projects of the workspace are selected too, except the excluded.
     discover: bool
+    #: Those of ``projects`` that are named on the command line: they are looked for even if they have departed.
+    insist: frozenset[str] = frozenset()
+
+    def covers(self, project: str) -> bool:
+        """True if a project of this id is selected, or would be if it existed."""
+        return project in self.projects or (self.discover and not self.workspace.excludes(project))
 
 
 def wanted(config: Config, targets: Sequence[Target], env: Mapping[str, str]) -> list[Selection]:
@@ -41,11 +49,13 @@ def wanted(config: Config, targets: Sequence[Target], env: Mapping[str, str]) ->
         targets = [Target(workspace.id, None) for workspace in config.workspaces]
     whole: dict[str, bool] = {}
     named: dict[str, dict[str, None]] = {}
+    insist: defaultdict[str, set[str]] = defaultdict(set)
     for target in targets:
         workspace = config.workspace(target.workspace)
         names = named.setdefault(workspace.id, {})
         if target.project is not None:
             names[target.project] = None
+            insist[workspace.id].add(target.project)
         elif workspace.discovers:
             whole[workspace.id] = True
         else:
@@ -54,7 +64,9 @@ def wanted(config: Config, targets: Sequence[Target], env: Mapping[str, str]) ->
                 raise ConfigError(f"workspace {workspace.id!r} has no project to sync: its exclude leaves none")
             names.update(dict.fromkeys(listed))
     return [
-        Selection(config.workspace(w), _key(config.workspace(w), env), tuple(names), whole.get(w, False))
+        Selection(
+            config.workspace(w), _key(config.workspace(w), env), tuple(names), whole.get(w, False), frozenset(insist[w])
+        )
         for w, names in named.items()
     ]
 
@@ -67,48 +79,87 @@ def _key(workspace: WorkspaceConfig, env: Mapping[str, str]) -> Secret:
     return found.key
 
 
-def resolve(
-    wanted: Iterable[Selection], fetcher: Fetcher, redact: Callable[[str], str], known: Callable[[str], Iterable[str]]
-) -> tuple[list[SyncTask], list[Result]]:
+def make_workspaces(selections: Sequence[Selection], fetcher: Fetcher) -> Workspaces:
+    """What a pass over these selections knows of their workspaces before it begins."""
+    by_id = {selection.workspace.id: selection for selection in selections}
+    keys = {workspace: selection.key for workspace, selection in by_id.items()}
+    return Workspaces(fetcher, keys, lambda workspace, p: workspace in by_id and by_id[workspace].covers(p))
+
+
+def resolve(selections: Iterable[Selection], context: SyncContext) -> tuple[list[SyncTask], list[Result]]:
     """The projects to sync, and a failed result for each workspace whose projects can't be listed.
 
-    Args:
-        redact: takes secrets out of what is shown.
-        known: the projects of a workspace that were synced before; they are used if it can't be listed, so that each
-            has a run that says how it went.
+    Those that were observed before and that their workspace no longer lists are among them: they may have departed.
+    Where a workspace can't be listed, all known ones are, so that each has a run that says how it went.
+
+    Raises:
+        DatabaseError: the database refused or vanished.
     """
-    tasks: list[SyncTask] = []
+    tasks: dict[ProjectPath, SyncTask] = {}
     failures: list[Result] = []
-    for selection in wanted:
+    for selection in selections:
         workspace = selection.workspace.id
+        known = context.store.known_projects(workspace)
         found: list[SyncTask] = []
-        try:
-            if selection.discover:
-                found = discover(selection.workspace, selection.key, fetcher)
-        except FetchError as error:
-            text = f"its projects can't be listed: {describe_error(error, redact)}"
-            log.warning("%s: %s (%s)", workspace, text, error.kind)
-            row = RunRow("failed", attempts=error.attempts, error_kind=error.kind, error=text)
-            failures.append(Result(workspace, "*", row))
-            kept = (p for p in known(workspace) if not selection.workspace.excludes(p))
-            found = [SyncTask(workspace, p, selection.key) for p in kept]
-        listed = {task.project for task in found}
-        tasks += [SyncTask(workspace, p, selection.key) for p in selection.projects if p not in listed]
-        tasks += found
-    return tasks, failures
+        if selection.discover:
+            try:
+                found = discover_with_known(selection, context.workspaces, known)
+            except FetchError as error:
+                failures.append(_unlisted(workspace, error, context))
+                kept = (p.project for p in known if not selection.workspace.excludes(p.project))
+                found = [SyncTask(workspace, project, selection.key) for project in kept]
+        observed = {project.project for project in known if project.observed}
+        found_ids = {task.project for task in found}
+        found += [SyncTask(workspace, p, selection.key) for p in selection.projects if p not in found_ids]
+        renames = context.store.find_renames(workspace) if len(found) > len(found_ids) else {}
+        for task in found:
+            marked = replace(task, new=task.project not in observed, insist=task.project in selection.insist)
+            if not task.listed and task.project in renames:
+                marked = follow_rename(context, marked, renames[task.project])
+            tasks.setdefault(marked.path, marked)
+    return list(tasks.values()), failures
 
 
-def discover(workspace: WorkspaceConfig, key: Secret, fetcher: Fetcher) -> list[SyncTask]:
+def _unlisted(workspace: str, error: FetchError, context: SyncContext) -> Result:
+    text = f"its projects can't be listed: {describe_error(error, context.redact)}"
+    log.warning("%s: %s (%s)", workspace, text, error.kind)
+    return Result(workspace, "*", RunRow("failed", attempts=error.attempts, error_kind=error.kind, error=text))
+
+
+def follow_rename(context: SyncContext, task: SyncTask, new: ProjectPath) -> SyncTask:
+    """The task of a project that was renamed, under its new id; or as it is, if another project has the old one now."""
+    if context.workspaces.lists(task.workspace, task.project, task.key):
+        return replace(task, listed=True)
+    log.warning("%s is now %s: use the new id", task, new)
+    key = task.key if new.workspace == task.workspace else context.workspaces.key(new.workspace) or task.key
+    return replace(task, workspace=new.workspace, project=new.project, key=key, name=None, new=False)
+
+
+def discover_with_known(selection: Selection, workspaces: Workspaces, known: Iterable[KnownProject]) -> list[SyncTask]:
+    """All projects of the workspace that it lists, and those that it listed before, except the excluded.
+
+    Raises:
+        FetchError: the workspace can't be read.
+    """
+    workspace = selection.workspace
+    found = discover(workspace, selection.key, workspaces)
+    listed = workspaces.projects(workspace.id, selection.key)
+    gone = [p.project for p in known if p.observed and p.project not in listed and not workspace.excludes(p.project)]
+    return found + [SyncTask(workspace.id, project, selection.key) for project in gone]
+
+
+def discover(workspace: WorkspaceConfig, key: Secret, workspaces: Workspaces) -> list[SyncTask]:
     """All projects of the workspace, except the excluded, in the order of the API.
 
     Raises:
         FetchError: the workspace can't be read.
     """
-    response = fetcher.get(workspace.id, key=key)
-    projects, skipped = response.parse(parse_projects)
-    for reason in skipped:
-        log.warning("%s: a project is left out: %s", workspace.id, reason)
-    tasks = [SyncTask(workspace.id, id_, key, name) for id_, name in projects.items() if not workspace.excludes(id_)]
+    listed = workspaces.projects(workspace.id, key)
+    tasks = [
+        SyncTask(workspace.id, id_, key, name, listed=True)
+        for id_, name in listed.items()
+        if not workspace.excludes(id_)
+    ]
     if not tasks:
         log.warning("%s: the workspace has no project to sync", workspace.id)
     return tasks

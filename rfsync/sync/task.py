@@ -5,12 +5,16 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from rfsync.api.client import Response
 from rfsync.config import RemovalsConfig
+from rfsync.ledger.projects import ProjectPath
 from rfsync.ledger.store import Store
 from rfsync.redaction import Secret
+
+if TYPE_CHECKING:
+    from rfsync.sync.workspaces import Workspaces
 
 log = logging.getLogger("rfsync.sync")
 
@@ -36,6 +40,17 @@ class SyncTask:
     name: str | None = None
     #: Fetch only these batches, each from its own address; empty: the whole list.
     batch_ids: tuple[str, ...] = ()
+    #: The workspace's list of just now has it: then its id is not another project's former one.
+    listed: bool = False
+    #: Look for it even if it has departed, and was looked for within a day.
+    insist: bool = False
+    #: It was never observed: it is looked at before others, which it may be the new id of.
+    new: bool = False
+
+    @property
+    def path(self) -> ProjectPath:
+        """Its URL ids."""
+        return ProjectPath(self.workspace, self.project)
 
     def __str__(self) -> str:
         return f"{self.workspace}/{self.project}"
@@ -47,6 +62,8 @@ class SyncContext:
 
     #: Sends requests to the API.
     fetcher: Fetcher
+    #: What is known of the workspaces.
+    workspaces: "Workspaces"
     #: The database.
     store: Store
     #: ``[removals]``.

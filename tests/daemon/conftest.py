@@ -20,12 +20,13 @@ from rfsync.daemon import polls
 from rfsync.daemon.daemon import Daemon
 from rfsync.daemon.plan import Plan
 from rfsync.daemon.polls import ProjectStatus
+from rfsync.ledger.projects import KnownProject
 from rfsync.ledger.runs import RunRow
 from rfsync.ledger.store import Store
 from rfsync.redaction import Secret
 from rfsync.schedule import Interval, Schedule
 from rfsync.sync.result import Result
-from rfsync.sync.targets import Selection
+from rfsync.sync.targets import Selection, make_workspaces
 from rfsync.sync.task import SyncContext, SyncTask
 
 KEY = Secret("key")
@@ -86,6 +87,8 @@ class World:
         self.prunable = 0
         self.listed = Counter[str]()
         self.known: dict[str, list[str] | Exception] = {}
+        #: Of the known ones, those that were never observed.
+        self.unobserved: set[str] = set()
         #: What the next polls of each project do; without one they succeed.
         self.acts: dict[str, list[Act]] = {}
         self.tasks: list[SyncTask] = []
@@ -129,11 +132,11 @@ class World:
         self.calls.append("cancel")
         self.cancelled.set()
 
-    def known_projects(self, workspace: str) -> list[str]:
+    def known_projects(self, workspace: str) -> list[KnownProject]:
         known = self.known.get(workspace, [])
         if isinstance(known, Exception):
             raise known
-        return known
+        return [KnownProject(project, observed=project not in self.unobserved, departed=False) for project in known]
 
     def abandon_dead_runs(self, at: datetime) -> int:
         self.calls.append("abandon")
@@ -197,7 +200,9 @@ class World:
         jitter: timedelta = NOW,
         concurrency: int = 4,
     ) -> Plan:
-        context = SyncContext(self, cast("Store", self), RemovalsConfig(), self.clock, str, trigger="schedule")
+        workspaces = make_workspaces(selections, self)
+        store = cast("Store", self)
+        context = SyncContext(self, workspaces, store, RemovalsConfig(), self.clock, str, trigger="schedule")
         schedules = schedule if callable(schedule) else lambda _: schedule
         return Plan(context, selections, schedules, jitter, concurrency, timedelta(days=30))
 

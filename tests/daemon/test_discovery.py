@@ -60,14 +60,16 @@ def test_a_new_project_joins_and_is_polled_at_once(world: World, lines: Callable
     assert world.polled == ["acme/a", "acme/b"]
 
 
-def test_a_project_that_is_gone_leaves_with_one_warning(world: World, lines: Callable[[], list[str]]) -> None:
+def test_a_project_that_is_gone_and_was_never_observed_leaves_with_one_warning(
+    world: World, lines: Callable[[], list[str]]
+) -> None:
     world.listings["acme"] = ["a", "b"]
     driver = world.daemon(workspace(), schedule=Interval(timedelta(hours=3)))
     driver.discovered()
     driver.done("acme/b", 1)
     world.listings["acme"] = ["a"]
     driver.run("discovery", 2)
-    assert lines() == ["WARNING acme/b is no longer in its workspace: it is no longer polled, and its history is kept"]
+    assert lines() == ["WARNING acme/b is no longer in its workspace, and was never observed: it is no longer polled"]
     assert list(driver.daemon.projects()) == ["acme/a"]
     assert driver.due_in("acme/b") is None
     # Nothing was asked of the database.
@@ -173,6 +175,7 @@ def test_a_workspace_that_can_not_be_listed_at_the_start_is_polled_as_the_databa
 ) -> None:
     world.listings["acme"] = FetchError(ErrorKind.AUTH, "HTTP 401")
     world.known["acme"] = ["a", "b"]
+    world.unobserved.add("a")
     driver = world.daemon(workspace(), schedule=Interval(timedelta(hours=3)))
     driver.discovered()
     driver.done("acme/a", 1)
@@ -186,7 +189,7 @@ def test_a_workspace_that_can_not_be_listed_at_the_start_is_polled_as_the_databa
     world.listings["acme"] = ["b", "c"]
     assert driver.run("discovery", 2) == [timedelta(minutes=5), timedelta(hours=1)]
     assert lines() == [
-        "WARNING acme/a is no longer in its workspace: it is no longer polled, and its history is kept",
+        "WARNING acme/a is no longer in its workspace, and was never observed: it is no longer polled",
         "INFO acme/c: a new project, polled from now on",
     ]
     assert driver.daemon.unlisted() == {}
@@ -198,7 +201,7 @@ def test_if_the_database_is_away_too_the_listing_is_retried(world: World, lines:
     world.known["acme"] = DatabaseError("it is away")
     driver = world.daemon(workspace(), workspace(id="other"))
     driver.discovered()
-    assert lines()[1] == "WARNING acme: its projects can't be read from the database either: it is away"
+    assert lines()[0] == "WARNING acme: its projects can't be read from the database: it is away"
     assert list(driver.daemon.projects()) == ["other/o"]
     assert list(driver.daemon.unlisted()) == ["acme"]
     world.listings["acme"] = ["a"]

@@ -13,6 +13,7 @@ from rig import Rig, expire_leases, record
 from rfsync.database.engine import open_database, open_engine
 from rfsync.database.postgres import is_pooled
 from rfsync.database.url import parse_url
+from rfsync.ledger.projects import ProjectPath
 from rfsync.ledger.verify import verify
 from rfsync.schema import upgrade as schema
 from rfsync.simulator import FixedWorld
@@ -94,7 +95,7 @@ def test_nothing_of_a_transaction_is_left_to_the_next_client(url: str, direct: s
 
 def test_dead_runs_are_told_from_living_ones(url: str) -> None:
     killed, living = Rig(url), Rig(url)
-    runs = [rig.store.begin_run("acme", "widgets", None, "cli", rig.now) for rig in (killed, living)]
+    runs = [rig.store.begin_run(ProjectPath("acme", "widgets"), None, "cli", rig.now) for rig in (killed, living)]
     killed.store.close()
     assert living.store.abandon_dead_runs(living.now) == 0
     expire_leases(url, [run.id for run in runs if run.id is not None])

@@ -20,6 +20,7 @@ from rig import Rig, expire_leases, record
 from rfsync.database.engine import open_database, open_engine
 from rfsync.database.url import parse_url
 from rfsync.errors import ErrorKind, TransientDatabaseError
+from rfsync.ledger.projects import ProjectPath
 from rfsync.ledger.run_locks import Leases
 from rfsync.ledger.runs import RunRow
 from rfsync.ledger.store import Store
@@ -29,6 +30,7 @@ from rfsync.schema import upgrade as schema
 from rfsync.sync.result import Result
 from rfsync.sync.run import sync
 from rfsync.sync.task import SyncContext, SyncTask
+from rfsync.sync.workspaces import Workspaces
 
 #: Longer than anything here takes, and no test waits for its end.
 LONG = 60.0
@@ -205,7 +207,8 @@ def test_too_few_connections_for_all_at_once(rig: Rig, url: str) -> None:
         admin.execute(sql.SQL("ALTER ROLE {} CONNECTION LIMIT 2").format(name))
         store = Rig(poor_url)
         store.listed = [record("a", 1, 1)]
-        context = SyncContext(store, store.store, store.removals, lambda: store.now, str)
+        store.projects += (f"p{number}" for number in range(8))
+        context = SyncContext(store, Workspaces(store), store.store, store.removals, lambda: store.now, str)
         with ThreadPoolExecutor(8) as pool:
             jobs = [SyncTask("acme", f"p{number}", Secret("key")) for number in range(8)]
             results = list(pool.map(lambda job: sync(context, job), jobs))
@@ -245,7 +248,7 @@ def test_the_lease_of_a_living_run_is_renewed_also_over_new_connections(rig: Rig
     database = open_database(rig.url)
     leases = Leases(database, lease=30.0, renewal=0.05)
     store = Store(database, leases)
-    run = store.begin_run("acme", "widgets", None, "cli", rig.now)
+    run = store.begin_run(ProjectPath("acme", "widgets"), None, "cli", rig.now)
     with psycopg.connect(url, autocommit=True) as admin:
 
         def expires() -> object:
@@ -269,7 +272,7 @@ def test_the_lease_of_a_living_run_is_renewed_also_over_new_connections(rig: Rig
 
 def test_a_run_is_dead_once_its_lease_has_expired_and_not_before(rig: Rig, url: str) -> None:
     """Whatever the clocks of the machines say; and the process that holds the run never takes it for dead."""
-    run = rig.store.begin_run("acme", "widgets", None, "cli", rig.now)
+    run = rig.store.begin_run(ProjectPath("acme", "widgets"), None, "cli", rig.now)
     assert run.id is not None
     other = Rig(url)
     far = rig.now + timedelta(days=365)
@@ -296,7 +299,7 @@ def test_what_the_url_and_the_role_leave_open_is_set(rig: Rig, url: str) -> None
 
 def test_a_run_whose_end_is_being_committed_is_not_made_a_failure(rig: Rig, url: str) -> None:
     """The word of a commit is lost, and the server has not made it yet when the failure is about to be recorded."""
-    run = rig.store.begin_run("acme", "widgets", None, "cli", rig.now)
+    run = rig.store.begin_run(ProjectPath("acme", "widgets"), None, "cli", rig.now)
     assert run.id is not None
     recorded: list[RunRow | None] = []
     with psycopg.connect(url) as server:

@@ -10,6 +10,7 @@ from rfsync.errors import ErrorKind, FetchError
 from rfsync.redaction import Secret
 from rfsync.sync.run import sync
 from rfsync.sync.task import SyncContext, SyncTask
+from rfsync.sync.workspaces import Workspaces
 
 UPLOADED = datetime(2026, 2, 1, tzinfo=UTC)
 
@@ -63,8 +64,8 @@ def write_history(url: str) -> None:
 
 def observe(rig: Rig, when: datetime, target: str, listed: list[dict[str, object]] | FetchError) -> None:
     """One run."""
-    rig.now, rig.listed = when, listed
     workspace, _, project = target.partition("/")
-    context = SyncContext(rig, rig.store, rig.removals, lambda: rig.now, str)
+    rig.now, rig.listed, rig.project = when, listed, project
+    context = SyncContext(rig, Workspaces(rig), rig.store, rig.removals, lambda: rig.now, str)
     result = sync(context, SyncTask(workspace, project, Secret("key")))
     assert result.ok != isinstance(listed, FetchError), result

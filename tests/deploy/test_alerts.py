@@ -39,7 +39,7 @@ class Running:
 
     def __init__(self, cli: Cli, projects: list[str]) -> None:
         more = '[schedule]\nevery = "1s"\njitter = "0s"\n\n[daemon]\nlisten = "127.0.0.1:0"\n\n'
-        cli.configure(removals={"repeat": 1000}, more=more, workspaces=[{"projects": projects}])
+        cli.configure(removals={"repeat": 1000, "confirm_limit": 1}, more=more, workspaces=[{"projects": projects}])
         self.process = cli.start("daemon")
         assert self.process.stderr is not None
         found = next(filter(None, map(ADDRESS.search, self.process.stderr)))

@@ -182,7 +182,7 @@ def test_the_runs_are_counted_by_outcome(ask: Ask) -> None:
 def test_the_front_page_shows_what_is_meant_to_be_looked_at(get: Callable[..., Any]) -> None:
     content = get("/rfsync.json").json()
     shown = {table["name"] for table in content["tables"] if not table["hidden"]}
-    assert shown == {"projects", "batches", "batch_changes", "project_daily", "sync_runs"}
+    assert shown == {"projects", "batches", "batch_changes", "project_daily", "project_renames", "sync_runs"}
     described = {*METADATA["databases"]["rfsync"]["tables"]}
     assert described >= {*shown, *VIEWS} == {*shown, *(view["name"] for view in content["views"])}
     assert {query["name"] for query in content["queries"]} == {*QUERIES}

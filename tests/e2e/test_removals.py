@@ -47,14 +47,9 @@ SCENARIOS: dict[str, list[Step]] = {
     ],
     "kept": [
         Step(images("abcd"), "unchanged", images("abcde"), {"e": batch("e", 10, 1)}, "e"),
-        Step(
-            images("abc", f=1),
-            "changed",
-            images("abcd", e=2, f=1),
-            {"d": batch("d", 10, 1), "e": batch("e", 2, 1)},
-            "de",
-        ),
-        Step(images("abcde"), "changed", images("abcde"), asked="f"),
+        # One that is known to exist is asked for again after a day, and not before.
+        Step(images("abc", f=1), "changed", images("abcde", f=1), {"d": batch("d", 10, 1), "e": batch("e", 2, 1)}, "d"),
+        Step(images("abcd", e=7), "changed", images("abcd", e=7), asked="f"),
     ],
     # Of an answer that left something in doubt no ETag is kept: the same list is looked at again.
     "forbidden": [
@@ -73,21 +68,37 @@ SCENARIOS: dict[str, list[Step]] = {
         Step(images("abcd", f=1), "unchanged", images("abcd", f=1)),
         Step(images("abcdef"), "changed", images("abcdef")),
     ],
+    # More than the limit: refused once, and then asked for as many in each run.
     "many-then-again": [
         Step(images("ab"), "refused", images("abcde")),
-        Step(images("ab"), "changed", images("ab")),
+        Step(images("ab"), "changed", images("abe"), asked="cd", doubt=True),
+        Step(images("ab"), "changed", images("ab"), asked="e"),
         Step(images("ab"), "unchanged", images("ab")),
     ],
     "many-with-others": [
         Step(images("ab"), "refused", images("abcde")),
-        Step(images("b", a=7, f=1), "changed", images("b", a=7, f=1)),
-        Step(images("b", a=7, f=1), "unchanged", images("b", a=7, f=1)),
+        Step(images("b", a=7, f=1), "changed", images("be", a=7, f=1), asked="cd", doubt=True),
+        Step(images("b", a=7, f=1), "changed", images("b", a=7, f=1), asked="e"),
+    ],
+    "many-that-exist": [
+        Step(images("ab"), "refused", images("abcde")),
+        Step(
+            images("ab"),
+            "changed",
+            images("abde", c=1),
+            {"c": batch("c", 1, 1), "d": batch("d", 10, 1)},
+            "cd",
+            doubt=True,
+        ),
+        Step(images("ab"), "unchanged", images("abde", c=1), {"e": batch("e", 10, 1)}, "e"),
+        Step(images("ab"), "unchanged", images("abde", c=1)),
     ],
     "another-set": [
         Step(images("ab"), "refused", images("abcde")),
-        Step(images("ac"), "refused", images("abcde")),
-        Step(images("ab"), "refused", images("abcde")),
-        Step(images("ab"), "changed", images("ab")),
+        # Those that are back did not vanish, and of the others there are no more than the limit.
+        Step(images("ac"), "changed", images("abc"), asked="de", doubt=True),
+        Step(images("ab"), "changed", images("ab"), asked="c"),
+        Step(images("ab"), "unchanged", images("ab")),
     ],
     "back-in-between": [
         Step(images("ab"), "refused", images("abcde")),
@@ -98,26 +109,26 @@ SCENARIOS: dict[str, list[Step]] = {
     "failed-in-between": [
         Step(images("ab"), "refused", images("abcde")),
         Step({}, "failed", images("abcde"), {"": Status(404)}),
-        Step(images("ab"), "changed", images("ab")),
+        Step(images("ab"), "changed", images("abe"), asked="cd", doubt=True),
     ],
     "emptied": [
         Step({}, "refused", images("abcde")),
-        Step({}, "changed", {}),
-        Step({}, "unchanged", {}),
-        Step(images("abc"), "changed", images("abc")),
+        Step({}, "changed", images("cde"), asked="ab", doubt=True),
+        Step({}, "changed", images("e"), asked="cd", doubt=True),
+        Step(images("abc"), "changed", images("abc"), asked="e"),
     ],
+    # An empty list is a list like any other.
     "few-then-empty": [
         Step(images("abc"), "changed", images("abc"), asked="de"),
         Step(images("a"), "changed", images("a"), asked="bc"),
-        # One batch is not above the limit; but that nothing is left is suspicious, and then it is asked for.
-        Step({}, "refused", images("a")),
         Step({}, "changed", {}, asked="a"),
+        Step({}, "unchanged", {}),
     ],
     "few-then-empty-kept": [
         Step(images("abc"), "changed", images("abc"), asked="de"),
         Step(images("a"), "changed", images("a"), asked="bc"),
-        Step({}, "refused", images("a")),
         Step({}, "unchanged", images("a"), {"a": batch("a", 10, 1)}, "a"),
+        Step({}, "unchanged", images("a"), {"a": batch("a", 10, 1)}),
     ],
 }
 
@@ -167,9 +178,9 @@ def asked_by_id(cli: Cli, since: int) -> dict[str, list[str]]:
     """Project -> the batches that were asked for by id."""
     asked: dict[str, list[str]] = {}
     for request in cli.simulator.requests[since:]:
-        _, _, project, *rest = request.path.split("/")
-        if len(rest) == 2:
-            asked[project] = sorted([*asked.get(project, []), rest[1]])
+        parts = request.path.split("/")
+        if len(parts) == 5:
+            asked[parts[2]] = sorted([*asked.get(parts[2], []), parts[4]])
     return asked
 
 
@@ -195,7 +206,7 @@ def check_what_is_kept(cli: Cli) -> None:
         ("restored", 10, 1, 10, 1, "name of d"),
     ]
     assert ledger(cli, "many-then-again", "e") == [added, removed]
-    assert ledger(cli, "kept", "e") == [added, ("changed", 2, 1, -8, 0, name), ("changed", 10, 1, 8, 0, name)]
+    assert ledger(cli, "kept", "e") == [added, ("changed", 7, 1, -3, 0, name)]
     # A removed stretch is no row of the history, and the batch keeps its last known counts.
     history = """SELECT change, images, valid_to IS NULL FROM batch_history
         WHERE project = '{}' AND batch_id = 'e' ORDER BY valid_from"""
@@ -229,7 +240,7 @@ def test_a_refused_answer_keeps_nothing_until_it_is_allowed(fresh: Cli) -> None:
     assert "refused" in done.out
     assert "--allow-removals" in done.err
     after = fresh.database.dump()
-    assert {table for table in before if before[table] != after[table]} <= {"projects", "sync_runs"}
+    assert {table for table in before if before[table] != after[table]} == {"projects", "sync_runs", "missing_batches"}
     totals = "SELECT batches, images, num_jobs FROM projects"
     assert fresh.database.rows(totals) == [(5, 50, 0)]
     assert fresh.database.column("SELECT consecutive_failures FROM sync_health") == [1]
@@ -242,10 +253,14 @@ def test_a_refused_answer_keeps_nothing_until_it_is_allowed(fresh: Cli) -> None:
     assert (project["added"], project["changed"], project["removed"]) == (1, 1, 4)
     assert project["images_delta"] == -38
     assert asked_by_id(fresh, asked) == {}
-    # Not above the limit, it is asked for all the same.
-    fresh.list()
+    # An unlisted one, too, and even if the list is the same as before.
+    fresh.list(batch("a", 11))
     fresh.world.set_batch("acme/widgets", "f", 200, batch("f", 2))
+    assert fresh.sync()["changed"] == 1
+    assert fresh.sync()["outcome"] == "unchanged"
+    assert asked_by_id(fresh, asked) == {"widgets": ["f"]}
     project = fresh.sync("--allow-removals")
-    assert (project["changed"], project["removed"]) == (1, 1)
-    assert asked_by_id(fresh, asked) == {"widgets": ["a", "f"]}
+    assert (project["changed"], project["removed"]) == (0, 1)
+    assert asked_by_id(fresh, asked) == {"widgets": ["f"]}
+    assert "If-None-Match".lower() not in fresh.simulator.requests[-1].headers
     fresh.balance()

@@ -18,6 +18,7 @@ from rfsync.database.engine import open_engine
 from rfsync.database.errors import translated
 from rfsync.errors import DatabaseError, ErrorKind, FetchError
 from rfsync.ledger import bulk_postgres
+from rfsync.ledger.projects import ProjectPath
 from rfsync.ledger.runs import RunRow
 from rfsync.ledger.transaction import Transaction
 from rfsync.ledger.verify import verify
@@ -25,6 +26,7 @@ from rfsync.redaction import Secret
 from rfsync.sync.check import worst_case
 from rfsync.sync.run import sync
 from rfsync.sync.task import SyncContext, SyncTask
+from rfsync.sync.workspaces import Workspaces
 
 ODD_NAMES = ["tab\there", "new\nline", "back\\slash", "\\N", "'quote\"", "ünï 🐙", "", "\\.", "a\r\nb", "\ufffd", " "]
 ODD_IDS = [
@@ -165,7 +167,7 @@ def test_a_failed_run_leaves_one_row_and_the_state_as_it_was(rig: Rig) -> None:
 def test_what_raises_inside_a_transaction_undoes_all_of_it(rig: Rig) -> None:
     rig.listed = [record("a", 5, 1)]
     rig.sync()
-    run = rig.store.begin_run("acme", "widgets", None, "cli", rig.now)
+    run = rig.store.begin_run(ProjectPath("acme", "widgets"), None, "cli", rig.now)
     before = rig.rows("SELECT * FROM projects")
 
     def write_and_fail(transaction: Transaction) -> None:
@@ -180,15 +182,15 @@ def test_what_raises_inside_a_transaction_undoes_all_of_it(rig: Rig) -> None:
 
 def test_a_name_learnt_by_discovery_stays(rig: Rig) -> None:
     rig.sync()
-    rig.store.begin_run("acme", "widgets", "Widgets", "cli", rig.now)
-    rig.store.begin_run("acme", "widgets", None, "cli", rig.now)
+    rig.store.begin_run(ProjectPath("acme", "widgets"), "Widgets", "cli", rig.now)
+    rig.store.begin_run(ProjectPath("acme", "widgets"), None, "cli", rig.now)
     assert rig.rows("SELECT name FROM projects") == [("Widgets",)]
 
 
 def test_a_run_without_its_process_is_found_abandoned_and_a_living_one_is_not(rig: Rig, database_url: str) -> None:
     other = Rig(database_url)
-    killed = other.store.begin_run("acme", "widgets", None, "cli", START)
-    living = rig.store.begin_run("acme", "widgets", None, "cli", START)
+    killed = other.store.begin_run(ProjectPath("acme", "widgets"), None, "cli", START)
+    living = rig.store.begin_run(ProjectPath("acme", "widgets"), None, "cli", START)
     assert rig.store.abandon_dead_runs(START) == 0
     other.die()
     assert rig.store.abandon_dead_runs(START) == 1
@@ -207,9 +209,8 @@ def test_a_dry_store_writes_nothing_at_all(rig: Rig) -> None:
     rig.listed = [record("a", 6, 1), record("b", 1, 0)]
     tables = ("projects", "batches", "batch_changes", "project_daily", "sync_runs")
     before = [rig.rows(f"SELECT * FROM {table}") for table in tables]
-    context = SyncContext(
-        rig, Store(rig.database, NoRunLocks(), dry=True), rig.removals, lambda: rig.now, str, keep_changes=True
-    )
+    dry = Store(rig.database, NoRunLocks(), dry=True)
+    context = SyncContext(rig, Workspaces(rig), dry, rig.removals, lambda: rig.now, str, keep_changes=True)
     result = sync(context, SyncTask("acme", "widgets", Secret("key")))
     assert (result.outcome, result.run_id, result.tally.images_delta) == ("changed", None, 2)
     assert [c.batch_id for c in result.changes] == ["a", "b"]
@@ -238,32 +239,33 @@ def test_driver_errors_are_translated_without_their_context(rig: Rig) -> None:
     assert str(caught.value).startswith("testing: ")
 
 
-def test_missing_batches_that_a_nameless_record_may_be_are_not_taken_for_removed(rig: Rig) -> None:
-    stored = [record(f"b{i:02d}", 1, 1) for i in range(60)]
-    rig.listed = stored
-    rig.sync()
-    nameless: list[dict[str, object]] = [{"id": 5} for _ in range(30)]
-    rig.listed = [*stored[:30], *nameless]
-    assert rig.sync().outcome == "refused"
-    second = rig.sync()
-    assert (second.outcome, second.tally.removed, len(rig.state())) == ("unchanged", 0, 60)
-    assert second.error is not None
-    assert "30 rejected records have no usable id" in second.error
-    assert rig.rows("SELECT fingerprint FROM projects") == [(None,)]
-    assert rig.sync(allow_removals=True).tally.removed == 30
-
-
-def test_a_batch_that_is_kept_by_its_own_address_is_asked_for_at_each_poll(rig: Rig) -> None:
+def test_an_unlisted_batch_is_asked_for_again_once_a_day(rig: Rig) -> None:
     rig.listed = [record("a", 1, 1), record("e", 10, 1)]
     rig.sync()
     rig.listed = [record("a", 1, 1)]
     rig.by_id = {"e": record("e", 10, 1)}
     assert rig.sync().outcome == "unchanged"
+    since = rig.rows("SELECT unlisted_at FROM batches WHERE batch_id = 'e'")
+    assert since != [(None,)]
     rig.by_id = {"e": record("e", 2, 1)}
-    assert rig.sync().tally.images_delta == -8
+    runs = [rig.sync() for _ in range(3)]
+    assert ([run.outcome for run in runs], rig.asked) == (["unchanged"] * 3, ["e"])
+    assert rig.rows("SELECT fingerprint IS NULL FROM projects") in ([(0,)], [(False,)])
+    assert rig.sync(minutes=24 * 60).tally.images_delta == -8
+    assert rig.rows("SELECT unlisted_at FROM batches WHERE batch_id = 'e'") == since
+    rig.by_id = {"e": FetchError(ErrorKind.SERVER, "HTTP 500", attempts=1)}
+    doubtful = rig.sync(minutes=24 * 60)
+    assert doubtful.outcome == "unchanged"
+    assert doubtful.error is not None
+    assert "e: HTTP 500" in doubtful.error
+    assert rig.rows("SELECT fingerprint FROM projects") == [(None,)]
     rig.by_id = {}
     assert rig.sync().tally.removed == 1
+    assert rig.asked == ["e"] * 4
     assert rig.state() == {"a": (1, 1)}
+    assert rig.rows("SELECT count(*) FROM missing_batches") == [(0,)]
+    assert rig.rows("SELECT unlisted_at FROM batches WHERE batch_id = 'e'") == [(None,)]
+    assert verify(open_engine(rig.url, read_only=True)).ok
 
 
 def test_a_batch_that_an_older_answer_brings_meanwhile_is_asked_for_too(rig: Rig, database_url: str) -> None:
@@ -286,7 +288,9 @@ def test_a_batch_that_an_older_answer_brings_meanwhile_is_asked_for_too(rig: Rig
 
         def get(self, *segments: str, key: Secret, etag: str | None = None, attempts: int | None = None) -> Response:
             if segments[-1] == "b":
-                context = SyncContext(AskedEarlier(), older.store, older.removals, lambda: older.now, str)
+                context = SyncContext(
+                    AskedEarlier(), Workspaces(AskedEarlier()), older.store, older.removals, lambda: older.now, str
+                )
                 assert sync(context, SyncTask("acme", "widgets", Secret("key"))).tally.added == 1
             return rig.get(*segments, key=key)
 
@@ -294,7 +298,7 @@ def test_a_batch_that_an_older_answer_brings_meanwhile_is_asked_for_too(rig: Rig
             """Never called."""
 
     rig.listed = [record("a", 2, 1)]
-    context = SyncContext(Overtaken(), rig.store, rig.removals, lambda: rig.now, str)
+    context = SyncContext(Overtaken(), Workspaces(Overtaken()), rig.store, rig.removals, lambda: rig.now, str)
     result = sync(context, SyncTask("acme", "widgets", Secret("key")))
     assert (result.outcome, result.tally.removed, result.tally.changed, result.error) == ("changed", 2, 1, None)
     assert rig.asked == ["b", "late"]
@@ -307,7 +311,7 @@ def test_a_run_that_had_ended_is_not_made_a_failure(rig: Rig) -> None:
     """Whatever happens after the commit: the ledger has the run's changes, and its row has to say so."""
     rig.listed = [record("a", 5, 1)]
     assert rig.sync().outcome == "changed"
-    run = replace(rig.store.begin_run("acme", "widgets", None, "cli", rig.now), id=1)
+    run = replace(rig.store.begin_run(ProjectPath("acme", "widgets"), None, "cli", rig.now), id=1)
     ended = rig.store.fail_run(run, RunRow("abandoned", error="asked to stop"), rig.now)
     assert ended is not None
     assert (ended.outcome, ended.tally.added, ended.error) == ("changed", 1, None)
@@ -337,7 +341,7 @@ def test_no_run_takes_longer_than_the_worst_case_that_check_prints(rig: Rig, att
     rig.sync()
     rig.by_id = {f"b{number:02}": record(f"b{number:02}", 2, 1) for number in range(limit)}
     rig.listed = rig.listed[limit:]
-    context = SyncContext(Slow(), rig.store, rig.removals, lambda: rig.now, str)
+    context = SyncContext(Slow(), Workspaces(Slow()), rig.store, rig.removals, lambda: rig.now, str)
     result = sync(context, SyncTask("acme", "widgets", Secret("key")))
     assert (result.ok, len(spent)) == (True, 1 + limit)
     printed = worst_case(msgspec.structs.replace(config, removals=rig.removals))
@@ -358,7 +362,7 @@ def test_pruning_deletes_old_runs_that_changed_nothing_and_changes_nothing_else(
         no = FetchError(ErrorKind.SERVER, "no")
         rig.listed = no if answer == "failed" else [record("a", int(str(answer)), 1)]
         rig.sync()
-    rig.store.begin_run("acme", "widgets", None, "cli", rig.now)
+    rig.store.begin_run(ProjectPath("acme", "widgets"), None, "cli", rig.now)
     tables = ("SELECT * FROM batch_changes", "SELECT * FROM projects", "SELECT * FROM sync_health")
     before = [rig.rows(table) for table in tables]
     assert rig.store.prune(START) == 0

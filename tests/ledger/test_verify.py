@@ -21,6 +21,9 @@ BREAKS = {
     "a day has changes": """INSERT INTO project_daily VALUES (1, '2026-02-01', 0, 0, 0, 0, 0, 0, 0, 2, 11, 3)""",
     "a workspace's day is the sum of its projects' days": "UPDATE workspace_daily SET jobs_lost = jobs_lost + 1",
     "a run's sums are those of its changes": "UPDATE sync_runs SET added = changed, changed = added WHERE id = 1",
+    "a departed project has no batches": "UPDATE projects SET departed_at = written_at",
+    "an unlisted batch exists, and is missing from the list": "UPDATE batches SET unlisted_at = changed_at",
+    "missing batches are counted": "UPDATE projects SET missing = 1",
     "time goes forward": "UPDATE projects SET observed_at = NULL, written_at = '2025-01-01 00:00:00.000000'",
 }
 

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Engine, event
 from rfsync.batch import Batch
 from rfsync.database.engine import LOCK_TIMEOUT, Database
 from rfsync.errors import DatabaseError
-from rfsync.ledger.bulk import Bulk, LedgerContext
+from rfsync.ledger.bulk import Bulk, LedgerContext, MissingRow
 from rfsync.ledger.changes import Change
 
 #: What is to be raised instead of a step, told by its number and name; None: nothing.
@@ -105,6 +105,10 @@ class _FaultyBulk:
     def append(self, connection: Connection, mark: LedgerContext, changes: Sequence[Change]) -> None:
         self._steps.take("append")
         self._bulk.append(connection, mark, changes)
+
+    def add_missing(self, connection: Connection, rows: Sequence[MissingRow]) -> None:
+        self._steps.take("missing")
+        self._bulk.add_missing(connection, rows)
 
 
 def inject(rig: Rig) -> Steps:

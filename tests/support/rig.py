@@ -23,6 +23,7 @@ from rfsync.redaction import Secret
 from rfsync.sync.result import Result
 from rfsync.sync.run import sync
 from rfsync.sync.task import SyncContext, SyncTask
+from rfsync.sync.workspaces import Workspaces
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 
@@ -45,7 +46,11 @@ class Rig:
         self.store = Store(self.database, self.run_locks)
         self.now = START
         self.workspace = "acme"
+        #: What the workspace lists.
+        self.projects = ["others"]
         self.project = "widgets"
+        #: Those that would be synced, too.
+        self.covered: list[str] = []
         #: What the list answers: records, bytes, or an error.
         self.listed: list[dict[str, object]] | bytes | FetchError = []
         #: What a batch's own address answers, where that is not what the list has.
@@ -55,10 +60,24 @@ class Rig:
         #: What happens while the list is on its way; once.
         self.meanwhile: Callable[[], None] | None = None
 
+    @property
+    def project(self) -> str:
+        """The project that is synced; its workspace lists it, and those before it."""
+        return self._project
+
+    @project.setter
+    def project(self, project: str) -> None:
+        self._project = project
+        self.projects.append(project)
+
     def get(self, *segments: str, key: Secret, etag: str | None = None, attempts: int | None = None) -> Response:
         """As ``client.Client.get``."""
         answer: object = self.listed
-        if len(segments) == 4:
+        if len(segments) == 1:
+            answer = {"workspace": {"projects": [{"id": f"{segments[0]}/{project}"} for project in self.projects]}}
+        elif segments[1] not in self.projects:
+            answer = FetchError(ErrorKind.NOT_FOUND, "no such project", http_status=404, attempts=1)
+        elif len(segments) == 4:
             self.asked.append(segments[3])
             records = self.listed if isinstance(self.listed, list) else []
             missing = FetchError(ErrorKind.NOT_FOUND, "no such batch", http_status=404, attempts=1)
@@ -66,6 +85,7 @@ class Rig:
         elif isinstance(answer, list):
             answer = {"batches": answer}
         if isinstance(answer, FetchError):
+            answer.sent_at, answer.sent_us = self.now, time.monotonic_ns() // 1000
             raise answer
         body = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
         digest = hashlib.sha256(body).hexdigest()
@@ -78,13 +98,23 @@ class Rig:
     def cancel(self) -> None:
         """As ``client.Client.cancel``."""
 
-    def sync(self, *, allow_removals: bool = False, batch_ids: tuple[str, ...] = (), minutes: float = 5) -> Result:
+    def sync(
+        self,
+        *,
+        allow_removals: bool = False,
+        batch_ids: tuple[str, ...] = (),
+        insist: bool = False,
+        minutes: float = 5,
+    ) -> Result:
         """Lets time go by, and runs once."""
         self.now += timedelta(minutes=minutes)
+        workspaces = Workspaces(self, covers=lambda _, project: project in self.covered)
         context = SyncContext(
-            self, self.store, self.removals, lambda: self.now, str, allow_removals=allow_removals, keep_changes=True
-        )
-        return sync(context, SyncTask(self.workspace, self.project, Secret("key"), batch_ids=batch_ids))
+            self, workspaces, self.store, self.removals, lambda: self.now, str,
+            allow_removals=allow_removals, keep_changes=True,
+        )  # fmt: skip
+        task = SyncTask(self.workspace, self.project, Secret("key"), batch_ids=batch_ids, insist=insist)
+        return sync(context, task)
 
     def rows(self, sql: str, **values: object) -> list[tuple[object, ...]]:
         """What the database has."""

@@ -19,6 +19,7 @@ from rfsync.redaction import Redactor, Secret
 from rfsync.simulator import Answer, FixedWorld
 from rfsync.sync.run import sync
 from rfsync.sync.task import SyncContext, SyncTask
+from rfsync.sync.workspaces import Workspaces
 
 #: Loaded once for all of them, and not by each when it connects.
 assert psycopg
@@ -46,7 +47,7 @@ def keep_syncing(url: str, base_url: str, pipe: Connection) -> None:
     database = open_database(parse_url(url))
     store = Store(database, run_locks(database))
     client = Client(ApiConfig(base_url=base_url, requests_per_second=100_000.0), Redactor(), _now)
-    context = SyncContext(client, store, RemovalsConfig(), _now, str)
+    context = SyncContext(client, Workspaces(client), store, RemovalsConfig(), _now, str)
     while True:
         result = sync(context, SyncTask("acme", "widgets", Secret("a-key")))
         pipe.send((result.run_id, result.outcome, result.error))

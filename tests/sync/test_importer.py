@@ -18,6 +18,7 @@ from rfsync.sync.importer import OfflineFetcher, import_answer
 from rfsync.sync.result import Result
 from rfsync.sync.saved_answers import find_answers
 from rfsync.sync.task import SyncContext, SyncTask
+from rfsync.sync.workspaces import Workspaces
 
 
 class Broken(Transaction):
@@ -31,7 +32,7 @@ def test_an_import_that_fails_says_so_in_its_run(rig: Rig, tmp_path: Path, monke
     file = tmp_path / "answer.json"
     file.write_bytes(msgspec.json.encode({"batches": [record("a", 3)]}))
     (saved,) = find_answers([file], rig.now - timedelta(days=1), rig.now)
-    context = SyncContext(OfflineFetcher(), rig.store, rig.removals, lambda: rig.now, str)
+    context = SyncContext(OfflineFetcher(), Workspaces(OfflineFetcher()), rig.store, rig.removals, lambda: rig.now, str)
     task = SyncTask(rig.workspace, rig.project, Secret(""))
     monkeypatch.setattr("rfsync.ledger.store.Transaction", Broken)
     with pytest.raises(DatabaseError, match="the disk is full"):
@@ -46,7 +47,9 @@ def test_an_import_does_not_overtake_a_request_that_is_under_way(rig: Rig, tmp_p
 
     def import_it() -> None:
         (saved,) = find_answers([file], rig.now - timedelta(days=1), rig.now)
-        context = SyncContext(OfflineFetcher(), rig.store, rig.removals, lambda: rig.now, str)
+        context = SyncContext(
+            OfflineFetcher(), Workspaces(OfflineFetcher()), rig.store, rig.removals, lambda: rig.now, str
+        )
         task = SyncTask(rig.workspace, rig.project, Secret(""))
         imported.append(import_answer(context, task, saved, rfsync.connect(rig.text)))
 

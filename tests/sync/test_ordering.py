@@ -10,9 +10,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rfsync.api.client import Response
-from rfsync.ledger.projects import ProjectState
+from rfsync.ledger.projects import ProjectPath, ProjectState
 from rfsync.ledger.runs import Run, RunRow
-from rfsync.sync.ordering import is_superseded, observed_at
+from rfsync.sync.ordering import is_superseded, observed_at, warn_of_clock
 from rfsync.sync.result import Result
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
@@ -31,7 +31,8 @@ def answered(sent: float, shared_clock: float = 0) -> Response:
 
 
 def run(seen: float | None = None, ahead: float = 0) -> Run:
-    return Run(1, 1, "acme", "widgets", at(seen), None, None, int(ahead * 1_000_000))
+    path = ProjectPath("acme", "widgets")
+    return Run(1, 1, path, at(seen), True, False, None, None, int(ahead * 1_000_000))
 
 
 @pytest.mark.parametrize(
@@ -71,7 +72,9 @@ def test_an_observation_is_superseded_by_what_was_written_and_asked_for_since(
 def test_an_observation_is_made_when_its_request_was_sent_but_never_before_the_last_one(
     written: float | None, sent: float, expected: float, warned: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
-    assert observed_at(run(), ProjectState(id=1, written_at=at(written)), answered(sent)) == at(expected)
+    state = ProjectState(id=1, written_at=at(written))
+    assert observed_at(state, answered(sent)) == at(expected)
+    warn_of_clock(run(), state, answered(sent))
     assert ["the clock is 365 days" in message for message in caplog.messages] == [True] * warned
 
 
@@ -81,7 +84,7 @@ def test_instants_of_observations_only_ever_rise_whatever_the_clock_does(clock: 
     state = ProjectState(id=1)
     made = []
     for seconds in clock:
-        instant = observed_at(run(), state, answered(seconds))
+        instant = observed_at(state, answered(seconds))
         assert instant >= NOON + timedelta(seconds=seconds)
         state = ProjectState(id=1, written_at=instant)
         made.append(instant)

@@ -7,7 +7,7 @@ from faults import Steps, inject
 from rig import Rig, record
 
 from rfsync.database.engine import open_engine
-from rfsync.errors import DatabaseError, ErrorKind, TransientDatabaseError
+from rfsync.errors import DatabaseError, ErrorKind, FetchError, TransientDatabaseError
 from rfsync.ledger.verify import verify
 from rfsync.sync.result import Result
 
@@ -17,20 +17,28 @@ BEFORE = {"same": (1, 1), "changed": (2, 2), "gone": (3, 3)}
 AFTER = {"same": (1, 1), "changed": (20, 1), "new": (5, 5), "back": (4, 9)}
 
 
+Counts = dict[str, tuple[int, int]]
+
+
 def prepare(rig: Rig, project: str) -> None:
     """A project with a removed batch, about to have a change of each kind."""
     rig.project = project
-    rig.listed = [record(i, *counts) for i, counts in {**BEFORE, "back": (4, 4)}.items()]
+    rig.listed = batches(project, {**BEFORE, "back": (4, 4)})
     assert rig.sync().ok
-    rig.listed = [record(i, *counts) for i, counts in BEFORE.items()]
+    rig.listed = batches(project, BEFORE)
     assert rig.sync().tally.removed == 1
     assert state(rig) == BEFORE
-    rig.listed = [record(i, *counts) for i, counts in AFTER.items()]
+    rig.listed = batches(project, AFTER)
+
+
+def batches(project: str, counts: Counts) -> list[dict[str, object]]:
+    """With ids that no other project has."""
+    return [record(f"{name} {project}", *numbers) for name, numbers in counts.items()]
 
 
 def state(rig: Rig) -> dict[str, tuple[object, object]]:
     query = f"SELECT batch_id, images, num_jobs FROM current_batches WHERE project = '{rig.project}'"
-    return {str(i): (images, jobs) for i, images, jobs in rig.rows(query)}
+    return {str(i).partition(" ")[0]: (images, jobs) for i, images, jobs in rig.rows(query)}
 
 
 def runs(rig: Rig) -> list[object]:
@@ -99,3 +107,50 @@ def test_what_fails_for_good_leaves_all_or_nothing(rig: Rig, for_ever: bool) -> 
     assert 15 < number < MANY
     verdict = verify(open_engine(rig.url, read_only=True))
     assert verdict.ok, verdict.findings
+
+
+def test_a_renamed_project_is_made_one_with_what_it_shows_or_nothing_is(rig: Rig) -> None:
+    """Its run begins with a row of its own for the new id, which must not be left behind."""
+    for number in range(MANY):
+        rig.restart(retry_seconds=5)
+        steps = inject(rig)
+        prepare(rig, f"p{number}")
+        rig.project, rig.projects = f"new{number}", [f"new{number}", "others"]
+        reached = sync(rig, steps, number, TransientDatabaseError if number % 2 else DatabaseError) is not None
+        rig.restart()
+        names = [str(name) for (name,) in rig.rows("SELECT project FROM projects ORDER BY id")]
+        if state(rig) == AFTER:
+            assert names[-1] == f"new{number}"
+        else:
+            assert f"p{number}" in names
+            assert rig.sync().ok
+        assert (state(rig), written_once(rig)) == (AFTER, True), number
+        renames = rig.rows("SELECT r.project, p.project FROM project_renames r JOIN projects p ON p.id = r.project_id")
+        assert sorted(map(str, renames)) == sorted(str((f"p{n}", f"new{n}")) for n in range(number + 1))
+        if not reached:
+            break
+    assert 15 < number < MANY
+    assert [str(name) for (name,) in rig.rows("SELECT project FROM projects ORDER BY id")] == [
+        f"new{n}" for n in range(number + 1)
+    ]
+    assert verify(open_engine(rig.url, read_only=True)).ok
+
+
+def test_a_departure_is_written_whole_or_not_at_all(rig: Rig) -> None:
+    for number in range(MANY):
+        rig.restart(retry_seconds=5)
+        steps = inject(rig)
+        prepare(rig, f"p{number}")
+        rig.listed = FetchError(ErrorKind.NOT_FOUND, "HTTP 404", http_status=404, attempts=1)
+        rig.projects = ["others"]
+        reached = sync(rig, steps, number, TransientDatabaseError if number % 2 else DatabaseError) is not None
+        rig.restart()
+        if state(rig):
+            assert state(rig) == BEFORE
+            assert rig.sync().departed
+        departed = f"SELECT departed_at IS NOT NULL, batches, images FROM projects WHERE project = '{rig.project}'"
+        assert [tuple(map(int, row)) for row in rig.rows(departed)] == [(1, 0, 0)]  # type: ignore[arg-type]
+        if not reached:
+            break
+    assert 10 < number < MANY
+    assert verify(open_engine(rig.url, read_only=True)).ok

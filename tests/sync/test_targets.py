@@ -6,19 +6,25 @@ import json
 import logging
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import cast
 
 import pytest
 
 from rfsync.api.client import Response
-from rfsync.config import Config, WorkspaceConfig
+from rfsync.config import Config, RemovalsConfig, WorkspaceConfig
 from rfsync.errors import BadResponse, ConfigError, ErrorKind, FetchError
+from rfsync.ledger.projects import KnownProject, ProjectPath
+from rfsync.ledger.store import Store
 from rfsync.parsing import parse_target
 from rfsync.redaction import Secret
-from rfsync.sync.targets import Selection, discover, resolve, wanted
-from rfsync.sync.task import SyncTask
+from rfsync.sync.result import Result
+from rfsync.sync.targets import Selection, discover, make_workspaces, resolve, wanted
+from rfsync.sync.task import SyncContext, SyncTask
+from rfsync.sync.workspaces import Workspaces
 
 ENV = {"ROBOFLOW_API_KEY": "default-key", "ACME_KEY": "acme-key", "HOME": "/nonexistent"}
 KEY = Secret("acme-key")
+NOW = datetime(2026, 1, 1, tzinfo=UTC)
 
 
 class FakeFetcher:
@@ -38,6 +44,35 @@ class FakeFetcher:
         if isinstance(answer, FetchError):
             raise answer
         return Response(200, bytearray(answer), None, "", datetime(2026, 1, 1, tzinfo=UTC), 1, len(answer))
+
+
+class FakeStore:
+    """The projects that the database has, and what became of their ids."""
+
+    def __init__(self, known: dict[str, list[KnownProject]], renames: dict[str, dict[str, ProjectPath]]) -> None:
+        self.known = known
+        self.renames = renames
+
+    def known_projects(self, workspace: str) -> list[KnownProject]:
+        return self.known.get(workspace, [])
+
+    def find_renames(self, workspace: str) -> dict[str, ProjectPath]:
+        return self.renames.get(workspace, {})
+
+
+def resolved(
+    selections: list[Selection],
+    fetcher: FakeFetcher,
+    known: dict[str, list[KnownProject]] | None = None,
+    renames: dict[str, dict[str, ProjectPath]] | None = None,
+) -> tuple[list[SyncTask], list[Result]]:
+    """What ``resolve`` gives, with secrets taken out of messages."""
+    store = cast("Store", FakeStore(known or {}, renames or {}))
+    context = SyncContext(
+        fetcher, make_workspaces(selections, fetcher), store, RemovalsConfig(), lambda: NOW,
+        lambda text: text.replace("s3cret", "***"),
+    )  # fmt: skip
+    return resolve(selections, context)
 
 
 def listing(*projects: object) -> bytes:
@@ -94,12 +129,6 @@ def test_what_the_targets_mean(targets: list[str], expected: dict[str, tuple[tup
         assert want.key.reveal() == ("acme-key" if want.workspace.id == "acme" else "default-key")
 
 
-def nobody(workspace: str) -> list[str]:
-    """Nothing of any workspace was synced before."""
-    assert workspace
-    return []
-
-
 def test_nothing_configured_and_nothing_named_is_an_error_that_says_how() -> None:
     with pytest.raises(ConfigError, match="TARGET"):
         wanted(Config(), [], ENV)
@@ -148,16 +177,15 @@ def test_a_key_that_is_not_from_the_file_is_no_reason_to_warn_of_it(
 def test_named_projects_are_not_asked_for() -> None:
     fetcher = FakeFetcher()
     want = [Selection(WorkspaceConfig(id="acme"), KEY, ("b", "a"), discover=False)]
-    assert resolve(want, fetcher, str, nobody) == ([SyncTask("acme", "b", KEY), SyncTask("acme", "a", KEY)], [])
+    new = [SyncTask("acme", "b", KEY, new=True), SyncTask("acme", "a", KEY, new=True)]
+    assert resolved(want, fetcher) == (new, [])
     assert fetcher.asked == []
 
 
 def test_a_project_that_is_both_named_and_discovered_is_synced_once() -> None:
     fetcher = FakeFetcher(acme=named("widgets", "scratch-1", "gears"))
     workspace = WorkspaceConfig(id="acme", exclude=("scratch-*",))
-    tasks, failures = resolve(
-        [Selection(workspace, KEY, ("gears", "scratch-1", "gone"), discover=True)], fetcher, str, nobody
-    )
+    tasks, failures = resolved([Selection(workspace, KEY, ("gears", "scratch-1", "gone"), discover=True)], fetcher)
     assert sorted(task.project for task in tasks) == ["gears", "gone", "scratch-1", "widgets"]
     assert {task.project: task.name for task in tasks}["gears"] == "Gears"
     assert failures == []
@@ -166,23 +194,25 @@ def test_a_project_that_is_both_named_and_discovered_is_synced_once() -> None:
 def test_all_projects_of_a_workspace_are_discovered_but_for_the_excluded() -> None:
     fetcher = FakeFetcher(acme=named("widgets", "scratch-1", "gears", "old"))
     workspace = WorkspaceConfig(id="acme", exclude=("scratch-*", "old"))
-    assert discover(workspace, KEY, fetcher) == [
-        SyncTask("acme", "widgets", KEY, "Widgets"),
-        SyncTask("acme", "gears", KEY, "Gears"),
+    assert discover(workspace, KEY, Workspaces(fetcher)) == [
+        SyncTask("acme", "widgets", KEY, "Widgets", listed=True),
+        SyncTask("acme", "gears", KEY, "Gears", listed=True),
     ]
     assert fetcher.asked == [(("acme",), "acme-key")]
 
 
 def test_a_project_without_a_usable_id_is_left_out_with_a_warning(caplog: pytest.LogCaptureFixture) -> None:
-    tasks = discover(WorkspaceConfig(id="acme"), KEY, FakeFetcher(acme=listing({"id": "acme/a"}, {"id": "acme/"}, 5)))
-    assert tasks == [SyncTask("acme", "a", KEY)]
+    fetcher = FakeFetcher(acme=listing({"id": "acme/a"}, {"id": "acme/"}, 5))
+    tasks = discover(WorkspaceConfig(id="acme"), KEY, Workspaces(fetcher))
+    assert tasks == [SyncTask("acme", "a", KEY, listed=True)]
     assert [r.levelno for r in caplog.records] == [logging.WARNING] * 2
     assert "number 1 " in caplog.text
 
 
 @pytest.mark.parametrize("answer", [named(), named("scratch-1")], ids=["empty", "all-excluded"])
 def test_a_workspace_without_projects_is_a_warning(answer: bytes, caplog: pytest.LogCaptureFixture) -> None:
-    assert discover(WorkspaceConfig(id="acme", exclude=("scratch-*",)), KEY, FakeFetcher(acme=answer)) == []
+    workspaces = Workspaces(FakeFetcher(acme=answer))
+    assert discover(WorkspaceConfig(id="acme", exclude=("scratch-*",)), KEY, workspaces) == []
     assert "acme: the workspace has no project" in caplog.text
 
 
@@ -202,7 +232,7 @@ def test_one_workspace_that_can_not_be_listed_fails_alone(
     fetcher = FakeFetcher(acme=answer, b=listing({"id": "b/p"}))
     want = [Selection(WorkspaceConfig(id=i), KEY, named, discover=True) for i, named in (("acme", ("p",)), ("b", ()))]
     want.append(Selection(WorkspaceConfig(id="c"), KEY, ("q",), discover=False))
-    tasks, (failure,) = resolve(want, fetcher, lambda text: text.replace("s3cret", "***"), nobody)
+    tasks, (failure,) = resolved(want, fetcher)
     assert [str(task) for task in tasks] == ["acme/p", "b/p", "c/q"]
     assert (failure.workspace, failure.project, failure.outcome, failure.error_kind) == ("acme", "*", "failed", kind)
     assert failure.error is not None
@@ -219,14 +249,51 @@ def test_one_workspace_that_can_not_be_listed_fails_alone(
 
 def test_a_workspace_that_describes_nothing_can_not_be_discovered() -> None:
     with pytest.raises(BadResponse):
-        discover(WorkspaceConfig(id="acme"), KEY, FakeFetcher(acme=b"[]"))
+        discover(WorkspaceConfig(id="acme"), KEY, Workspaces(FakeFetcher(acme=b"[]")))
 
 
 def test_where_a_workspace_can_not_be_listed_what_was_synced_before_is_synced_still() -> None:
     workspace = WorkspaceConfig(id="acme", exclude=("old-*",))
     fetcher = FakeFetcher(acme=FetchError(ErrorKind.AUTH, "no", attempts=1))
-    tasks, failures = resolve(
-        [Selection(workspace, KEY, (), discover=True)], fetcher, str, {"acme": ["gears", "old-1"]}.__getitem__
-    )
-    assert [str(task) for task in tasks] == ["acme/gears"]
+    known = [KnownProject(project, observed=True, departed=False) for project in ("gears", "old-1")]
+    tasks, failures = resolved([Selection(workspace, KEY, (), discover=True)], fetcher, {"acme": known})
+    assert [(str(task), task.new) for task in tasks] == [("acme/gears", False)]
     assert [failure.error_kind for failure in failures] == ["auth"]
+
+
+def test_a_project_that_its_workspace_no_longer_lists_is_looked_for_if_it_was_ever_observed() -> None:
+    fetcher = FakeFetcher(acme=named("gears"))
+    known = [
+        KnownProject("gears", observed=True, departed=False),
+        KnownProject("gone", observed=True, departed=False),
+        KnownProject("away", observed=True, departed=True),
+        KnownProject("never", observed=False, departed=False),
+        KnownProject("scratch-1", observed=True, departed=False),
+    ]
+    workspace = WorkspaceConfig(id="acme", exclude=("scratch-*",))
+    tasks, _ = resolved([Selection(workspace, KEY, (), discover=True)], fetcher, {"acme": known})
+    assert [(task.project, task.listed, task.insist) for task in tasks] == [
+        *(("gears", True, False), ("gone", False, False), ("away", False, False)),
+    ]
+
+
+def test_an_old_id_means_the_project_under_its_new_one(caplog: pytest.LogCaptureFixture) -> None:
+    fetcher = FakeFetcher(acme=named("new", "reused"), elsewhere=named("moved"))
+    renames = {"acme": {"old": ProjectPath("acme", "new"), "reused": ProjectPath("acme", "new"),
+                        "left": ProjectPath("elsewhere", "moved")}}  # fmt: skip
+    want = [
+        Selection(WorkspaceConfig(id="acme"), KEY, ("old", "new", "reused", "left"), False, frozenset({"old"})),
+        Selection(WorkspaceConfig(id="elsewhere"), Secret("other-key"), (), False),
+    ]
+    known = {"acme": [KnownProject("new", observed=True, departed=False)]}
+    tasks, failures = resolved(want, fetcher, known, renames)
+    assert failures == []
+    assert [str(task) for task in tasks] == ["acme/new", "acme/reused", "elsewhere/moved"]
+    assert tasks[2].key == Secret("other-key")
+    # The workspace has another project of that id now.
+    assert (tasks[1].listed, tasks[1].new) == (True, True)
+    assert caplog.messages == [
+        "acme/old is now acme/new: use the new id",
+        "acme/left is now elsewhere/moved: use the new id",
+    ]
+    assert fetcher.asked == [(("acme",), "acme-key")]

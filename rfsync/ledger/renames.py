@@ -1,0 +1,183 @@
+"""Projects whose URL id changes: who had a batch before, what an old id means now, and two rows made one."""
+
+from collections import Counter, defaultdict
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final
+
+from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, or_, select, update
+
+from rfsync.errors import ConfigError
+from rfsync.ledger.projects import ProjectPath, ProjectState, read_known, read_state
+from rfsync.parsing import Target
+from rfsync.schema.models import Batch, Project, ProjectDay, ProjectRename, SyncRun
+
+#: Ids in one statement: an older SQLite takes at most 999 values.
+_AT_ONCE: Final = 500
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """A project that has, or had until it departed, some of the batches that another one lists."""
+
+    project_id: int
+    path: ProjectPath
+    #: It was found to be gone before.
+    departed: bool
+    #: Number of the batches that belong to it and to no third project.
+    shared: int = 0
+
+
+_STILL_ITS_OWN: Final[ColumnElement[bool]] = or_(Batch.removed_at.is_(None), Batch.removed_at == Project.departed_at)
+_OWNERS: Final = (
+    select(Batch.batch_id, Batch.project_id)
+    .join(Project, Project.id == Batch.project_id)
+    .where(Batch.batch_id.in_(bindparam("ids", expanding=True)), Project.written_at.is_not(None), _STILL_ITS_OWN)
+)
+_OBSERVED: Final = select(*(Project.id, Project.workspace, Project.project, Project.departed_at)).where(
+    Project.written_at.is_not(None)
+)
+
+
+def observed_projects(connection: Connection, *, but: int | None) -> list[Owner]:
+    """All projects that were ever observed, in the order of their numbers.
+
+    Args:
+        but: without this one.
+    """
+    return [
+        Owner(id_, ProjectPath(workspace, project), departed is not None)
+        for id_, workspace, project, departed in connection.execute(_OBSERVED.order_by(Project.id))
+        if id_ != but
+    ]
+
+
+def find_owners(connection: Connection, batch_ids: Sequence[str], *, but: int | None) -> list[Owner]:
+    """Other projects that have some of these batches, those with the most of them first.
+
+    A batch that was removed from a project otherwise than by that project's departure is no longer its own.
+    """
+    projects = {owner.project_id: owner for owner in observed_projects(connection, but=but)}
+    if not projects:
+        return []
+    owners: defaultdict[str, list[int]] = defaultdict(list)
+    for ids in _chunks(batch_ids):
+        for batch_id, project_id in connection.execute(_OWNERS, {"ids": ids}):
+            if project_id in projects:
+                owners[batch_id].append(project_id)
+    shared = Counter(found[0] for found in owners.values() if len(found) == 1)
+    return [_with_shared(projects[project_id], number) for project_id, number in shared.most_common()]
+
+
+def _with_shared(owner: Owner, number: int) -> Owner:
+    return Owner(owner.project_id, owner.path, owner.departed, number)
+
+
+def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
+    return (ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE))
+
+
+def newest_batches(connection: Connection, project_id: int, number: int) -> list[str]:
+    """The ids of a project's batches that changed last, of those that it has or had until it departed."""
+    query = (
+        select(Batch.batch_id)
+        .join(Project, Project.id == Batch.project_id)
+        .where(Batch.project_id == project_id, _STILL_ITS_OWN)
+        .order_by(Batch.changed_at.desc(), Batch.batch_id)
+        .limit(number)
+    )
+    return list(connection.execute(query).scalars())
+
+
+_RENAMES: Final = (
+    select(ProjectRename.project, Project.workspace, Project.project)
+    .join(Project, Project.id == ProjectRename.project_id)
+    .where(ProjectRename.workspace == bindparam("workspace"))
+    .order_by(ProjectRename.renamed_at)
+)
+_TAKEN: Final = select(Project.project).where(Project.workspace == bindparam("workspace"))
+
+
+def find_renames(connection: Connection, workspace: str) -> dict[str, ProjectPath]:
+    """What the ids mean that projects of a workspace had before, and none has now: id -> the project's id now.
+
+    If several projects had the same one, the last of them is meant.
+    """
+    values = {"workspace": workspace}
+    renames = {old: ProjectPath(*new) for old, *new in connection.execute(_RENAMES, values)}
+    if not renames:
+        return {}
+    taken = set(connection.execute(_TAKEN, values).scalars())
+    return {old: new for old, new in renames.items() if old not in taken}
+
+
+def find_state(connection: Connection, path: ProjectPath) -> ProjectState | None:
+    """A project's row, locked; None: there is no such project."""
+    query = select(Project.id).where(Project.workspace == path.workspace, Project.project == path.project)
+    project_id = connection.execute(query).scalar()
+    return None if project_id is None else read_state(connection, project_id, lock=True)
+
+
+def rename_by_hand(
+    connection: Connection, old: Target, new: Target, at: datetime
+) -> list[tuple[ProjectPath, ProjectPath]]:
+    """Gives a project, or all projects of a workspace, a new id.
+
+    Returns:
+        Each project's id before and now.
+
+    Raises:
+        ConfigError: there is nothing of the old id, or the new one was observed.
+    """
+    if old.project is not None and new.project is not None:
+        pairs = [(ProjectPath(old.workspace, old.project), ProjectPath(new.workspace, new.project))]
+    else:
+        projects = [known.project for known in read_known(connection, old.workspace)]
+        pairs = [(ProjectPath(old.workspace, project), ProjectPath(new.workspace, project)) for project in projects]
+    if not pairs:
+        raise ConfigError(f"the database has no {old}: rfsync status shows what it has")
+    for path, renamed in pairs:
+        state, there = find_state(connection, path), find_state(connection, renamed)
+        if state is None:
+            raise ConfigError(f"the database has no {path}: rfsync status shows what it has")
+        if there is not None and there.written_at is not None:
+            raise ConfigError(f"{renamed} was observed: it has a history of its own, and two can't be made one")
+        rename(connection, state, renamed, at)
+    return pairs
+
+
+def rename(connection: Connection, state: ProjectState, new: ProjectPath, at: datetime) -> None:
+    """Gives a locked project a new id, with the runs of the row that had it until now; that one goes.
+
+    Args:
+        state: the project's row as it is now.
+        at: when the new id was found.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: the project that has the new id was observed.
+    """
+    placeholder = connection.execute(
+        select(Project.id)
+        .where(Project.workspace == new.workspace, Project.project == new.project, Project.written_at.is_(None))
+        .with_for_update()
+    ).scalar()
+    if placeholder is not None:
+        moved = update(SyncRun).where(SyncRun.project_id == placeholder).values(project_id=state.id)
+        connection.execute(moved)
+        connection.execute(delete(Project).where(Project.id == placeholder))
+    old = {"workspace": state.workspace, "project": state.project}
+    connection.execute(insert(ProjectRename), {"project_id": state.id, **old, "renamed_at": at})
+    days = _take_days(connection, state) if new.workspace != state.workspace else []
+    changed = update(Project).where(Project.id == state.id)
+    connection.execute(changed.values(workspace=new.workspace, project=new.project))
+    if days:
+        connection.execute(insert(ProjectDay), days)
+
+
+def _take_days(connection: Connection, state: ProjectState) -> list[dict[str, Any]]:
+    """Deletes a project's days, so that the triggers take them out of its workspace's sums, and returns them."""
+    table = ProjectDay.__table__
+    rows = connection.execute(select(table).where(table.c.project_id == state.id)).mappings().all()
+    connection.execute(delete(ProjectDay).where(ProjectDay.project_id == state.id))
+    return [dict(row) for row in rows]

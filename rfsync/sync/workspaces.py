@@ -1,0 +1,73 @@
+"""What one pass over projects knows of their workspaces: keys, and the projects that exist."""
+
+import threading
+from collections import defaultdict
+from collections.abc import Callable, Mapping
+
+from rfsync.api.answers import parse_projects
+from rfsync.errors import FetchError
+from rfsync.redaction import Secret
+from rfsync.sync.result import Result
+from rfsync.sync.task import Fetcher, log
+
+
+class Workspaces:
+    """Lists each workspace at most once, when that is first needed. Safe to use from many threads.
+
+    Args:
+        fetcher: sends the requests.
+        keys: of the workspaces that have one.
+        covers: tells whether the pass syncs a project of a workspace, if there is one of that id.
+    """
+
+    def __init__(
+        self,
+        fetcher: Fetcher,
+        keys: Mapping[str, Secret] | None = None,
+        covers: Callable[[str, str], bool] = lambda _workspace, _project: False,
+    ) -> None:
+        self._fetcher = fetcher
+        self._keys = keys or {}
+        self.covers = covers
+        self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
+        self._lists: dict[str, Mapping[str, str | None] | FetchError] = {}
+        #: How the projects went that were synced in this pass, by workspace/project.
+        self.tried: dict[str, Result] = {}
+
+    def renewed(self) -> "Workspaces":
+        """For another pass: nothing was listed yet."""
+        return Workspaces(self._fetcher, self._keys, self.covers)
+
+    def key(self, workspace: str) -> Secret | None:
+        """The key of a workspace; None: none is configured."""
+        return self._keys.get(workspace)
+
+    def projects(self, workspace: str, key: Secret) -> Mapping[str, str | None]:
+        """A workspace's projects, in the order of the API: id -> name for people.
+
+        Raises:
+            FetchError: the workspace can't be listed.
+        """
+        with self._locks[workspace]:
+            if workspace not in self._lists:
+                self._lists[workspace] = self._list(workspace, key)
+            found = self._lists[workspace]
+        if isinstance(found, FetchError):
+            raise found
+        return found
+
+    def _list(self, workspace: str, key: Secret) -> Mapping[str, str | None] | FetchError:
+        try:
+            projects, skipped = self._fetcher.get(workspace, key=key).parse(parse_projects)
+        except FetchError as error:
+            return error
+        for reason in skipped:
+            log.warning("%s: a project is left out: %s", workspace, reason)
+        return projects
+
+    def lists(self, workspace: str, project: str, key: Secret) -> bool:
+        """True if the workspace is known to have such a project."""
+        try:
+            return project in self.projects(workspace, key)
+        except FetchError:
+            return False
