@@ -5,11 +5,13 @@ The key is sent in the header ``Authorization: Bearer``, or as ``?api_key=`` if 
 """
 
 import hashlib
+import random
 import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 from typing import Any, Final, TypeVar
 from urllib.parse import parse_qsl, quote, unquote, urlencode, urljoin, urlsplit
 
@@ -19,6 +21,7 @@ import urllib3
 
 from rfsync.api.deadline import Deadline, DeadlineAdapter, DeadlineThread
 from rfsync.api.failures import network_error, origin, origin_text, retry_after, status_error
+from rfsync.api.rate_limit import RateLimit, RateLimits
 from rfsync.config import ApiConfig
 from rfsync.errors import BadResponse, Cancelled, ErrorKind, FetchError
 from rfsync.parsing import is_loopback
@@ -29,8 +32,8 @@ _CHUNK: Final = 1 << 18
 _MAX_REDIRECTS: Final = 3
 #: Bytes read of an error's body, which is only shown to people.
 _MAX_ERROR_BYTES: Final = 65_536
-#: The first wait between two attempts, in seconds; doubled each time, with up to as much again as jitter.
-_FIRST_WAIT: Final = 0.5
+#: The waits between two attempts, in seconds, apart from jitter: 0.5, 2, 8, 32, ...
+_BACKOFF: Final = tenacity.wait_exponential(multiplier=0.5, exp_base=4)
 
 _T = TypeVar("_T")
 
@@ -77,26 +80,6 @@ class Response:
             raise
 
 
-class RateLimit:
-    """Lets one caller of all threads through every ``1 / per_second`` seconds, in the order in which they came."""
-
-    def __init__(self, per_second: float, monotonic: Callable[[], float], sleep: Callable[[float], None]) -> None:
-        self._interval = 1 / per_second
-        self._monotonic = monotonic
-        self._sleep = sleep
-        self._lock = threading.Lock()
-        self._next = 0.0
-
-    def wait(self) -> None:
-        """Returns when it is the caller's turn."""
-        with self._lock:
-            now = self._monotonic()
-            turn = max(self._next, now)
-            self._next = turn + self._interval
-        if turn > now:
-            self._sleep(turn - now)
-
-
 class Client:
     """Requests to one API, for any number of workspaces, from any number of threads.
 
@@ -111,7 +94,7 @@ class Client:
         self._redact = redactor
         self._clock = clock
         self._cancelled = threading.Event()
-        self._rate = RateLimit(settings.requests_per_second, time.monotonic, self._pause)
+        self._rates = RateLimits(partial(RateLimit, settings.requests_per_second, time.monotonic, self._pause))
         self._deadlines = DeadlineThread()
         self._adapter = DeadlineAdapter(settings.concurrency)
         # Proxies and certificates from the environment; read once, since requests would look at it for each request.
@@ -173,11 +156,13 @@ class Client:
             raise Cancelled("asked to stop while waiting")
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
+        """As long as the API asks, and no shorter than the backoff."""
         error = state.outcome.exception() if state.outcome is not None else None
-        if isinstance(error, FetchError) and error.retry_after is not None:
-            return error.retry_after
-        backoff = tenacity.wait_exponential(multiplier=_FIRST_WAIT) + tenacity.wait_random(0, _FIRST_WAIT)
-        return min(backoff(state), self._settings.max_wait_seconds)
+        asked = error.retry_after if isinstance(error, FetchError) else None
+        backoff = _BACKOFF(state)
+        # With jitter, since many clients may have been asked to come back at the same time.
+        jitter = random.uniform(0, backoff / 2)  # noqa: S311 not a secret
+        return min(max(backoff, asked or 0.0) + jitter, self._settings.max_wait_seconds)
 
     def _should_retry(self, error: BaseException) -> bool:
         if not isinstance(error, FetchError) or not error.retryable:
@@ -186,7 +171,7 @@ class Client:
 
     def _attempt(self, url: str, key: Secret, etag: str | None) -> Response:
         """One request under one deadline, including its redirects."""
-        self._rate.wait()
+        self._rates.wait(key)
         with self._deadlines.limit(self._settings.deadline_seconds) as deadline:
             try:
                 return self._follow(url, key, etag, deadline)

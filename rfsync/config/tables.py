@@ -36,7 +36,7 @@ class ApiConfig(_Table, frozen=True):
     base_url: str = "https://api.roboflow.com"
     #: Projects fetched at once.
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=256)] = 8
-    #: Over all projects of the process.
+    #: For each key, over all projects of the process.
     requests_per_second: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)] = 10.0
     auth: Literal["bearer", "query"] = "bearer"
     #: Of one request, including the first.

@@ -81,8 +81,8 @@ def worst_case(config: Config) -> str:
     It does not include looking up the host's name, and waiting for the database.
     """
     api, limit = config.api, config.removals.confirm_limit
-    # Each request may have to wait for its turn by requests_per_second.
-    request = api.deadline_seconds + 1 / api.requests_per_second
+    # Each request may have to wait for its turn by requests_per_second, after those of all other threads.
+    request = api.deadline_seconds + api.concurrency / api.requests_per_second
     retries = (api.attempts - 1) * (request + api.max_wait_seconds)
     fetch_list = request + retries
     # After a 304 that came too late, the list is fetched again. Of the missing batches, only one is retried.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from rfsync.api.client import Client, Response, _without_key
 from rfsync.config import ApiConfig
 from rfsync.errors import BadResponse, ErrorKind, FetchError
 from rfsync.redaction import Redactor, Secret
+from rfsync.simulator import Fault, FixedWorld, Simulator, Status
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 KEY = "s3cretKey123"
@@ -135,6 +137,69 @@ def test_a_wait_that_is_asked_for_is_worth_it_up_to_the_longest_one(
 ) -> None:
     error = refusal(client, 429, wait=wait)
     assert client._should_retry(error) is worth
+
+
+class Noted:
+    """A simulator's world of one project, and a client that notes its waits instead of waiting."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
+        self.simulator = Simulator(FixedWorld({"acme/widgets": []}))
+        self.settings = {"requests_per_second": 1e6, **settings}
+        self.waits: list[float] = []
+        self._monkeypatch = monkeypatch
+
+    def get(self, *faults: Fault) -> Response:
+        with self.simulator:
+            for fault in faults:
+                self.simulator.faults.add("*", fault)
+            client = Client(ApiConfig(base_url=self.simulator.url, **self.settings), Redactor(), lambda: NOON)
+            # The pauses between attempts alone: the rate limit keeps the one that it was made with.
+            self._monkeypatch.setattr(client, "_pause", self.waits.append)
+            with closing(client):
+                return client.get("acme", "widgets", "batches", key=Secret(KEY))
+
+
+def test_attempts_are_spread_over_about_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    noted = Noted(monkeypatch)
+    assert noted.get(*[Status(503)] * 4).attempts == 5
+    for wait, least in zip(noted.waits, (0.5, 2.0, 8.0, 32.0), strict=True):
+        assert least <= wait <= 1.5 * least
+    # Not all clients come back at the same moment.
+    again = Noted(monkeypatch)
+    again.get(*[Status(503)] * 4)
+    assert again.waits != noted.waits
+
+
+@pytest.mark.parametrize(
+    ("asked", "longest", "least"),
+    [
+        pytest.param("0", 60.0, (0.5, 2.0, 8.0, 32.0), id="0-is-no-reason-to-hurry"),
+        pytest.param("Thu, 01 Jan 1970 00:00:00 GMT", 60.0, (0.5, 2.0, 8.0, 32.0), id="nor-is-a-date-long-ago"),
+        pytest.param("5", 60.0, (5.0, 5.0, 8.0, 32.0), id="longer-than-the-backoff-at-first"),
+        pytest.param("Fri, 02 Jan 2026 12:00:30 GMT", 60.0, (30.0, 30.0, 30.0, 32.0), id="a-date"),
+        pytest.param("6", 6.0, (6.0, 6.0, 6.0, 6.0), id="no-wait-is-longer-than-the-longest"),
+        pytest.param(None, 3.0, (0.5, 2.0, 3.0, 3.0), id="nor-is-the-backoff"),
+        pytest.param("0", 0.0, (0.0, 0.0, 0.0, 0.0), id="no-waits-at-all"),
+    ],
+)
+def test_a_wait_is_as_long_as_asked_for_and_no_shorter_than_the_backoff(
+    monkeypatch: pytest.MonkeyPatch, asked: str | None, longest: float, least: tuple[float, ...]
+) -> None:
+    noted = Noted(monkeypatch, max_wait_seconds=longest)
+    noted.get(*[Status(429, retry_after=asked)] * 4)
+    for number, (wait, shortest) in enumerate(zip(noted.waits, least, strict=True)):
+        assert shortest <= wait <= min(shortest + 0.25 * 4**number, longest)
+
+
+def test_the_rate_limit_is_for_each_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(Client, "_pause", lambda _, seconds: waits.append(seconds))
+    with Simulator(FixedWorld({"acme/widgets": []})) as simulator:
+        client = Client(ApiConfig(base_url=simulator.url, requests_per_second=0.001), Redactor(), lambda: NOON)
+        with closing(client):
+            for key in ("one", "one", "another", "another"):
+                client.get("acme", "widgets", "batches", key=Secret(key))
+    assert [round(wait / 1000, 1) for wait in waits] == [1.0, 1.0]
 
 
 def test_only_what_may_pass_should_retry_for(client: Client) -> None:
