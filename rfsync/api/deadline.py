@@ -6,7 +6,6 @@ that is past its deadline, or all of them when the process has to stop. The read
 ``Deadline.expired`` says why. Only the lookup of a host's addresses can't be interrupted.
 """
 
-import http.client
 import math
 import os
 import socket
@@ -21,6 +20,8 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+from rfsync.api.head import CheckedResponse
 
 
 class Deadline:
@@ -124,42 +125,10 @@ class DeadlineThread:
                 self._changed.wait(None if self._wakes_at == math.inf else self._wakes_at - now)
 
 
-class _LineReader:
-    """A file that remembers the last line read; b"": the end of the file."""
-
-    def __init__(self, file: Any) -> None:
-        self.file = file
-        self.last: bytes | None = None
-
-    def readline(self, limit: int = -1) -> bytes:
-        line: bytes = self.file.readline(limit)
-        self.last = line
-        return line
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.file, name)
-
-
-class _CompleteHead(http.client.HTTPResponse):
-    """An answer whose head is complete; the standard library takes the end of the connection for the end of it."""
-
-    def begin(self) -> None:
-        file: Any = self.fp
-        lines: Any = _LineReader(file)
-        self.fp = lines
-        try:
-            super().begin()
-        finally:
-            if self.fp is lines:
-                self.fp = file
-        if lines.last == b"":
-            raise http.client.RemoteDisconnected("the connection was lost in the head of the answer")
-
-
 class _Connection(HTTPConnection):
     """A connection that tells the deadline of the current request which socket it uses."""
 
-    response_class = _CompleteHead
+    response_class = CheckedResponse
 
     def _new_conn(self) -> socket.socket:
         """As urllib3's, which would allow the whole time for each of the host's addresses."""

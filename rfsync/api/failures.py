@@ -11,6 +11,7 @@ import requests
 import urllib3
 
 from rfsync.api.deadline import Deadline
+from rfsync.api.head import BadHeadError
 from rfsync.config import ApiConfig
 from rfsync.errors import BadResponse, ErrorKind, FetchError
 from rfsync.text import printable
@@ -64,24 +65,31 @@ def network_error(error: Exception, deadline: Deadline, settings: ApiConfig, red
         return FetchError(ErrorKind.TIMEOUT, text, retryable=True)
     if isinstance(error, (urllib3.exceptions.DecodeError, requests.exceptions.ContentDecodingError)):
         return BadResponse("the answer can't be decompressed")
+    cause = _root_cause(error)
+    reason = shortened(redact(_one_line(cause)), 300)
+    if isinstance(cause, BadHeadError):
+        return FetchError(ErrorKind.NETWORK, reason, retryable=True)
     if deadline.in_handshake or isinstance(error, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)):
         text = "TLS failed"
     elif isinstance(error, (urllib3.exceptions.IncompleteRead, urllib3.exceptions.ProtocolError)):
         text = "the connection was lost in the middle of the answer"
     else:
         text = f"no connection to {origin_text(settings.base_url)}"
-    return FetchError(ErrorKind.NETWORK, f"{text}: {redact(_root_cause(error))}", retryable=True)
+    return FetchError(ErrorKind.NETWORK, f"{text}: {reason}", retryable=True)
 
 
-def _root_cause(error: BaseException) -> str:
-    """The innermost cause in one line; the outer ones repeat it, and show the URL."""
+def _root_cause(error: BaseException) -> BaseException:
+    """The innermost cause; the outer ones repeat it, and show the URL."""
     while True:
         inner: Any = getattr(error, "reason", None) or error.__cause__ or error.__context__
         if inner is None and error.args and isinstance(error.args[-1], BaseException):
             inner = error.args[-1]
         if not isinstance(inner, BaseException):
-            break
+            return error
         error = inner
+
+
+def _one_line(error: BaseException) -> str:
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0]
 

@@ -6,7 +6,7 @@ import itertools
 import threading
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from rfsync.simulator.exchange import Exchange, length_of
@@ -122,6 +122,52 @@ class EndlessHeaders:
         exchange.send(f"HTTP/1.1 {exchange.answer.status} OK\r\n".encode())
         numbered = (_pieces(f"X-Fill-{number}: more\r\n".encode(), self.size) for number in itertools.count())
         _drip(exchange, itertools.chain.from_iterable(numbered), self.interval)
+
+
+@dataclass(frozen=True, slots=True)
+class Interim:
+    """Interim answers (RFC 9110, 15.2), each some time before the next, and then the answer that they announce."""
+
+    codes: tuple[int, ...] = (103,)
+    #: Seconds after each of them.
+    pause: float = 0.0
+    headers: Headers = (("Link", "</style.css>; rel=preload; as=style"),)
+
+    def perform(self, exchange: Exchange) -> None:
+        """Sends them."""
+        for code in self.codes:
+            exchange.start(Answer(code, headers=self.headers), ())
+            exchange.pause(self.pause)
+        exchange.reply(exchange.normal)
+
+
+@dataclass(frozen=True, slots=True)
+class Surplus:
+    """The answer, and behind it another one that nobody asked for, over a connection that stays open."""
+
+    surplus: Answer
+    #: Blanks behind the body make head and body this long, so that a reader of so many bytes stops before the surplus.
+    size: int = 0
+
+    def perform(self, exchange: Exchange) -> None:
+        """Sends both at once."""
+        answer = exchange.answer
+        length = max(self.size - len(exchange.head(answer, (("Content-Length", str(self.size)),))), len(answer.body))
+        padded = replace(answer, body=answer.body.ljust(length))
+        both = [exchange.head(one, length_of(one)) + one.body for one in (padded, self.surplus)]
+        exchange.send(b"".join(both))
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """Arbitrary bytes instead of an answer; then the connection is kept open without another word."""
+
+    data: bytes
+
+    def perform(self, exchange: Exchange) -> None:
+        """Sends them, and waits until the simulator stops."""
+        exchange.send(self.data)
+        exchange.hold(threading.Event())
 
 
 @dataclass(frozen=True, slots=True)
