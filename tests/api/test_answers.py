@@ -480,6 +480,43 @@ def test_an_answer_that_describes_no_workspace_is_a_bad_response(body: bytes) ->
         parse_projects(body)
 
 
+# Pages
+
+RECORDS = {
+    "quick": '{"id":"a","images":1}',
+    "each-by-itself": '{"id":"a","images":5.0},{"id":"b"}',
+    "with-nul": '{"id":"a","name":"\\u0000"}',
+    "slow": f'{{"id":"a","name":"{LONE}"}}',
+    "none": "",
+}
+
+
+@pytest.mark.parametrize("records", RECORDS.values(), ids=RECORDS)
+@pytest.mark.parametrize("key", ["continuationToken", "nextPageToken", "next", "nextPage", "hasMore"])
+@pytest.mark.parametrize("shape", ['{"batches":[%s],%s}', '{%s,"batches":[%s]}'], ids=["behind", "before"])
+def test_a_page_of_a_list_is_refused_as_a_whole(records: str, key: str, shape: str) -> None:
+    def written(value: str) -> bytes:
+        parts = (records, f'"x":1,"{key}":{value},"y":[]')
+        return (shape % (parts if shape.startswith('{"b') else parts[::-1])).encode()
+
+    more = ["true"] if key == "hasMore" else ['"b"', "2", "0", "true", '{"a":1}', '["a"]', '" "', f'"{LONE}"']
+    for value in more:
+        with pytest.raises(BadResponse, match=key) as caught:
+            parse(written(value))
+        assert caught.value.body is None
+        with pytest.raises(BadResponse, match=key):
+            parse(written(f'null,"{key}":{value}'))
+    done = ["null", "false", '""', "[]", "{}", *(['"no"', "0"] if key == "hasMore" else [])]
+    for value in done:
+        assert len(parse(written(value)).rejected) == 0
+        assert len(parse(written(f'true,"{key}":{value}')).batches) == records.count('"id"')
+
+
+def test_a_word_for_a_page_inside_a_record_says_nothing() -> None:
+    assert list(parse(enveloped('{"id":"a","next":"b","hasMore":true}')).batches) == [batch()]
+    assert list(parse(bare('{"id":"a","nextPage":2}')).batches) == [batch()]
+
+
 # Errors
 
 
