@@ -23,13 +23,16 @@ _KINDS: Final = {
     404: ErrorKind.NOT_FOUND,
     429: ErrorKind.RATE_LIMITED,
 }
-_HINTS: Final = {
-    401: "the key is missing or wrong",
-    402: "out of credits",
+_MEANINGS: Final = {
+    401: "the key is missing or wrong, or lacks a scope",
+    402: "the workspace's plan does not include this, or its quota is used up",
     403: "the key lacks the permission",
     404: "no such workspace, project or batch, or the key may not see it",
+    423: "the workspace's billing is paused",
     429: "asked too often; lower [api] requests_per_second",
 }
+#: Characters of the API's message, and of its hint, that are shown.
+_SHOWN: Final = 300
 _Redact = Callable[[str], str]
 
 
@@ -42,11 +45,11 @@ def status_error(status: int, body: bytes, retry_after: float | None, redact: _R
         redact: takes secrets out.
     """
     text = f"HTTP {status}"
-    if status in _HINTS:
-        text += f", {_HINTS[status]}"
-    message = error_message(body)
-    if message:
-        text += f" (the API says: {shortened(redact(message), 300)})"
+    if status in _MEANINGS:
+        text += f", {_MEANINGS[status]}"
+    said = _said(body, redact)
+    if said:
+        text += f" (the API says: {said})"
     if 200 <= status < 300:
         return BadResponse(f"{text}: only 200 is a complete answer", http_status=status, response_bytes=len(body))
     kind = _KINDS.get(status, ErrorKind.SERVER if status >= 500 else ErrorKind.REQUEST)
@@ -141,10 +144,9 @@ def describe_error(error: FetchError, redact: _Redact) -> str:
 
 def _excerpt(body: bytes, redact: _Redact) -> str:
     """The API's own error message, or the start of the body."""
-    # Redact before shortening: half a key is still half a key.
-    message = error_message(body)
-    if message:
-        return f"the API says {shortened(redact(message), 300)!r}"
+    said = _said(body, redact)
+    if said:
+        return f"the API says {said!r}"
     return repr(shortened(redact(body.decode("utf-8", "replace")), 80)) if body else "an empty body"
 
 
@@ -153,13 +155,33 @@ def shortened(text: str, length: int) -> str:
     return text if len(text) <= length else text[:length] + "…"
 
 
+def _said(body: bytes, redact: _Redact) -> str:
+    """The API's own message and hint; empty: neither is there."""
+    # Redact before shortening: half a key is still half a key.
+    message, hint = (shortened(redact(text or ""), _SHOWN) for text in (error_message(body), error_hint(body)))
+    return "; ".join([*([message] if message else []), *([f"hint: {hint}"] if hint else [])])
+
+
 def error_message(body: bytes | bytearray) -> str | None:
     """The text of ``{"error": "text"}`` or ``{"error": {"message": "text"}}``, printable; None: there is none."""
-    try:
-        decoded = msgspec.json.decode(body, type=dict[str, object])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+    error = _decode_error(body).get("error")
+    return _text(error.get("message") if isinstance(error, dict) else error)
+
+
+def error_hint(body: bytes | bytearray) -> str | None:
+    """The text of a ``hint`` within the ``error`` or beside it, printable; None: there is none."""
+    decoded = _decode_error(body)
     error = decoded.get("error")
-    if isinstance(error, dict):
-        error = error.get("message")
-    return printable(error) if isinstance(error, str) and error else None
+    within = _text(error.get("hint")) if isinstance(error, dict) else None
+    return within or _text(decoded.get("hint"))
+
+
+def _decode_error(body: bytes | bytearray) -> dict[str, object]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, object])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
+
+
+def _text(value: object) -> str | None:
+    return printable(value) if isinstance(value, str) and value else None

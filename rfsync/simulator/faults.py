@@ -29,12 +29,14 @@ class Status:
     code: int
     #: Seconds or an HTTP date, sent as is; None for no such header.
     retry_after: str | None = None
+    #: What the error suggests to do; None for nothing.
+    hint: str | None = None
     body: bytes | None = None
     headers: Headers = ()
 
     def perform(self, exchange: Exchange) -> None:
         """Sends it."""
-        answer = error_answer(self.code, f"simulated status {self.code}")
+        answer = error_answer(self.code, f"simulated status {self.code}", hint=self.hint)
         retry: Headers = () if self.retry_after is None else (("Retry-After", self.retry_after),)
         body = answer.body if self.body is None else self.body
         exchange.reply(Answer(self.code, body, (*answer.headers, *retry, *self.headers)))

@@ -9,7 +9,8 @@ from rfsync.api.answers import parse
 from rfsync.api.failures import describe_error
 from rfsync.api.keys import exposed_file, find_key
 from rfsync.config import DEFAULT_KEY_ENV, Config, WorkspaceConfig
-from rfsync.errors import ConfigError, ErrorKind, FetchError, RfsyncError, SchemaError
+from rfsync.errors import ConfigError, FetchError, RfsyncError, SchemaError
+from rfsync.sync.remedies import remedy
 from rfsync.sync.targets import discover
 from rfsync.sync.task import Fetcher, SyncTask
 
@@ -26,18 +27,6 @@ class Check:
     found: str
     #: What to do; None: nothing.
     remedy: str | None = None
-
-
-_REMEDIES = {
-    ErrorKind.AUTH: "look at the key and its scopes in the workspace's settings at app.roboflow.com",
-    ErrorKind.NOT_FOUND: "compare the id with the address app.roboflow.com/WORKSPACE/PROJECT",
-    ErrorKind.RATE_LIMITED: "lower [api] requests_per_second, and try again later",
-    ErrorKind.NETWORK: "look at the network, the proxy and [api] base_url",
-    ErrorKind.TIMEOUT: "raise [api] deadline_seconds, or try again later",
-    ErrorKind.SERVER: "Roboflow has a problem: try again later",
-    ErrorKind.BAD_RESPONSE: "look at [api] base_url: what answers there is not Roboflow's API",
-    ErrorKind.REQUEST: "look at [api] base_url",
-}
 
 
 def diagnose(
@@ -139,4 +128,4 @@ def _project(task: SyncTask, fetcher: Fetcher, redact: Callable[[str], str]) -> 
 
 
 def _failed(what: str, subject: str, error: FetchError, redact: Callable[[str], str]) -> Check:
-    return Check(what, subject, False, f"{error.kind}: {describe_error(error, redact)}", _REMEDIES[error.kind])
+    return Check(what, subject, False, f"{error.kind}: {describe_error(error, redact)}", remedy(error))

@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rfsync.api.answers import Answer, _parse_each, parse, parse_one, parse_projects
-from rfsync.api.failures import describe_error, error_message
+from rfsync.api.failures import describe_error, error_hint, error_message
 from rfsync.api.lenient import Rejected
 from rfsync.batch import Batch
 from rfsync.errors import BadResponse, ErrorKind, FetchError
@@ -540,10 +540,30 @@ def test_the_text_of_an_error_is_found(body: bytes, expected: str | None) -> Non
     assert error_message(body) == expected
 
 
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param(b'{"error":"text","hint":"do"}', "do", id="beside-a-text"),
+        pytest.param(b'{"error":{"message":"text","hint":"do"}}', "do", id="within"),
+        pytest.param(b'{"error":{"message":"text"},"hint":"do"}', "do", id="beside-an-object"),
+        pytest.param(b'{"error":{"hint":"do"},"hint":"do not"}', "do", id="both"),
+        pytest.param(b'{"error":{"hint":5},"hint":"do"}', "do", id="the-inner-one-is-none"),
+        pytest.param(b'{"hint":"do"}', "do", id="alone"),
+        pytest.param(b'{"error":"text","hint":""}', None, id="empty"),
+        pytest.param(b'{"error":"text","hint":["do"]}', None, id="a-list"),
+        pytest.param(b'{"error":{"message":{"hint":"do"}}}', None, id="too-deep"),
+        pytest.param(b"hint", None, id="no-json"),
+    ],
+)
+def test_the_hint_of_an_error_is_found(body: bytes, expected: str | None) -> None:
+    assert error_hint(body) == expected
+
+
 def test_the_text_of_an_error_is_one_line_that_can_be_stored_and_shown() -> None:
-    text = error_message(json.dumps({"error": "a\n\x1b[2J\0b"}).encode())
-    assert text is not None
-    assert text.isprintable()
+    for read in (error_message, error_hint):
+        text = read(json.dumps({"error": "a\n\x1b[2J\0b", "hint": "a\n\x1b[2J\0b"}).encode())
+        assert text is not None
+        assert text.isprintable()
 
 
 # Whatever comes

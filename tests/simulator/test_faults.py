@@ -94,6 +94,8 @@ def test_status(simulator: Simulator) -> None:
     with answered(simulator, Status(429, retry_after="7", headers=(("X-More", "1"),))) as response:
         assert (response.status, response.getheader("Retry-After"), response.getheader("X-More")) == (429, "7", "1")
         assert json.loads(response.read())["error"]["status"] == 429
+    with answered(simulator, Status(401, hint="add a scope")) as response:
+        assert json.loads(response.read())["error"]["hint"] == "add a scope"
     with answered(simulator, Status(599, body=b"<html>")) as response:
         assert (response.status, response.read(), response.getheader("Retry-After")) == (599, b"<html>", None)
 

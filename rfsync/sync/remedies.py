@@ -1,0 +1,31 @@
+"""What to do about a failed request, by its status where that says more than the kind of the error."""
+
+from typing import Final
+
+from rfsync.errors import ErrorKind, FetchError
+
+_SETTINGS: Final = "in the workspace's settings at app.roboflow.com"
+_BY_STATUS: Final = {
+    401: f"compare the key, and check that it has the scopes to read the workspace and its batches, {_SETTINGS}",
+    402: f"check the plan and the rest of its quota, {_SETTINGS}",
+    403: f"use a key that may read this, or give this one the permission, {_SETTINGS}",
+    423: f"check the billing, {_SETTINGS}",
+}
+#: ``{base_url}`` stands for where the base URL is set.
+_BY_KIND: Final = {
+    ErrorKind.AUTH: f"look at the key, {_SETTINGS}",
+    ErrorKind.NOT_FOUND: "compare the id with the address app.roboflow.com/WORKSPACE/PROJECT; the key has to see it",
+    ErrorKind.RATE_LIMITED: "lower [api] requests_per_second, and try again later",
+    ErrorKind.NETWORK: "look at the network, the proxy and {base_url}",
+    ErrorKind.TIMEOUT: "raise [api] deadline_seconds, or try again later",
+    ErrorKind.SERVER: "Roboflow has a problem: try again later",
+    ErrorKind.BAD_RESPONSE: "if {base_url} is right, look for a newer rfsync: this is not the API that this one knows",
+    ErrorKind.REQUEST: "look at {base_url}",
+    ErrorKind.DATABASE: "look at [database] url",
+}
+
+
+def remedy(error: FetchError) -> str:
+    """What to do, in one line."""
+    by_kind = _BY_KIND[error.kind].format(base_url="[api] base_url")
+    return by_kind if error.http_status is None else _BY_STATUS.get(error.http_status, by_kind)
