@@ -11,7 +11,7 @@ import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Final
@@ -133,18 +133,25 @@ class _Connection(HTTPConnection):
     def _new_conn(self) -> socket.socket:
         """As urllib3's, which would allow the whole time for each of the host's addresses."""
         try:
-            addresses = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+            addresses = socket.getaddrinfo(*self._next_hop(), type=socket.SOCK_STREAM)
         except OSError as error:
             raise NameResolutionError(self.host, self, error) from error  # type: ignore[arg-type]
         failure: OSError = OSError("the host has no address")
         for family, kind, protocol, _, address in addresses:
             try:
-                return self._connect(socket.socket(family, kind, protocol), address)
+                return self._open(family, kind, protocol, address)
             except OSError as error:
                 failure = error
-        if isinstance(failure, TimeoutError):
+        # PySocks wraps the error of its connection to the proxy.
+        if isinstance(getattr(failure, "socket_err", failure), TimeoutError):
             raise ConnectTimeoutError(self, f"connecting to {self.host} timed out") from failure
         raise NewConnectionError(self, str(failure)) from failure
+
+    def _next_hop(self) -> tuple[str, int | None]:
+        return self.host, self.port
+
+    def _open(self, family: int, kind: int, protocol: int, address: Any) -> socket.socket:
+        return self._connect(socket.socket(family, kind, protocol), address)
 
     def _connect(self, new: socket.socket, address: Any) -> socket.socket:
         deadline = _current.get()
@@ -177,6 +184,29 @@ class _TLSConnection(_Connection, HTTPSConnection):
         _current.get().in_handshake = False
 
 
+class _SOCKSConnection(_Connection):
+    """A connection through a SOCKS proxy. urllib3's would not be under the deadline while it talks to the proxy."""
+
+    def __init__(self, *args: Any, _socks_options: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._options = _socks_options
+
+    def _next_hop(self) -> tuple[str, int | None]:
+        return self._options["proxy_host"], self._options["proxy_port"] or _SOCKS_PORT
+
+    def _open(self, family: int, kind: int, protocol: int, address: Any) -> socket.socket:
+        import socks  # of PySocks, an extra of requests
+
+        names = ("rdns", "username", "password")
+        new = socks.socksocket(family, kind, protocol)
+        new.set_proxy(self._options["socks_version"], *address[:2], *(self._options[name] for name in names))
+        return self._connect(new, (self.host, self.port))
+
+
+class _SOCKSTLSConnection(_SOCKSConnection, _TLSConnection):
+    """TLS through a SOCKS proxy."""
+
+
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
 
@@ -185,7 +215,18 @@ class _TLSPool(HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 
+class _SOCKSPool(HTTPConnectionPool):
+    ConnectionCls = _SOCKSConnection
+
+
+class _SOCKSTLSPool(HTTPSConnectionPool):
+    ConnectionCls = _SOCKSTLSConnection
+
+
 _POOLS: Final = {"http": _Pool, "https": _TLSPool}
+_SOCKS_POOLS: Final = {"http": _SOCKSPool, "https": _SOCKSTLSPool}
+#: Unless the proxy's URL names another.
+_SOCKS_PORT: Final = 1080
 
 
 class DeadlineAdapter(HTTPAdapter):
@@ -199,8 +240,8 @@ class DeadlineAdapter(HTTPAdapter):
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """As requests'."""
-        manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = _POOLS
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = _SOCKS_POOLS if proxy.lower().startswith("socks") else _POOLS
         return manager

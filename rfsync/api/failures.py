@@ -4,7 +4,6 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 import requests
@@ -12,7 +11,7 @@ import urllib3
 
 from rfsync.api.deadline import Deadline
 from rfsync.api.head import BadHeadError
-from rfsync.config import ApiConfig
+from rfsync.api.route import Route
 from rfsync.errors import BadResponse, ErrorKind, FetchError
 from rfsync.text import printable
 
@@ -31,8 +30,15 @@ _MEANINGS: Final = {
     423: "the workspace's billing is paused",
     429: "asked too often; lower [api] requests_per_second",
 }
-#: Characters of the API's message, and of its hint, that are shown.
+#: Characters of a message from outside that are shown.
 _SHOWN: Final = 300
+#: What the standard library says of a 4xx to CONNECT.
+_REFUSED_BY_PROXY: Final = "Tunnel connection failed: 4"
+#: OpenSSL's reasons for not trusting who signed a certificate (X509_V_ERR_...): itself, or nobody that is known.
+_UNTRUSTED: Final = frozenset({18, 19, 20, 21})
+_INSPECTED: Final = (
+    "; if a proxy of your network inspects TLS, name the file of its certificate authority in $REQUESTS_CA_BUNDLE"
+)
 _Redact = Callable[[str], str]
 
 
@@ -59,26 +65,39 @@ def status_error(status: int, body: bytes, retry_after: float | None, redact: _R
     )  # fmt: skip
 
 
-def network_error(error: Exception, deadline: Deadline, settings: ApiConfig, redact: _Redact) -> FetchError:
+def network_error(
+    error: Exception, deadline: Deadline, route: Route, deadline_seconds: float, redact: _Redact
+) -> FetchError:
     """The error for what requests, urllib3 or the socket raised, without the URL, which may contain the key."""
     timeouts = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
     if deadline.expired or isinstance(error, timeouts):
         detail = "; the TLS handshake was not answered" if deadline.in_handshake else ""
-        text = f"no complete answer within {settings.deadline_seconds:g} s ([api] deadline_seconds){detail}"
+        text = f"no complete answer within {deadline_seconds:g} s ([api] deadline_seconds){detail}"
         return FetchError(ErrorKind.TIMEOUT, text, retryable=True)
     if isinstance(error, (urllib3.exceptions.DecodeError, requests.exceptions.ContentDecodingError)):
         return BadResponse("the answer can't be decompressed")
+    problem = route.certificates_problem()
+    if problem is not None:
+        # Trying again would not help before somebody has changed something.
+        return FetchError(ErrorKind.NETWORK, redact(problem))
     cause = _root_cause(error)
-    reason = shortened(redact(_one_line(cause)), 300)
+    text = _lost_connection(error, cause, deadline, route, redact)
+    # What a proxy refuses (407: the password) it refuses again.
+    is_refused = isinstance(error, requests.exceptions.ProxyError) and str(cause).startswith(_REFUSED_BY_PROXY)
+    return FetchError(ErrorKind.NETWORK, text, retryable=not is_refused)
+
+
+def _lost_connection(error: Exception, cause: BaseException, deadline: Deadline, route: Route, redact: _Redact) -> str:
+    reason = shortened(redact(_one_line(cause)), _SHOWN)
     if isinstance(cause, BadHeadError):
-        return FetchError(ErrorKind.NETWORK, reason, retryable=True)
+        return reason
     if deadline.in_handshake or isinstance(error, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)):
-        text = "TLS failed"
-    elif isinstance(error, (urllib3.exceptions.IncompleteRead, urllib3.exceptions.ProtocolError)):
-        text = "the connection was lost in the middle of the answer"
-    else:
-        text = f"no connection to {origin_text(settings.base_url)}"
-    return FetchError(ErrorKind.NETWORK, f"{text}: {reason}", retryable=True)
+        text = f"TLS failed: {reason}"
+        return text + _INSPECTED if getattr(cause, "verify_code", None) in _UNTRUSTED else text
+    if isinstance(error, (urllib3.exceptions.IncompleteRead, urllib3.exceptions.ProtocolError)):
+        return f"the connection was lost in the middle of the answer: {reason}"
+    through = f" through {route.proxy}" if route.proxy is not None else ""
+    return f"no connection to {route.origin}{through}: {reason}"
 
 
 def _root_cause(error: BaseException) -> BaseException:
@@ -111,23 +130,6 @@ def retry_after(header: str | None, now: datetime) -> float | None:
         return max((at - now).total_seconds(), 0.0)
     except (ValueError, OverflowError):
         return None
-
-
-def origin(url: str) -> tuple[str, str | None, int | None]:
-    """Scheme, host and port of a URL.
-
-    Raises:
-        ValueError: the URL is invalid.
-    """
-    parts = urlsplit(url)
-    default = {"http": 80, "https": 443}.get(parts.scheme)
-    return parts.scheme, parts.hostname, default if parts.port is None else parts.port
-
-
-def origin_text(url: str) -> str:
-    """As ``origin``, in the form of a URL."""
-    scheme, host, port = origin(url)
-    return f"{scheme}://{host}:{port}"
 
 
 def describe_error(error: FetchError, redact: _Redact) -> str:

@@ -16,7 +16,10 @@ _BY_KIND: Final = {
     ErrorKind.AUTH: f"look at the key, {_SETTINGS}",
     ErrorKind.NOT_FOUND: "compare the id with the address app.roboflow.com/WORKSPACE/PROJECT; the key has to see it",
     ErrorKind.RATE_LIMITED: "lower [api] requests_per_second, and try again later",
-    ErrorKind.NETWORK: "look at the network, the proxy and {base_url}",
+    ErrorKind.NETWORK: (
+        "look at the network, the proxy ($HTTPS_PROXY, $NO_PROXY) and {base_url}; "
+        "if a proxy inspects TLS, name the file of its certificate authority in $REQUESTS_CA_BUNDLE"
+    ),
     ErrorKind.TIMEOUT: "raise [api] deadline_seconds, or try again later",
     ErrorKind.SERVER: "Roboflow has a problem: try again later",
     ErrorKind.BAD_RESPONSE: "if {base_url} is right, look for a newer rfsync: this is not the API that this one knows",

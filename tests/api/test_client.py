@@ -73,10 +73,10 @@ def refusal(client: Client, status: int, wait: str | None = None) -> FetchError:
 )
 def test_a_redirect_is_followed_to_the_same_server_alone(client: Client, location: str, expected: str | None) -> None:
     if expected is not None:
-        assert client._redirected("https://h/a/x", location, 302) == expected
+        assert client._redirected(client._route, "https://h/a/x", location, 302) == expected
         return
     with pytest.raises(FetchError, match="redirected to") as caught:
-        client._redirected("https://h/a/x", location, 302)
+        client._redirected(client._route, "https://h/a/x", location, 302)
     assert (caught.value.kind, caught.value.http_status) == ("request", 302)
     assert KEY not in str(caught.value)
 

@@ -14,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rfsync.api.deadline import Deadline
-from rfsync.api.failures import describe_error, network_error, origin, retry_after, status_error
-from rfsync.config import ApiConfig
+from rfsync.api.failures import describe_error, network_error, retry_after, status_error
+from rfsync.api.route import Route, origin
 from rfsync.errors import BadResponse, ErrorKind
 from rfsync.redaction import Redactor
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)  # a Friday
 KEY = "s3cretKey123"
+ROUTE = Route("https://api.roboflow.com", "[api] base_url", {"proxies": {}, "verify": True})
 REDACT = Redactor()
 REDACT.add(KEY)
 
@@ -191,7 +192,7 @@ def unreachable() -> requests.ConnectionError:
 def test_each_error_of_the_network_is_of_the_documented_kind_in_one_line_without_the_key(
     error: Exception, kind: str, said: str
 ) -> None:
-    found = network_error(error, Deadline(0.0), ApiConfig(), REDACT)
+    found = network_error(error, Deadline(0.0), ROUTE, 60.0, REDACT)
     text = str(found)
     assert found.kind == kind
     assert found.retryable == (kind != "bad_response")
@@ -201,4 +202,4 @@ def test_each_error_of_the_network_is_of_the_documented_kind_in_one_line_without
     assert "\n" not in text
     late = Deadline(0.0)
     late.expired = True
-    assert network_error(error, late, ApiConfig(), REDACT).kind is ErrorKind.TIMEOUT
+    assert network_error(error, late, ROUTE, 60.0, REDACT).kind is ErrorKind.TIMEOUT

@@ -106,6 +106,8 @@ def test_nothing_is_asked_over_tls_that_is_not_sound(
     assert {name: error for name, error in errors.items() if "TLS" not in error} == {}
     assert "[api] deadline_seconds" in errors["stalled"]
     assert "expired" in errors["expired"]
+    # Only who does not trust the authority may have to name another.
+    assert [name for name, error in errors.items() if "$REQUESTS_CA_BUNDLE" in error] == ["untrusted"]
     assert HOST in errors["another-host"]
     for name, (cli, _) in started.items():
         assert cli.database.column("SELECT error FROM sync_runs") == [errors[name]]
