@@ -355,6 +355,7 @@ def test_a_key_in_the_file_is_refused_unseen_with_how_to_do_it(read: Load, text:
         pytest.param(f'[api]\nbase_url = "https://{KEY}@h/"', id="as-user"),
         pytest.param(f'[api]\nbase_url = "https://:{KEY}@h:x/"', id="as-password"),
         pytest.param(f'[api]\nbase_url = "https://h/#{KEY}"', id="in-the-fragment"),
+        pytest.param(f'{ACME}base_url = "https://h/?api_key={KEY}"', id="in-the-query-for-one-workspace"),
         pytest.param(f'[api]\nrf_credential = "{KEY}"', id="under-another-name"),
         pytest.param(f"[api]\napi_key = {KEY}", id="without-quotes"),
         pytest.param(f'[api\napi_key = "{KEY}"', id="in-broken-toml"),
@@ -502,7 +503,19 @@ def test_another_base_url_is_refused(read: Load, urls: list[str]) -> None:
     def take(url: str) -> Config:
         return read(f'[api]\nbase_url = "{url}"')
 
+    def take_for_one(url: str) -> Config:
+        return read(f'[[workspaces]]\nid = "other"\n{ACME}base_url = "{url}"')
+
     assert not_refused(urls, take, ConfigError, "[api] base_url") == []
+    assert not_refused(urls, take_for_one, ConfigError, "[[workspaces]] number 2 (acme) base_url") == []
+
+
+def test_a_workspace_may_have_a_base_url_of_its_own(read: Load) -> None:
+    config = read(f'{ACME}base_url = "https://api.roboflow.eu"\n[[workspaces]]\nid = "other"')
+    assert config.base_urls == {"acme": "https://api.roboflow.eu"}
+    assert config.api.base_url == "https://api.roboflow.com"
+    with pytest.raises(ConfigError, match=r"\[\[workspaces\]\] number 1 base_url: expected `str \| null`, got `int`"):
+        read(f"{ACME}base_url = 5")
 
 
 def test_loopback_is_this_machine_alone() -> None:

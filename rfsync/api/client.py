@@ -8,10 +8,11 @@ import hashlib
 import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 from functools import partial
+from types import MappingProxyType
 from typing import Final, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 
@@ -81,23 +82,34 @@ class Response:
 
 
 class Client:
-    """Requests to one API, for any number of workspaces, from any number of threads.
+    """Requests for any number of workspaces, from any number of threads.
 
     Args:
         settings: ``[api]``.
         redactor: hides each key that is used.
         clock: the time of day, aware; for ``Response.sent_at``.
+        base_urls: workspace -> base URL, of those whose API is not the one in ``[api]``.
     """
 
-    def __init__(self, settings: ApiConfig, redactor: Redactor, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        settings: ApiConfig,
+        redactor: Redactor,
+        clock: Callable[[], datetime],
+        base_urls: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._settings = settings
         self._redact = redactor
         self._clock = clock
         self._cancelled = threading.Event()
         self._rates = RateLimits(partial(RateLimit, settings.requests_per_second, time.monotonic, self._pause))
         self._deadlines = DeadlineThread()
-        self._adapter = DeadlineAdapter(settings.concurrency)
         self._route = make_route(settings.base_url, "[api] base_url", redactor)
+        self._routes = {
+            workspace: make_route(base_url, f"base_url in the [[workspaces]] table of {workspace}", redactor)
+            for workspace, base_url in base_urls.items()
+        }
+        self._adapter = DeadlineAdapter(1 + len(self._routes), settings.concurrency)
         headers = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
         headers["User-Agent"] = f"rfsync/{__version__}"
         # Without a session, which would add cookies, replace the key by a password from ~/.netrc, and parse the target
@@ -118,7 +130,8 @@ class Client:
         """Gets one resource, with as many attempts as configured.
 
         Args:
-            segments: of the path below the base URL; each is percent-encoded as a whole.
+            segments: of the path below the base URL, the first of which is the workspace; each is percent-encoded as a
+                whole.
             key: the workspace's key.
             etag: sent as ``If-None-Match``.
             attempts: instead of the configured number.
@@ -128,7 +141,7 @@ class Client:
             Cancelled: ``cancel`` was called.
         """
         self._redact.add(key.reveal())
-        route = self._route
+        route = self._routes.get(segments[0], self._route)
         path = "/".join(quote(segment, safe="") for segment in segments)
         # A segment of dots alone would mean a folder above; percent-encoded it does not.
         url = f"{route.base_url.rstrip('/')}/{path}".replace("/..", "/%2E%2E").replace("/.", "/%2E")

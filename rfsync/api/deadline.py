@@ -230,10 +230,15 @@ _SOCKS_PORT: Final = 1080
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """requests' adapter, whose connections observe the deadline of the current request."""
+    """requests' adapter, whose connections observe the deadline of the current request.
 
-    def __init__(self, connections: int) -> None:
-        super().__init__(pool_connections=4, pool_maxsize=connections, max_retries=0)
+    Args:
+        hosts: number of hosts to which connections are kept.
+        connections: number of them to each host.
+    """
+
+    def __init__(self, hosts: int, connections: int) -> None:
+        super().__init__(pool_connections=hosts, pool_maxsize=connections, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """As requests'."""

@@ -100,11 +100,11 @@ def _sync(
     redact, keep_changes = options.redact, dry_run and not quiet
     with (
         closing(wiring.open_store(options, config, dry=dry_run)) as store,
-        closing(Client(config.api, redact, utc_now)) as client,
+        closing(Client(config.api, redact, utc_now, config.base_urls)) as client,
     ):
         if not dry_run:
             store.abandon_dead_runs(utc_now())
-        breaker = CircuitBreaker(client)
+        breaker = CircuitBreaker(client, config.base_urls)
         tasks, failures = resolve(selections, breaker, redact, store.known_projects)
         if batch_ids:
             tasks = [replace(tasks[0], batch_ids=tuple(dict.fromkeys(batch_ids)))]

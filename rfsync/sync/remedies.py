@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from rfsync.api.route import origin
 from rfsync.errors import ErrorKind, FetchError
 
 _SETTINGS: Final = "in the workspace's settings at app.roboflow.com"
@@ -28,7 +29,30 @@ _BY_KIND: Final = {
 }
 
 
-def remedy(error: FetchError) -> str:
-    """What to do, in one line."""
-    by_kind = _BY_KIND[error.kind].format(base_url="[api] base_url")
-    return by_kind if error.http_status is None else _BY_STATUS.get(error.http_status, by_kind)
+#: Where Roboflow keeps workspaces: each is at one of these, and unknown at the other.
+_WORLD: Final = "https://api.roboflow.com"
+_EU: Final = "https://api.roboflow.eu"
+
+
+def remedy(error: FetchError, base_url: str, setting: str, *, known: bool) -> str:
+    """What to do, in one line.
+
+    Args:
+        base_url: the address that was asked.
+        setting: where it is set.
+        known: the workspace is known to be there.
+    """
+    text = _BY_KIND[error.kind].format(base_url=setting)
+    if error.http_status is not None:
+        text = _BY_STATUS.get(error.http_status, text)
+    other = None if known or error.http_status not in {401, 403, 404} else _other_host(base_url)
+    if other is not None:
+        kind = "an EU workspace" if other == _EU else "not an EU workspace"
+        text += f'; if it is {kind}, set base_url = "{other}" in its [[workspaces]] table'
+    return text
+
+
+def _other_host(base_url: str) -> str | None:
+    """The other of Roboflow's hosts; None: this one is not Roboflow's."""
+    others = {origin(_WORLD): _EU, origin(_EU): _WORLD}
+    return others.get(origin(base_url))

@@ -18,7 +18,7 @@ from rfsync.api.client import Client, Response, _without_key
 from rfsync.config import ApiConfig
 from rfsync.errors import BadResponse, ErrorKind, FetchError
 from rfsync.redaction import Redactor, Secret
-from rfsync.simulator import Fault, FixedWorld, Simulator, Status
+from rfsync.simulator import Fault, FixedWorld, Redirect, Simulator, Status
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 KEY = "s3cretKey123"
@@ -79,6 +79,26 @@ def test_a_redirect_is_followed_to_the_same_server_alone(client: Client, locatio
         client._redirected(client._route, "https://h/a/x", location, 302)
     assert (caught.value.kind, caught.value.http_status) == ("request", 302)
     assert KEY not in str(caught.value)
+
+
+def test_a_workspaces_own_base_url_is_the_one_that_is_asked_and_that_its_errors_name() -> None:
+    with Simulator(FixedWorld({"acme/a": []})) as one, Simulator(FixedWorld({"eu/a": [], "eu/b": []})) as other:
+        client = Client(ApiConfig(base_url=one.url, attempts=1), Redactor(), lambda: NOON, {"eu": f"{other.url}/"})
+        with closing(client):
+            for workspace in ("acme", "eu"):
+                assert client.get(workspace, "a", "batches", key=Secret(f"key-of-{workspace}")).status == 200
+            for server, workspace in ((one, "acme"), (other, "eu")):
+                assert [(r.path, r.headers["authorization"]) for r in server.requests] == [
+                    (f"/{workspace}/a/batches", f"Bearer key-of-{workspace}")
+                ]
+            other.faults.add("*", Redirect(f"{one.url}/eu/b/batches"))
+            setting = r"set base_url in the \[\[workspaces\]\] table of eu to the right one"
+            with pytest.raises(FetchError, match=setting):
+                client.get("eu", "b", "batches", key=Secret("key-of-eu"))
+            assert len(one.requests) == 1
+            other.stop()
+            with pytest.raises(FetchError, match=f"no connection to {other.url}"):
+                client.get("eu", "b", "batches", key=Secret("key-of-eu"))
 
 
 def read(client: Client, status: int, chunks: list[bytes], *, conditional: bool = False, **headers: str) -> Response:
