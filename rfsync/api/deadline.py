@@ -184,8 +184,8 @@ class _TLSConnection(_Connection, HTTPSConnection):
         _current.get().in_handshake = False
 
 
-class _SOCKSConnection(_Connection):
-    """A connection through a SOCKS proxy. urllib3's would not be under the deadline while it talks to the proxy."""
+class _SOCKSConnection(_TLSConnection):
+    """TLS through a SOCKS proxy. urllib3's would not be under the deadline while it talks to the proxy."""
 
     def __init__(self, *args: Any, _socks_options: Mapping[str, Any], **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -203,10 +203,6 @@ class _SOCKSConnection(_Connection):
         return self._connect(new, (self.host, self.port))
 
 
-class _SOCKSTLSConnection(_SOCKSConnection, _TLSConnection):
-    """TLS through a SOCKS proxy."""
-
-
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
 
@@ -215,16 +211,13 @@ class _TLSPool(HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 
-class _SOCKSPool(HTTPConnectionPool):
+class _SOCKSPool(HTTPSConnectionPool):
     ConnectionCls = _SOCKSConnection
 
 
-class _SOCKSTLSPool(HTTPSConnectionPool):
-    ConnectionCls = _SOCKSTLSConnection
-
-
 _POOLS: Final = {"http": _Pool, "https": _TLSPool}
-_SOCKS_POOLS: Final = {"http": _SOCKSPool, "https": _SOCKSTLSPool}
+# Plain http is for a loopback address only, which is never asked through a proxy.
+_SOCKS_POOLS: Final = {"https": _SOCKSPool}
 #: Unless the proxy's URL names another.
 _SOCKS_PORT: Final = 1080
 

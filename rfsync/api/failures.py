@@ -161,7 +161,9 @@ def _said(body: bytes, redact: _Redact) -> str:
     """The API's own message and hint; empty: neither is there."""
     # Redact before shortening: half a key is still half a key.
     message, hint = (shortened(redact(text or ""), _SHOWN) for text in (error_message(body), error_hint(body)))
-    return "; ".join([*([message] if message else []), *([f"hint: {hint}"] if hint else [])])
+    if not hint:
+        return message
+    return f"{message.removesuffix('.')}; hint: {hint}" if message else f"hint: {hint}"
 
 
 def error_message(body: bytes | bytearray) -> str | None:
