@@ -175,6 +175,7 @@ WRONG = {
     "api.max_response_bytes": ["0", "1.5"],
     "removals.confirm_limit": ["-1", "1.5", '"25"'],
     "removals.repeat": ["0", "true"],
+    "removals.recheck": ['"1 d"', '"PT1D"', "1", "true"],
     "schedule.every": ['"0s"', '"5"', '"-5m"', '"1.5h"', '"5M"', '"PT5M"', '""', "300", "true"],
     "schedule.jitter": ['"10 s"', '"s"', "10", "2026-01-01"],
     "schedule.cron": [
@@ -355,6 +356,7 @@ def test_a_key_in_the_file_is_refused_unseen_with_how_to_do_it(read: Load, text:
         pytest.param(f'[api]\nbase_url = "https://{KEY}@h/"', id="as-user"),
         pytest.param(f'[api]\nbase_url = "https://:{KEY}@h:x/"', id="as-password"),
         pytest.param(f'[api]\nbase_url = "https://h/#{KEY}"', id="in-the-fragment"),
+        pytest.param(f'{ACME}base_url = "https://h/?api_key={KEY}"', id="in-the-query-for-one-workspace"),
         pytest.param(f'[api]\nrf_credential = "{KEY}"', id="under-another-name"),
         pytest.param(f"[api]\napi_key = {KEY}", id="without-quotes"),
         pytest.param(f'[api\napi_key = "{KEY}"', id="in-broken-toml"),
@@ -502,7 +504,19 @@ def test_another_base_url_is_refused(read: Load, urls: list[str]) -> None:
     def take(url: str) -> Config:
         return read(f'[api]\nbase_url = "{url}"')
 
+    def take_for_one(url: str) -> Config:
+        return read(f'[[workspaces]]\nid = "other"\n{ACME}base_url = "{url}"')
+
     assert not_refused(urls, take, ConfigError, "[api] base_url") == []
+    assert not_refused(urls, take_for_one, ConfigError, "[[workspaces]] number 2 (acme) base_url") == []
+
+
+def test_a_workspace_may_have_a_base_url_of_its_own(read: Load) -> None:
+    config = read(f'{ACME}base_url = "https://api.roboflow.eu"\n[[workspaces]]\nid = "other"')
+    assert config.base_urls == {"acme": "https://api.roboflow.eu"}
+    assert config.api.base_url == "https://api.roboflow.com"
+    with pytest.raises(ConfigError, match=r"\[\[workspaces\]\] number 1 base_url: expected `str \| null`, got `int`"):
+        read(f"{ACME}base_url = 5")
 
 
 def test_loopback_is_this_machine_alone() -> None:

@@ -6,7 +6,7 @@ one go; otherwise each record is decoded by itself.
 """
 
 import codecs
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice, starmap
 from operator import attrgetter, lt
@@ -22,6 +22,8 @@ _BOM: Final = b"\xef\xbb\xbf"
 #: What msgspec raises.
 _UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _UTF8_CHUNK: Final = 1 << 20
+#: Where an answer has the address of its next page.
+_NEXT_PAGE: Final = ("continuationToken", "nextPageToken", "next", "nextPage")
 #: Bytes of an invalid answer that its error keeps.
 _EXCERPT: Final = 4096
 
@@ -56,11 +58,26 @@ class _Record(msgspec.Struct, gc=False):
     uploaded: _Uploaded | None = None
 
 
-class _Envelope(msgspec.Struct):
+class _Paged(msgspec.Struct):
+    """The signs of more pages, beside the list."""
+
+    continuation_token: object = msgspec.field(name="continuationToken", default=None)
+    next_page_token: object = msgspec.field(name="nextPageToken", default=None)
+    next: object = None
+    next_page: object = msgspec.field(name="nextPage", default=None)
+    has_more: object = msgspec.field(name="hasMore", default=None)
+
+    def paging(self) -> dict[str, object]:
+        """The signs as the answer has them."""
+        fields = zip(_Paged.__struct_encode_fields__, _Paged.__struct_fields__, strict=True)
+        return {key: getattr(self, name) for key, name in fields}
+
+
+class _Envelope(_Paged, kw_only=True):
     batches: list[_Record]
 
 
-class _RawEnvelope(msgspec.Struct):
+class _RawEnvelope(_Paged, kw_only=True):
     batches: list[msgspec.Raw]
 
 
@@ -73,7 +90,7 @@ def parse(body: bytes | bytearray) -> Answer:
     """Parses a batch list.
 
     Raises:
-        BadResponse: not JSON, no batch list, or more than half of its records are invalid.
+        BadResponse: not JSON, no batch list, only a page of one, or more than half of its records are invalid.
     """
     if body.startswith(_BOM):
         body = body[len(_BOM) :]  # removeprefix would copy the body even without a prefix
@@ -84,8 +101,10 @@ def parse(body: bytes | bytearray) -> Answer:
         return _parse_each(body)
     if b"\\u0000" in body:
         return _parse_each(body)
-    records = decoded if isinstance(decoded, list) else decoded.batches
-    batches = [_batch(record) for record in records]
+    if isinstance(decoded, _Envelope):
+        _refuse_page(decoded.paging())
+        decoded = decoded.batches
+    batches = [_batch(record) for record in decoded]
     return _answer(batches, [], batches)
 
 
@@ -164,13 +183,30 @@ def _records(body: bytes | bytearray) -> Iterator[Batch | Rejected]:
         # first bad field, so it misses a later duplicate key, which by JSON's rules wins, and invalid JSON after it.
         listed = _json(body)
         if isinstance(listed, dict):
+            _refuse_page(listed)
             listed = listed.get("batches")
         if not isinstance(listed, list):
             raise _bad(body, "JSON, but no batch list") from None
         yield from starmap(read_record, enumerate(listed))
         return
-    for position, raw in enumerate(decoded if isinstance(decoded, list) else decoded.batches):
+    if isinstance(decoded, _RawEnvelope):
+        _refuse_page(decoded.paging())
+        decoded = decoded.batches
+    for position, raw in enumerate(decoded):
         yield _quick(raw) or read_record(position, _json(bytes(raw)))
+
+
+def _refuse_page(envelope: Mapping[str, object]) -> None:
+    """Raises ``BadResponse`` if there is more than this answer: what one page lacks is not gone."""
+    more = [key for key in _NEXT_PAGE if not _is_nothing(envelope.get(key))]
+    if envelope.get("hasMore") is True:
+        more.append("hasMore")
+    if more:
+        raise BadResponse(f"the answer is only a page of the list, since {more[0]} says that there is more")
+
+
+def _is_nothing(value: object) -> bool:
+    return value is None or value is False or value in ("", [], {})
 
 
 def _json(raw: bytes | bytearray) -> object:

@@ -5,23 +5,27 @@ The key is sent in the header ``Authorization: Bearer``, or as ``?api_key=`` if 
 """
 
 import hashlib
+import random
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from typing import Any, Final, TypeVar
-from urllib.parse import parse_qsl, quote, unquote, urlencode, urljoin, urlsplit
+from functools import partial
+from types import MappingProxyType
+from typing import Final, TypeVar
+from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
 
 import requests
 import tenacity
 import urllib3
 
 from rfsync.api.deadline import Deadline, DeadlineAdapter, DeadlineThread
-from rfsync.api.failures import network_error, origin, origin_text, retry_after, status_error
+from rfsync.api.failures import network_error, retry_after, status_error
+from rfsync.api.rate_limit import RateLimit, RateLimits
+from rfsync.api.route import Route, make_route, origin, origin_text
 from rfsync.config import ApiConfig
 from rfsync.errors import BadResponse, Cancelled, ErrorKind, FetchError
-from rfsync.parsing import is_loopback
 from rfsync.redaction import Redactor, Secret
 from rfsync.version import __version__
 
@@ -29,8 +33,8 @@ _CHUNK: Final = 1 << 18
 _MAX_REDIRECTS: Final = 3
 #: Bytes read of an error's body, which is only shown to people.
 _MAX_ERROR_BYTES: Final = 65_536
-#: The first wait between two attempts, in seconds; doubled each time, with up to as much again as jitter.
-_FIRST_WAIT: Final = 0.5
+#: The waits between two attempts, in seconds, apart from jitter: 0.5, 2, 8, 32, ...
+_BACKOFF: Final = tenacity.wait_exponential(multiplier=0.5, exp_base=4)
 
 _T = TypeVar("_T")
 
@@ -77,59 +81,40 @@ class Response:
             raise
 
 
-class RateLimit:
-    """Lets one caller of all threads through every ``1 / per_second`` seconds, in the order in which they came."""
-
-    def __init__(self, per_second: float, monotonic: Callable[[], float], sleep: Callable[[float], None]) -> None:
-        self._interval = 1 / per_second
-        self._monotonic = monotonic
-        self._sleep = sleep
-        self._lock = threading.Lock()
-        self._next = 0.0
-
-    def wait(self) -> None:
-        """Returns when it is the caller's turn."""
-        with self._lock:
-            now = self._monotonic()
-            turn = max(self._next, now)
-            self._next = turn + self._interval
-        if turn > now:
-            self._sleep(turn - now)
-
-
 class Client:
-    """Requests to one API, for any number of workspaces, from any number of threads.
+    """Requests for any number of workspaces, from any number of threads.
 
     Args:
         settings: ``[api]``.
         redactor: hides each key that is used.
         clock: the time of day, aware; for ``Response.sent_at``.
+        base_urls: workspace -> base URL, of those whose API is not the one in ``[api]``.
     """
 
-    def __init__(self, settings: ApiConfig, redactor: Redactor, clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        settings: ApiConfig,
+        redactor: Redactor,
+        clock: Callable[[], datetime],
+        base_urls: Mapping[str, str] = MappingProxyType({}),
+    ) -> None:
         self._settings = settings
         self._redact = redactor
         self._clock = clock
         self._cancelled = threading.Event()
-        self._rate = RateLimit(settings.requests_per_second, time.monotonic, self._pause)
+        self._rates = RateLimits(partial(RateLimit, settings.requests_per_second, time.monotonic, self._pause))
         self._deadlines = DeadlineThread()
-        self._adapter = DeadlineAdapter(settings.concurrency)
-        # Proxies and certificates from the environment; read once, since requests would look at it for each request.
-        with requests.Session() as session:
-            self._environment: Any = session.merge_environment_settings(settings.base_url, {}, True, None, None)
+        self._route = make_route(settings.base_url, "[api] base_url", redactor)
+        self._routes = {
+            workspace: make_route(base_url, f"base_url in the [[workspaces]] table of {workspace}", redactor)
+            for workspace, base_url in base_urls.items()
+        }
+        self._adapter = DeadlineAdapter(1 + len(self._routes), settings.concurrency)
         headers = {"Accept": "application/json", "Accept-Encoding": "gzip, deflate"}
         headers["User-Agent"] = f"rfsync/{__version__}"
         # Without a session, which would add cookies, replace the key by a password from ~/.netrc, and parse the target
         # of a redirect even when told not to follow it. Prepared once, which saves a sixth of the time of a request.
         self._request = requests.Request("GET", settings.base_url, headers=headers).prepare()
-        for proxy in self._environment["proxies"].values():
-            # If the URL can't be parsed, the error shows all of it.
-            password = proxy.rpartition("://")[2].rpartition("@")[0].partition(":")[2]
-            for form in (password, unquote(password)):
-                redactor.add(form)
-        if is_loopback(urlsplit(settings.base_url).hostname or ""):
-            # Plain http is allowed here because the request stays on this machine: it must not go through a proxy.
-            self._environment["proxies"] = {}
 
     def close(self) -> None:
         """Closes all connections."""
@@ -145,7 +130,8 @@ class Client:
         """Gets one resource, with as many attempts as configured.
 
         Args:
-            segments: of the path below the base URL; each is percent-encoded as a whole.
+            segments: of the path below the base URL, the first of which is the workspace; each is percent-encoded as a
+                whole.
             key: the workspace's key.
             etag: sent as ``If-None-Match``.
             attempts: instead of the configured number.
@@ -155,14 +141,15 @@ class Client:
             Cancelled: ``cancel`` was called.
         """
         self._redact.add(key.reveal())
+        route = self._routes.get(segments[0], self._route)
         path = "/".join(quote(segment, safe="") for segment in segments)
         # A segment of dots alone would mean a folder above; percent-encoded it does not.
-        url = f"{self._settings.base_url.rstrip('/')}/{path}".replace("/..", "/%2E%2E").replace("/.", "/%2E")
+        url = f"{route.base_url.rstrip('/')}/{path}".replace("/..", "/%2E%2E").replace("/.", "/%2E")
         stop = tenacity.stop_after_attempt(attempts or self._settings.attempts)
         retry = tenacity.retry_if_exception(self._should_retry)
         retrying = tenacity.Retrying(stop=stop, wait=self._wait, retry=retry, sleep=self._pause, reraise=True)
         try:
-            response = retrying(self._attempt, url, key, etag)
+            response = retrying(self._attempt, route, url, key, etag)
         except FetchError as error:
             error.attempts = retrying.statistics["attempt_number"]
             raise
@@ -173,34 +160,38 @@ class Client:
             raise Cancelled("asked to stop while waiting")
 
     def _wait(self, state: tenacity.RetryCallState) -> float:
+        """As long as the API asks, and no shorter than the backoff."""
         error = state.outcome.exception() if state.outcome is not None else None
-        if isinstance(error, FetchError) and error.retry_after is not None:
-            return error.retry_after
-        backoff = tenacity.wait_exponential(multiplier=_FIRST_WAIT) + tenacity.wait_random(0, _FIRST_WAIT)
-        return min(backoff(state), self._settings.max_wait_seconds)
+        asked = error.retry_after if isinstance(error, FetchError) else None
+        backoff = _BACKOFF(state)
+        # With jitter, since many clients may have been asked to come back at the same time.
+        jitter = random.uniform(0, backoff / 2)  # noqa: S311 not a secret
+        return min(max(backoff, asked or 0.0) + jitter, self._settings.max_wait_seconds)
 
     def _should_retry(self, error: BaseException) -> bool:
         if not isinstance(error, FetchError) or not error.retryable:
             return False
         return (error.retry_after or 0) <= self._settings.max_wait_seconds
 
-    def _attempt(self, url: str, key: Secret, etag: str | None) -> Response:
+    def _attempt(self, route: Route, url: str, key: Secret, etag: str | None) -> Response:
         """One request under one deadline, including its redirects."""
-        self._rate.wait()
+        if route.proxy_problem is not None:
+            raise FetchError(ErrorKind.NETWORK, route.proxy_problem)
+        self._rates.wait(key)
         with self._deadlines.limit(self._settings.deadline_seconds) as deadline:
             try:
-                return self._follow(url, key, etag, deadline)
+                return self._follow(route, url, key, etag, deadline)
             except (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError) as error:
-                failure = network_error(error, deadline, self._settings, self._redact)
+                failure = network_error(error, deadline, route, self._settings.deadline_seconds, self._redact)
         # Raised outside the handler: the error of requests shows the URL, and must not become this one's context.
         if self._cancelled.is_set():
             raise Cancelled("asked to stop in the middle of a request")
         raise failure
 
-    def _follow(self, url: str, key: Secret, etag: str | None, deadline: Deadline) -> Response:
+    def _follow(self, route: Route, url: str, key: Secret, etag: str | None, deadline: Deadline) -> Response:
         for _ in range(_MAX_REDIRECTS + 1):
             sent_at, sent_us = self._clock(), time.monotonic_ns() // 1000
-            with self._send(url, key, etag, deadline) as answer:
+            with self._send(route, url, key, etag, deadline) as answer:
                 status, location = answer.status_code, answer.headers.get("Location")
                 if status not in {301, 302, 303, 307, 308} or location is None:
                     try:
@@ -212,10 +203,10 @@ class Client:
                         # A body without a length ends with the connection, so it looks complete when we shut that down.
                         raise TimeoutError
                     return replace(response, sent_us=sent_us)
-            url = self._redirected(url, location, status)
+            url = self._redirected(route, url, location, status)
         raise FetchError(ErrorKind.REQUEST, f"redirected more than {_MAX_REDIRECTS} times", http_status=status)
 
-    def _redirected(self, url: str, location: str, status: int) -> str:
+    def _redirected(self, route: Route, url: str, location: str, status: int) -> str:
         try:
             target = urljoin(url, location)
             same = origin(target) == origin(url)
@@ -224,11 +215,11 @@ class Client:
         if not same:
             where = self._redact(origin_text(target))
             text = f"redirected to another server ({where}), which must not get the key: "
-            text += "set [api] base_url to the right one"
+            text += f"set {route.setting} to the right one"
             raise FetchError(ErrorKind.REQUEST, text, http_status=status)
         return _without_key(target)
 
-    def _send(self, url: str, key: Secret, etag: str | None, deadline: Deadline) -> requests.Response:
+    def _send(self, route: Route, url: str, key: Secret, etag: str | None, deadline: Deadline) -> requests.Response:
         request = self._request.copy()
         if etag is not None:
             request.headers["If-None-Match"] = etag
@@ -237,7 +228,7 @@ class Client:
         else:
             url += ("&" if "?" in url else "?") + urlencode({"api_key": key.reveal()})
         request.url = url
-        return self._adapter.send(request, timeout=deadline.left(), **self._environment)
+        return self._adapter.send(request, timeout=deadline.left(), **route.environment)
 
     def _read(self, answer: requests.Response, sent_at: datetime, *, conditional: bool) -> Response:
         status = answer.status_code

@@ -6,13 +6,12 @@ that is past its deadline, or all of them when the process has to stop. The read
 ``Deadline.expired`` says why. Only the lookup of a host's addresses can't be interrupted.
 """
 
-import http.client
 import math
 import os
 import socket
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any, Final
@@ -21,6 +20,8 @@ from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
+
+from rfsync.api.head import CheckedResponse
 
 
 class Deadline:
@@ -124,58 +125,33 @@ class DeadlineThread:
                 self._changed.wait(None if self._wakes_at == math.inf else self._wakes_at - now)
 
 
-class _LineReader:
-    """A file that remembers the last line read; b"": the end of the file."""
-
-    def __init__(self, file: Any) -> None:
-        self.file = file
-        self.last: bytes | None = None
-
-    def readline(self, limit: int = -1) -> bytes:
-        line: bytes = self.file.readline(limit)
-        self.last = line
-        return line
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self.file, name)
-
-
-class _CompleteHead(http.client.HTTPResponse):
-    """An answer whose head is complete; the standard library takes the end of the connection for the end of it."""
-
-    def begin(self) -> None:
-        file: Any = self.fp
-        lines: Any = _LineReader(file)
-        self.fp = lines
-        try:
-            super().begin()
-        finally:
-            if self.fp is lines:
-                self.fp = file
-        if lines.last == b"":
-            raise http.client.RemoteDisconnected("the connection was lost in the head of the answer")
-
-
 class _Connection(HTTPConnection):
     """A connection that tells the deadline of the current request which socket it uses."""
 
-    response_class = _CompleteHead
+    response_class = CheckedResponse
 
     def _new_conn(self) -> socket.socket:
         """As urllib3's, which would allow the whole time for each of the host's addresses."""
         try:
-            addresses = socket.getaddrinfo(self.host, self.port, type=socket.SOCK_STREAM)
+            addresses = socket.getaddrinfo(*self._next_hop(), type=socket.SOCK_STREAM)
         except OSError as error:
             raise NameResolutionError(self.host, self, error) from error  # type: ignore[arg-type]
         failure: OSError = OSError("the host has no address")
         for family, kind, protocol, _, address in addresses:
             try:
-                return self._connect(socket.socket(family, kind, protocol), address)
+                return self._open(family, kind, protocol, address)
             except OSError as error:
                 failure = error
-        if isinstance(failure, TimeoutError):
+        # PySocks wraps the error of its connection to the proxy.
+        if isinstance(getattr(failure, "socket_err", failure), TimeoutError):
             raise ConnectTimeoutError(self, f"connecting to {self.host} timed out") from failure
         raise NewConnectionError(self, str(failure)) from failure
+
+    def _next_hop(self) -> tuple[str, int | None]:
+        return self.host, self.port
+
+    def _open(self, family: int, kind: int, protocol: int, address: Any) -> socket.socket:
+        return self._connect(socket.socket(family, kind, protocol), address)
 
     def _connect(self, new: socket.socket, address: Any) -> socket.socket:
         deadline = _current.get()
@@ -208,6 +184,25 @@ class _TLSConnection(_Connection, HTTPSConnection):
         _current.get().in_handshake = False
 
 
+class _SOCKSConnection(_TLSConnection):
+    """TLS through a SOCKS proxy. urllib3's would not be under the deadline while it talks to the proxy."""
+
+    def __init__(self, *args: Any, _socks_options: Mapping[str, Any], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._options = _socks_options
+
+    def _next_hop(self) -> tuple[str, int | None]:
+        return self._options["proxy_host"], self._options["proxy_port"] or _SOCKS_PORT
+
+    def _open(self, family: int, kind: int, protocol: int, address: Any) -> socket.socket:
+        import socks  # of PySocks, an extra of requests
+
+        names = ("rdns", "username", "password")
+        new = socks.socksocket(family, kind, protocol)
+        new.set_proxy(self._options["socks_version"], *address[:2], *(self._options[name] for name in names))
+        return self._connect(new, (self.host, self.port))
+
+
 class _Pool(HTTPConnectionPool):
     ConnectionCls = _Connection
 
@@ -216,22 +211,35 @@ class _TLSPool(HTTPSConnectionPool):
     ConnectionCls = _TLSConnection
 
 
+class _SOCKSPool(HTTPSConnectionPool):
+    ConnectionCls = _SOCKSConnection
+
+
 _POOLS: Final = {"http": _Pool, "https": _TLSPool}
+# Plain http is for a loopback address only, which is never asked through a proxy.
+_SOCKS_POOLS: Final = {"https": _SOCKSPool}
+#: Unless the proxy's URL names another.
+_SOCKS_PORT: Final = 1080
 
 
 class DeadlineAdapter(HTTPAdapter):
-    """requests' adapter, whose connections observe the deadline of the current request."""
+    """requests' adapter, whose connections observe the deadline of the current request.
 
-    def __init__(self, connections: int) -> None:
-        super().__init__(pool_connections=4, pool_maxsize=connections, max_retries=0)
+    Args:
+        hosts: number of hosts to which connections are kept.
+        connections: number of them to each host.
+    """
+
+    def __init__(self, hosts: int, connections: int) -> None:
+        super().__init__(pool_connections=hosts, pool_maxsize=connections, max_retries=0)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """As requests'."""
         super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = _POOLS
 
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
         """As requests'."""
-        manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = _POOLS
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        manager.pool_classes_by_scheme = _SOCKS_POOLS if proxy.lower().startswith("socks") else _POOLS
         return manager

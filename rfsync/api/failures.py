@@ -4,14 +4,14 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Final
-from urllib.parse import urlsplit
 
 import msgspec
 import requests
 import urllib3
 
 from rfsync.api.deadline import Deadline
-from rfsync.config import ApiConfig
+from rfsync.api.head import BadHeadError
+from rfsync.api.route import Route
 from rfsync.errors import BadResponse, ErrorKind, FetchError
 from rfsync.text import printable
 
@@ -22,13 +22,23 @@ _KINDS: Final = {
     404: ErrorKind.NOT_FOUND,
     429: ErrorKind.RATE_LIMITED,
 }
-_HINTS: Final = {
-    401: "the key is missing or wrong",
-    402: "out of credits",
+_MEANINGS: Final = {
+    401: "the key is missing or wrong, or lacks a scope",
+    402: "the workspace's plan does not include this, or its quota is used up",
     403: "the key lacks the permission",
     404: "no such workspace, project or batch, or the key may not see it",
+    423: "the workspace's billing is paused",
     429: "asked too often; lower [api] requests_per_second",
 }
+#: Characters of a message from outside that are shown.
+_SHOWN: Final = 300
+#: What the standard library says of a 4xx to CONNECT.
+_REFUSED_BY_PROXY: Final = "Tunnel connection failed: 4"
+#: OpenSSL's reasons for not trusting who signed a certificate (X509_V_ERR_...): itself, or nobody that is known.
+_UNTRUSTED: Final = frozenset({18, 19, 20, 21})
+_INSPECTED: Final = (
+    "; if a proxy of your network inspects TLS, name the file of its certificate authority in $REQUESTS_CA_BUNDLE"
+)
 _Redact = Callable[[str], str]
 
 
@@ -41,11 +51,11 @@ def status_error(status: int, body: bytes, retry_after: float | None, redact: _R
         redact: takes secrets out.
     """
     text = f"HTTP {status}"
-    if status in _HINTS:
-        text += f", {_HINTS[status]}"
-    message = error_message(body)
-    if message:
-        text += f" (the API says: {shortened(redact(message), 300)})"
+    if status in _MEANINGS:
+        text += f", {_MEANINGS[status]}"
+    said = _said(body, redact)
+    if said:
+        text += f" (the API says: {said})"
     if 200 <= status < 300:
         return BadResponse(f"{text}: only 200 is a complete answer", http_status=status, response_bytes=len(body))
     kind = _KINDS.get(status, ErrorKind.SERVER if status >= 500 else ErrorKind.REQUEST)
@@ -55,33 +65,53 @@ def status_error(status: int, body: bytes, retry_after: float | None, redact: _R
     )  # fmt: skip
 
 
-def network_error(error: Exception, deadline: Deadline, settings: ApiConfig, redact: _Redact) -> FetchError:
+def network_error(
+    error: Exception, deadline: Deadline, route: Route, deadline_seconds: float, redact: _Redact
+) -> FetchError:
     """The error for what requests, urllib3 or the socket raised, without the URL, which may contain the key."""
     timeouts = (requests.Timeout, urllib3.exceptions.TimeoutError, TimeoutError)
     if deadline.expired or isinstance(error, timeouts):
         detail = "; the TLS handshake was not answered" if deadline.in_handshake else ""
-        text = f"no complete answer within {settings.deadline_seconds:g} s ([api] deadline_seconds){detail}"
+        text = f"no complete answer within {deadline_seconds:g} s ([api] deadline_seconds){detail}"
         return FetchError(ErrorKind.TIMEOUT, text, retryable=True)
     if isinstance(error, (urllib3.exceptions.DecodeError, requests.exceptions.ContentDecodingError)):
         return BadResponse("the answer can't be decompressed")
+    problem = route.certificates_problem()
+    if problem is not None:
+        # Trying again would not help before somebody has changed something.
+        return FetchError(ErrorKind.NETWORK, redact(problem))
+    cause = _root_cause(error)
+    text = _lost_connection(error, cause, deadline, route, redact)
+    # What a proxy refuses (407: the password) it refuses again.
+    is_refused = isinstance(error, requests.exceptions.ProxyError) and str(cause).startswith(_REFUSED_BY_PROXY)
+    return FetchError(ErrorKind.NETWORK, text, retryable=not is_refused)
+
+
+def _lost_connection(error: Exception, cause: BaseException, deadline: Deadline, route: Route, redact: _Redact) -> str:
+    reason = shortened(redact(_one_line(cause)), _SHOWN)
+    if isinstance(cause, BadHeadError):
+        return reason
     if deadline.in_handshake or isinstance(error, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)):
-        text = "TLS failed"
-    elif isinstance(error, (urllib3.exceptions.IncompleteRead, urllib3.exceptions.ProtocolError)):
-        text = "the connection was lost in the middle of the answer"
-    else:
-        text = f"no connection to {origin_text(settings.base_url)}"
-    return FetchError(ErrorKind.NETWORK, f"{text}: {redact(_root_cause(error))}", retryable=True)
+        text = f"TLS failed: {reason}"
+        return text + _INSPECTED if getattr(cause, "verify_code", None) in _UNTRUSTED else text
+    if isinstance(error, (urllib3.exceptions.IncompleteRead, urllib3.exceptions.ProtocolError)):
+        return f"the connection was lost in the middle of the answer: {reason}"
+    through = f" through {route.proxy}" if route.proxy is not None else ""
+    return f"no connection to {route.origin}{through}: {reason}"
 
 
-def _root_cause(error: BaseException) -> str:
-    """The innermost cause in one line; the outer ones repeat it, and show the URL."""
+def _root_cause(error: BaseException) -> BaseException:
+    """The innermost cause; the outer ones repeat it, and show the URL."""
     while True:
         inner: Any = getattr(error, "reason", None) or error.__cause__ or error.__context__
         if inner is None and error.args and isinstance(error.args[-1], BaseException):
             inner = error.args[-1]
         if not isinstance(inner, BaseException):
-            break
+            return error
         error = inner
+
+
+def _one_line(error: BaseException) -> str:
     text = str(error).strip() or type(error).__name__
     return text.splitlines()[0]
 
@@ -102,23 +132,6 @@ def retry_after(header: str | None, now: datetime) -> float | None:
         return None
 
 
-def origin(url: str) -> tuple[str, str | None, int | None]:
-    """Scheme, host and port of a URL.
-
-    Raises:
-        ValueError: the URL is invalid.
-    """
-    parts = urlsplit(url)
-    default = {"http": 80, "https": 443}.get(parts.scheme)
-    return parts.scheme, parts.hostname, default if parts.port is None else parts.port
-
-
-def origin_text(url: str) -> str:
-    """As ``origin``, in the form of a URL."""
-    scheme, host, port = origin(url)
-    return f"{scheme}://{host}:{port}"
-
-
 def describe_error(error: FetchError, redact: _Redact) -> str:
     """One line for people: the error, and how the answer begins where that explains something.
 
@@ -133,10 +146,9 @@ def describe_error(error: FetchError, redact: _Redact) -> str:
 
 def _excerpt(body: bytes, redact: _Redact) -> str:
     """The API's own error message, or the start of the body."""
-    # Redact before shortening: half a key is still half a key.
-    message = error_message(body)
-    if message:
-        return f"the API says {shortened(redact(message), 300)!r}"
+    said = _said(body, redact)
+    if said:
+        return f"the API says {said!r}"
     return repr(shortened(redact(body.decode("utf-8", "replace")), 80)) if body else "an empty body"
 
 
@@ -145,13 +157,35 @@ def shortened(text: str, length: int) -> str:
     return text if len(text) <= length else text[:length] + "…"
 
 
+def _said(body: bytes, redact: _Redact) -> str:
+    """The API's own message and hint; empty: neither is there."""
+    # Redact before shortening: half a key is still half a key.
+    message, hint = (shortened(redact(text or ""), _SHOWN) for text in (error_message(body), error_hint(body)))
+    if not hint:
+        return message
+    return f"{message.removesuffix('.')}; hint: {hint}" if message else f"hint: {hint}"
+
+
 def error_message(body: bytes | bytearray) -> str | None:
     """The text of ``{"error": "text"}`` or ``{"error": {"message": "text"}}``, printable; None: there is none."""
-    try:
-        decoded = msgspec.json.decode(body, type=dict[str, object])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        return None
+    error = _decode_error(body).get("error")
+    return _text(error.get("message") if isinstance(error, dict) else error)
+
+
+def error_hint(body: bytes | bytearray) -> str | None:
+    """The text of a ``hint`` within the ``error`` or beside it, printable; None: there is none."""
+    decoded = _decode_error(body)
     error = decoded.get("error")
-    if isinstance(error, dict):
-        error = error.get("message")
-    return printable(error) if isinstance(error, str) and error else None
+    within = _text(error.get("hint")) if isinstance(error, dict) else None
+    return within or _text(decoded.get("hint"))
+
+
+def _decode_error(body: bytes | bytearray) -> dict[str, object]:
+    try:
+        return msgspec.json.decode(body, type=dict[str, object])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return {}
+
+
+def _text(value: object) -> str | None:
+    return printable(value) if isinstance(value, str) and value else None

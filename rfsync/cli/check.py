@@ -35,7 +35,7 @@ def command(options: Options, as_json: bool) -> int:
     config = options.begin()
     name = shown_url(wiring.database_url(options, config))
     database = partial(_database, options, config)
-    with closing(Client(config.api, options.redact, utc_now)) as client:
+    with closing(Client(config.api, options.redact, utc_now, config.base_urls)) as client:
         checks = diagnose(
             config, options.file(), client, options.redact, database=database, database_name=name, env=os.environ
         )

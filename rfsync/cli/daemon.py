@@ -52,7 +52,7 @@ def _load(options: Options, metrics: PrometheusMetrics) -> Setup:
         stack.callback(store.close)
         engine = wiring.open_reader(options, config)
         stack.callback(engine.dispose)
-        client = Client(config.api, options.redact, utc_now)
+        client = Client(config.api, options.redact, utc_now, config.base_urls)
         stack.callback(client.close)
         context = SyncContext(
             client, make_workspaces(selections, client), store, config.removals, utc_now, options.redact,

@@ -100,11 +100,11 @@ def _sync(
     redact, keep_changes = options.redact, dry_run and not quiet
     with (
         closing(wiring.open_store(options, config, dry=dry_run)) as store,
-        closing(Client(config.api, redact, utc_now)) as client,
+        closing(Client(config.api, redact, utc_now, config.base_urls)) as client,
     ):
         if not dry_run:
             store.abandon_dead_runs(utc_now())
-        breaker = CircuitBreaker(client)
+        breaker = CircuitBreaker(client, config.base_urls)
         context = SyncContext(
             breaker, make_workspaces(selections, breaker), store, config.removals, utc_now, redact,
             allow_removals=allow_removals, keep_changes=keep_changes,

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 
 import msgspec
 
-from rfsync.config.tables import DEFAULT_KEY_ENV, ApiConfig, Config, DatabaseConfig, ScheduleConfig, WorkspaceConfig
+from rfsync.config.tables import DEFAULT_KEY_ENV, Config, DatabaseConfig, ScheduleConfig, WorkspaceConfig
 from rfsync.errors import ConfigError
 from rfsync.parsing import is_loopback, is_url_id, parse_duration, parse_listen
 
@@ -81,7 +81,7 @@ def _convert(raw: dict[str, Any]) -> Config:
 
 
 _SECRET_KEYS: Final = frozenset({"api_key", "apikey", "key", "token", "secret", "api_token", "roboflow_api_key"})
-_DURATION_KEYS: Final = frozenset({"every", "jitter", "unchanged_runs"})
+_DURATION_KEYS: Final = frozenset({"every", "jitter", "recheck", "unchanged_runs"})
 
 
 def _tables(raw: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -155,7 +155,7 @@ def _table_name(names: list[str]) -> str:
 
 def _check(config: Config) -> None:
     """Checks the rules that the types don't express."""
-    _check_api(config.api)
+    _check_base_url("[api]", config.api.base_url)
     _check_schedule("[schedule]", config.schedule)
     _check_listen(config.daemon.listen)
     _check_workspaces(config.workspaces)
@@ -163,21 +163,21 @@ def _check(config: Config) -> None:
         _check_schedule(f"[[workspaces]] number {number} ({workspace.id})", config.schedule_of(workspace.id))
 
 
-def _check_api(api: ApiConfig) -> None:
+def _check_base_url(where: str, base_url: str) -> None:
     try:
-        url = urlsplit(api.base_url)
+        url = urlsplit(base_url)
         host, _ = url.hostname, url.port
     except ValueError:
         host = None
-    if not host or url.scheme not in {"http", "https"} or not re.fullmatch(r"[!-~]+", api.base_url):
-        raise ConfigError("[api] base_url must be a URL such as https://api.roboflow.com")
-    if url.username is not None or "?" in api.base_url or "#" in api.base_url:
+    if not host or url.scheme not in {"http", "https"} or not re.fullmatch(r"[!-~]+", base_url):
+        raise ConfigError(f"{where} base_url must be a URL such as https://api.roboflow.com")
+    if url.username is not None or "?" in base_url or "#" in base_url:
         raise ConfigError(
-            "[api] base_url must not contain a key, user, query or fragment: only scheme, host, port and path"
+            f"{where} base_url must not contain a key, user, query or fragment: only scheme, host, port and path"
         )
     if url.scheme == "http" and not is_loopback(host):
         raise ConfigError(
-            f"[api] base_url: plain http would send the key readable to {host}; use https (http only for loopback)"
+            f"{where} base_url: plain http would send the key readable to {host}; use https (http only for loopback)"
         )
 
 
@@ -231,6 +231,8 @@ def _check_workspace(where: str, workspace: WorkspaceConfig) -> None:
         )
     if workspace.every is not None and workspace.cron is not None:
         raise ConfigError(f"{where} has both every and cron: keep one of them")
+    if workspace.base_url is not None:
+        _check_base_url(where, workspace.base_url)
     if workspace.api_key_file is not None and not workspace.api_key_file:
         raise ConfigError(f"{where} api_key_file: is empty; leave it out, or name a file")
     if not workspace.projects:

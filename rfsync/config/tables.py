@@ -36,7 +36,7 @@ class ApiConfig(_Table, frozen=True):
     base_url: str = "https://api.roboflow.com"
     #: Projects fetched at once.
     concurrency: Annotated[int, msgspec.Meta(ge=1, le=256)] = 8
-    #: Over all projects of the process.
+    #: For each key, over all projects of the process.
     requests_per_second: Annotated[float, msgspec.Meta(gt=0, le=1_000_000)] = 10.0
     auth: Literal["bearer", "query"] = "bearer"
     #: Of one request, including the first.
@@ -114,6 +114,8 @@ class WorkspaceConfig(_Table, frozen=True):
     projects: tuple[str, ...] = ("*",)
     #: Glob patterns of projects not to sync.
     exclude: tuple[str, ...] = ()
+    #: Instead of the one in ``[api]``.
+    base_url: str | None = None
     #: Instead of the ones in ``[schedule]``; at most one of them is set.
     every: timedelta | None = None
     cron: str | None = None
@@ -142,6 +144,11 @@ class Config(_Table, frozen=True):
     def workspace(self, workspace: str) -> WorkspaceConfig:
         """The table of a workspace, or the defaults if there is none."""
         return next((w for w in self.workspaces if w.id == workspace), WorkspaceConfig(id=workspace))
+
+    @property
+    def base_urls(self) -> dict[str, str]:
+        """Workspace -> base URL, of those whose API is not the one in ``[api]``."""
+        return {w.id: w.base_url for w in self.workspaces if w.base_url is not None}
 
     def schedule_of(self, workspace: str) -> ScheduleConfig:
         """The schedule of a workspace's projects."""

@@ -9,15 +9,18 @@ It imports nothing else from this project, so it can't share a bug with the clie
 from rfsync.simulator.exchange import Exchange
 from rfsync.simulator.faults import (
     Body,
+    Bytes,
     Cut,
     Drip,
     EndlessHeaders,
     Fault,
     Faults,
+    Interim,
     Redirect,
     Reset,
     Stall,
     Status,
+    Surplus,
     Zeros,
 )
 from rfsync.simulator.fixed import FixedWorld
@@ -30,6 +33,7 @@ from rfsync.simulator.world import World
 __all__ = [
     "Answer",
     "Body",
+    "Bytes",
     "Cut",
     "Drip",
     "EndlessHeaders",
@@ -37,6 +41,7 @@ __all__ = [
     "Fault",
     "Faults",
     "FixedWorld",
+    "Interim",
     "Record",
     "Redirect",
     "Request",
@@ -45,6 +50,7 @@ __all__ = [
     "Source",
     "Stall",
     "Status",
+    "Surplus",
     "UnknownObjectError",
     "World",
     "Zeros",

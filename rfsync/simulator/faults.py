@@ -6,7 +6,7 @@ import itertools
 import threading
 import zlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal, Protocol
 
 from rfsync.simulator.exchange import Exchange, length_of
@@ -29,12 +29,14 @@ class Status:
     code: int
     #: Seconds or an HTTP date, sent as is; None for no such header.
     retry_after: str | None = None
+    #: What the error suggests to do; None for nothing.
+    hint: str | None = None
     body: bytes | None = None
     headers: Headers = ()
 
     def perform(self, exchange: Exchange) -> None:
         """Sends it."""
-        answer = error_answer(self.code, f"simulated status {self.code}")
+        answer = error_answer(self.code, f"simulated status {self.code}", hint=self.hint)
         retry: Headers = () if self.retry_after is None else (("Retry-After", self.retry_after),)
         body = answer.body if self.body is None else self.body
         exchange.reply(Answer(self.code, body, (*answer.headers, *retry, *self.headers)))
@@ -122,6 +124,52 @@ class EndlessHeaders:
         exchange.send(f"HTTP/1.1 {exchange.answer.status} OK\r\n".encode())
         numbered = (_pieces(f"X-Fill-{number}: more\r\n".encode(), self.size) for number in itertools.count())
         _drip(exchange, itertools.chain.from_iterable(numbered), self.interval)
+
+
+@dataclass(frozen=True, slots=True)
+class Interim:
+    """Interim answers (RFC 9110, 15.2), each some time before the next, and then the answer that they announce."""
+
+    codes: tuple[int, ...] = (103,)
+    #: Seconds after each of them.
+    pause: float = 0.0
+    headers: Headers = (("Link", "</style.css>; rel=preload; as=style"),)
+
+    def perform(self, exchange: Exchange) -> None:
+        """Sends them."""
+        for code in self.codes:
+            exchange.start(Answer(code, headers=self.headers), ())
+            exchange.pause(self.pause)
+        exchange.reply(exchange.normal)
+
+
+@dataclass(frozen=True, slots=True)
+class Surplus:
+    """The answer, and behind it another one that nobody asked for, over a connection that stays open."""
+
+    surplus: Answer
+    #: Blanks behind the body make head and body this long, so that a reader of so many bytes stops before the surplus.
+    size: int = 0
+
+    def perform(self, exchange: Exchange) -> None:
+        """Sends both at once."""
+        answer = exchange.answer
+        length = max(self.size - len(exchange.head(answer, (("Content-Length", str(self.size)),))), len(answer.body))
+        padded = replace(answer, body=answer.body.ljust(length))
+        both = [exchange.head(one, length_of(one)) + one.body for one in (padded, self.surplus)]
+        exchange.send(b"".join(both))
+
+
+@dataclass(frozen=True, slots=True)
+class Bytes:
+    """Arbitrary bytes instead of an answer; then the connection is kept open without another word."""
+
+    data: bytes
+
+    def perform(self, exchange: Exchange) -> None:
+        """Sends them, and waits until the simulator stops."""
+        exchange.send(self.data)
+        exchange.hold(threading.Event())
 
 
 @dataclass(frozen=True, slots=True)

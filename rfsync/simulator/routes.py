@@ -1,7 +1,8 @@
 """The endpoints: which request asks the source for what."""
 
+import json
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import unquote
 
 from rfsync.simulator.source import Source, UnknownObjectError
@@ -23,18 +24,21 @@ class Request:
     at: float
 
 
-def respond(request: Request, source: Source, keys: Collection[str] | None, *, wrapped: bool) -> Answer:
+def respond(
+    request: Request, source: Source, keys: Collection[str] | None, *, wrapped: bool, page_size: int | None
+) -> Answer:
     """The correct answer to a request: from the source, or the error that Roboflow's API would give.
 
     Args:
         keys: the accepted API keys; None: any.
         wrapped: put a single batch into an object ``batch``.
+        page_size: list that many batches, and say where the next ones are; None: list all.
     """
     key = _key(request)
     if not key or (keys is not None and key not in keys):
         return error_answer(401, "This API key does not exist (or has been revoked).", "OAuthException")
     try:
-        return _route(request, source, wrapped=wrapped)
+        return _route(request, source, wrapped=wrapped, page_size=page_size)
     except UnknownObjectError as error:
         return error_answer(404, str(error))
 
@@ -46,7 +50,7 @@ def _key(request: Request) -> str:
     return request.query.get("api_key", "")
 
 
-def _route(request: Request, source: Source, *, wrapped: bool) -> Answer:
+def _route(request: Request, source: Source, *, wrapped: bool, page_size: int | None) -> Answer:
     parts = [unquote(part) for part in request.path.removesuffix("/").split("/")[1:]]
     match request.method, parts:
         case _, []:
@@ -57,7 +61,8 @@ def _route(request: Request, source: Source, *, wrapped: bool) -> Answer:
         case "GET", [workspace, project]:
             return _answer(source.project(workspace, project))
         case "GET", [workspace, project, "batches"]:
-            return _answer(source.batches(workspace, project), under="batches")
+            answer = _answer(source.batches(workspace, project), under="batches")
+            return answer if page_size is None else _first_page(answer, page_size)
         case "GET", [workspace, project, "batches", batch_id]:
             return _answer(source.batch(workspace, project, batch_id), under="batch" if wrapped else "")
         case _:
@@ -69,3 +74,10 @@ def _answer(value: object, under: str = "") -> Answer:
         return value
     body = encode(value)
     return Answer(200, b'{"' + under.encode() + b'":' + body + b"}" if under else body)
+
+
+def _first_page(answer: Answer, size: int) -> Answer:
+    """The first ``size`` batches of a list, with a token for the next page if there is one."""
+    batches = json.loads(answer.body)["batches"]
+    token: dict[str, object] = {"continuationToken": batches[size - 1].get("id")} if len(batches) > size else {}
+    return replace(answer, body=encode({"batches": batches[:size], **token}))

@@ -50,6 +50,8 @@ class Simulator:
     etag: bool = True
     #: Return a single batch as ``{"batch": …}``.
     wrapped: bool = False
+    #: List only so many batches in one answer, with a ``continuationToken`` if there are more; None for all.
+    page_size: int | None = None
     #: Gzip the body for clients that accept it.
     compress: bool = True
     #: Serve HTTPS with the certificate of this context; None for plain HTTP.
@@ -206,7 +208,9 @@ class _Handler(BaseHTTPRequestHandler):
         request = self._request()
         simulator.record(request)
         fault = simulator.faults.take(request.path)
-        answer = respond(request, simulator.source, simulator.keys, wrapped=simulator.wrapped)
+        answer = respond(
+            request, simulator.source, simulator.keys, wrapped=simulator.wrapped, page_size=simulator.page_size
+        )
         exchange = Exchange(self.connection, *self._finished(answer, request), self.server.stopping)
         try:
             if fault is None:

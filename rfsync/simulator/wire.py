@@ -45,9 +45,10 @@ def encode(value: object) -> bytes:
         return json.dumps(value, separators=(",", ":")).encode("ascii")
 
 
-def error_answer(status: int, message: str, kind: str = "GraphMethodException") -> Answer:
-    """An error in the format of Roboflow's API: ``{"error": {"message", "status", "type"}}``."""
-    return Answer(status, encode({"error": {"message": message, "status": status, "type": kind}}))
+def error_answer(status: int, message: str, kind: str = "GraphMethodException", hint: str | None = None) -> Answer:
+    """An error in the format of Roboflow's API: ``{"error": {"message", "status", "type"}}``, maybe with a ``hint``."""
+    hints = {} if hint is None else {"hint": hint}
+    return Answer(status, encode({"error": {"message": message, "status": status, "type": kind, **hints}}))
 
 
 def chunk(data: bytes) -> bytes:

@@ -3,13 +3,15 @@
 import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from rfsync.api.answers import parse
 from rfsync.api.failures import describe_error
 from rfsync.api.keys import exposed_file, find_key
 from rfsync.config import DEFAULT_KEY_ENV, Config, WorkspaceConfig
-from rfsync.errors import ConfigError, ErrorKind, FetchError, RfsyncError, SchemaError
+from rfsync.errors import ConfigError, FetchError, RfsyncError, SchemaError
+from rfsync.sync.remedies import remedy
 from rfsync.sync.targets import discover
 from rfsync.sync.task import Fetcher, SyncTask
 from rfsync.sync.workspaces import Workspaces
@@ -27,18 +29,6 @@ class Check:
     found: str
     #: What to do; None: nothing.
     remedy: str | None = None
-
-
-_REMEDIES = {
-    ErrorKind.AUTH: "look at the key and its scopes in the workspace's settings at app.roboflow.com",
-    ErrorKind.NOT_FOUND: "compare the id with the address app.roboflow.com/WORKSPACE/PROJECT",
-    ErrorKind.RATE_LIMITED: "lower [api] requests_per_second, and try again later",
-    ErrorKind.NETWORK: "look at the network, the proxy and [api] base_url",
-    ErrorKind.TIMEOUT: "raise [api] deadline_seconds, or try again later",
-    ErrorKind.SERVER: "Roboflow has a problem: try again later",
-    ErrorKind.BAD_RESPONSE: "look at [api] base_url: what answers there is not Roboflow's API",
-    ErrorKind.REQUEST: "look at [api] base_url",
-}
 
 
 def diagnose(
@@ -73,7 +63,7 @@ def diagnose(
     if not config.workspaces and not env.get(DEFAULT_KEY_ENV, "").strip():
         yield Check("key", "default", True, f"${DEFAULT_KEY_ENV} is not set", f"export {DEFAULT_KEY_ENV}=…")
     for workspace in config.workspaces:
-        yield from _workspace(workspace, fetcher, redact, env)
+        yield from _workspace(config, workspace, fetcher, redact, env)
 
 
 def worst_case(config: Config) -> str:
@@ -82,8 +72,8 @@ def worst_case(config: Config) -> str:
     It does not include looking up the host's name, and waiting for the database.
     """
     api, limit = config.api, config.removals.confirm_limit
-    # Each request may have to wait for its turn by requests_per_second.
-    request = api.deadline_seconds + 1 / api.requests_per_second
+    # Each request may have to wait for its turn by requests_per_second, after those of all other threads.
+    request = api.deadline_seconds + api.concurrency / api.requests_per_second
     retries = (api.attempts - 1) * (request + api.max_wait_seconds)
     fetch_list = request + retries
     # After a 304 that came too late, the list is fetched again. Of the missing batches, only one is retried.
@@ -102,7 +92,11 @@ def _span(seconds: float) -> str:
 
 
 def _workspace(
-    workspace: WorkspaceConfig, fetcher: Fetcher, redact: Callable[[str], str], env: Mapping[str, str]
+    config: Config,
+    workspace: WorkspaceConfig,
+    fetcher: Fetcher,
+    redact: Callable[[str], str],
+    env: Mapping[str, str],
 ) -> Iterator[Check]:
     try:
         key = find_key(workspace, env)
@@ -112,25 +106,29 @@ def _workspace(
     exposed = exposed_file(workspace, key)
     found = f"from {key.source}" + (", which every user can read" if exposed else "")
     yield Check("key", workspace.id, True, found, f"chmod o-r {exposed}" if exposed else None)
+    explain = partial(_failed, redact, config.api.base_url, "[api] base_url")
+    if workspace.base_url is not None:
+        explain = partial(_failed, redact, workspace.base_url, "base_url in its [[workspaces]] table")
     try:
         # If the projects are named, the key need not be allowed to list them.
         tasks = discover(workspace, key.key, Workspaces(fetcher)) if workspace.discovers else []
     except FetchError as error:
-        yield _failed("workspace", workspace.id, error, redact)
+        yield explain("workspace", workspace.id, error, known=False)
         return
     if workspace.discovers:
         yield Check("workspace", workspace.id, True, f"{len(tasks)} project{'' if len(tasks) == 1 else 's'} in it")
     else:
         tasks = [SyncTask(workspace.id, p, key.key) for p in workspace.projects if not workspace.excludes(p)]
     for task in tasks:
-        yield _project(task, fetcher, redact)
+        try:
+            check = _project(task, fetcher)
+        except FetchError as error:
+            check = explain("project", str(task), error, known=workspace.discovers)
+        yield check
 
 
-def _project(task: SyncTask, fetcher: Fetcher, redact: Callable[[str], str]) -> Check:
-    try:
-        answer = parse(fetcher.get(task.workspace, task.project, "batches", key=task.key).body)
-    except FetchError as error:
-        return _failed("project", str(task), error, redact)
+def _project(task: SyncTask, fetcher: Fetcher) -> Check:
+    answer = parse(fetcher.get(task.workspace, task.project, "batches", key=task.key).body)
     images = sum(batch.images or 0 for batch in answer.batches)
     found = f"{len(answer.batches):,} batches, {images:,} images"
     if answer.rejected:
@@ -139,5 +137,15 @@ def _project(task: SyncTask, fetcher: Fetcher, redact: Callable[[str], str]) -> 
     return Check("project", str(task), True, found)
 
 
-def _failed(what: str, subject: str, error: FetchError, redact: Callable[[str], str]) -> Check:
-    return Check(what, subject, False, f"{error.kind}: {describe_error(error, redact)}", _REMEDIES[error.kind])
+def _failed(
+    redact: Callable[[str], str],
+    base_url: str,
+    setting: str,
+    what: str,
+    subject: str,
+    error: FetchError,
+    *,
+    known: bool,
+) -> Check:
+    found = f"{error.kind}: {describe_error(error, redact)}"
+    return Check(what, subject, False, found, remedy(error, base_url, setting, known=known))

@@ -25,12 +25,12 @@ def sync_all(
     moment to be committed before they are interrupted.
 
     Args:
-        breaker: the context's fetcher; defers projects while the API is down.
+        breaker: the context's fetcher; defers projects while their API is down.
     """
     deferred: list[SyncTask] = []
 
     def sync_or_defer(task: SyncTask) -> Result | None:
-        if breaker.should_defer():
+        if breaker.should_defer(task.workspace):
             deferred.append(task)
             return None
         return sync(context, task)

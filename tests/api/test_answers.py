@@ -14,7 +14,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rfsync.api.answers import Answer, _parse_each, parse, parse_one, parse_projects
-from rfsync.api.failures import describe_error, error_message
+from rfsync.api.failures import describe_error, error_hint, error_message
 from rfsync.api.lenient import Rejected
 from rfsync.batch import Batch
 from rfsync.errors import BadResponse, ErrorKind, FetchError
@@ -480,6 +480,43 @@ def test_an_answer_that_describes_no_workspace_is_a_bad_response(body: bytes) ->
         parse_projects(body)
 
 
+# Pages
+
+RECORDS = {
+    "quick": '{"id":"a","images":1}',
+    "each-by-itself": '{"id":"a","images":5.0},{"id":"b"}',
+    "with-nul": '{"id":"a","name":"\\u0000"}',
+    "slow": f'{{"id":"a","name":"{LONE}"}}',
+    "none": "",
+}
+
+
+@pytest.mark.parametrize("records", RECORDS.values(), ids=RECORDS)
+@pytest.mark.parametrize("key", ["continuationToken", "nextPageToken", "next", "nextPage", "hasMore"])
+@pytest.mark.parametrize("shape", ['{"batches":[%s],%s}', '{%s,"batches":[%s]}'], ids=["behind", "before"])
+def test_a_page_of_a_list_is_refused_as_a_whole(records: str, key: str, shape: str) -> None:
+    def written(value: str) -> bytes:
+        parts = (records, f'"x":1,"{key}":{value},"y":[]')
+        return (shape % (parts if shape.startswith('{"b') else parts[::-1])).encode()
+
+    more = ["true"] if key == "hasMore" else ['"b"', "2", "0", "true", '{"a":1}', '["a"]', '" "', f'"{LONE}"']
+    for value in more:
+        with pytest.raises(BadResponse, match=key) as caught:
+            parse(written(value))
+        assert caught.value.body is None
+        with pytest.raises(BadResponse, match=key):
+            parse(written(f'null,"{key}":{value}'))
+    done = ["null", "false", '""', "[]", "{}", *(['"no"', "0"] if key == "hasMore" else [])]
+    for value in done:
+        assert len(parse(written(value)).rejected) == 0
+        assert len(parse(written(f'true,"{key}":{value}')).batches) == records.count('"id"')
+
+
+def test_a_word_for_a_page_inside_a_record_says_nothing() -> None:
+    assert list(parse(enveloped('{"id":"a","next":"b","hasMore":true}')).batches) == [batch()]
+    assert list(parse(bare('{"id":"a","nextPage":2}')).batches) == [batch()]
+
+
 # Errors
 
 
@@ -503,10 +540,30 @@ def test_the_text_of_an_error_is_found(body: bytes, expected: str | None) -> Non
     assert error_message(body) == expected
 
 
+@pytest.mark.parametrize(
+    ("body", "expected"),
+    [
+        pytest.param(b'{"error":"text","hint":"do"}', "do", id="beside-a-text"),
+        pytest.param(b'{"error":{"message":"text","hint":"do"}}', "do", id="within"),
+        pytest.param(b'{"error":{"message":"text"},"hint":"do"}', "do", id="beside-an-object"),
+        pytest.param(b'{"error":{"hint":"do"},"hint":"do not"}', "do", id="both"),
+        pytest.param(b'{"error":{"hint":5},"hint":"do"}', "do", id="the-inner-one-is-none"),
+        pytest.param(b'{"hint":"do"}', "do", id="alone"),
+        pytest.param(b'{"error":"text","hint":""}', None, id="empty"),
+        pytest.param(b'{"error":"text","hint":["do"]}', None, id="a-list"),
+        pytest.param(b'{"error":{"message":{"hint":"do"}}}', None, id="too-deep"),
+        pytest.param(b"hint", None, id="no-json"),
+    ],
+)
+def test_the_hint_of_an_error_is_found(body: bytes, expected: str | None) -> None:
+    assert error_hint(body) == expected
+
+
 def test_the_text_of_an_error_is_one_line_that_can_be_stored_and_shown() -> None:
-    text = error_message(json.dumps({"error": "a\n\x1b[2J\0b"}).encode())
-    assert text is not None
-    assert text.isprintable()
+    for read in (error_message, error_hint):
+        text = read(json.dumps({"error": "a\n\x1b[2J\0b", "hint": "a\n\x1b[2J\0b"}).encode())
+        assert text is not None
+        assert text.isprintable()
 
 
 # Whatever comes

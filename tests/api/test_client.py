@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import socket
 from collections.abc import Iterator
+from contextlib import closing
 from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
@@ -17,6 +18,7 @@ from rfsync.api.client import Client, Response, _without_key
 from rfsync.config import ApiConfig
 from rfsync.errors import BadResponse, ErrorKind, FetchError
 from rfsync.redaction import Redactor, Secret
+from rfsync.simulator import Fault, FixedWorld, Redirect, Simulator, Status
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)
 KEY = "s3cretKey123"
@@ -71,12 +73,32 @@ def refusal(client: Client, status: int, wait: str | None = None) -> FetchError:
 )
 def test_a_redirect_is_followed_to_the_same_server_alone(client: Client, location: str, expected: str | None) -> None:
     if expected is not None:
-        assert client._redirected("https://h/a/x", location, 302) == expected
+        assert client._redirected(client._route, "https://h/a/x", location, 302) == expected
         return
     with pytest.raises(FetchError, match="redirected to") as caught:
-        client._redirected("https://h/a/x", location, 302)
+        client._redirected(client._route, "https://h/a/x", location, 302)
     assert (caught.value.kind, caught.value.http_status) == ("request", 302)
     assert KEY not in str(caught.value)
+
+
+def test_a_workspaces_own_base_url_is_the_one_that_is_asked_and_that_its_errors_name() -> None:
+    with Simulator(FixedWorld({"acme/a": []})) as one, Simulator(FixedWorld({"eu/a": [], "eu/b": []})) as other:
+        client = Client(ApiConfig(base_url=one.url, attempts=1), Redactor(), lambda: NOON, {"eu": f"{other.url}/"})
+        with closing(client):
+            for workspace in ("acme", "eu"):
+                assert client.get(workspace, "a", "batches", key=Secret(f"key-of-{workspace}")).status == 200
+            for server, workspace in ((one, "acme"), (other, "eu")):
+                assert [(r.path, r.headers["authorization"]) for r in server.requests] == [
+                    (f"/{workspace}/a/batches", f"Bearer key-of-{workspace}")
+                ]
+            other.faults.add("*", Redirect(f"{one.url}/eu/b/batches"))
+            setting = r"set base_url in the \[\[workspaces\]\] table of eu to the right one"
+            with pytest.raises(FetchError, match=setting):
+                client.get("eu", "b", "batches", key=Secret("key-of-eu"))
+            assert len(one.requests) == 1
+            other.stop()
+            with pytest.raises(FetchError, match=f"no connection to {other.url}"):
+                client.get("eu", "b", "batches", key=Secret("key-of-eu"))
 
 
 def read(client: Client, status: int, chunks: list[bytes], *, conditional: bool = False, **headers: str) -> Response:
@@ -135,6 +157,69 @@ def test_a_wait_that_is_asked_for_is_worth_it_up_to_the_longest_one(
 ) -> None:
     error = refusal(client, 429, wait=wait)
     assert client._should_retry(error) is worth
+
+
+class Noted:
+    """A simulator's world of one project, and a client that notes its waits instead of waiting."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, **settings: Any) -> None:
+        self.simulator = Simulator(FixedWorld({"acme/widgets": []}))
+        self.settings = {"requests_per_second": 1e6, **settings}
+        self.waits: list[float] = []
+        self._monkeypatch = monkeypatch
+
+    def get(self, *faults: Fault) -> Response:
+        with self.simulator:
+            for fault in faults:
+                self.simulator.faults.add("*", fault)
+            client = Client(ApiConfig(base_url=self.simulator.url, **self.settings), Redactor(), lambda: NOON)
+            # The pauses between attempts alone: the rate limit keeps the one that it was made with.
+            self._monkeypatch.setattr(client, "_pause", self.waits.append)
+            with closing(client):
+                return client.get("acme", "widgets", "batches", key=Secret(KEY))
+
+
+def test_attempts_are_spread_over_about_a_minute(monkeypatch: pytest.MonkeyPatch) -> None:
+    noted = Noted(monkeypatch)
+    assert noted.get(*[Status(503)] * 4).attempts == 5
+    for wait, least in zip(noted.waits, (0.5, 2.0, 8.0, 32.0), strict=True):
+        assert least <= wait <= 1.5 * least
+    # Not all clients come back at the same moment.
+    again = Noted(monkeypatch)
+    again.get(*[Status(503)] * 4)
+    assert again.waits != noted.waits
+
+
+@pytest.mark.parametrize(
+    ("asked", "longest", "least"),
+    [
+        pytest.param("0", 60.0, (0.5, 2.0, 8.0, 32.0), id="0-is-no-reason-to-hurry"),
+        pytest.param("Thu, 01 Jan 1970 00:00:00 GMT", 60.0, (0.5, 2.0, 8.0, 32.0), id="nor-is-a-date-long-ago"),
+        pytest.param("5", 60.0, (5.0, 5.0, 8.0, 32.0), id="longer-than-the-backoff-at-first"),
+        pytest.param("Fri, 02 Jan 2026 12:00:30 GMT", 60.0, (30.0, 30.0, 30.0, 32.0), id="a-date"),
+        pytest.param("6", 6.0, (6.0, 6.0, 6.0, 6.0), id="no-wait-is-longer-than-the-longest"),
+        pytest.param(None, 3.0, (0.5, 2.0, 3.0, 3.0), id="nor-is-the-backoff"),
+        pytest.param("0", 0.0, (0.0, 0.0, 0.0, 0.0), id="no-waits-at-all"),
+    ],
+)
+def test_a_wait_is_as_long_as_asked_for_and_no_shorter_than_the_backoff(
+    monkeypatch: pytest.MonkeyPatch, asked: str | None, longest: float, least: tuple[float, ...]
+) -> None:
+    noted = Noted(monkeypatch, max_wait_seconds=longest)
+    noted.get(*[Status(429, retry_after=asked)] * 4)
+    for number, (wait, shortest) in enumerate(zip(noted.waits, least, strict=True)):
+        assert shortest <= wait <= min(shortest + 0.25 * 4**number, longest)
+
+
+def test_the_rate_limit_is_for_each_key(monkeypatch: pytest.MonkeyPatch) -> None:
+    waits: list[float] = []
+    monkeypatch.setattr(Client, "_pause", lambda _, seconds: waits.append(seconds))
+    with Simulator(FixedWorld({"acme/widgets": []})) as simulator:
+        client = Client(ApiConfig(base_url=simulator.url, requests_per_second=0.001), Redactor(), lambda: NOON)
+        with closing(client):
+            for key in ("one", "one", "another", "another"):
+                client.get("acme", "widgets", "batches", key=Secret(key))
+    assert [round(wait / 1000, 1) for wait in waits] == [1.0, 1.0]
 
 
 def test_only_what_may_pass_should_retry_for(client: Client) -> None:

@@ -14,13 +14,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rfsync.api.deadline import Deadline
-from rfsync.api.failures import network_error, origin, retry_after, status_error
-from rfsync.config import ApiConfig
-from rfsync.errors import ErrorKind
+from rfsync.api.failures import describe_error, network_error, retry_after, status_error
+from rfsync.api.route import Route, origin
+from rfsync.errors import BadResponse, ErrorKind
 from rfsync.redaction import Redactor
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)  # a Friday
 KEY = "s3cretKey123"
+ROUTE = Route("https://api.roboflow.com", "[api] base_url", {"proxies": {}, "verify": True})
 REDACT = Redactor()
 REDACT.add(KEY)
 
@@ -105,7 +106,7 @@ def test_a_server_is_its_scheme_host_and_port(one: str, other: str, same: bool) 
         ("auth", [401, 402, 403], False),
         ("not_found", [404], False),
         ("rate_limited", [429], True),
-        ("request", [300, 301, 304, 400, 405, 409, 410, 418, 422, 451, 499], False),
+        ("request", [300, 301, 304, 400, 405, 409, 410, 418, 422, 423, 451, 499], False),
         ("server", [408, 425, 500, 502, 503, 504], True),
         ("server", [501, 505, 507, 511, 520, 599], False),
         ("bad_response", [201, 202, 204, 206, 299], False),
@@ -120,6 +121,43 @@ def test_each_status_is_of_the_documented_kind_and_tried_again_or_not(
         assert (failure.kind, failure.http_status, failure.response_bytes) == (kind, status, 18)
         assert str(failure).startswith(f"HTTP {status}")
         assert "words" in str(failure)
+
+
+@pytest.mark.parametrize(
+    ("status", "words"),
+    [
+        (401, ("key", "scope")), (402, ("plan", "quota")), (403, ("permission",)), (404, ("may not see",)),
+        (423, ("billing is paused",)), (429, ("requests_per_second",)),
+    ],
+)  # fmt: skip
+def test_a_status_is_told_in_words_that_lead_to_the_right_place(status: int, words: tuple[str, ...]) -> None:
+    text = str(status_error(status, b"", None, REDACT))
+    assert [word for word in words if word not in text] == []
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        {"error": "words", "hint": "go there"},
+        {"error": {"message": "words", "type": "OAuthException", "hint": "go there"}},
+    ],
+)
+def test_the_apis_own_hint_is_shown(error: object) -> None:
+    for status in (401, 402, 423, 500, 200):
+        body = json.dumps(error).encode()
+        failure = status_error(status, body, None, REDACT)
+        assert "(the API says: words; hint: go there)" in str(failure)
+        answered = describe_error(BadResponse("the answer is none", body=body), REDACT)
+        assert answered == "the answer is none: the API says 'words; hint: go there'"
+
+
+@pytest.mark.parametrize("length", range(260, 300, 5))
+def test_neither_message_nor_hint_shows_a_part_of_the_key_where_it_is_cut(length: int) -> None:
+    text = "x" * length + KEY * 20 + "\n"
+    shown = str(status_error(401, json.dumps({"error": text, "hint": text}).encode(), None, REDACT))
+    assert KEY[:4] not in shown
+    assert shown.isprintable()
+    assert len(shown) < 800
 
 
 @pytest.mark.parametrize("status", [201, 403, 503])
@@ -154,7 +192,7 @@ def unreachable() -> requests.ConnectionError:
 def test_each_error_of_the_network_is_of_the_documented_kind_in_one_line_without_the_key(
     error: Exception, kind: str, said: str
 ) -> None:
-    found = network_error(error, Deadline(0.0), ApiConfig(), REDACT)
+    found = network_error(error, Deadline(0.0), ROUTE, 60.0, REDACT)
     text = str(found)
     assert found.kind == kind
     assert found.retryable == (kind != "bad_response")
@@ -164,4 +202,4 @@ def test_each_error_of_the_network_is_of_the_documented_kind_in_one_line_without
     assert "\n" not in text
     late = Deadline(0.0)
     late.expired = True
-    assert network_error(error, late, ApiConfig(), REDACT).kind is ErrorKind.TIMEOUT
+    assert network_error(error, late, ROUTE, 60.0, REDACT).kind is ErrorKind.TIMEOUT

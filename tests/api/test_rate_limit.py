@@ -7,7 +7,8 @@ from itertools import pairwise
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rfsync.api.client import RateLimit
+from rfsync.api.rate_limit import RateLimit, RateLimits
+from rfsync.redaction import Secret
 
 
 class FakeClock:
@@ -62,3 +63,14 @@ def test_no_two_callers_are_let_through_closer_together_than_allowed(pauses: lis
         limit.wait()
         through.append(clock.now)
     assert all(b - a >= 1 / per_second - 1e-9 for a, b in pairwise(through))
+
+
+def test_each_key_has_a_rate_limit_of_its_own() -> None:
+    clock = FakeClock()
+    limits = RateLimits(lambda: RateLimit(4, clock.monotonic, clock.sleep))
+    for key in ("a", "b", "a", "c", "b"):
+        limits.wait(Secret(key))
+    # Only the second of "a" had to wait; by then it was time for the second of "b", too.
+    assert clock.slept == [0.25]
+    limits.wait(Secret("a"))
+    assert clock.slept == [0.25, 0.25]

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sqlite3
+import ssl
 import subprocess
 import sys
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
@@ -17,12 +18,15 @@ from typing import Any
 
 import psycopg
 import pytest
+import trustme
 from forked import Forked
 
 from rfsync.simulator import FixedWorld, Simulator
 
 COMMAND = [sys.executable, "-m", "rfsync"]
 KEY = "key-of-the-tests-7Gq2"
+#: Of servers with TLS.
+HOST = "127.0.0.1"
 #: As ``sync --json`` prints a project of which nothing is to be said.
 NOTHING: dict[str, Any] = {
     "batches": None,
@@ -184,6 +188,19 @@ def _plain(value: object) -> object:
     return value
 
 
+def tls(certificate: trustme.LeafCert, shaken: list[object] | None = None) -> ssl.SSLContext:
+    """Of a server with this certificate; ``shaken`` gets an item with every handshake that begins."""
+    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    certificate.configure_cert(context)
+
+    def shake(*_: object) -> None:
+        if shaken is not None:
+            shaken.append(None)
+
+    context.sni_callback = shake
+    return context
+
+
 class Cli:
     """A folder with an ``rfsync.toml``, and the command that runs in it with an environment of its own.
 
@@ -339,3 +356,16 @@ def cli(make_cli: MakeCli, database_url: str) -> Cli:
 def fresh(make_cli: MakeCli, tmp_path: Path) -> Cli:
     """With an SQLite database that does not exist yet."""
     return make_cli(f"sqlite:///{tmp_path / 'fresh.db'}")
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture
+def trusting(authority: trustme.CA, tmp_path: Path) -> dict[str, str]:
+    """The environment of somebody who trusts the authority, and nobody else."""
+    bundle = tmp_path / "authority.pem"
+    authority.cert_pem.write_to_path(bundle)
+    return {"REQUESTS_CA_BUNDLE": str(bundle)}

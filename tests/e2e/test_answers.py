@@ -171,6 +171,24 @@ def test_every_answer_of_the_contract(cli: Cli) -> None:
     cli.verify()
 
 
+def test_a_page_of_a_list_removes_nothing_however_often_it_comes(cli: Cli) -> None:
+    records = [batch(f"b{number:03}", number, 1) for number in range(110)]
+    cli.list(*records)
+    cli.sync()
+    before = cli.database.dump()
+    cli.simulator.page_size = 60
+    for _ in range(2):
+        project = cli.sync(code=1)
+        assert (project["outcome"], project["error_kind"], project["attempts"]) == ("failed", "bad_response", 1)
+        assert "continuationToken" in project["error"]
+    after = cli.database.dump()
+    assert {table for table in before if before[table] != after[table]} == {"sync_runs"}
+    # A list that fits into one page is whole.
+    cli.simulator.page_size = 110
+    assert cli.sync()["outcome"] == "unchanged"
+    cli.balance()
+
+
 def current(cli: Cli, project: str) -> tuple[dict[str, int], dict[str, str]]:
     """The images and the names of a project's batches."""
     rows = cli.database.rows(

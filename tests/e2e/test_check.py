@@ -67,3 +67,19 @@ def test_each_thing_that_is_wrong_has_a_remedy(
     people = unmade.run("check", code=1).out
     assert [remedy for remedy in remedies if remedy not in people] == []
     assert unmade.database.rows("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace") == []
+
+
+def test_a_refusal_comes_with_the_apis_hint_and_leads_to_the_right_place(fresh: Cli) -> None:
+    places = {401: "scopes", 402: "plan", 403: "may read this", 404: "address", 423: "billing", 451: "[api] base_url"}
+    fresh.configure(workspaces=[{"projects": [f"p{status}" for status in places]}])
+    for status in places:
+        fault = Status(status, hint=f"hint {status} for {KEY}\x1b[2J")
+        fresh.simulator.faults.add(f"/acme/p{status}/batches", fault, times=None)
+    done = fresh.run("check", "--json", code=1)
+    assert KEY not in done.out
+    checks = {one["subject"]: one for one in done.json["checks"] if one["what"] == "project"}
+    for status, place in places.items():
+        check = checks[f"acme/p{status}"]
+        assert place in check["remedy"], status
+        assert f"(the API says: simulated status {status}; hint: hint {status} for ***\ufffd[2J)" in check["found"]
+    assert len({check["remedy"] for check in checks.values()}) == len(places)

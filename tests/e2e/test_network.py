@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import socket
 import socketserver
-import ssl
 import struct
 import threading
 from collections.abc import Iterator
@@ -20,36 +19,9 @@ import pytest
 import trustme
 
 from rfsync.simulator import Cut, Drip, Exchange, Fault, FixedWorld, Redirect, Reset, Simulator, Stall, Status
-from tests.e2e.conftest import Cli, MakeCli, batch
+from tests.e2e.conftest import HOST, Cli, MakeCli, batch, tls
 
-HOST = "127.0.0.1"
 RETRIED = (408, 425, 429, 500, 502, 503, 504)
-
-
-@pytest.fixture(scope="module")
-def authority() -> trustme.CA:
-    return trustme.CA()
-
-
-@pytest.fixture
-def trusting(authority: trustme.CA, tmp_path: Path) -> dict[str, str]:
-    """The environment of somebody who trusts the authority, and nobody else."""
-    bundle = tmp_path / "authority.pem"
-    authority.cert_pem.write_to_path(bundle)
-    return {"REQUESTS_CA_BUNDLE": str(bundle)}
-
-
-def tls(certificate: trustme.LeafCert, shaken: list[object] | None = None) -> ssl.SSLContext:
-    """Of a server with this certificate; ``shaken`` gets an item with every handshake that begins."""
-    context = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
-    certificate.configure_cert(context)
-
-    def shake(*_: object) -> None:
-        if shaken is not None:
-            shaken.append(None)
-
-    context.sni_callback = shake
-    return context
 
 
 class Slammer(socketserver.ThreadingTCPServer):
@@ -134,6 +106,8 @@ def test_nothing_is_asked_over_tls_that_is_not_sound(
     assert {name: error for name, error in errors.items() if "TLS" not in error} == {}
     assert "[api] deadline_seconds" in errors["stalled"]
     assert "expired" in errors["expired"]
+    # Only who does not trust the authority may have to name another.
+    assert [name for name, error in errors.items() if "$REQUESTS_CA_BUNDLE" in error] == ["untrusted"]
     assert HOST in errors["another-host"]
     for name, (cli, _) in started.items():
         assert cli.database.column("SELECT error FROM sync_runs") == [errors[name]]

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from rfsync.simulator import Status
+from rfsync.simulator import FixedWorld, Simulator, Status
 from tests.e2e.conftest import KEY, Cli, batch
 
 #: What is wrong with a configuration: the file's text, and words that the message has to have.
@@ -159,3 +159,29 @@ def test_the_command_line_beats_the_environment_which_beats_the_file(fresh: Cli,
         assert sorted(one.name for one in made.glob("*.db")) == ["env.db", "option.db"]
         fresh.run(*command, "--config", str(tmp_path / "elsewhere.toml"))
         assert sorted(one.name for one in made.glob("*.db")) == ["env.db", "fresh.db", "option.db"]
+
+
+def test_a_workspace_at_another_address_is_asked_there_and_its_outage_is_its_own(fresh: Cli) -> None:
+    names = [f"p{number:02}" for number in range(12)]
+    eu = FixedWorld({f"eu/{name}": [batch("b1", 2)] for name in names})
+    fresh.env["EU_KEY"] = "key-for-the-other"
+    with Simulator(eu, keys=["key-for-the-other"]) as other:
+        fresh.simulator.keys = [KEY]
+        own = {"id": "eu", "base_url": other.url, "api_key_env": "EU_KEY"}
+        fresh.configure(api={"concurrency": 4}, workspaces=[own, {"projects": ["*"]}])
+        for name in names:
+            fresh.list(batch("b1", 1), project=name)
+        done = fresh.run("sync", "--json")
+        assert len(done.json["projects"]) == 2 * len(names)
+        assert {request.path.split("/")[1] for request in other.requests} == {"eu"}
+        assert {request.path.split("/")[1] for request in fresh.simulator.requests} == {"acme"}
+        assert fresh.run("check").code == 0
+    for name in names:
+        fresh.list(batch("b1", 3), project=name)
+    done = fresh.run("sync", "--json", code=1)
+    outcomes = {(one["workspace"], one["outcome"]) for one in done.json["projects"]}
+    assert outcomes == {("acme", "changed"), ("eu", "failed")}
+    errors = [one["error"] for one in done.json["projects"] if one["workspace"] == "eu"]
+    assert [error for error in errors if other.url not in error] == []
+    assert f"not asked: the API at {other.url} has failed for each of " in "".join(errors)
+    fresh.balance()

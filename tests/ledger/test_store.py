@@ -321,16 +321,17 @@ def test_a_run_that_had_ended_is_not_made_a_failure(rig: Rig) -> None:
 
 @pytest.mark.parametrize(("attempts", "limit"), [(1, 0), (1, 3), (5, 1), (5, 25)])
 def test_no_run_takes_longer_than_the_worst_case_that_check_prints(rig: Rig, attempts: int, limit: int) -> None:
-    """An API at whose every answer the last attempt and the last second are spent, and a second waits for its turn."""
-    config = Config(
-        api=ApiConfig(attempts=attempts, deadline_seconds=59.0, max_wait_seconds=7.0, requests_per_second=1.0)
+    """An API at whose every answer the last attempt and the last second are spent, and three wait for their turn."""
+    api = ApiConfig(
+        attempts=attempts, deadline_seconds=59.0, max_wait_seconds=7.0, requests_per_second=1.0, concurrency=3
     )
+    config = Config(api=api)
     spent: list[float] = []
 
     class Slow:
         def get(self, *segments: str, key: Secret, etag: str | None = None, attempts: int | None = None) -> Response:
             tries = attempts or config.api.attempts
-            spent.append(tries * (59.0 + 1.0) + (tries - 1) * 7.0)
+            spent.append(tries * (59.0 + 3.0) + (tries - 1) * 7.0)
             return replace(rig.get(*segments, key=key), attempts=tries)
 
         def cancel(self) -> None:
@@ -347,7 +348,7 @@ def test_no_run_takes_longer_than_the_worst_case_that_check_prints(rig: Rig, att
     printed = worst_case(msgspec.structs.replace(config, removals=rig.removals))
     assert seconds(printed.partition("after ")[2].partition(" at the latest")[0]) == spent[0]
     # The one more is the list, where it is asked for once more.
-    assert seconds(printed.rpartition("after ")[2]) == sum(spent) + 60.0
+    assert seconds(printed.rpartition("after ")[2]) == sum(spent) + 62.0
 
 
 def seconds(span: str) -> float:

@@ -15,6 +15,7 @@ import pytest
 from rfsync.simulator import (
     Answer,
     Body,
+    Bytes,
     Cut,
     Drip,
     EndlessHeaders,
@@ -22,11 +23,13 @@ from rfsync.simulator import (
     Fault,
     Faults,
     FixedWorld,
+    Interim,
     Redirect,
     Reset,
     Simulator,
     Stall,
     Status,
+    Surplus,
     Zeros,
 )
 
@@ -91,6 +94,8 @@ def test_status(simulator: Simulator) -> None:
     with answered(simulator, Status(429, retry_after="7", headers=(("X-More", "1"),))) as response:
         assert (response.status, response.getheader("Retry-After"), response.getheader("X-More")) == (429, "7", "1")
         assert json.loads(response.read())["error"]["status"] == 429
+    with answered(simulator, Status(401, hint="add a scope")) as response:
+        assert json.loads(response.read())["error"]["hint"] == "add a scope"
     with answered(simulator, Status(599, body=b"<html>")) as response:
         assert (response.status, response.read(), response.getheader("Retry-After")) == (599, b"<html>", None)
 
@@ -176,6 +181,36 @@ def test_endless_headers_end_with_the_server(simulator: Simulator) -> None:
             data += client.recv(4096)
         assert data.startswith(b"HTTP/1.1 200 OK\r\nX-Fill-0: more\r\n")
         assert b"\r\n\r\n" not in data
+        simulator.stop()
+
+
+def test_interim_answers_come_before_the_answer(simulator: Simulator) -> None:
+    with asked(simulator, Interim((103, 102)), headers="Connection: close\r\n") as client:
+        received = bytearray()
+        read_to_end(client, received)
+    *interim, (status, body) = [head.partition(b" ")[::2] for head in bytes(received).split(b"HTTP/1.1 ")[1:]]
+    assert [head[0] for head in interim] == [b"103", b"102"]
+    assert all(head[1].endswith(b"\r\n\r\n") for head in interim)
+    assert (status, body.partition(b"\r\n\r\n")[2]) == (b"200", TRUE)
+
+
+@pytest.mark.parametrize("size", [0, 500])
+def test_surplus(simulator: Simulator, size: int) -> None:
+    with asked(simulator, Surplus(Answer(200, b"[]"), size), headers="Connection: close\r\n") as client:
+        received = bytearray()
+        read_to_end(client, received)
+    first, _, second = bytes(received).rpartition(b"HTTP/1.1 200 OK")
+    assert first.partition(b"\r\n\r\n")[2].rstrip() == TRUE
+    assert size in {0, len(first)}
+    assert second.endswith(b"Content-Length: 2\r\n\r\n[]")
+
+
+def test_bytes_are_all_that_ever_comes(simulator: Simulator) -> None:
+    with asked(simulator, Bytes(b"neither head nor body")) as client:
+        assert client.recv(100) == b"neither head nor body"
+        client.setblocking(False)
+        with pytest.raises(BlockingIOError):
+            client.recv(1)
         simulator.stop()
 
 

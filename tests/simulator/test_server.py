@@ -81,6 +81,12 @@ def test_a_batch_can_come_wrapped(fixed: FixedWorld) -> None:
         assert get(simulator, LIST + "/b1").json == {"batch": RECORDS[0]}
 
 
+@pytest.mark.parametrize(("size", "token"), [(1, {"continuationToken": "b1"}), (2, {}), (3, {})])
+def test_a_list_can_come_in_pages(fixed: FixedWorld, size: int, token: dict[str, str]) -> None:
+    with Simulator(fixed, page_size=size) as simulator:
+        assert get(simulator).json == {"batches": RECORDS[:size], **token}
+
+
 def test_an_unknown_object_is_404_with_a_json_error(simulator: Simulator) -> None:
     for path in ("/nobody", "/acme/nothing", "/acme/nothing/batches", LIST + "/b9", LIST + "/b1/more", "/acme/x/y"):
         reply = get(simulator, path)

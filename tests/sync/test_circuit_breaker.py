@@ -34,15 +34,15 @@ class Api:
         self.cancelled = True
 
 
-def ask(circuit: CircuitBreaker, times: int = 1) -> list[str]:
+def ask(circuit: CircuitBreaker, times: int = 1, workspace: str = "acme") -> list[str]:
     """What became of so many projects in their first turn."""
     became = []
     for number in range(times):
-        if circuit.should_defer():
+        if circuit.should_defer(workspace):
             became.append("put off")
             continue
         try:
-            circuit.get("acme", f"p{number}", "batches", key=KEY)
+            circuit.get(workspace, f"p{number}", "batches", key=KEY)
             became.append("answered")
         except FetchError:
             became.append("failed")
@@ -134,6 +134,52 @@ def test_once_it_is_cancelled_all_are_cancelled_and_nobody_is_held_up() -> None:
     circuit.cancel()
     assert api.cancelled
     for _ in range(3):
-        assert not circuit.should_defer()
+        assert not circuit.should_defer("acme")
         with pytest.raises(Cancelled):
             circuit.get("acme", "widgets", "batches", key=KEY)
+
+
+def test_each_api_is_judged_by_itself(caplog: pytest.LogCaptureFixture) -> None:
+    class Apis(Api):
+        """One fails for all its workspaces, the other answers."""
+
+        def get(self, *segments: str, key: Secret, etag: str | None = None, attempts: int | None = None) -> Response:
+            if segments[0] == "acme":
+                self.asked.append(attempts)
+                return Response(200, bytearray(b"[]"), etag, "", datetime(2026, 1, 1, tzinfo=UTC), 1)
+            return super().get(*segments, key=key, etag=etag, attempts=attempts)
+
+    eu = "https://api.roboflow.eu"
+    api = Apis()
+    circuit = CircuitBreaker(api, {"one": eu, "two": eu})
+    # Together, both workspaces of one API are enough to say that it is down.
+    assert ask(circuit, 3, "one") + ask(circuit, 2, "two") + ask(circuit, 2, "one") == ["failed"] * 6 + ["put off"]
+    assert ask(circuit, 20) == ["answered"] * 20
+    assert api.asked == [None] * 5 + [1] + [None] * 20
+    assert ask(circuit, 1, "two") == ["failed"]
+    circuit.start_last_round()
+    with pytest.raises(FetchError, match=r"not asked: the API at https://api\.roboflow\.eu has failed for each of 7"):
+        circuit.get("one", "p", "batches", key=KEY)
+    assert ask(circuit) == ["answered"]
+    (line,) = caplog.messages
+    assert line.startswith(f"the API at {eu} has failed for each of 5 projects")
+
+
+def test_while_one_api_is_tried_nobody_waits_for_another() -> None:
+    began, release = threading.Event(), threading.Event()
+
+    class Slow(Api):
+        def get(self, *segments: str, key: Secret, etag: str | None = None, attempts: int | None = None) -> Response:
+            if attempts == 1:
+                began.set()
+                assert release.wait(60)
+            return super().get(*segments, key=key, etag=etag, attempts=attempts)
+
+    circuit = CircuitBreaker(Slow(), {"one": "https://api.roboflow.eu"})
+    ask(circuit, 5, "one")
+    with ThreadPoolExecutor(1) as pool:
+        trial = pool.submit(ask, circuit, 1, "one")
+        assert began.wait(60)
+        assert ask(circuit, 3) == ["failed"] * 3
+        release.set()
+        assert trial.result(60) == ["failed"]
