@@ -14,6 +14,7 @@ from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engi
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from rfsync.database.session import Session
 from rfsync.errors import ConfigError
 
 # What the URL leaves open. A server that vanished without a word is noticed within two minutes: a sync that waits for
@@ -30,15 +31,8 @@ _DEFAULTS: Final = {
 _BEGIN_WRITING: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 # One state of the database for all statements. Compiling a query takes longer than any of the history's takes to run.
 _BEGIN_READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL jit = off"
-# In another time zone the last hours of the year 9999 would be in a year that Python does not have.
-_SETTINGS: Final = """SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, MDY';
-SELECT set_config('lock_timeout', {timeout}, true)"""
 #: A connection that was idle for longer is pinged before use, in seconds.
 _PING_AFTER: Final = 1.0
-_FIXED_TIMEOUT: Final = "'{}'"
-# A timeout that the administrator has set stands.
-_TIMEOUT_UNLESS_SET: Final = """CASE current_setting('lock_timeout')
-    WHEN '0' THEN '{}' ELSE current_setting('lock_timeout') END"""
 
 
 def create(url: URL, *, read_only: bool, lock_timeout: float) -> Engine:
@@ -48,7 +42,8 @@ def create(url: URL, *, read_only: bool, lock_timeout: float) -> Engine:
         ConfigError: the driver is not installed.
     """
     require_psycopg()
-    options = {**_DEFAULTS, **url.query}
+    # Here too, since SQLAlchemy asks the server for its version before any transaction.
+    options = {**_DEFAULTS, **url.query, "client_encoding": "UTF8"}
     pool: dict[str, Any] = {"poolclass": NullPool}
     if not read_only:
         # As many connections as there are transactions at once; the most recently used is the first to be used again.
@@ -61,15 +56,16 @@ def create(url: URL, *, read_only: bool, lock_timeout: float) -> Engine:
         **pool,
     )
 
+    session = Session(url.query)
+
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         wanted = connection.get_execution_options().get("lock_timeout", lock_timeout)
-        timeout = _FIXED_TIMEOUT if wanted < lock_timeout else _TIMEOUT_UNLESS_SET
-        settings = _SETTINGS.format(timeout=timeout.format(f"{max(wanted, 1.0):g}s"))
         # psycopg is in its autocommit mode, so that our BEGIN can share a round trip with the settings. SQLAlchemy's
         # part in it would take longer than the server's.
         driver: Any = connection.connection.driver_connection
-        driver.execute(f"{_BEGIN_READING if read_only else _BEGIN_WRITING}; {settings}")
+        begin = _BEGIN_READING if read_only else _BEGIN_WRITING
+        session.begin(driver, begin, wanted, unless_set=wanted >= lock_timeout)
 
     event.listen(engine, "commit", _require_sound)
     if not read_only:
