@@ -8,12 +8,14 @@ and no lock is the session's.
 import contextlib
 import math
 import time
+from collections.abc import Iterator
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engine, event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from rfsync.database.errors import READ_ONLY_STATE, driver_error
 from rfsync.database.session import Session
 from rfsync.errors import ConfigError
 
@@ -65,12 +67,24 @@ def create(url: URL, *, read_only: bool, lock_timeout: float) -> Engine:
         # part in it would take longer than the server's.
         driver: Any = connection.connection.driver_connection
         begin = _BEGIN_READING if read_only else _BEGIN_WRITING
-        session.begin(driver, begin, wanted, unless_set=wanted >= lock_timeout)
+        with _told_from_a_standby():
+            session.begin(driver, begin, wanted, unless_set=wanted >= lock_timeout)
 
     event.listen(engine, "commit", _require_sound)
     if not read_only:
         _ping_after_a_pause(engine)
     return engine
+
+
+@contextlib.contextmanager
+def _told_from_a_standby() -> Iterator[None]:
+    import psycopg
+
+    try:
+        yield
+    except psycopg.errors.FeatureNotSupported:
+        # A standby refuses to begin a transaction that writes, by the state of a feature that PostgreSQL lacks.
+        raise psycopg.errors.ReadOnlySqlTransaction("the server is a standby, which takes no writes") from None
 
 
 def _require_sound(connection: Connection) -> None:
@@ -83,7 +97,7 @@ def _require_sound(connection: Connection) -> None:
 
 
 def _ping_after_a_pause(engine: Engine) -> None:
-    """As ``pool_pre_ping``, but not for a recently used connection.
+    """As ``pool_pre_ping``, but not for a recently used connection, and with a question: a standby is of no use.
 
     A busy sync begins a transaction every few milliseconds, and one whose connection is lost is retried anyway.
     """
@@ -98,9 +112,11 @@ def _ping_after_a_pause(engine: Engine) -> None:
 
         if time.monotonic() - record.info.get("returned_at", math.inf) > _PING_AFTER:
             try:
-                driver.execute("SELECT 1")
+                (is_standby,) = driver.execute("SELECT pg_is_in_recovery()").fetchone()
             except psycopg.Error as error:
                 raise InvalidatePoolError from error  # the pool connects anew, and discards the other idle ones
+            if is_standby:
+                raise InvalidatePoolError
 
 
 def require_psycopg() -> None:
@@ -123,9 +139,9 @@ def interrupt(driver: Any) -> None:
         driver.cancel_safe(timeout=1.0)
 
 
-def is_broken(driver: Any) -> bool:
-    """Tells whether the connection is lost."""
-    return bool(driver.closed)
+def is_broken(driver: Any, error: BaseException) -> bool:
+    """Tells whether the connection is lost, or leads to a server that takes no writes any more."""
+    return bool(driver.closed) or getattr(driver_error(error), "sqlstate", None) == READ_ONLY_STATE
 
 
 def is_pooled(connection: Connection) -> bool:

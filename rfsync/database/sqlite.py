@@ -114,7 +114,7 @@ def interrupt(driver: Any) -> None:
     driver.interrupt()
 
 
-def is_broken(driver: Any) -> bool:
+def is_broken(driver: Any, _error: BaseException) -> bool:
     """Tells whether the connection is of no more use after its transaction: an interrupt may have met the rollback."""
     return bool(driver.in_transaction)
 
