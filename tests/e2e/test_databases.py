@@ -52,7 +52,7 @@ def test_a_postgres_without_a_schema_is_left_alone(
 
 
 def test_a_newer_schema_is_not_touched(cli: Cli) -> None:
-    cli.database.execute("UPDATE alembic_version SET version_num = '9999'")
+    cli.database.execute("UPDATE rfsync_version SET version_num = '9999'")
     before = cli.database.dump()
     for done in cli.run_all([["sync", "acme/widgets"], ["status"], ["db", "upgrade"]], code=3):
         assert done.out == ""
