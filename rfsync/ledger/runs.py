@@ -32,12 +32,17 @@ class Run:
     fingerprint: str | None
     #: The clock that all who write to the database share, less this process's monotonic clock, in microseconds.
     clock_offset_us: int = 0
+    #: The file that it began in, see ``database.sqlite.FILE_NUMBER``; None: PostgreSQL.
+    file_number: int | None = None
 
     @classmethod
-    def of(cls, run_id: int | None, workspace: str, project: str, known: ProjectSnapshot) -> Run:
+    def of(
+        cls, run_id: int | None, workspace: str, project: str, known: ProjectSnapshot, file_number: int | None = None
+    ) -> Run:
         """A run that begins with what is known."""
         return cls(
-            run_id, known.id, workspace, project, known.seen, known.etag, known.fingerprint, known.clock_offset_us
+            *(run_id, known.id, workspace, project, known.seen, known.etag, known.fingerprint, known.clock_offset_us),
+            file_number,
         )
 
 

@@ -10,6 +10,8 @@ from sqlalchemy import Connection, exists, select
 
 from rfsync.database.engine import LOCK_TIMEOUT, Database
 from rfsync.database.retry import RetryPolicy
+from rfsync.database.sqlite import FILE_NUMBER
+from rfsync.errors import DatabaseError
 from rfsync.ledger import prune
 from rfsync.ledger.bulk import bulk_for
 from rfsync.ledger.observed import was_observed
@@ -20,6 +22,12 @@ from rfsync.ledger.transaction import Transaction
 from rfsync.schema.models import Project, SyncRun
 
 _T = TypeVar("_T")
+
+
+def _require_same_file(connection: Connection, run: Run) -> None:
+    """In another file, the numbers of the run and the project may be those of others."""
+    if run.id is not None and connection.info.get(FILE_NUMBER) != run.file_number:
+        raise DatabaseError("another file has taken the place of the database in the middle of the run")
 
 
 class Store:
@@ -118,7 +126,7 @@ class Store:
             # Before the commit that lets others see the run.
             self._run_locks.hold(run_id)
             tried.append(run_id)
-            return Run.of(run_id, workspace, project, known)
+            return Run.of(run_id, workspace, project, known, connection.info.get(FILE_NUMBER))
 
         def undo() -> None:
             for run_id in tried:
@@ -160,6 +168,7 @@ class Store:
         def write(connection: Connection) -> tuple[_T, bool]:
             nonlocal tries
             tries += 1
+            _require_same_file(connection, run)
             state = ProjectState()
             if run.project_id is not None:
                 state = read_state(connection, run.project_id, lock=not self._dry)
@@ -193,6 +202,7 @@ class Store:
             return None
 
         def record(connection: Connection) -> RunRow | None:
+            _require_same_file(connection, run)
             ended = read_end(connection, run_id)
             if ended is None:
                 write_end(connection, run_id, row, at)
