@@ -82,6 +82,16 @@ def test_a_missing_database_is_made_only_by_what_writes(fresh: Cli, make_cli: Ma
     assert not (tmp_path / "no").exists()
 
 
+def test_a_line_end_behind_the_url_is_no_part_of_the_files_name(fresh: Cli) -> None:
+    """As an environment file written on Windows leaves it."""
+    fresh.list(batch("b1", 1))
+    fresh.run("sync", "acme/widgets", env={"RFSYNC_DATABASE_URL": "sqlite:///cr.db\r"})
+    assert {one.name for one in fresh.folder.glob("cr.db*")} == {"cr.db", "cr.db-runs"}
+    done = fresh.run("status", "--database", "postgresql://user:hunter22@host/name?sslmod=require", code=2)
+    assert "sslmod" in done.err
+    assert "hunter22" not in done.err
+
+
 @pytest.mark.new_python
 def test_what_a_migration_makes_is_what_a_first_sync_makes(fresh: Cli, make_cli: MakeCli, tmp_path: Path) -> None:
     migrated = make_cli(f"sqlite:///{tmp_path / 'migrated.db'}")
