@@ -170,7 +170,7 @@ def test_a_dry_run_changes_nothing(cli: Cli) -> None:
     assert cli.sync(code=1)["outcome"] == "refused"
 
 
-def test_a_postgres_that_lives_in_tokyo(
+def test_a_postgres_that_lives_in_tokyo_and_writes_dates_its_own_way(
     make_cli: MakeCli, new_postgres: Callable[[str | None], str], postgres_template: str
 ) -> None:
     cli = make_cli(new_postgres(postgres_template))
@@ -187,6 +187,11 @@ def test_a_postgres_that_lives_in_tokyo(
     cli.list(batch("a", 1), batch("b", 3, uploaded=latest))
     assert cli.sync()["restored"] == 1
     cli.balance()
+    reading = [["status"], ["batches"], ["changes"], ["totals", "--by", "day"], ["verify"]]
+    before = [done.out for done in cli.run_all([[*command, "--json"] for command in reading])]
+    cli.database.execute(f"ALTER DATABASE {cli.database.name} SET datestyle = 'SQL, DMY'")
+    assert [done.out for done in cli.run_all([[*command, "--json"] for command in reading])] == before
+    assert cli.sync()["outcome"] == "unchanged"
 
 
 def test_a_postgres_that_goes_away_in_the_middle(
