@@ -65,7 +65,8 @@ def _database(options: Options, config: Config) -> str:
     engine = wiring.open_reader(options, config)
     found = f"at schema {schema.HEAD}, as needed"
     if path is not None:
-        return found
+        writable = os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK)
+        return found if writable else f"{found}; you have no permission to write to it or its folder, as a sync has to"
     with Database(engine).begin("opening the database") as connection:
         found += f"; connected {'through a connection pooler' if is_pooled(connection) else 'directly to the server'}"
         asked = connection.exec_driver_sql("SELECT current_setting('server_encoding'), pg_is_in_recovery()")

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -208,7 +209,15 @@ class Store:
                 write_end(connection, run_id, row, at)
             return ended
 
-        ended = self._transact("recording a failed run", record, essential=True)
+        try:
+            ended = self._transact("recording a failed run", record, essential=True)
+        except DatabaseError:
+            plain = (row.error or "").encode("ascii", "backslashreplace").decode()
+            if plain == (row.error or ""):
+                raise
+            # The database may lack a character of the reason.
+            row = replace(row, error=plain)
+            ended = self._transact("recording a failed run", record, essential=True)
         self._release(run)
         return ended
 

@@ -15,7 +15,7 @@ from sqlalchemy.exc import StatementError
 
 from rfsync.database.engine import open_engine
 from rfsync.database.url import parse_url
-from rfsync.errors import DatabaseError, ErrorKind
+from rfsync.errors import DatabaseError, ErrorKind, FetchError
 from rfsync.ledger.bulk import LedgerContext
 from rfsync.ledger.verify import verify
 from rfsync.schema import upgrade as schema
@@ -93,6 +93,16 @@ def test_a_name_that_the_database_cannot_hold_is_told_for_that_project(latin1: s
         assert rig.rows("SELECT DISTINCT name FROM batches ORDER BY 1") == [("naïve",), ("plain",)]
         assert rig.rows("SELECT error FROM sync_runs WHERE outcome = 'failed'") == [(results[1].error,)]
     assert verify(open_engine(parse_url(latin1), read_only=True)).ok
+
+
+def test_a_reason_that_the_database_cannot_hold_is_recorded_in_plain_letters(latin1: str) -> None:
+    engine = open_engine(parse_url(latin1), read_only=False)
+    schema.upgrade(engine, None)
+    engine.dispose()
+    with closing(Rig(latin1)) as rig:
+        rig.listed = FetchError(ErrorKind.SERVER, "HTTP 500 (the API says: 🙂)", http_status=500, attempts=1)
+        assert rig.sync().outcome == "failed"
+        assert rig.rows("SELECT outcome, error FROM sync_runs") == [("failed", "HTTP 500 (the API says: \\U0001f642)")]
 
 
 def test_check_warns_of_an_encoding_that_lacks_characters(make_cli: MakeCli, latin1: str) -> None:

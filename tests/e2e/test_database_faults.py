@@ -242,6 +242,18 @@ def test_a_file_of_somebody_else_is_read_while_it_is_in_use(fresh: Cli, somebody
     assert verified.json["ok"]
 
 
+def test_check_says_that_a_file_can_only_be_read(fresh: Cli, somebodys: Path) -> None:
+    with contextlib.closing(sqlite3.connect(somebodys)) as in_use:
+        in_use.execute("UPDATE projects SET name = 'in the log'")
+        in_use.commit()
+        with only_readable(somebodys):
+            process = fresh.start(
+                *("check", "--json", "--database", f"sqlite:///{somebodys}"), under=[sys.executable, "-c", _BY_THE_MODE]
+            )
+            checks = fresh.finish(process).json["checks"]
+    assert "no permission to write" in next(check["found"] for check in checks if check["what"] == "database")
+
+
 def test_a_file_of_somebody_else_that_is_not_in_use_is_told_with_what_is_missing(fresh: Cli, somebodys: Path) -> None:
     with only_readable(somebodys):
         for done in read_by_the_mode(fresh, somebodys, 3):
