@@ -117,7 +117,7 @@ class Postgres(HistoryDatabase):
     def exists(self, url: str) -> bool:
         try:
             with psycopg.connect(url) as connection:
-                return connection.execute("SELECT to_regclass('alembic_version')").fetchone() != (None,)
+                return connection.execute("SELECT to_regclass('rfsync_version')").fetchone() != (None,)
         except psycopg.OperationalError:
             return False
 

@@ -33,6 +33,8 @@ The books balance: for every batch the sum of its `images_delta` in `batch_chang
 removed), and the same holds for jobs. So a project's total at any moment is the sum of all deltas observed until then.
 `rfsync verify` proves it.
 
+Beside these tables, `rfsync_version` has the version of the schema: one row, kept by the migrations.
+
 Arrows are references. On PostgreSQL those of `batches` and `batch_changes` are triggers, which check once per statement
 what a foreign key checks once per row, and raise the same error; all others, and all on SQLite, are foreign keys.
 """

@@ -5,13 +5,15 @@ from __future__ import annotations
 import os
 
 from alembic import context
+from alembic.util import CommandError
 from sqlalchemy import Connection, text
 
 from rfsync import config as configuration
 from rfsync.database.engine import open_engine
 from rfsync.database.url import parse_url
+from rfsync.errors import SchemaError
 from rfsync.schema.models import metadata
-from rfsync.schema.upgrade import compared
+from rfsync.schema.upgrade import VERSION_TABLE, compared, take_over
 
 # Any number, as long as nobody else uses it in the same database: the first digits of sha256("rfsync migrations").
 MIGRATION_LOCK = 0x3D1F_52A0
@@ -22,6 +24,7 @@ def run(connection: Connection) -> None:
     context.configure(
         connection=connection,
         target_metadata=metadata,
+        version_table=VERSION_TABLE,
         render_as_batch=connection.dialect.name == "sqlite",
         compare_type=True,
         include_object=compared(connection.dialect.name),
@@ -32,6 +35,7 @@ def run(connection: Connection) -> None:
             # that can't get its lock.
             connection.execute(text("SET LOCAL lock_timeout = '15s'"))
             connection.execute(text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+        take_over(connection)
         context.run_migrations()
 
 
@@ -45,9 +49,14 @@ def main() -> None:
         return
     loaded = configuration.load(configuration.find_file(None, os.environ), os.environ)
     engine = open_engine(parse_url(loaded.database.url), read_only=False)
-    with engine.connect() as connection:
-        run(connection)
-        connection.commit()
+    try:
+        with engine.connect() as connection:
+            run(connection)
+            connection.commit()
+    except SchemaError as error:
+        raise CommandError(str(error)) from None
+    finally:
+        engine.dispose()
 
 
 main()

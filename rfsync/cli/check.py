@@ -13,6 +13,7 @@ import click
 
 from rfsync.cli.options import Options, make_command, utc_now
 from rfsync.cli.output import as_json as to_json
+from rfsync.errors import DatabaseError
 from rfsync.text import printable
 
 if TYPE_CHECKING:
@@ -64,10 +65,17 @@ def _database(options: Options, config: Config) -> str:
     engine = wiring.open_reader(options, config)
     found = f"at schema {schema.HEAD}, as needed"
     if path is not None:
-        return found
+        writable = os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK)
+        return found if writable else f"{found}; you have no permission to write to it or its folder, as a sync has to"
     with Database(engine).begin("opening the database") as connection:
-        pooled = is_pooled(connection)
-    return f"{found}; connected {'through a connection pooler' if pooled else 'directly to the server'}"
+        found += f"; connected {'through a connection pooler' if is_pooled(connection) else 'directly to the server'}"
+        asked = connection.exec_driver_sql("SELECT current_setting('server_encoding'), pg_is_in_recovery()")
+        encoding, is_standby = asked.one()
+    if is_standby:
+        raise DatabaseError("the server is a standby, which takes no writes: name the primary server")
+    if encoding != "UTF8":
+        found += f"; its encoding is {encoding}, which lacks characters that names may have: UTF8 is needed"
+    return found
 
 
 def _shown(checks: Iterable[Check]) -> Iterable[Check]:

@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING
 from rfsync.cli.options import Options, make_command, utc_now
 
 if TYPE_CHECKING:
+    from sqlalchemy import URL
+
     from rfsync.daemon.metrics import PrometheusMetrics
     from rfsync.daemon.service import Setup
 
@@ -32,11 +34,17 @@ def command(options: Options) -> int:
     # APScheduler logs each entry of the timetable.
     logging.getLogger("apscheduler").setLevel(logging.WARNING)
     metrics = PrometheusMetrics()
-    Service(partial(_load, options, metrics), metrics, ServiceManager(os.environ), utc_now).run()
+    load = partial(_load, options, metrics, set())
+    Service(load, metrics, ServiceManager(os.environ), utc_now).run()
     return 0
 
 
-def _load(options: Options, metrics: PrometheusMetrics) -> Setup:
+def _load(options: Options, metrics: PrometheusMetrics, databases: set[URL]) -> Setup:
+    """Reads the configuration.
+
+    Args:
+        databases: those of the configurations before; this one's is added.
+    """
     from rfsync.api.client import Client
     from rfsync.cli import wiring
     from rfsync.daemon.metrics import read_totals
@@ -48,7 +56,8 @@ def _load(options: Options, metrics: PrometheusMetrics) -> Setup:
     config = options.load()
     selections = wiring.select(options, config, ())
     with ExitStack() as stack:
-        store = wiring.open_store(options, config)
+        store = wiring.open_store(options, config, had=databases)
+        databases.add(wiring.database_url(options, config))
         stack.callback(store.close)
         engine = wiring.open_reader(options, config)
         stack.callback(engine.dispose)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
+from collections.abc import Container, Iterable
 from contextlib import closing
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +14,7 @@ from rfsync.cli.options import Options
 from rfsync.config import Config
 from rfsync.database.engine import Database, open_database
 from rfsync.database.url import parse_url, sqlite_file, url_secrets
+from rfsync.errors import DatabaseError
 from rfsync.ledger.run_locks import FileLocks, Leases, NoRunLocks
 from rfsync.ledger.store import Store
 from rfsync.parsing import parse_target
@@ -76,11 +77,12 @@ def open_reader(options: Options, config: Config) -> Engine:
     return open_reader_engine(database_url(options, config))
 
 
-def open_store(options: Options, config: Config, *, dry: bool = False) -> Store:
+def open_store(options: Options, config: Config, *, dry: bool = False, had: Container[URL] = ()) -> Store:
     """The store; an SQLite database is made or upgraded if need be.
 
     Args:
         dry: nothing is written, and a missing SQLite file counts as an empty database.
+        had: databases that this process has had before, and does not make anew.
 
     Raises:
         DatabaseError: the database can't be opened.
@@ -91,6 +93,8 @@ def open_store(options: Options, config: Config, *, dry: bool = False) -> Store:
     if dry:
         return Store(_dry_database(url, path), NoRunLocks(), dry=True)
     if path is not None:
+        if url in had and not path.exists():
+            raise DatabaseError(f"the database {path} was removed or renamed: put it back, or restart rfsync")
         return Store(schema.ensure_sqlite(path), FileLocks(path))
     database = _require_current_schema(open_database(url))
     return Store(database, Leases(database))

@@ -76,9 +76,9 @@ class Database:
                     self._interruptible.add(driver)
                 with connection.execution_options(**options).begin():
                     yield connection
-            except BaseException:
-                if self._backend.is_broken(driver):
-                    # What spoke to the driver itself, past SQLAlchemy, found that the connection is lost.
+            except BaseException as error:
+                if self._backend.is_broken(driver, error):
+                    # What spoke to the driver itself, past SQLAlchemy, found that the connection is of no more use.
                     connection.invalidate()
                 raise
             finally:

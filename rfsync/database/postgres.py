@@ -8,12 +8,15 @@ and no lock is the session's.
 import contextlib
 import math
 import time
+from collections.abc import Iterator
 from typing import Any, Final
 
 from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engine, event
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
+from rfsync.database.errors import READ_ONLY_STATE, driver_error
+from rfsync.database.session import Session
 from rfsync.errors import ConfigError
 
 # What the URL leaves open. A server that vanished without a word is noticed within two minutes: a sync that waits for
@@ -30,15 +33,8 @@ _DEFAULTS: Final = {
 _BEGIN_WRITING: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 # One state of the database for all statements. Compiling a query takes longer than any of the history's takes to run.
 _BEGIN_READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL jit = off"
-# In another time zone the last hours of the year 9999 would be in a year that Python does not have.
-_SETTINGS: Final = """SET LOCAL timezone = 'UTC'; SET LOCAL datestyle = 'ISO, MDY';
-SELECT set_config('lock_timeout', {timeout}, true)"""
 #: A connection that was idle for longer is pinged before use, in seconds.
 _PING_AFTER: Final = 1.0
-_FIXED_TIMEOUT: Final = "'{}'"
-# A timeout that the administrator has set stands.
-_TIMEOUT_UNLESS_SET: Final = """CASE current_setting('lock_timeout')
-    WHEN '0' THEN '{}' ELSE current_setting('lock_timeout') END"""
 
 
 def create(url: URL, *, read_only: bool, lock_timeout: float) -> Engine:
@@ -48,7 +44,8 @@ def create(url: URL, *, read_only: bool, lock_timeout: float) -> Engine:
         ConfigError: the driver is not installed.
     """
     require_psycopg()
-    options = {**_DEFAULTS, **url.query}
+    # Here too, since SQLAlchemy asks the server for its version before any transaction.
+    options = {**_DEFAULTS, **url.query, "client_encoding": "UTF8"}
     pool: dict[str, Any] = {"poolclass": NullPool}
     if not read_only:
         # As many connections as there are transactions at once; the most recently used is the first to be used again.
@@ -61,20 +58,33 @@ def create(url: URL, *, read_only: bool, lock_timeout: float) -> Engine:
         **pool,
     )
 
+    session = Session(url.query)
+
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
         wanted = connection.get_execution_options().get("lock_timeout", lock_timeout)
-        timeout = _FIXED_TIMEOUT if wanted < lock_timeout else _TIMEOUT_UNLESS_SET
-        settings = _SETTINGS.format(timeout=timeout.format(f"{max(wanted, 1.0):g}s"))
         # psycopg is in its autocommit mode, so that our BEGIN can share a round trip with the settings. SQLAlchemy's
         # part in it would take longer than the server's.
         driver: Any = connection.connection.driver_connection
-        driver.execute(f"{_BEGIN_READING if read_only else _BEGIN_WRITING}; {settings}")
+        begin = _BEGIN_READING if read_only else _BEGIN_WRITING
+        with _told_from_a_standby():
+            session.begin(driver, begin, wanted, unless_set=wanted >= lock_timeout)
 
     event.listen(engine, "commit", _require_sound)
     if not read_only:
         _ping_after_a_pause(engine)
     return engine
+
+
+@contextlib.contextmanager
+def _told_from_a_standby() -> Iterator[None]:
+    import psycopg
+
+    try:
+        yield
+    except psycopg.errors.FeatureNotSupported:
+        # A standby refuses to begin a transaction that writes, by the state of a feature that PostgreSQL lacks.
+        raise psycopg.errors.ReadOnlySqlTransaction("the server is a standby, which takes no writes") from None
 
 
 def _require_sound(connection: Connection) -> None:
@@ -87,7 +97,7 @@ def _require_sound(connection: Connection) -> None:
 
 
 def _ping_after_a_pause(engine: Engine) -> None:
-    """As ``pool_pre_ping``, but not for a recently used connection.
+    """As ``pool_pre_ping``, but not for a recently used connection, and with a question: a standby is of no use.
 
     A busy sync begins a transaction every few milliseconds, and one whose connection is lost is retried anyway.
     """
@@ -102,9 +112,11 @@ def _ping_after_a_pause(engine: Engine) -> None:
 
         if time.monotonic() - record.info.get("returned_at", math.inf) > _PING_AFTER:
             try:
-                driver.execute("SELECT 1")
+                (is_standby,) = driver.execute("SELECT pg_is_in_recovery()").fetchone()
             except psycopg.Error as error:
                 raise InvalidatePoolError from error  # the pool connects anew, and discards the other idle ones
+            if is_standby:
+                raise InvalidatePoolError
 
 
 def require_psycopg() -> None:
@@ -127,9 +139,9 @@ def interrupt(driver: Any) -> None:
         driver.cancel_safe(timeout=1.0)
 
 
-def is_broken(driver: Any) -> bool:
-    """Tells whether the connection is lost."""
-    return bool(driver.closed)
+def is_broken(driver: Any, error: BaseException) -> bool:
+    """Tells whether the connection is lost, or leads to a server that takes no writes any more."""
+    return bool(driver.closed) or getattr(driver_error(error), "sqlstate", None) == READ_ONLY_STATE
 
 
 def is_pooled(connection: Connection) -> bool:

@@ -1,12 +1,14 @@
 """The URL of a database: read as people write it, shown without its password."""
 
 import re
+from collections import Counter
 from pathlib import Path
 from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from sqlalchemy import URL, make_url
 
 from rfsync.errors import ConfigError
+from rfsync.text import printable
 
 _EXAMPLES = "write sqlite:///FILE or postgresql://USER@HOST/NAME"
 
@@ -14,24 +16,34 @@ _EXAMPLES = "write sqlite:///FILE or postgresql://USER@HOST/NAME"
 def parse_url(text: str) -> URL:
     """The URL of one of the two databases, with the driver that rfsync uses.
 
-    PostgreSQL's is taken as libpq takes it: ``postgres://`` too, several hosts, a password with an unescaped @.
+    PostgreSQL's is taken as libpq takes it: ``postgres://`` too, several hosts, a password with an unescaped @. Blanks
+    around it, and the line end that an environment file may leave, are none of it.
 
     Raises:
         ConfigError: another database, or none at all; the URL itself is not repeated, since it may hold a password.
     """
+    text = text.strip("\ufeff").strip()
+    if printable(text) != text:
+        raise ConfigError("[database] url has a control character or an invisible one in it: write it anew")
     scheme, separator, rest = text.partition("://")
     if not separator:
         raise ConfigError(f"[database] url can't be read: {_EXAMPLES}")
     if scheme in {"sqlite", "sqlite+pysqlite"}:
-        file = rest.removeprefix("/").partition("?")[0]
-        if not rest.startswith("/") or file in {"", ":memory:"}:
-            raise ConfigError("[database] url names no file: a history in memory is lost at exit; write sqlite:///FILE")
-        return URL.create("sqlite", database=file)
+        return _parse_sqlite(rest)
     if scheme in {"postgresql", "postgres", "postgresql+psycopg"}:
         return _parse_postgres(rest)
     # What is no scheme at all may hold anything.
     named = repr(scheme) if re.fullmatch(r"[A-Za-z0-9+.-]+", scheme) else "this"
     raise ConfigError(f"[database] url: {named} is not supported; {_EXAMPLES}")
+
+
+def _parse_sqlite(rest: str) -> URL:
+    file, mark, _ = rest.removeprefix("/").partition("?")
+    if not rest.startswith("/") or file in {"", ":memory:"}:
+        raise ConfigError("[database] url names no file: a history in memory is lost at exit; write sqlite:///FILE")
+    if mark:
+        raise ConfigError("[database] url: SQLite's has no options: leave out the ? and what follows it")
+    return URL.create("sqlite", database=file)
 
 
 def _parse_postgres(rest: str) -> URL:
@@ -42,6 +54,8 @@ def _parse_postgres(rest: str) -> URL:
     if "@" in (name if at else rest.partition("/")[2]):
         # libpq ends the password at the slash, and would show the rest of it as the name of a database.
         raise ConfigError("[database] url: write %2F for a slash in a user's name or password, and %40 for an @")
+    if options:
+        _require_known(options)
     try:
         parts = [urlsplit(f"//{host}") for host in hosts.split(",")]
         several = {
@@ -56,6 +70,40 @@ def _parse_postgres(rest: str) -> URL:
     except ValueError:
         raise ConfigError("[database] url can't be read: its host or port is wrong") from None
     return url if one or not hosts else url.update_query_dict(several)
+
+
+def _require_known(options: str) -> None:
+    """Passes if libpq knows all options; SQLAlchemy and psycopg would take further ones, which are not for people.
+
+    Raises:
+        ConfigError: one is unknown, comes twice or has no value.
+    """
+    pairs = [option.partition("=") for option in options.split("&")]
+    known = _libpq_options()
+    names = Counter(unquote(name) for name, _, _ in pairs)
+    for name, sign, _ in pairs:
+        key = unquote(name)
+        if key not in known or not sign:
+            # Beside a password, the name may be what follows an unescaped & in it.
+            hidden = _is_secret(options) or not re.fullmatch(r"\w+", key)
+            shown = "one of the options" if hidden else f"the option {key}"
+            raise ConfigError(f"[database] url: PostgreSQL's client does not know {shown} after the ?, or its value")
+        if names[key] > 1:
+            raise ConfigError(f"[database] url: the option {key} stands there more than once")
+
+
+def _libpq_options() -> frozenset[str]:
+    """The names of all options that PostgreSQL's client has.
+
+    Raises:
+        ConfigError: it is not installed.
+    """
+    from rfsync.database.postgres import require_psycopg
+
+    require_psycopg()
+    from psycopg import pq
+
+    return frozenset(option.keyword.decode() for option in pq.Conninfo.get_defaults())
 
 
 def sqlite_file(url: URL) -> Path | None:

@@ -87,7 +87,10 @@ class Postgresql:
         return f"CROSS JOIN LATERAL (SELECT * FROM {table} {alias} WHERE {condition} {rows}) {alias}"
 
     def seconds(self, later: str, earlier: str) -> str:
-        return f"CAST(extract(epoch FROM {later} - {earlier}) AS double precision)"
+        # Whole seconds and fractions apart: before PostgreSQL 14, extract() computes a float from both.
+        whole = f"CAST(extract(epoch FROM date_trunc('second', {later} - {earlier})) AS numeric)"
+        microseconds = f"CAST(extract(microseconds FROM {later} - {earlier}) AS numeric) % 1000000"
+        return f"CAST({whole} + {microseconds} / 1000000 AS double precision)"
 
     def to_parameter(self, value: Any) -> Any:
         return value

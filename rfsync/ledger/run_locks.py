@@ -6,6 +6,7 @@ server's clock, renewed by a thread for as long as the process lives. (A lease w
 process writes for a minute, no other could renew.)
 """
 
+import contextlib
 import fcntl
 import logging
 import os
@@ -21,6 +22,7 @@ from typing import ClassVar, Final, Protocol
 from sqlalchemy import BigInteger, ColumnElement, Connection, Insert, bindparam, func, insert, or_, select, update
 
 from rfsync.database.engine import Database
+from rfsync.database.sqlite_file import real_path
 from rfsync.errors import DatabaseError
 from rfsync.schema.models import SyncRun
 
@@ -106,7 +108,7 @@ class FileLocks:
     insert: ClassVar = insert(SyncRun)
 
     def __init__(self, database: Path) -> None:
-        self._path = database.with_name(database.name + "-runs")
+        self._database = database.absolute()
         self._fd: int | None = None
         self._held: set[int] = set()
         self._guard = threading.Lock()
@@ -149,9 +151,22 @@ class FileLocks:
             raise DatabaseError(f"{self._path}, which tells living runs, can't be locked: {error.strerror}") from error
         return True
 
+    @property
+    def _path(self) -> Path:
+        """The file of the locks, which all processes have to agree on, whatever name they have for the database."""
+        real = real_path(self._database)
+        return real.with_name(real.name + "-runs")
+
     def _set(self, kind: int, run_id: int) -> None:
+        if self._fd is not None and not _is_open(self._fd, self._path):
+            # Another file is there now, as where a backup of the database was put in its place.
+            os.close(self._fd)
+            self._fd = None
         if self._fd is None:
             self._fd = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o666)
+            for held in self._held:
+                with contextlib.suppress(BlockingIOError):
+                    self._set(fcntl.F_WRLCK, held)
         if sys.platform == "linux":
             # Locks that belong to the open file and not to the process: two stores in one process see each other's,
             # and closing some other file can't drop them. struct flock: type, whence, start, length, pid (0).
@@ -166,6 +181,13 @@ class FileLocks:
             if self._fd is not None:
                 os.close(self._fd)
                 self._fd = None
+
+
+def _is_open(fd: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(fd), path.stat())
+    except FileNotFoundError:
+        return False
 
 
 #: How long a lease lasts, and how often it is renewed, in seconds: a process can be suspended for three quarters of a

@@ -37,13 +37,15 @@ class Run:
     clock_offset_us: int = 0
     #: Its project is one that had this id before; None: the id is as it was.
     old: ProjectPath | None = None
+    #: The file that it began in, see ``database.sqlite.FILE_NUMBER``; None: PostgreSQL.
+    file_number: int | None = None
 
     @classmethod
-    def of(cls, run_id: int | None, path: ProjectPath, known: ProjectSnapshot) -> Run:
+    def of(cls, run_id: int | None, path: ProjectPath, known: ProjectSnapshot, file_number: int | None = None) -> Run:
         """A run that begins with what is known."""
         return cls(
             run_id, known.id, path, known.seen, known.seen is not None, known.departed_at is not None,
-            known.etag, known.fingerprint, known.clock_offset_us,
+            known.etag, known.fingerprint, known.clock_offset_us, file_number=file_number,
         )  # fmt: skip
 
 

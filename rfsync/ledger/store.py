@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
@@ -11,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 
 from rfsync.database.engine import LOCK_TIMEOUT, Database
 from rfsync.database.retry import RetryPolicy
+from rfsync.database.sqlite import FILE_NUMBER
 from rfsync.errors import DatabaseError, TransientDatabaseError
 from rfsync.ledger import prune, renames
 from rfsync.ledger.bulk import bulk_for
@@ -46,6 +48,12 @@ from rfsync.parsing import Target
 from rfsync.schema.models import Project, SyncRun
 
 _T = TypeVar("_T")
+
+
+def _require_same_file(connection: Connection, run: Run) -> None:
+    """In another file, the numbers of the run and the project may be those of others."""
+    if run.id is not None and connection.info.get(FILE_NUMBER) != run.file_number:
+        raise DatabaseError("another file has taken the place of the database in the middle of the run")
 
 
 class Store:
@@ -187,7 +195,7 @@ class Store:
         # Before the commit that lets others see the run.
         self._run_locks.hold(run_id)
         tried.append(run_id)
-        return Run.of(run_id, path, known)
+        return Run.of(run_id, path, known, connection.info.get(FILE_NUMBER))
 
     def abandon_dead_runs(self, at: datetime) -> int:
         """Marks the runs of killed processes, whatever their project; returns how many there were.
@@ -222,6 +230,7 @@ class Store:
         def write(connection: Connection) -> tuple[_T, bool]:
             nonlocal tries
             tries += 1
+            _require_same_file(connection, run)
             state = self._read_state(connection, run)
             # Under the lock: an earlier try has ended by now, on the server too.
             ended = read_end(connection, run.id) if tries > 1 and run.id is not None else None
@@ -265,12 +274,21 @@ class Store:
             return None
 
         def record(connection: Connection) -> RunRow | None:
+            _require_same_file(connection, run)
             ended = read_end(connection, run_id)
             if ended is None:
                 write_end(connection, run_id, row, at)
             return ended
 
-        ended = self._transact("recording a failed run", record, essential=True)
+        try:
+            ended = self._transact("recording a failed run", record, essential=True)
+        except DatabaseError:
+            plain = (row.error or "").encode("ascii", "backslashreplace").decode()
+            if plain == (row.error or ""):
+                raise
+            # The database may lack a character of the reason.
+            row = replace(row, error=plain)
+            ended = self._transact("recording a failed run", record, essential=True)
         self._release(run)
         return ended
 
@@ -280,9 +298,14 @@ class Store:
         Raises:
             DatabaseError: that could not be written.
         """
-        if self._dry or run.id is None or run.project_id is None:
+        run_id, project_id = run.id, run.project_id
+        if self._dry or run_id is None or project_id is None:
             return
-        forget = partial(forget_run, run_id=run.id, project_id=run.project_id)
+
+        def forget(connection: Connection) -> None:
+            _require_same_file(connection, run)
+            forget_run(connection, run_id, project_id)
+
         self._transact("forgetting a run", forget, essential=True)
         self._release(run)
 

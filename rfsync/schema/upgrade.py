@@ -8,21 +8,42 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from sqlalchemy import URL, Column, Connection, Engine, MetaData, String, Table, insert, inspect, select
+from sqlalchemy import (
+    URL,
+    Column,
+    Connection,
+    Engine,
+    Inspector,
+    MetaData,
+    String,
+    Table,
+    column,
+    event,
+    insert,
+    inspect,
+    select,
+    table,
+)
 
 from rfsync.database.engine import Database, open_database
 from rfsync.database.errors import translated
 from rfsync.errors import DatabaseError, SchemaError
 from rfsync.schema.models import metadata
 from rfsync.schema.triggers import CHECKED_BY_TRIGGER, ONLY_ON_SQLITE, create_trigger_statements
-from rfsync.schema.views import create_view_statements
+from rfsync.schema.views import VIEWS, create_view_statements
 
 #: The revision in ``migrations/`` that creates what models, views and triggers describe.
 HEAD: Final = "0006"
 
+#: Not alembic's own name for it, which other applications in the same database have, too.
+VERSION_TABLE: Final = "rfsync_version"
+_FORMER_VERSION_TABLE: Final = "alembic_version"
+
 # As alembic makes it.
 _NAMES: Final = MetaData(naming_convention={"pk": "%(table_name)s_pkc"})
-_VERSION: Final = Table("alembic_version", _NAMES, Column("version_num", String(32), primary_key=True))
+_VERSION: Final = Table(VERSION_TABLE, _NAMES, Column("version_num", String(32), primary_key=True))
+#: Columns of the ledger by which a database is known as rfsync's: of the first schema, and unlike any other's.
+_LEDGER_COLUMNS: Final = frozenset({"run_id", "project_id", "batch_id", "images_delta", "num_jobs_delta"})
 
 
 def migrations_path() -> Path:
@@ -33,9 +54,49 @@ def migrations_path() -> Path:
 
 
 def current(connection: Connection) -> str | None:
-    """The revision that the database says it is at; None: rfsync was never here."""
-    here = inspect(connection).has_table(_VERSION.name)
-    return connection.scalar(select(_VERSION.c.version_num)) if here else None
+    """The revision that the database says it is at; None: rfsync was never here.
+
+    Raises:
+        SchemaError: there are tables of another application with names that rfsync needs.
+    """
+    inspector = inspect(connection)
+    if inspector.has_table(VERSION_TABLE):
+        return connection.scalar(select(_VERSION.c.version_num))
+    return _former_revision(connection, inspector)
+
+
+def _former_revision(connection: Connection, inspector: Inspector) -> str | None:
+    """The revision as the versions of rfsync kept it that had no name of their own for its table."""
+    existing = {*inspector.get_table_names(), *inspector.get_view_names()}
+    ledger = inspector.get_columns("batch_changes") if "batch_changes" in existing else ()
+    if _FORMER_VERSION_TABLE in existing and {found["name"] for found in ledger} >= _LEDGER_COLUMNS:
+        former = table(_FORMER_VERSION_TABLE, column("version_num", String))
+        return connection.scalar(select(former.c.version_num))
+    taken = sorted(existing & {*metadata.tables, *VIEWS})
+    if taken:
+        raise SchemaError(
+            f"the database has tables of another application with names that rfsync needs ({', '.join(taken)}): give "
+            "rfsync a database of its own, or on PostgreSQL a schema, ?options=-csearch_path%3DNAME in the URL"
+        )
+    return None
+
+
+def take_over(connection: Connection) -> str | None:
+    """As ``current``, for a transaction that writes: gives the table of the version its name, if it has the former one.
+
+    Raises:
+        SchemaError: it was made by a newer version, or there are tables of another application with names of ours.
+    """
+    revision = current(connection)
+    if revision is not None and not is_known(revision):
+        raise SchemaError(_remedy(revision))
+    if revision is None or inspect(connection).has_table(VERSION_TABLE):
+        return revision
+    connection.exec_driver_sql(f"ALTER TABLE {_FORMER_VERSION_TABLE} RENAME TO {VERSION_TABLE}")
+    if connection.dialect.name == "postgresql":
+        # Another application's alembic may want the name.
+        connection.exec_driver_sql(f"ALTER INDEX IF EXISTS {_FORMER_VERSION_TABLE}_pkc RENAME TO {VERSION_TABLE}_pkc")
+    return revision
 
 
 def require(database: Database) -> None:
@@ -46,7 +107,10 @@ def require(database: Database) -> None:
         DatabaseError: it can't be reached.
     """
     with database.begin("opening the database") as connection:
-        revision = current(connection)
+        _require(current(connection))
+
+
+def _require(revision: str | None) -> None:
     if revision != HEAD:
         raise SchemaError(_remedy(revision))
 
@@ -65,15 +129,23 @@ def ensure_sqlite(path: Path) -> Database:
     database = open_database(URL.create("sqlite", database=str(path)))
     try:
         with database.begin(f"opening {path}") as connection:
-            revision = current(connection)
+            revision = take_over(connection)
             if revision is None:
                 _create_sqlite(connection)
         if revision not in {None, HEAD}:
             upgrade(database.engine, revision)
+        event.listen(database.engine, "begin", _require_head)
     except BaseException:
         database.close()
         raise
     return database
+
+
+def _require_head(connection: Connection) -> None:
+    """In the first transaction of each connection: a file that took the place of another may be at another schema."""
+    if "schema" not in connection.info:
+        _require(current(connection))
+        connection.info["schema"] = HEAD
 
 
 def require_folder(path: Path) -> None:
@@ -149,7 +221,9 @@ def drift(engine: Engine) -> list[str]:
     from alembic.runtime.migration import MigrationContext
 
     with translated("reading the schema"), engine.connect() as connection:
-        options = {"compare_type": True, "include_object": compared(connection.dialect.name)}
+        options = {
+            "version_table": VERSION_TABLE, "compare_type": True, "include_object": compared(connection.dialect.name)
+        }  # fmt: skip
         context = MigrationContext.configure(connection, opts=options)
         return [str(difference) for difference in compare_metadata(context, metadata)]
 

@@ -83,6 +83,7 @@ def test_nothing_of_a_transaction_is_left_to_the_next_client(url: str, direct: s
     rig.listed = [record("a", 1, 1)]
     assert rig.sync().ok
     names = ("timezone", "datestyle", "lock_timeout", "work_mem", "jit", "default_transaction_read_only")
+    names += ("search_path", "client_encoding", "intervalstyle", "extra_float_digits", "array_nulls")
     with psycopg.connect(direct) as connection:
         wanted = [connection.execute(f"SHOW {name}").fetchone() for name in names]
     with psycopg.connect(url, prepare_threshold=None) as connection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from psycopg import pq
 from psycopg.conninfo import conninfo_to_dict
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg as psycopg_dialect
 
@@ -73,6 +74,50 @@ def test_a_password_with_a_slash_is_refused_before_it_is_taken_for_the_name_of_a
         assert "hunter22" not in str(caught.value)
     for url in ("postgresql://user@host/na%40me", "postgresql://user@host/name?application_name=a@b"):
         assert parse_url(url).host == "host"
+
+
+@pytest.mark.parametrize("around", [" {}", "{}\r\n", "\t{} ", "\ufeff{}"])
+def test_blanks_around_a_url_are_none_of_it(around: str) -> None:
+    for url in ("sqlite:///cr.db", "postgresql://user:hunter22@host/name?sslmode=require"):
+        assert parse_url(around.format(url)) == parse_url(url)
+
+
+@pytest.mark.parametrize("character", ["\r", "\n", "\t", "\x00", "\x1b", "\x85", "\u200b", "\u202e"])
+@pytest.mark.parametrize("url", ["sqlite:///a{}b.db", "postgresql://user:hunter22{}@host/name", "postgresql://h/a{}b"])
+def test_what_is_not_to_be_seen_in_a_url_is_refused(url: str, character: str) -> None:
+    with pytest.raises(ConfigError, match=r"^\[database\] url has a control character") as caught:
+        parse_url(url.format(character))
+    assert "hunter22" not in str(caught.value)
+    assert str(caught.value).isprintable()
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("sqlite:///x.db?mode=ro", "has no options"),
+        ("sqlite:///x.db?", "has no options"),
+        ("postgresql://user:hunter22@h/d?sslmod=require", "know the option sslmod "),
+        ("postgresql://user:hunter22@h/d?autocommit=true", "know the option autocommit "),
+        ("postgresql://user:hunter22@h/d?prepare_threshold=1", "know the option prepare_threshold "),
+        ("postgresql://user:hunter22@h/d?plugin=x", "know the option plugin "),
+        ("postgresql://h/d?sslmode", "know the option sslmode "),
+        ("postgresql://h/d?%2073slmode=x", "know one of the options "),
+        ("postgresql://h/d?password=very&hunter22=x", "know one of the options "),
+        ("postgresql://h/d?password=very&hunter22", "know one of the options "),
+        ("postgresql://h/d?sslmode=require&sslmode=disable", "option sslmode stands there more than once"),
+    ],
+)
+def test_options_that_a_url_can_not_have_are_refused(url: str, told: str) -> None:
+    with pytest.raises(ConfigError, match=r"^\[database\] url: ") as caught:
+        parse_url(url)
+    assert told in str(caught.value)
+    assert "hunter22" not in str(caught.value)
+
+
+def test_every_option_of_libpq_is_taken() -> None:
+    for option in pq.Conninfo.get_defaults():
+        name = option.keyword.decode()
+        assert name in {*parse_url(f"postgresql://host/name?{name}=1").query, "host"}
 
 
 @pytest.mark.parametrize("password", ["hunter22", "hunter%2F22"])

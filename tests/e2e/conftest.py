@@ -110,7 +110,7 @@ class Database:
     def dump(self) -> dict[str, list[tuple[Any, ...]]]:
         """Everything that is stored."""
         tables = ("projects", "batches", "batch_changes", "project_daily", "sync_runs")
-        tables += ("workspace_daily", "project_observed", "missing_batches", "project_renames", "alembic_version")
+        tables += ("workspace_daily", "project_observed", "missing_batches", "project_renames", "rfsync_version")
         return {table: sorted(self.rows(f"SELECT * FROM {table}"), key=repr) for table in tables}
 
     def execute(self, *statements: str) -> None:

@@ -344,6 +344,32 @@ def test_two_hundred_projects(cli: Cli, start: Start) -> None:
     cli.verify()
 
 
+def test_a_database_that_is_taken_away_under_it_and_replaced_by_a_backup(fresh: Cli, start: Start) -> None:
+    fresh.configure(workspaces=[{"projects": ["widgets"]}], more=QUICK + LISTEN)
+    fresh.list(batch("b1", 1))
+    daemon = start(fresh)
+    await_runs(fresh, "widgets", "unchanged")
+    path = fresh.database.path
+    backup, old = path.with_name("backup"), path.with_name("old")
+    fresh.database.execute(f"VACUUM INTO '{backup}'")
+    old.mkdir()
+    for one in path.parent.glob(f"{path.name}*"):
+        one.rename(old / one.name)
+    daemon.await_line("was removed or renamed while it was in use")
+    daemon.process.send_signal(signal.SIGHUP)
+    daemon.await_line("the old configuration stays in force")
+    assert not path.exists()
+    fresh.list(batch("b1", 2))
+    backup.rename(path)
+    daemon.await_line(f"another file has taken the place of the database {path}, and is written from now on")
+    daemon.await_line("1 changed")
+    await_runs(fresh, "widgets", "unchanged", count=2)
+    daemon.await_health(200)
+    daemon.stop()
+    assert len([line for line in daemon.lines if "is written from now on" in line["event"]]) == 1
+    fresh.verify()
+
+
 def test_it_says_why_it_can_not_start(fresh: Cli) -> None:
     assert re.search("nothing to sync", fresh.run("daemon", code=2).err)
     fresh.configure(workspaces=[{"projects": ["widgets"]}], more='[daemon]\nlisten = "192.0.2.1:1"\n')

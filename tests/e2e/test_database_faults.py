@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -16,7 +18,7 @@ from psycopg import sql
 
 from rfsync.simulator import Stall
 from tests.conftest import PostgresServer
-from tests.e2e.conftest import Cli, Database, MakeCli, batch
+from tests.e2e.conftest import Cli, Database, Done, MakeCli, batch
 
 # Lets the superuser be stopped by a file's mode, like everybody else: drops CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
 # from what the command can have (prctl 24 is PR_CAPBSET_DROP).
@@ -196,3 +198,102 @@ def test_a_role_without_the_rights(
     assert cli.database.dump() == before
     with psycopg.connect(cli.database.url, autocommit=True) as admin:
         admin.execute(sql.SQL("DROP OWNED BY {0}; DROP ROLE {0}").format(sql.Identifier(role)))
+
+
+#: Commands that read.
+READING = (["status", "--json"], ["batches", "--json"], ["totals", "--json"], ["verify", "--json"])
+
+
+@contextlib.contextmanager
+def only_readable(path: Path) -> Iterator[None]:
+    """The file and its folder belong to somebody else."""
+    path.parent.chmod(0o555)
+    for one in path.parent.iterdir():
+        one.chmod(0o444)
+    yield
+    path.parent.chmod(0o755)
+
+
+def read_by_the_mode(cli: Cli, path: Path, code: int) -> list[Done]:
+    under = [sys.executable, "-c", _BY_THE_MODE]
+    started = [cli.start(*command, "--database", f"sqlite:///{path}", under=under) for command in READING]
+    return [cli.finish(process, code) for process in started]
+
+
+@pytest.fixture
+def somebodys(fresh: Cli, tmp_path: Path) -> Path:
+    """A database in a folder of its own."""
+    fresh.list(batch("b1", 3))
+    fresh.sync()
+    folder = tmp_path / "somebodys"
+    folder.mkdir()
+    shutil.copy(fresh.database.path, folder)
+    return folder / fresh.database.path.name
+
+
+def test_a_file_of_somebody_else_is_read_while_it_is_in_use(fresh: Cli, somebodys: Path) -> None:
+    with contextlib.closing(sqlite3.connect(somebodys)) as in_use:
+        in_use.execute("UPDATE projects SET name = 'in the log'")
+        in_use.commit()
+        with only_readable(somebodys):
+            status, batches, _, verified = read_by_the_mode(fresh, somebodys, 0)
+    assert [row["images"] for row in status.json] == [3]
+    assert [row["images"] for row in batches.json] == [3]
+    assert verified.json["ok"]
+
+
+def test_check_says_that_a_file_can_only_be_read(fresh: Cli, somebodys: Path) -> None:
+    with contextlib.closing(sqlite3.connect(somebodys)) as in_use:
+        in_use.execute("UPDATE projects SET name = 'in the log'")
+        in_use.commit()
+        with only_readable(somebodys):
+            process = fresh.start(
+                *("check", "--json", "--database", f"sqlite:///{somebodys}"), under=[sys.executable, "-c", _BY_THE_MODE]
+            )
+            checks = fresh.finish(process).json["checks"]
+    assert "no permission to write" in next(check["found"] for check in checks if check["what"] == "database")
+
+
+def test_a_file_of_somebody_else_that_is_not_in_use_is_told_with_what_is_missing(fresh: Cli, somebodys: Path) -> None:
+    with only_readable(somebodys):
+        for done in read_by_the_mode(fresh, somebodys, 3):
+            assert done.out == ""
+            assert done.err.startswith(
+                f"rfsync: error: the database {somebodys} can't be read: SQLite needs fresh.db-wal"
+            )
+            assert done.err.count("\n") == 1
+        assert [one.name for one in somebodys.parent.iterdir()] == [somebodys.name]
+        somebodys.chmod(0o000)
+        for done in read_by_the_mode(fresh, somebodys, 3):
+            assert f"no permission to read {somebodys}" in done.err
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="needs root: giving a file to somebody else")
+def test_a_reader_leaves_no_log_behind_that_the_owner_could_not_write_to(fresh: Cli, somebodys: Path) -> None:
+    os.chown(somebodys, 65_534, 65_534)
+    somebodys.chmod(0o644)
+    somebodys.parent.chmod(0o777)
+    for done in read_by_the_mode(fresh, somebodys, 3):
+        assert "can't be read: SQLite needs" in done.err
+    assert [one.name for one in somebodys.parent.iterdir()] == [somebodys.name]
+
+
+_ON_A_READ_ONLY_FILE_SYSTEM = """
+set -e
+mount -t tmpfs none "$1"
+cp "$2" "$1/rfsync.db"
+mount -o remount,ro "$1"
+shift 2
+exec "$@"
+"""
+
+
+@pytest.mark.skipif(not _may_mount(), reason="needs unshare -rm: mounting a file system of one's own")
+def test_a_file_on_a_read_only_file_system_is_read(fresh: Cli, somebodys: Path, tmp_path: Path) -> None:
+    mounted = tmp_path / "mounted"
+    mounted.mkdir()
+    under = ["unshare", "-rm", "sh", "-c", _ON_A_READ_ONLY_FILE_SYSTEM, "sh", str(mounted), str(somebodys)]
+    started = [fresh.start(*c, "--database", f"sqlite:///{mounted}/rfsync.db", under=under) for c in READING]
+    status, _, _, verified = [fresh.finish(process) for process in started]
+    assert [row["images"] for row in status.json] == [3]
+    assert verified.json["ok"]

@@ -52,7 +52,7 @@ def test_a_postgres_without_a_schema_is_left_alone(
 
 
 def test_a_newer_schema_is_not_touched(cli: Cli) -> None:
-    cli.database.execute("UPDATE alembic_version SET version_num = '9999'")
+    cli.database.execute("UPDATE rfsync_version SET version_num = '9999'")
     before = cli.database.dump()
     for done in cli.run_all([["sync", "acme/widgets"], ["status"], ["db", "upgrade"]], code=3):
         assert done.out == ""
@@ -80,6 +80,16 @@ def test_a_missing_database_is_made_only_by_what_writes(fresh: Cli, make_cli: Ma
     nowhere = make_cli(f"sqlite:///{tmp_path / 'no' / 'such' / 'folder.db'}")
     assert nowhere.run("sync", "acme/widgets", code=3).err
     assert not (tmp_path / "no").exists()
+
+
+def test_a_line_end_behind_the_url_is_no_part_of_the_files_name(fresh: Cli) -> None:
+    """As an environment file written on Windows leaves it."""
+    fresh.list(batch("b1", 1))
+    fresh.run("sync", "acme/widgets", env={"RFSYNC_DATABASE_URL": "sqlite:///cr.db\r"})
+    assert {one.name for one in fresh.folder.glob("cr.db*")} == {"cr.db", "cr.db-runs"}
+    done = fresh.run("status", "--database", "postgresql://user:hunter22@host/name?sslmod=require", code=2)
+    assert "sslmod" in done.err
+    assert "hunter22" not in done.err
 
 
 @pytest.mark.new_python
@@ -160,7 +170,7 @@ def test_a_dry_run_changes_nothing(cli: Cli) -> None:
     assert cli.sync(code=1)["outcome"] == "refused"
 
 
-def test_a_postgres_that_lives_in_tokyo(
+def test_a_postgres_that_lives_in_tokyo_and_writes_dates_its_own_way(
     make_cli: MakeCli, new_postgres: Callable[[str | None], str], postgres_template: str
 ) -> None:
     cli = make_cli(new_postgres(postgres_template))
@@ -177,6 +187,11 @@ def test_a_postgres_that_lives_in_tokyo(
     cli.list(batch("a", 1), batch("b", 3, uploaded=latest))
     assert cli.sync()["restored"] == 1
     cli.balance()
+    reading = [["status"], ["batches"], ["changes"], ["totals", "--by", "day"], ["verify"]]
+    before = [done.out for done in cli.run_all([[*command, "--json"] for command in reading])]
+    cli.database.execute(f"ALTER DATABASE {cli.database.name} SET datestyle = 'SQL, DMY'")
+    assert [done.out for done in cli.run_all([[*command, "--json"] for command in reading])] == before
+    assert cli.sync()["outcome"] == "unchanged"
 
 
 def test_a_postgres_that_goes_away_in_the_middle(

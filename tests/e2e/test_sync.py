@@ -138,7 +138,7 @@ def test_the_schema_is_the_one_of_the_contract(cli: Cli) -> None:
     if not database.is_sqlite:
         uncommented = """SELECT c.relname, a.attname FROM pg_class c
             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-            WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname <> 'alembic_version'
+            WHERE c.relnamespace = 'public'::regnamespace AND c.relkind = 'r' AND c.relname <> 'rfsync_version'
             AND (obj_description(c.oid, 'pg_class') IS NULL OR col_description(c.oid, a.attnum) IS NULL)"""
         assert database.rows(uncommented) == []
         types = """SELECT DISTINCT data_type FROM information_schema.columns

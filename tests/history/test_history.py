@@ -433,6 +433,15 @@ def test_an_age_is_right_to_the_microsecond(rig: Rig) -> None:
     assert fresh.age_seconds == pytest.approx(0.9999)
 
 
+@pytest.mark.parametrize("seconds", [0.000001, 148_753.558382, -148_753.558382, 9e8 + 0.000001, 7e9 + 0.5])
+def test_ages_are_exact_to_the_microsecond(rig: Rig, seconds: float) -> None:
+    """Also on PostgreSQL 13, which computes them as floats if it may."""
+    assert rig.sync().ok
+    now = rig.now + timedelta(microseconds=round(seconds * 1_000_000))
+    (row,) = history.freshness(open_engine(rig.url, read_only=True), now=now)
+    assert row.age_seconds == seconds
+
+
 def test_freshness_and_status(model: Model) -> None:
     rows = history.freshness(model.engine, now=LAST)
     last = {project: model.seen[project][-1][0] for project in PROJECTS}

@@ -67,12 +67,12 @@ def test_migrations_from_nothing_give_what_a_new_sqlite_file_has(tmp_path: Path)
 
 PARTS = {
     "columns": """SELECT table_name, column_name, data_type, is_nullable, column_default, collation_name
-        FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'alembic_version'
+        FROM information_schema.columns WHERE table_schema = 'public' AND table_name <> 'rfsync_version'
         ORDER BY 1, 2""",
     "constraints": """SELECT conrelid::regclass::text, conname, pg_get_constraintdef(oid) FROM pg_constraint
-        WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'alembic_version' ORDER BY 1, 2""",
+        WHERE connamespace = 'public'::regnamespace AND conrelid::regclass::text <> 'rfsync_version' ORDER BY 1, 2""",
     "indexes": """SELECT indexname, indexdef FROM pg_indexes WHERE schemaname = 'public'
-        AND tablename <> 'alembic_version' ORDER BY 1""",
+        AND tablename <> 'rfsync_version' ORDER BY 1""",
     "views": "SELECT viewname, definition FROM pg_views WHERE schemaname = 'public' ORDER BY 1",
     "functions": """SELECT proname, prosrc, proconfig FROM pg_proc
         WHERE pronamespace = 'public'::regnamespace ORDER BY 1""",
@@ -112,11 +112,11 @@ def test_every_table_view_and_column_has_a_comment_on_postgresql(
         without = connection.execute(
             """SELECT c.relname, a.attname FROM pg_class c
             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND c.relkind = 'r'
-            WHERE c.relnamespace = 'public'::regnamespace AND c.relname <> 'alembic_version'
+            WHERE c.relnamespace = 'public'::regnamespace AND c.relname <> 'rfsync_version'
               AND col_description(c.oid, a.attnum) IS NULL
             UNION ALL
             SELECT c.relname, NULL FROM pg_class c WHERE c.relnamespace = 'public'::regnamespace
-              AND c.relkind IN ('r', 'v') AND c.relname <> 'alembic_version' AND obj_description(c.oid) IS NULL"""
+              AND c.relkind IN ('r', 'v') AND c.relname <> 'rfsync_version' AND obj_description(c.oid) IS NULL"""
         ).fetchall()
     assert without == []
 
@@ -141,7 +141,7 @@ def test_upgrading_twice_changes_nothing(database_url: str) -> None:
 def test_a_database_from_the_future_is_left_alone(database_url: str) -> None:
     with writing(database_url) as engine:
         with engine.begin() as connection:
-            connection.exec_driver_sql("UPDATE alembic_version SET version_num = '9999'")
+            connection.exec_driver_sql("UPDATE rfsync_version SET version_num = '9999'")
         with pytest.raises(SchemaError, match="install the newer rfsync"):
             schema.upgrade(engine, "9999")
 
@@ -186,6 +186,8 @@ def test_an_upgrade_from_each_revision_keeps_what_is_there(
                 with engine.begin() as connection:
                     for statement in FILLED.format(at=at).split(";\n"):
                         connection.exec_driver_sql(statement)
+                    # As these versions called it.
+                    connection.exec_driver_sql("ALTER TABLE rfsync_version RENAME TO alembic_version")
                 schema.upgrade(engine, revision)
                 assert schema.drift(engine) == []
                 verdict = verify(engine)
