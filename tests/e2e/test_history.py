@@ -297,12 +297,12 @@ def test_where_there_is_nothing_a_line_says_so(fresh: Cli) -> None:
         ("changes", "--batch", "none"): "no change was observed",
         ("totals", *before): "nothing was observed",
         ("changes", *before, "--json"): "",
-        ("changes", *before, "-o", "empty"): "no change was observed in that time",
+        ("changes", *before, "-o", "empty.txt"): "no change was observed in that time",
     }
     done = fresh.run_all(list(commands))
     assert [one.err for one in done] == [f"rfsync: {line}\n" if line else "" for line in commands.values()]
     assert [one.out for one in done] == ["", "", "", "", "[]\n", ""]
-    assert (fresh.folder / "empty").read_text() == ""
+    assert (fresh.folder / "empty.txt").read_text() == ""
 
 
 def test_an_empty_database_has_nothing_to_tell(cli: Cli) -> None:
@@ -335,8 +335,10 @@ def test_what_makes_no_sense_is_refused(fresh: Cli) -> None:
         ("totals", "--tz", "Mars"): "'Mars' is no time zone: use a name like Europe/Berlin",
         ("totals", "--by", "year"): "'year' is not one of",
         ("totals", "--by", "hour", "--since", "1900-01-01"): "name a later --since",
-        ("changes", "--format", "parquet"): "-o FILE.parquet",
-        ("changes", "-o", "nowhere/rows.csv"): "nowhere/rows.csv can't be written: No such file",
+        ("changes", "-o", "rows.xlsx"): "its ending says no format",
+        ("status", "-o", "rows"): "its ending says no format",
+        ("report", "-o", "report.pdf"): "end the name with .html",
+        ("changes", "-o", "nowhere/rows.csv"): "'nowhere/rows.csv' can't be written: No such file",
     }
     done = fresh.run_all(list(wrong), code=2)  # type: ignore[arg-type]
     assert [
