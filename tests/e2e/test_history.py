@@ -224,6 +224,13 @@ def test_periods_are_those_of_the_time_zone(known: Cli) -> None:
     assert [(row["period"], row["images_delta"]) for row in weeks.json] == [(told(23), 147), (told(30), 1)]
 
 
+def test_a_day_that_the_date_line_skipped_has_no_row(known: Cli) -> None:
+    apia = ["totals", "acme/widgets", "--tz", "Pacific/Apia", "--since", "2011-12-29", "--until", "2012-01-02"]
+    table, rows = known.run_all([apia, [*apia, "--json"]])
+    assert [line.split()[1] for line in table.out.splitlines()[1:]] == ["2011-12-29", "2011-12-31", "2012-01-01"]
+    assert [row["period"][:13] for row in rows.json] == ["2011-12-29T10", "2011-12-30T10", "2011-12-31T10"]
+
+
 # Formats
 
 
