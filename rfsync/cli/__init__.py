@@ -109,7 +109,8 @@ def main(arguments: list[str] | None = None) -> int:
         _print(options, "stopped")
         return 130
     except RfsyncError as error:
-        _print(options, printable(options.redact(f"error: {error}")))
+        lines = (options.redact(line) for line in (f"error: {error}", *(f"  {detail}" for detail in error.details)))
+        _print(options, "\n".join(map(printable, lines)))
         return 2 if isinstance(error, ConfigError) else 3 if isinstance(error, DatabaseError) else 1
     except Exception as error:
         _print(options, _bug(error))
