@@ -17,8 +17,8 @@ def printable(text: str) -> str:
     return _UNPRINTABLE.sub("\ufffd", text)
 
 
-#: What names hardly ever have, but URLs and the contents of configuration files do.
-_NO_NAME: Final = re.compile("[\x00-\x1f\x7f-\x9f]|://|=\\s*[\"']")
+#: What names hardly ever have, but URLs (of which a path has lost a slash) and the contents of configuration files do.
+_NO_NAME: Final = re.compile("[\x00-\x1f\x7f-\x9f]|://|:/[^/]*:[^/]*@|=\\s*[\"']")
 #: In characters.
 _LONGEST_NAME: Final = 200
 
