@@ -16,6 +16,7 @@
 Anything else that escapes is a bug, and is shown with its traceback.
 """
 
+from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
 
@@ -35,7 +36,15 @@ class ErrorKind(StrEnum):
 
 
 class RfsyncError(Exception):
-    """Base of all errors raised on purpose; ``str()`` is one line for a person, free of secrets."""
+    """Base of all errors raised on purpose; ``str()`` is one line for a person, free of secrets.
+
+    Attributes:
+        details: further lines, one for each thing that is wrong.
+    """
+
+    def __init__(self, message: str = "", *, details: Sequence[str] = ()) -> None:
+        super().__init__(message)
+        self.details = tuple(details)
 
 
 class ConfigError(RfsyncError):

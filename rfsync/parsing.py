@@ -1,11 +1,14 @@
 """Parsing of values on the command line and in the configuration."""
 
 import re
+import unicodedata
+from collections.abc import Mapping
 from datetime import UTC, datetime, timedelta, tzinfo
 from ipaddress import ip_address
 from typing import Final, NamedTuple
 
 from rfsync.errors import ConfigError
+from rfsync.text import shown_name
 
 _DURATION: Final = re.compile(r"([0-9]{1,9})([smhd])")
 #: A hundred years: from today, a longer one may reach beyond the years that can be shown.
@@ -22,6 +25,18 @@ _TIME_FORMS: Final = (
 )
 #: A time within them exists in every time zone, and has periods of the calendar before and after it.
 _YEARS: Final = range(1900, 9999)
+
+
+def read_variable(env: Mapping[str, str], name: str) -> str | None:
+    """The value of an environment variable without the blanks around it; None: it is not set, or is blank.
+
+    Raises:
+        ConfigError: there is a control character in it; the value itself is not shown, since it may be a secret.
+    """
+    value = env.get(name, "").strip()
+    if any(unicodedata.category(character) == "Cc" for character in value):
+        raise ConfigError(f"${name} has a line break or another control character in its value: it must be one line")
+    return value or None
 
 
 def parse_duration(text: str) -> timedelta:
@@ -90,7 +105,7 @@ def parse_target(text: str) -> Target:
     workspace, slash, project = text.partition("/")
     if not is_url_id(workspace) or (slash and not is_url_id(project)):
         raise ConfigError(
-            f"TARGET {text!r} is neither a workspace nor workspace/project: "
+            f"TARGET {shown_name(text)} is neither a workspace nor workspace/project: "
             "use the ids as in the address app.roboflow.com/WORKSPACE/PROJECT"
         )
     return Target(workspace, project if slash else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
@@ -315,6 +316,39 @@ def test_a_file_that_is_no_toml_is_refused_by_its_name(tmp_path: Path, content: 
         load(path, {})
 
 
+WINDOWS = '[database]\r\nurl = "sqlite:///ü.db"\r\n'
+
+
+def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
+    path = tmp_path / "rfsync.toml"
+    path.write_bytes(WINDOWS.encode("utf-8-sig"))
+    assert load(path, {}).database.url == "sqlite:///ü.db"
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (WINDOWS.encode("utf-16"), "UTF-16: save it as UTF-8"),
+        (WINDOWS.encode("utf-16-le"), "UTF-16: save it as UTF-8"),
+        (WINDOWS.encode("utf-16-be"), "UTF-16: save it as UTF-8"),
+        (WINDOWS.encode("cp1252"), r"not UTF-8 \(line 2\): save it as UTF-8"),
+        ("[database]\nurl = “sqlite:///x.db”".encode(), "line 2 has a left double quotation mark: write plain quotes"),
+        ("[database]\nurl = 'sqlite:///x.db’".encode(), "line 2 has a right single quotation mark"),
+        ("[database]\nurl =\u00a0'sqlite:///x.db'".encode(), "line 2 has a no-break space"),
+    ],
+    ids=["utf-16", "utf-16-le-without-mark", "utf-16-be-without-mark", "cp1252", "quotes", "quote", "blank"],
+)
+def test_what_a_text_processor_made_of_a_file_is_named(tmp_path: Path, content: bytes, reason: str) -> None:
+    path = tmp_path / "rfsync.toml"
+    path.write_bytes(content)
+    with pytest.raises(ConfigError, match=rf"rfsync\.toml: not valid TOML: .*{reason}"):
+        load(path, {})
+
+
+def test_typographic_quotes_within_a_text_are_no_matter(read: Load) -> None:
+    assert read('[database]\nurl = "sqlite:///“x”.db"').database.url == "sqlite:///“x”.db"
+
+
 def test_a_file_that_can_not_be_read_is_refused_by_its_name(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=re.escape(str(tmp_path))):
         load(tmp_path, {})
@@ -437,6 +471,34 @@ def test_a_file_that_is_named_has_to_be_there(tmp_path: Path, monkeypatch: pytes
             find_file(missing, {})
         with pytest.raises(ConfigError, match=rf"\$RFSYNC_CONFIG .*{re.escape(str(missing))}"):
             find_file(None, {"RFSYNC_CONFIG": str(missing)})
+
+
+@pytest.mark.parametrize("around", ["{}\r", " {}\n", "\t{} \r\n", "\u00a0{}"])
+def test_blanks_around_what_the_environment_gives_are_no_part_of_it(tmp_path: Path, around: str) -> None:
+    path = tmp_path / "rfsync.toml"
+    path.touch()
+    assert find_file(None, {"RFSYNC_CONFIG": around.format(path)}) == path
+    assert load(None, {"RFSYNC_DATABASE_URL": around.format("sqlite:///cr.db")}).database.url == "sqlite:///cr.db"
+
+
+@pytest.mark.parametrize("blank", ["", " ", "\r\n"])
+def test_a_blank_variable_is_one_that_is_not_set(blank: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert find_file(None, {"RFSYNC_CONFIG": blank}) is None
+    assert load(None, {"RFSYNC_DATABASE_URL": blank}) == load(None, {})
+
+
+@pytest.mark.parametrize("control", ["\r", "\n", "\x1b", "\x7f", "\x85"])
+def test_control_characters_within_a_variable_are_refused_unseen(control: str) -> None:
+    for take, name in ((load, "RFSYNC_DATABASE_URL"), (find_file, "RFSYNC_CONFIG")):
+        with pytest.raises(ConfigError, match=rf"^\${name} has a line break or another control") as caught:
+            take(None, {name: f"postgresql://user:{KEY}{control}@host/name"})  # type: ignore[operator]
+        assert KEY not in "".join(chain(caught.value))
+
+
+def test_the_file_may_come_through_a_pipe(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    assert find_file(tmp_path / "pipe", {}) == tmp_path / "pipe"
 
 
 # Its small languages

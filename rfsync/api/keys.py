@@ -1,6 +1,7 @@
 """The API key of a workspace: in a variable, a file, or the configuration of the official command line."""
 
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,9 @@ from typing import Any
 
 from rfsync.config import DEFAULT_KEY_ENV, WorkspaceConfig
 from rfsync.errors import ConfigError
+from rfsync.parsing import read_variable
 from rfsync.redaction import Secret
+from rfsync.text import decode_utf8, shown_name
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,37 +34,40 @@ def find_key(workspace: WorkspaceConfig, env: Mapping[str, str]) -> FoundKey:
     tried: list[str] = []
     variable = workspace.api_key_env or (None if workspace.api_key_file else DEFAULT_KEY_ENV)
     if variable:
-        if env.get(variable, "").strip():
-            return _checked(env[variable], f"${variable}")
+        if key := _bare(env.get(variable, "")):
+            return _checked(key, f"${variable}")
         tried.append(f"${variable} is not set")
     if workspace.api_key_file:
-        path = Path(workspace.api_key_file)
         # A value that does not look like a path may be the key itself, pasted into the wrong place.
-        shown = str(path) if {"/", "."} & set(workspace.api_key_file) else "the file that api_key_file names"
+        is_path = bool({"/", "."} & set(workspace.api_key_file))
+        shown = shown_name(workspace.api_key_file) if is_path else "the file that api_key_file names"
         try:
-            path = path.expanduser()
-            text = path.read_text()
-        except UnicodeDecodeError:
-            tried.append(f"{shown} can't be read (not text)")
-        except (OSError, ValueError, RuntimeError) as error:  # also: not a path, no home directory
+            path = Path(workspace.api_key_file).expanduser()
+            key = _bare(decode_utf8(path.read_bytes()))
+        except (OSError, ValueError, RuntimeError) as error:  # also: not text, not a path, no home directory
             tried.append(f"{shown} can't be read ({getattr(error, 'strerror', None) or error})")
         else:
-            if text.strip():
-                return _checked(text, str(path))
+            if key:
+                return _checked(key, str(path))
             tried.append(f"{shown} is empty")
     path = _official_file(env)
-    key = _official_key(path, workspace.id)
-    if key:
-        return _checked(key, f"{path} of the Roboflow CLI")
-    tried.append(f"{path} of the Roboflow CLI has none for it")
+    found = _official_key(path, workspace.id)
+    if isinstance(found, Secret):
+        return _checked(found.reveal(), f"{path} of the Roboflow CLI")
+    tried.append(f"{shown_name(str(path))} of the Roboflow CLI {found}")
     raise ConfigError(
         f"workspace {workspace.id!r} has no API key: {'; '.join(tried)}. "
         f"Set {variable or DEFAULT_KEY_ENV}, or name api_key_file in its [[workspaces]] table"
     )
 
 
-def _checked(text: str, source: str) -> FoundKey:
-    key = text.strip()
+def _bare(text: str) -> str:
+    """The content of a variable or file without blanks, a byte order mark and quotes around it, which no key has."""
+    text = text.strip().removeprefix("\ufeff").strip()
+    return text[1:-1].strip() if len(text) > 1 and text[0] == text[-1] and text[0] in {'"', "'"} else text
+
+
+def _checked(key: str, source: str) -> FoundKey:
     # A character that a header can't contain would fail later, in an exception that shows the key.
     if not key.isascii() or not key.isprintable() or " " in key:
         raise ConfigError(f"{source} holds no API key: there are characters in it that no key has")
@@ -70,22 +76,28 @@ def _checked(text: str, source: str) -> FoundKey:
 
 def _official_file(env: Mapping[str, str]) -> Path:
     """The same as in the ``roboflow`` package's config.py. Despite its name, the variable has the path of the file."""
-    named = env.get("ROBOFLOW_CONFIG_DIR")
-    return Path(named) if named else Path(env.get("HOME") or Path.home()) / ".config" / "roboflow" / "config.json"
+    named = read_variable(env, "ROBOFLOW_CONFIG_DIR")
+    # Not Path.home(), which raises an error where a user has no home.
+    return Path(named or os.path.join(env.get("HOME") or os.path.expanduser("~"), ".config/roboflow/config.json"))  # noqa: PTH111, PTH118
 
 
-def _official_key(path: Path, workspace: str) -> str | None:
-    """The key in ``{"workspaces": {…: {"url": workspace, "apiKey": key}}}``; None: there is no such file or key."""
+def _official_key(path: Path, workspace: str) -> Secret | str:
+    """The key in ``{"workspaces": {…: {"url": workspace, "apiKey": key}}}``, or why there is none."""
     try:
-        content: Any = json.loads(path.read_text())
-    except (OSError, ValueError, RecursionError):
-        return None
+        content: Any = json.loads(decode_utf8(path.read_bytes()))
+    except (FileNotFoundError, NotADirectoryError):
+        return "is not there"
+    except (json.JSONDecodeError, RecursionError):
+        return "is not valid JSON"
+    except (OSError, ValueError) as error:
+        return f"can't be read ({getattr(error, 'strerror', None) or error})"
     workspaces = content.get("workspaces") if isinstance(content, dict) else None
     for name, entry in workspaces.items() if isinstance(workspaces, dict) else ():
         if isinstance(entry, dict) and workspace == entry.get("url", name):
             key = entry.get("apiKey")
-            return key if isinstance(key, str) and key.strip() else None
-    return None
+            if isinstance(key, str) and key.strip():
+                return Secret(key.strip())
+    return "has none for it"
 
 
 def exposed_file(workspace: WorkspaceConfig, found: FoundKey) -> Path | None:

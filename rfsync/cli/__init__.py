@@ -3,12 +3,14 @@
 import gc
 import io
 import os
+import re
 import sys
 import threading
 import traceback
+from collections.abc import MutableMapping
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import click
 
@@ -88,6 +90,7 @@ def main(arguments: list[str] | None = None) -> int:
     # Imports and large answers make many objects and hardly any garbage: looking for it as often as by default would be
     # a tenth of the time of a sync.
     gc.set_threshold(50_000)
+    _forget_other_programs(os.environ)
     # If the process was started with >&- or 2>&-, the stream is None and writing to it would raise an exception.
     sys.stdout = sys.stdout or Path(os.devnull).open("w")  # noqa: SIM115 for as long as the process lives
     sys.stderr = sys.stderr or Path(os.devnull).open("w")  # noqa: SIM115 for as long as the process lives
@@ -110,7 +113,8 @@ def main(arguments: list[str] | None = None) -> int:
         _print(options, "stopped")
         return 130
     except RfsyncError as error:
-        _print(options, printable(options.redact(f"error: {error}")))
+        lines = (options.redact(line) for line in (f"error: {error}", *(f"  {detail}" for detail in error.details)))
+        _print(options, "\n".join(map(printable, lines)))
         return 2 if isinstance(error, ConfigError) else 3 if isinstance(error, DatabaseError) else 1
     except Exception as error:
         _print(options, _bug(error))
@@ -120,6 +124,16 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         drop_output()
     return code if isinstance(code, int) else 0
+
+
+#: Variables that libraries read, and that were meant for other programs: a dashboard, web application or notebook of
+#: its own, or a server whose processes share their metrics. Dash and prometheus_client read lower case, too.
+_OTHERS: Final = re.compile(r"(DASH|FLASK|WERKZEUG|PLOTLY|PROMETHEUS)_.*|REACT_VERSION", re.IGNORECASE)
+
+
+def _forget_other_programs(env: MutableMapping[str, str]) -> None:
+    for name in [name for name in env if _OTHERS.fullmatch(name)]:
+        del env[name]
 
 
 def _bug(error: BaseException | None) -> str:

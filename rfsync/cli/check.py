@@ -34,7 +34,7 @@ def command(options: Options, as_json: bool) -> int:
     from rfsync.sync.check import diagnose
 
     config = options.begin()
-    name = shown_url(wiring.database_url(options, config))
+    name = shown_url(wiring.parsed_database_url(options, config))
     database = partial(_database, options, config)
     with closing(Client(config.api, options.redact, utc_now, config.base_urls)) as client:
         checks = diagnose(

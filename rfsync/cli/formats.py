@@ -1,17 +1,19 @@
 """Rows in machine-readable formats, streamed: one block of rows is in memory at a time."""
 
 import csv
+import io
 import json
+import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from itertools import islice
-from pathlib import Path
-from typing import Any, Final, get_args, get_type_hints
+from typing import IO, Any, Final, get_args, get_type_hints
 
 import msgspec
 
-from rfsync.cli.output import open_output, write_atomically
+from rfsync.cli.output import open_binary_output, open_output
 from rfsync.errors import ConfigError
 from rfsync.text import escaped, printable, rfc3339
 
@@ -33,14 +35,12 @@ def write_rows(rows: _Rows, kind: type[tuple[Any, ...]], form: str, output: str 
 
     Args:
         rows: instances of ``kind``, a ``NamedTuple`` whose fields become the columns.
-        output: a file, which is written atomically; None for standard output.
+        output: as for ``open_output``.
 
     Raises:
-        ConfigError: parquet without pyarrow or without a file, or the output can't be written.
+        ConfigError: parquet without pyarrow or on a terminal, or the output can't be written.
     """
     if form == "parquet":
-        if output is None:
-            raise ConfigError("--format parquet needs a file: -o FILE.parquet")
         _write_parquet(rows, kind, output)
         return
     types = _types(kind)
@@ -120,7 +120,7 @@ class _Echo:
         return record.removesuffix("\r\n")
 
 
-def _write_parquet(rows: _Rows, kind: type[tuple[Any, ...]], output: str) -> None:
+def _write_parquet(rows: _Rows, kind: type[tuple[Any, ...]], output: str | None) -> None:
     try:
         import pyarrow as pa
         from pyarrow import parquet
@@ -129,7 +129,44 @@ def _write_parquet(rows: _Rows, kind: type[tuple[Any, ...]], output: str) -> Non
     from rfsync.history.dataframes import arrow_schema
 
     schema = arrow_schema(kind)
-    with write_atomically(Path(output)) as temporary, parquet.ParquetWriter(temporary, schema) as writer:
-        for columns in _blocks(rows, _ROW_GROUP):
-            arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
-            writer.write_batch(pa.record_batch(arrays, schema=schema))
+    with open_binary_output(output) as file:
+        _require_empty(file)
+        with parquet.ParquetWriter(_Sequential(file), schema) as writer:
+            for columns in _blocks(rows, _ROW_GROUP):
+                arrays = [pa.array(column, field.type) for column, field in zip(columns, schema, strict=True)]
+                writer.write_batch(pa.record_batch(arrays, schema=schema))
+
+
+def _require_empty(file: IO[bytes]) -> None:
+    """Checks that a file or pipe can take a parquet file, whose positions count from its start."""
+    if file.isatty():
+        raise ConfigError("--format parquet is no text for a terminal: -o FILE.parquet")
+    status = os.fstat(file.fileno())
+    if stat.S_ISREG(status.st_mode) and status.st_size:
+        raise ConfigError("--format parquet can't be appended to what a file has already: -o FILE.parquet")
+
+
+class _Sequential(io.RawIOBase):
+    """A file or pipe for pyarrow, which wants to know the position; it does not close it.
+
+    After an error all further data is dropped: pyarrow writes the end of the file when it is closed, and once more when
+    it is deleted.
+    """
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file: IO[bytes] | None = file
+        self._position = 0
+
+    def writable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        return self._position
+
+    def write(self, data: Any) -> int:
+        file, self._file = self._file, None
+        if file is not None:
+            file.write(data)
+            self._file = file
+        self._position += len(data)
+        return len(data)

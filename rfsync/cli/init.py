@@ -1,11 +1,13 @@
 """``rfsync init``."""
 
+import os
 from pathlib import Path
 
 import click
 
 from rfsync.cli.options import Options, make_command
 from rfsync.errors import ConfigError
+from rfsync.text import shown_name
 
 
 def example_path() -> Path:
@@ -18,11 +20,11 @@ def example_path() -> Path:
 @click.option("--force", is_flag=True, help="Replace an existing file.")
 def command(options: Options, force: bool) -> None:
     """Writes a commented rfsync.toml to the current folder or to --config FILE."""
-    from rfsync.cli.output import write_atomically
+    from rfsync.cli.files import open_for_writing
 
-    path = Path(options.config_file or "rfsync.toml")
-    if path.exists() and not force:
-        raise ConfigError(f"{path} exists already; --force replaces it")
-    with write_atomically(path) as temporary:
-        temporary.write_bytes(example_path().read_bytes())
+    path = options.config_file or "rfsync.toml"
+    if os.path.lexists(path) and not force:
+        raise ConfigError(f"{shown_name(path)} exists already; --force replaces it")
+    with open_for_writing(path) as descriptor, os.fdopen(descriptor, "wb") as file:
+        file.write(example_path().read_bytes())
     click.echo(f"Wrote {path}. Enter your workspace in it, set ROBOFLOW_API_KEY, then: rfsync check")

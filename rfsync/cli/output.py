@@ -1,12 +1,10 @@
-"""Output: tables for people, options for machine-readable formats, and files that appear whole or not at all."""
+"""Output: tables for people, and where output goes."""
 
 import functools
 import io
 import json
 import os
-import stat
 import sys
-import tempfile
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
@@ -16,11 +14,14 @@ from typing import IO, Any, Final
 
 import click
 
+from rfsync.cli.files import STDOUT, is_ordinary, open_for_writing
 from rfsync.cli.options import drop_output
 from rfsync.errors import ConfigError
-from rfsync.text import age, escaped, printable
+from rfsync.text import age, escaped, printable, shown_name
 
 FORMATS: Final = ("table", "json", "jsonl", "csv", "parquet")
+#: Ending of a file -> its format.
+_ENDINGS: Final = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".parquet": "parquet", ".txt": "table"}
 
 
 def as_json(value: object) -> str:
@@ -116,10 +117,10 @@ def format_options(function: Callable[..., Any]) -> Callable[..., Any]:
     """Adds ``--format`` and ``--json``, which the function gets as ``form``, and ``-o``, as ``output``."""
 
     @click.option(
-        "--format", "form", type=click.Choice(FORMATS), help="[default: by the extension of FILE, else table]"
+        "--format", "form", type=click.Choice(FORMATS), help="[default: by the ending of FILE; table without one]"
     )
     @click.option("--json", "as_json", is_flag=True, help="Short for --format json.")
-    @click.option("-o", "output", metavar="FILE", help="Write to this file instead of standard output.")
+    @click.option("-o", "output", metavar="FILE", help="Write to this file; - is standard output.")
     @functools.wraps(function)
     def run(*args: Any, form: str | None, as_json: bool, output: str | None, **kwargs: Any) -> Any:
         return function(*args, form=resolve_format(form, output, as_json=as_json), output=output, **kwargs)
@@ -128,16 +129,28 @@ def format_options(function: Callable[..., Any]) -> Callable[..., Any]:
 
 
 def resolve_format(form: str | None, output: str | None, *, as_json: bool) -> str:
-    """The given format, else the one of the file's extension, else a table."""
-    if form is None and as_json:
-        return "json"
-    extension = Path(output or "").suffix.removeprefix(".").lower()
-    return form or (extension if extension in FORMATS else "table")
+    """The given format, else the one that the ending of the file says; a table where there is no file.
+
+    Raises:
+        ConfigError: the ending says none.
+    """
+    if form is not None or as_json:
+        return form or "json"
+    if output is None or not is_ordinary(output):
+        return "table"
+    try:
+        return _ENDINGS[Path(output).suffix.lower()]
+    except KeyError:
+        *endings, last = _ENDINGS
+        raise ConfigError(
+            f"-o {shown_name(output)}: its ending says no format: end it with {', '.join(endings)} or {last} "
+            "(a table), or add --format"
+        ) from None
 
 
 @contextmanager
 def open_output(output: str | None, *, data: bool = False) -> Iterator[IO[str]]:
-    """Standard output, or a file that is written atomically.
+    """Standard output for None or ``-``, or what ``open_for_writing`` opens.
 
     Args:
         data: the output is meant for programs: UTF-8, except on a terminal.
@@ -145,52 +158,38 @@ def open_output(output: str | None, *, data: bool = False) -> Iterator[IO[str]]:
     Raises:
         ConfigError: the output can't be written.
     """
-    if output is not None:
-        with write_atomically(Path(output)) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+    if output is not None and output != STDOUT:
+        with open_for_writing(output) as descriptor, os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
             yield file
         return
     if data and isinstance(sys.stdout, io.TextIOWrapper) and not sys.stdout.isatty():
         sys.stdout.reconfigure(encoding="utf-8", errors="backslashreplace")
-    try:
+    with _flushed_stdout():
         yield sys.stdout
+
+
+@contextmanager
+def open_binary_output(output: str | None) -> Iterator[IO[bytes]]:
+    """As ``open_output``, for bytes.
+
+    Raises:
+        ConfigError: the output can't be written.
+    """
+    if output is not None and output != STDOUT:
+        with open_for_writing(output) as descriptor, os.fdopen(descriptor, "wb") as file:
+            yield file
+        return
+    with _flushed_stdout():
+        yield sys.stdout.buffer
+
+
+@contextmanager
+def _flushed_stdout() -> Iterator[None]:
+    try:
+        yield
         sys.stdout.flush()
     except BrokenPipeError:
         raise
     except OSError as error:
         drop_output()
         raise ConfigError(f"standard output can't be written: {error.strerror or error}") from error
-
-
-@contextmanager
-def write_atomically(path: Path) -> Iterator[Path]:
-    """A temporary file in the same folder that replaces ``path`` at the end, unless an exception is raised.
-
-    Raises:
-        ConfigError: the file can't be written.
-    """
-    path = Path(os.path.realpath(path))  # replace the target of a link, not the link
-    temporary: Path | None = None
-    try:
-        mode = path.stat().st_mode if path.exists() else None
-        if mode is not None and not stat.S_ISREG(mode) and not stat.S_ISDIR(mode):
-            yield path  # a device or a pipe can't be replaced
-            return
-        handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
-        os.close(handle)
-        temporary = Path(name)
-        yield temporary
-        temporary.chmod(0o666 & ~_umask() if mode is None else stat.S_IMODE(mode))
-        temporary.replace(path)
-    except BrokenPipeError:
-        raise
-    except OSError as error:
-        raise ConfigError(f"{path} can't be written: {error.strerror or error}") from error
-    finally:
-        if temporary is not None:
-            temporary.unlink(missing_ok=True)
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -13,7 +13,7 @@ from sqlalchemy import URL, Engine
 from rfsync.cli.options import Options
 from rfsync.config import Config
 from rfsync.database.engine import Database, open_database
-from rfsync.database.url import parse_url, sqlite_file, url_secrets
+from rfsync.database.url import parse_url, require_path, sqlite_file, url_secrets
 from rfsync.errors import DatabaseError
 from rfsync.ledger.run_locks import FileLocks, Leases, NoRunLocks
 from rfsync.ledger.store import Store
@@ -25,6 +25,18 @@ if TYPE_CHECKING:
 
 
 def database_url(options: Options, config: Config) -> URL:
+    """As ``parsed_database_url``, and a path that can be looked for.
+
+    Raises:
+        ConfigError: it is none of the two databases'.
+        DatabaseError: its path leads nowhere.
+    """
+    url = parsed_database_url(options, config)
+    require_path(url)
+    return url
+
+
+def parsed_database_url(options: Options, config: Config) -> URL:
     """The database's URL, whose password is hidden from here on.
 
     Raises:

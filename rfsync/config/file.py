@@ -3,6 +3,7 @@
 import os
 import re
 import tomllib
+import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import timedelta
 from pathlib import Path
@@ -13,7 +14,8 @@ import msgspec
 
 from rfsync.config.tables import DEFAULT_KEY_ENV, Config, DatabaseConfig, ScheduleConfig, WorkspaceConfig
 from rfsync.errors import ConfigError
-from rfsync.parsing import is_loopback, is_url_id, parse_duration, parse_listen
+from rfsync.parsing import is_loopback, is_url_id, parse_duration, parse_listen, read_variable
+from rfsync.text import decode_utf8, shown_name
 
 _DEFAULT_FILE: Final = "rfsync.toml"
 
@@ -24,20 +26,33 @@ def find_file(given: str | os.PathLike[str] | None, env: Mapping[str, str]) -> P
     Raises:
         ConfigError: a named file does not exist.
     """
-    for source, named in (("--config", given), ("$RFSYNC_CONFIG", env.get("RFSYNC_CONFIG") or None)):
-        if named is not None:
-            if not Path(named).is_file():
-                raise ConfigError(
-                    f"{source} names {os.fspath(named)!r}, and there is no such file: rfsync init writes one"
-                )
-            return Path(named)
-    here = Path(_DEFAULT_FILE)
-    if here.is_file():
-        return here
+    if given is not None:
+        return _named_file("--config", os.fspath(given))
+    named = read_variable(env, "RFSYNC_CONFIG")
+    if named is not None:
+        return _named_file("$RFSYNC_CONFIG", named)
+    # Not Path.is_file(), which raises an error where a folder may not be searched: another user's home, for example.
+    if os.path.isfile(_DEFAULT_FILE):  # noqa: PTH113
+        return Path(_DEFAULT_FILE)
     from platformdirs import user_config_path
 
     users = user_config_path("rfsync", appauthor=False) / _DEFAULT_FILE
-    return users if users.is_file() else None
+    return users if os.path.isfile(users) else None  # noqa: PTH113
+
+
+def _named_file(source: str, name: str) -> Path:
+    try:
+        is_folder = Path(name).is_dir()
+        Path(name).stat()
+    except (FileNotFoundError, NotADirectoryError, ValueError):  # ValueError: there is a NUL in it
+        reason = "there is no such file: rfsync init writes one"
+    except OSError as error:
+        reason = f"it can't be read: {error.strerror}"
+    else:
+        if not is_folder:
+            return Path(name)
+        reason = "that is a folder: name the file in it"
+    raise ConfigError(f"{source} names {shown_name(name)}, and {reason}")
 
 
 def load(path: Path | None, env: Mapping[str, str], *, database_url: str | None = None) -> Config:
@@ -51,24 +66,40 @@ def load(path: Path | None, env: Mapping[str, str], *, database_url: str | None 
     Raises:
         ConfigError: something is wrong; the message names the file, the table and the key.
     """
+    url = database_url or read_variable(env, "RFSYNC_DATABASE_URL")
     try:
         raw = _read(path) if path is not None else {}
         config = _convert(raw)
         _check(config)
-        url = database_url or env.get("RFSYNC_DATABASE_URL")
-        return msgspec.structs.replace(config, database=DatabaseConfig(url=url)) if url else config
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}" if path is not None else str(error)) from error.__cause__
+    return msgspec.structs.replace(config, database=DatabaseConfig(url=url)) if url else config
+
+
+#: Quotes and blanks that word processors and web pages put in the place of plain ones.
+_TYPOGRAPHIC: Final = re.compile("[\u2018-\u201f\u00ab\u00bb\u2032\u2033\u00a0]")
 
 
 def _read(path: Path) -> dict[str, Any]:
+    text = ""
     try:
-        with path.open("rb") as file:
-            return tomllib.load(file)
+        text = decode_utf8(path.read_bytes())
+        return tomllib.loads(text)
     except OSError as error:
         raise ConfigError(f"can't be read: {error.strerror}") from error
     except (ValueError, RecursionError) as error:  # TOMLDecodeError, not UTF-8, a number of 5,000 digits
-        raise ConfigError(f"not valid TOML: {error}") from error
+        raise ConfigError(f"not valid TOML: {_typographic(text, str(error)) or error}") from error
+
+
+def _typographic(text: str, message: str) -> str | None:
+    """An explanation for TOML that is invalid because of the kind of its quotes or blanks; None: it is not."""
+    lines = text.rstrip().split("\n")
+    named = re.search(r"at line (\d+)", message)
+    number = int(named[1]) if named else len(lines)  # else at the end of the document
+    found = _TYPOGRAPHIC.search(lines[number - 1]) if number <= len(lines) else None
+    if found is None:
+        return None
+    return f'line {number} has a {unicodedata.name(found[0]).lower()}: write plain quotes (") and blanks'
 
 
 def _convert(raw: dict[str, Any]) -> Config:

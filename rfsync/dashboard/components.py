@@ -13,7 +13,7 @@ from rfsync.dashboard.queries import ProjectTotals
 from rfsync.dashboard.view import PERIODS, View
 from rfsync.history import ProjectStatus, TotalRow
 from rfsync.history.periods import BY
-from rfsync.text import age, printable
+from rfsync.text import age, local_time, printable
 
 #: Problems listed individually.
 MAX_PROBLEMS: Final = 5
@@ -49,9 +49,9 @@ def bucket_links(view: View) -> list[Component]:
     return link_group("By", "by", [(by, view.replace(by=by), view.by == by) for by in BY])
 
 
-def local_time(instant: datetime, tz: str) -> str:
+def moment(instant: datetime, tz: str) -> str:
     """An instant in a time zone, to the minute."""
-    return f"{instant.astimezone(ZoneInfo(tz)):%Y-%m-%d %H:%M}"
+    return f"{local_time(instant, ZoneInfo(tz)):%Y-%m-%d %H:%M}"
 
 
 def freshness(projects: Sequence[ProjectStatus], now: datetime, tz: str) -> str:
@@ -60,9 +60,9 @@ def freshness(projects: Sequence[ProjectStatus], now: datetime, tz: str) -> str:
     if not observed:
         return "Nothing was observed yet."
     latest, oldest = max(observed), min(observed)
-    text = f"Last observed {local_time(latest, tz)} ({age(now - latest)} ago)"
+    text = f"Last observed {moment(latest, tz)} ({age(now - latest)} ago)"
     if age(now - oldest) != age(now - latest):
-        text += f", the oldest project {local_time(oldest, tz)} ({age(now - oldest)} ago)"
+        text += f", the oldest project {moment(oldest, tz)} ({age(now - oldest)} ago)"
     return f"{text} · {tz}"
 
 

@@ -8,7 +8,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from rfsync.dashboard.batch_page import PAGE_SIZE, BatchPage
-from rfsync.dashboard.components import link, local_time
+from rfsync.dashboard.components import link, moment
 from rfsync.dashboard.page import aria_label
 from rfsync.dashboard.queries import MAX_CHANGES, full_name
 from rfsync.dashboard.view import SORTS, Batch, View
@@ -35,7 +35,7 @@ def _time_cell(instant: datetime | None, tz: str, now: datetime | None = None) -
     """A cell with a local time, its age if ``now`` is given, and the exact instant as a tooltip."""
     if instant is None:
         return html.Td("–")
-    text = local_time(instant, tz) + (f" ({age(now - instant)} ago)" if now else "")
+    text = moment(instant, tz) + (f" ({age(now - instant)} ago)" if now else "")
     return html.Td(text, title=rfc3339(instant), className="moment")
 
 

@@ -7,8 +7,8 @@ from urllib.parse import quote, quote_plus, unquote, urlsplit
 
 from sqlalchemy import URL, make_url
 
-from rfsync.errors import ConfigError
-from rfsync.text import printable
+from rfsync.errors import ConfigError, DatabaseError
+from rfsync.text import printable, shown_name
 
 _EXAMPLES = "write sqlite:///FILE or postgresql://USER@HOST/NAME"
 
@@ -109,6 +109,30 @@ def _libpq_options() -> frozenset[str]:
 def sqlite_file(url: URL) -> Path | None:
     """The file of an SQLite database; None: it is a PostgreSQL one."""
     return Path(url.database or "") if url.get_backend_name() == "sqlite" else None
+
+
+def require_path(url: URL) -> None:
+    """Checks that the file of an SQLite database can be looked for, whether it exists or not.
+
+    Raises:
+        DatabaseError: its path leads nowhere, or through a folder that may not be searched.
+    """
+    path = sqlite_file(url)
+    if path is None:
+        return
+    try:
+        path = path.absolute()
+    except FileNotFoundError:
+        raise DatabaseError(
+            f"the database {path} can't be opened: the working directory does not exist any more"
+        ) from None
+    try:
+        path.stat()
+    except FileNotFoundError:
+        return
+    except (OSError, ValueError) as error:  # ValueError: there is a NUL in it
+        reason = getattr(error, "strerror", None) or error
+        raise DatabaseError(f"the database {shown_name(str(path))} can't be opened: {reason}") from None
 
 
 def shown_url(url: URL) -> str:

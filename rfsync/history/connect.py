@@ -5,7 +5,7 @@ import os
 from sqlalchemy import URL, Engine
 
 from rfsync.database.engine import Database, open_engine
-from rfsync.database.url import parse_url
+from rfsync.database.url import parse_url, require_path
 from rfsync.schema import upgrade as schema
 
 
@@ -25,7 +25,9 @@ def connect(url: str | None = None) -> Engine:
         from rfsync.config import find_file, load
 
         url = load(find_file(None, os.environ), os.environ).database.url
-    return open_reader(parse_url(url))
+    parsed = parse_url(url)
+    require_path(parsed)
+    return open_reader(parsed)
 
 
 def open_reader(url: URL) -> Engine:

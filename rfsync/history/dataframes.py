@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 if TYPE_CHECKING:
@@ -29,11 +29,22 @@ def to_pandas(rows: Iterable[Any], kind: type[Any] | None = None) -> pd.DataFram
     kind = kind or (type(kept[0]) if kept else None)
     if kind is None:
         return pd.DataFrame()
-    frame = pd.DataFrame.from_records(kept, columns=list(kind._fields))
-    for name, inner in _types(kind).items():
-        if inner is datetime:
-            frame[name] = pd.to_datetime(frame[name], utc=True).astype("datetime64[us, UTC]")
-    return frame
+    columns = zip(*kept, strict=True) if kept else [()] * len(kind._fields)
+    return pd.DataFrame(
+        {
+            name: _instants(column) if inner is datetime else pd.Series(list(column))
+            for (name, inner), column in zip(_types(kind).items(), columns, strict=True)
+        }
+    )
+
+
+def _instants(column: Iterable[datetime | None]) -> pd.Series[pd.Timestamp]:
+    import numpy as np
+    import pandas as pd
+
+    # Not pandas.to_datetime(), which before pandas 3 counts nanoseconds, and then ends in the year 2262.
+    naive = [None if instant is None else instant.astimezone(UTC).replace(tzinfo=None) for instant in column]
+    return pd.Series(np.array(naive, "datetime64[us]")).dt.tz_localize("UTC")
 
 
 def to_arrow(rows: Iterable[Any], kind: type[Any] | None = None) -> pa.Table:

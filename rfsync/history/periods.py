@@ -15,6 +15,8 @@ MOST: Final = 100_000
 
 _HOUR: Final = timedelta(hours=1)
 _DAY: Final = timedelta(days=1)
+_SECOND: Final = timedelta(seconds=1)
+_NOTHING: Final = timedelta()
 
 
 class Period(NamedTuple):
@@ -59,23 +61,42 @@ def periods(by: By, since: datetime, until: datetime, tz: ZoneInfo) -> list[Peri
 
 def _edges(by: By, since: datetime, until: datetime, tz: ZoneInfo) -> Iterator[datetime]:
     """The limits between periods, from the last one at or before ``since`` to the first one at or after ``until``."""
-    if by == "hour":
-        yield (edge := _full_hour(since, tz))
-        while edge < until:
-            # Aligned again, in case the zone changed by less than an hour.
-            aligned = _full_hour(edge + _HOUR, tz)
-            yield (edge := aligned if aligned > edge else edge + _HOUR)
-        return
+    limits = _hours(since, tz) if by == "hour" else _midnights(by, since, tz)
+    edge = next(limits)
+    for limit in limits:
+        if limit > since:
+            yield edge
+            if edge >= until:
+                return
+        edge = limit
+
+
+def _hours(since: datetime, tz: ZoneInfo) -> Iterator[datetime]:
+    """The beginning of the hour that ``since`` is in, and of all later ones: full hours, and changes of the offset."""
+    since = since.astimezone(UTC)
+    hour = since - _past_hour(since, tz)
+    yield (edge := _change(hour, since, tz) or hour)
+    full = edge + _HOUR - _past_hour(edge, tz)
+    while True:
+        change = _change(edge, full, tz)
+        yield (edge := change or full)
+        full = edge + _HOUR - (_past_hour(edge, tz) if change else _NOTHING)
+
+
+def _past_hour(at: datetime, tz: ZoneInfo) -> timedelta:
+    local = at.astimezone(tz)
+    return timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+
+
+def _midnights(by: By, since: datetime, tz: ZoneInfo) -> Iterator[datetime]:
+    """The beginning of the day, week or month that ``since`` is in, and of all later ones that exist."""
     day = first_day(by, since.astimezone(tz).date())
     yield (edge := midnight(day, tz))
-    while edge < until:
+    while True:
         day = (day + 31 * _DAY).replace(day=1) if by == "month" else day + (7 * _DAY if by == "week" else _DAY)
-        yield (edge := midnight(day, tz))
-
-
-def _full_hour(at: datetime, tz: ZoneInfo) -> datetime:
-    local = at.astimezone(tz)
-    return at.astimezone(UTC) - timedelta(minutes=local.minute, seconds=local.second, microseconds=local.microsecond)
+        last, edge = edge, midnight(day, tz)
+        if edge > last:  # else there is no such day: a change of the date line skipped it
+            yield edge
 
 
 def first_day(by: By, day: date) -> date:
@@ -86,8 +107,33 @@ def first_day(by: By, day: date) -> date:
 
 
 def midnight(day: date, tz: ZoneInfo) -> datetime:
-    """The start of a day in UTC."""
-    # If the clock skips midnight, this is the moment at which it does; if midnight comes twice, the first one.
+    """The start of a day in UTC.
+
+    If the clock skips midnight, this is the moment at which it does, and for a day that it skips altogether the start
+    of the next one; if midnight comes twice, the first one.
+    """
     if tz.key == "UTC":
         return datetime(day.year, day.month, day.day, tzinfo=UTC)
-    return datetime(day.year, day.month, day.day, tzinfo=tz).astimezone(UTC)
+    local = datetime(day.year, day.month, day.day, tzinfo=tz)
+    start, early = local.astimezone(UTC), local.replace(fold=1).astimezone(UTC)
+    # Of a skipped time, fold=0 has the offset from before, and fold=1 the one from afterwards.
+    return (_change(early, start, tz) or start) if early < start else start
+
+
+def _change(after: datetime, until: datetime, tz: ZoneInfo) -> datetime | None:
+    """When the zone's offset changes between two instants, the last one included; None: it does not.
+
+    Args:
+        after: a whole second.
+    """
+    offset = after.astimezone(tz).utcoffset()
+    if until.astimezone(tz).utcoffset() == offset:
+        return None
+    until = until.replace(microsecond=0)  # changes are at whole seconds
+    while until - after > _SECOND:
+        middle = (after + (until - after) / 2).replace(microsecond=0)
+        if middle.astimezone(tz).utcoffset() == offset:
+            after = middle
+        else:
+            until = middle
+    return until

@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 from rfsync import history
 from rfsync.history.periods import midnight
 from rfsync.history.rows import BacklogRow, FirstJobRow, MoverRow, ProjectStatus, ThroughputRow, TotalRow, WaitingRow
+from rfsync.text import local_time
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -75,11 +76,11 @@ class ReportData:
 
     def moment(self, instant: datetime) -> str:
         """A local time to the minute: ``2026-01-31 18:00``."""
-        return f"{instant.astimezone(self.zone):%Y-%m-%d %H:%M}"
+        return f"{local_time(instant, self.zone):%Y-%m-%d %H:%M}"
 
     def day(self, instant: datetime) -> str:
         """A local date: ``2026-01-31``."""
-        return f"{instant.astimezone(self.zone):%Y-%m-%d}"
+        return f"{local_time(instant, self.zone):%Y-%m-%d}"
 
 
 def read(engine: Engine, targets: Sequence[str], zone: ZoneInfo, now: datetime) -> ReportData:

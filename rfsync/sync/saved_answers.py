@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
@@ -10,18 +10,25 @@ from typing import Final
 
 from rfsync.api.answers import parse
 from rfsync.errors import BadResponse, ConfigError, RfsyncError
+from rfsync.text import is_utf16, shown_name
 
 #: ``20260131``, ``2026-01-31T18:00:00Z``, ``2026-01-31_18-00-00.5``, ``20260131180000``, ``2026-01-31T18``,
-#: ``20260131T180000+0100``; not within other digits.
+#: ``20260131T180000+0100``. Possessive (``?+``): what follows a date is its time, or the date is none.
 _TIME: Final = re.compile(
-    r"(?<!\d)(?P<year>\d{4})(?P<dash>-?)(?P<month>\d\d)(?P=dash)(?P<day>\d\d)"
-    r"(?:(?:[Tt _-]?(?P<hour>\d\d)[:.h_-]?(?P<minute>\d\d)(?:[:.m_-]?(?P<second>\d\d)(?:[.,](?P<fraction>\d{1,9}))?)?"
-    r"|[Tt](?P<only_hour>\d\d))(?P<zone>[Zz]|\+\d\d:?(?:\d\d)?|-\d\d:\d\d)?)?(?!\d)"
+    r"(?<![^\W_])(?P<year>\d{4})(?P<dash>-?)(?P<month>\d\d)(?P=dash)(?P<day>\d\d)"
+    r"(?:(?:[Tt _-]?(?P<hour>\d\d)[:.h_-]?(?P<minute>\d\d)"
+    r"(?:[:.m_-]?(?P<second>\d\d)(?:s(?![^\W_])|[.,](?P<fraction>\d{1,9}))?)?"
+    r"|[Tt](?P<only_hour>\d\d))(?P<zone>[Zz]|\+\d\d:?(?:\d\d)?|-\d\d:\d\d)?)?+"
 )
-#: What follows a time that was not matched completely.
-_MORE: Final = re.compile(r"\s?(?:[+-]\d|[ap]\.?m\b)", re.IGNORECASE)
+#: What follows a time, or a date alone, that was not matched completely.
+_MORE_OF_TIME: Final = re.compile(r"\s?(?:[+-]\d|[ap]\.?m\b)", re.IGNORECASE)
+_MORE_OF_DATE: Final = re.compile(r"[\sT_-]?\d{1,2}\s?[ap]\.?m\b", re.IGNORECASE)
 #: Seconds or milliseconds since 1970, of this century.
-_EPOCH: Final = re.compile(r"(?<!\d)(1\d{9})(\d{3})?(?!\d)")
+_EPOCH: Final = re.compile(r"(?<![^\W_])(1\d{9})(\d{3})?(?![^\W_])")
+#: What may stand before the value of a JSON text.
+_BEFORE_JSON: Final = b"\xef\xbb\xbf \t\r\n"
+#: Files that a message names.
+_MAX_LINES: Final = 20
 
 
 class BadAnswersError(RfsyncError):
@@ -48,24 +55,37 @@ class SavedAnswer:
         return bytearray(_read(self.path))
 
 
-def find_answers(paths: Sequence[Path], at: datetime | None, now: datetime) -> list[SavedAnswer]:
+def find_answers(
+    paths: Sequence[Path], at: datetime | None, now: datetime, *, by_mtime: bool = False
+) -> list[SavedAnswer]:
     """The files, and those in the folders, oldest first; the same answer of the same time once.
 
     Args:
-        at: the time of the only file; None: the time in each file's name, or else that of its last change.
+        at: the time of the only file; None: the time in each file's name.
         now: no answer may be later.
+        by_mtime: where there is none in the name, take the time of the file's last change.
 
     Raises:
-        ConfigError: a file can't be read, its time is ambiguous or in the future, or two have the same time.
+        ConfigError: a file can't be read; its time is missing, ambiguous or in the future, or two have the same time.
     """
     files = list(dict.fromkeys(file for path in paths for file in _files(path)))
     if not files:
         raise ConfigError(f"no files in {', '.join(map(str, paths))}")
     if at is not None and len(files) > 1:
         raise ConfigError(f"--at is the time of one file, and these are {len(files)}: leave it out, or name one file")
+    times = {file: (at, "--at") if at is not None else _time(file, by_mtime=by_mtime) for file in files}
+    if timeless := [file for file, found in times.items() if found is None]:
+        raise ConfigError(
+            "nothing was imported, since there is no time in the name of these files: put it there, such as "
+            "2026-01-31T18:00:00Z.json, or add --at TIME (of one file) or --mtime (the time of each one's last change)",
+            details=first_lines([str(file) for file in timeless]),
+        )
+    return _in_order({file: found for file, found in times.items() if found is not None}, now)
+
+
+def _in_order(times: Mapping[Path, tuple[datetime, str]], now: datetime) -> list[SavedAnswer]:
     found: dict[datetime, SavedAnswer] = {}
-    for file in files:
-        time, source = (at, "--at") if at is not None else _time(file)
+    for file, (time, source) in times.items():
         if time > now:
             raise ConfigError(f"{file} is of {time.isoformat(sep=' ')} (by its {source}), which is in the future")
         answer = SavedAnswer(file, time, source, hashlib.sha256(_read(file)).hexdigest())
@@ -84,52 +104,91 @@ def require_valid(answers: Iterable[SavedAnswer]) -> None:
         BadAnswersError: some are not; it names them.
         ConfigError: a file can't be read.
     """
-    wrong = []
-    for answer in answers:
-        try:
-            parse(answer.read())
-        except BadResponse as error:
-            wrong.append(f"{answer.path}: {error}")
+    wrong = [f"{answer.path}: {reason}" for answer in answers if (reason := _invalid(answer.read()))]
     if wrong:
-        shown = "; ".join(wrong[:20]) + (f"; and {len(wrong) - 20:,} more" if len(wrong) > 20 else "")
-        raise BadAnswersError(f"nothing was imported, since not every file is an answer of the batch list: {shown}")
+        raise BadAnswersError(
+            "nothing was imported, since not every file is an answer of the batch list", details=first_lines(wrong)
+        )
+
+
+def _invalid(body: bytearray) -> str | None:
+    """What is wrong with an answer; None: nothing."""
+    if is_utf16(body):
+        return "it is UTF-16: save it as UTF-8"
+    try:
+        answer = parse(body)
+    except BadResponse as error:
+        return str(error)
+    if not answer.batches and not answer.rejected and body.lstrip(_BEFORE_JSON).startswith(b"["):
+        return 'an empty list may be one of batches or of jobs: write {"batches": []} or {"jobs": []}'
+    return None
+
+
+def first_lines(lines: Sequence[str]) -> list[str]:
+    """The first lines, and how many more there are."""
+    more = [f"… and {len(lines) - _MAX_LINES:,} more"] if len(lines) > _MAX_LINES else []
+    return [*lines[:_MAX_LINES], *more]
 
 
 def _files(path: Path) -> list[Path]:
-    if not path.is_dir():
-        return [path]
-    return [file for file in sorted(path.iterdir()) if file.is_file() and not file.name.startswith(".")]
+    try:
+        if not path.is_dir():
+            path.stat()
+            return [path]
+        return [file for file in sorted(path.iterdir()) if not file.name.startswith(".") and file.is_file()]
+    except (OSError, ValueError) as error:
+        raise _unreadable(path, error) from error
 
 
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise ConfigError(f"{path} can't be read: {error.strerror or error}") from error
+        raise _unreadable(path, error) from error
 
 
-def _time(path: Path) -> tuple[datetime, str]:
-    named = set(_times_in_name(path))
+def _unreadable(path: Path, error: Exception) -> ConfigError:
+    return ConfigError(f"FILE {shown_name(str(path))} can't be read: {getattr(error, 'strerror', None) or error}")
+
+
+def _time(path: Path, *, by_mtime: bool) -> tuple[datetime, str] | None:
+    """The time of an answer, and where it is from; None: it is not known."""
+    if named := _time_in_name(path):
+        return named, "name"
+    if not by_mtime:
+        return None
+    try:
+        changed = timedelta(microseconds=path.stat().st_mtime_ns // 1000)
+        return datetime(1970, 1, 1, tzinfo=UTC) + changed, "mtime"
+    except (OSError, OverflowError) as error:  # OverflowError: beyond the year 9999
+        raise _unreadable(path, error) from error
+
+
+def _time_in_name(path: Path) -> datetime | None:
+    """The time in a file's name; None: there is none.
+
+    Raises:
+        ConfigError: there is more than one, or an ambiguous or impossible one.
+    """
+    named = set(_times(path))
     if len(named) > 1:
         raise ConfigError(f"the name of {path} has more than one time: rename it, or import it alone with --at")
-    if named:
-        return named.pop(), "name"
-    try:
-        changed = path.stat().st_mtime_ns
-    except OSError as error:
-        raise ConfigError(f"{path} can't be read: {error.strerror or error}") from error
-    return datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=changed // 1000), "mtime"
+    return named.pop() if named else None
 
 
-def _times_in_name(path: Path) -> Iterator[datetime]:
-    """The times in a file's name; UTC unless they have an offset."""
+def _times(path: Path) -> Iterator[datetime]:
+    """The times in a file's name, which stand between separators; UTC unless they have an offset."""
     for match in _TIME.finditer(path.name):
-        if match["hour"] and _MORE.match(path.name, match.end()):
+        more = _MORE_OF_TIME if match["hour"] else _MORE_OF_DATE
+        if more.match(path.name, match.end()):
             raise ConfigError(f"the time in the name of {path} is ambiguous: rename it, or import it alone with --at")
+        if path.name[match.end() :][:1].isalnum():
+            continue  # part of a word, such as a checksum
         try:
             yield _time_of(match)
         except ValueError as error:
-            raise ConfigError(f"the name of {path} has an invalid time ({match[0]}): {error}") from error
+            if match["dash"]:  # other digits may be a number
+                raise ConfigError(f"the name of {path} has an invalid time ({match[0]}): {error}") from error
     for match in _EPOCH.finditer(path.name):
         yield datetime.fromtimestamp(int(match[1]), UTC) + timedelta(milliseconds=int(match[2] or 0))
 

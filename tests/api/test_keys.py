@@ -75,6 +75,41 @@ def test_blanks_around_a_key_are_no_part_of_it(env: dict[str, str], tmp_path: Pa
         assert find_key(workspace, env | {"K": written}).key.reveal() == written.strip()
 
 
+@pytest.mark.parametrize("written", ['"{}"', "'{}'", ' "{}"\r\n', "\ufeff{}", '\ufeff"{}"\n', '" {} "'])
+def test_quotes_and_a_byte_order_mark_around_a_key_are_no_part_of_it(
+    env: dict[str, str], tmp_path: Path, written: str
+) -> None:
+    """As ``echo "KEY" > file`` writes them on Windows, and ``docker run --env-file`` passes them on."""
+    file = tmp_path / "key"
+    file.write_text(written.format(FILE), encoding="utf-8")
+    for workspace in (WorkspaceConfig(id="a", api_key_file=str(file)), WorkspaceConfig(id="a", api_key_env="K")):
+        assert find_key(workspace, env | {"K": written.format(FILE)}).key.reveal() == FILE
+
+
+@pytest.mark.parametrize("written", ['""', "''", '" "', "\ufeff"])
+def test_quotes_around_nothing_are_no_key(env: dict[str, str], official: Path, tmp_path: Path, written: str) -> None:
+    file = tmp_path / "key"
+    file.write_text(written, encoding="utf-8")
+    workspace = WorkspaceConfig(id="acme", api_key_file=str(file), api_key_env="K")
+    assert find_key(workspace, env | {"K": written}).key.reveal() == OFFICIAL
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le"])
+def test_files_in_utf_16_are_named(env: dict[str, str], official: Path, tmp_path: Path, encoding: str) -> None:
+    file = tmp_path / "key"
+    for path in (file, official):
+        path.write_text(path.read_text() if path.exists() else FILE, encoding=encoding)
+    with pytest.raises(ConfigError) as caught:
+        find_key(WorkspaceConfig(id="acme", api_key_file=str(file)), env)
+    assert str(caught.value).count("it is UTF-16: save it as UTF-8") == 2
+    assert FILE not in str(caught.value)
+
+
+def test_the_official_file_may_begin_with_a_byte_order_mark(env: dict[str, str], official: Path) -> None:
+    official.write_text(json.dumps(OFFICIAL_FILE), encoding="utf-8-sig")
+    assert find_key(WorkspaceConfig(id="acme"), env).key.reveal() == OFFICIAL
+
+
 def test_a_file_may_be_named_from_the_home_folder(
     env: dict[str, str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -83,7 +118,7 @@ def test_a_file_may_be_named_from_the_home_folder(
     assert find_key(WorkspaceConfig(id="a", api_key_file="~/key"), env).key.reveal() == FILE
 
 
-@pytest.mark.parametrize("key", ["two words", "tab\tbed", "line\nfeed", "ümlaut", "\ufeffbom", "nul\0", "\x7f"])
+@pytest.mark.parametrize("key", ["two words", "tab\tbed", "line\nfeed", "ümlaut", "“quoted”", "nul\0", "a\x7fb"])
 def test_what_can_not_be_a_key_is_refused_unseen(env: dict[str, str], tmp_path: Path, key: str) -> None:
     file = tmp_path / "key"
     file.write_text(key, encoding="utf-8")
@@ -124,27 +159,29 @@ def test_what_the_official_command_line_keeps(
 
 
 @pytest.mark.parametrize(
-    "content",
+    ("content", "reason"),
     [
-        b"{",
-        b"\xff",
-        b"",
-        b"[" * 5000,
+        (b"{", "is not valid JSON"),
+        (b"\xff", "it is not UTF-8"),
+        (b"", "is not valid JSON"),
+        (b"[" * 5000, "is not valid JSON"),
+        (b"{}", "has none for it"),
     ],
-    ids=["cut-short", "not-utf8", "empty", "endless-nesting"],
+    ids=["cut-short", "not-utf8", "empty", "endless-nesting", "without-workspaces"],
 )
 def test_a_broken_file_of_the_official_command_line_has_no_key(
-    env: dict[str, str], official: Path, content: bytes
+    env: dict[str, str], official: Path, content: bytes, reason: str
 ) -> None:
     official.write_bytes(content)
-    with pytest.raises(ConfigError, match="has none"):
+    with pytest.raises(ConfigError, match=f"Roboflow CLI .*{reason}"):
         find_key(WorkspaceConfig(id="acme"), env)
 
 
 def test_the_official_file_may_be_elsewhere(env: dict[str, str], official: Path, tmp_path: Path) -> None:
     moved = official.rename(tmp_path / "moved.json")
-    found = find_key(WorkspaceConfig(id="acme"), env | {"ROBOFLOW_CONFIG_DIR": str(moved)})
-    assert found.key.reveal() == OFFICIAL
+    for written in (f"{moved}", f" {moved}\r"):
+        found = find_key(WorkspaceConfig(id="acme"), env | {"ROBOFLOW_CONFIG_DIR": written})
+        assert found.key.reveal() == OFFICIAL
 
 
 def test_no_key_anywhere_is_an_error_that_says_where_it_was_looked_for(env: dict[str, str], tmp_path: Path) -> None:
@@ -152,7 +189,7 @@ def test_no_key_anywhere_is_an_error_that_says_where_it_was_looked_for(env: dict
     workspace = WorkspaceConfig(id="acme", api_key_env="ACME", api_key_file=str(file))
     with pytest.raises(ConfigError) as caught:
         find_key(workspace, env)
-    for part in ("'acme'", "$ACME is not set", f"{file} can't be read", "Roboflow CLI", "Set ACME", "api_key_file"):
+    for part in ("'acme'", "$ACME is not set", f"'{file}' can't be read", "Roboflow CLI", "Set ACME", "api_key_file"):
         assert part in str(caught.value)
 
 
@@ -168,8 +205,8 @@ def test_a_file_that_can_not_be_read_is_a_configuration_error(env: dict[str, str
 
 def test_a_file_that_is_not_text_is_refused(env: dict[str, str], tmp_path: Path) -> None:
     file = tmp_path / "key"
-    file.write_bytes(b"\xff\xfe")
-    with pytest.raises(ConfigError, match="not text"):
+    file.write_bytes(b"\xff")
+    with pytest.raises(ConfigError, match="it is not UTF-8"):
         find_key(WorkspaceConfig(id="acme", api_key_file=str(file)), env)
 
 

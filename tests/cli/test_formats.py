@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import csv
+import gc
 import io
 import json
+import os
+import pty
 import sys
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
@@ -189,9 +192,45 @@ def test_parquet_without_pyarrow_says_how_to_get_it(tmp_path: Path, monkeypatch:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_parquet_needs_a_file() -> None:
-    with pytest.raises(ConfigError, match=r"-o FILE\.parquet"):
-        write_rows(ROWS, Row, "parquet", None)
+def test_parquet_is_nothing_for_a_terminal() -> None:
+    master, terminal = pty.openpty()
+    with os.fdopen(master), os.fdopen(terminal), pytest.raises(ConfigError, match=r"terminal: -o FILE\.parquet"):
+        write_rows(ROWS, Row, "parquet", f"/dev/fd/{terminal}")
+
+
+def test_parquet_goes_through_a_pipe(tmp_path: Path) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    write_rows(ROWS, Row, "parquet", str(tmp_path / "out.parquet"))
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as pipe:
+        with os.fdopen(writing):
+            write_rows(ROWS, Row, "parquet", f"/dev/fd/{writing}")
+        read = parquet.read_table(io.BytesIO(pipe.read()))
+    assert read.num_rows == len(ROWS)
+    assert read.equals(parquet.read_table(tmp_path / "out.parquet"))
+
+
+@pytest.mark.parametrize("output", ["-", None])
+def test_parquet_goes_to_standard_output(capfdbinary: pytest.CaptureFixture[bytes], output: str | None) -> None:
+    parquet = pytest.importorskip("pyarrow.parquet")
+    write_rows(ROWS, Row, "parquet", output)
+    assert parquet.read_table(io.BytesIO(capfdbinary.readouterr().out)).num_rows == len(ROWS)
+
+
+def test_parquet_is_not_appended_to_a_file(tmp_path: Path) -> None:
+    path = tmp_path / "log"
+    path.write_bytes(b"before")
+    with path.open("ab") as file, pytest.raises(ConfigError, match="can't be appended"):
+        write_rows(ROWS, Row, "parquet", f"/dev/fd/{file.fileno()}")
+    assert path.read_bytes() == b"before"
+
+
+def test_a_reader_of_parquet_may_go_away() -> None:
+    reading, writing = os.pipe()
+    os.close(reading)
+    with os.fdopen(writing), pytest.raises(BrokenPipeError):
+        write_rows(ROWS, Row, "parquet", f"/dev/fd/{writing}")
+    gc.collect()  # pyarrow's writer must not try once more when it is deleted
 
 
 @pytest.mark.parametrize("rows", [[], [Row(None)]], ids=["no-row", "all-null"])

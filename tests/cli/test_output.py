@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from rfsync.cli.output import ago, count, open_output, print_table, resolve_format, signed, utc_time, write_atomically
+from rfsync.cli.output import ago, count, open_output, print_table, resolve_format, signed, utc_time
 from rfsync.cli.output import as_json as to_json
 from rfsync.errors import ConfigError
 from rfsync.text import age, escaped, printable, rfc3339
@@ -172,72 +172,26 @@ def test_a_long_table_is_not_held_in_memory() -> None:
         pytest.param(None, "a/b.parquet", False, "parquet", id="by-extension"),
         pytest.param("json", "b.csv", False, "json", id="option-beats-extension"),
         pytest.param(None, "b.csv", True, "json", id="json-flag-beats-extension"),
-        pytest.param(None, "b.txt", False, "table", id="unknown-extension"),
-        pytest.param(None, "csv", False, "table", id="no-extension"),
+        pytest.param(None, "B.CSV", False, "csv", id="capitals"),
+        pytest.param(None, "b.txt", False, "table", id="text"),
+        pytest.param("table", "b.xlsx", False, "table", id="named-whatever-the-extension"),
+        pytest.param(None, "b.xlsx", True, "json", id="json-flag-whatever-the-extension"),
+        pytest.param(None, "-", False, "table", id="standard-output"),
+        pytest.param(None, "/dev/stdout", False, "table", id="standard-output-by-its-path"),
+        pytest.param(None, "/dev/null", False, "table", id="device"),
     ],
 )
 def test_the_format_is_resolved(form: str | None, output: str | None, as_json: bool, expected: str) -> None:
     assert resolve_format(form, output, as_json=as_json) == expected
 
 
-# Files
-
-
-def test_the_old_file_stays_until_the_new_one_is_whole(tmp_path: Path) -> None:
-    path = tmp_path / "out"
-    path.write_text("before")
-    with write_atomically(path) as temporary:
-        temporary.write_text("after")
-        assert temporary.parent == tmp_path
-        assert path.read_text() == "before"
-    assert path.read_text() == "after"
-    assert list(tmp_path.iterdir()) == [path]
-
-
-def test_a_new_file_has_the_mode_that_any_new_file_has(tmp_path: Path) -> None:
-    (tmp_path / "usual").touch()
-    with write_atomically(tmp_path / "out"):
-        pass
-    assert (tmp_path / "out").stat().st_mode == (tmp_path / "usual").stat().st_mode
-
-
-def test_the_target_of_a_link_is_replaced_and_keeps_its_mode(tmp_path: Path) -> None:
-    target, link = tmp_path / "target", tmp_path / "link"
-    target.write_text("before")
-    target.chmod(0o600)
-    link.symlink_to(target)
-    with open_output(str(link)) as file:
-        file.write("after")
-    assert link.is_symlink()
-    assert target.read_text() == "after"
-    assert target.stat().st_mode & 0o777 == 0o600
-
-
-def test_a_device_is_written_to_and_not_replaced() -> None:
-    with open_output("/dev/null") as file:
-        file.write("gone")
-    assert Path("/dev/null").is_char_device()
-
-
-def test_a_full_device_is_a_clear_error() -> None:
-    with (
-        pytest.raises(ConfigError, match="/dev/full can't be written: No space left"),
-        open_output("/dev/full") as file,
-    ):
-        file.write("nothing")
-
-
-def test_a_folder_that_is_not_there_is_a_clear_error(tmp_path: Path) -> None:
-    with (
-        pytest.raises(ConfigError, match=r"none/out can't be written: No such file"),
-        open_output(str(tmp_path / "none/out")),
-    ):
-        pass
-
-
-def test_a_folder_in_the_file_s_place_is_a_clear_error(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="can't be written"), open_output(str(tmp_path)):
-        pass
+@pytest.mark.parametrize("name", ["b.xlsx", "b.csv.gz", "b.table", "csv", ".csv", "b.", "", "a.csv/b", "b.pdf"])
+def test_a_file_whose_ending_says_no_format_is_refused_with_the_endings_that_do(tmp_path: Path, name: str) -> None:
+    output = str(tmp_path / name)
+    with pytest.raises(ConfigError) as caught:
+        resolve_format(None, output, as_json=False)
+    for part in (output, ".csv, .json, .jsonl, .parquet or .txt", "--format"):
+        assert part in str(caught.value)
 
 
 def test_data_is_utf_8_in_a_pipe_and_what_a_terminal_can_show_on_it(monkeypatch: pytest.MonkeyPatch) -> None:

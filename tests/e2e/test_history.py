@@ -224,6 +224,13 @@ def test_periods_are_those_of_the_time_zone(known: Cli) -> None:
     assert [(row["period"], row["images_delta"]) for row in weeks.json] == [(told(23), 147), (told(30), 1)]
 
 
+def test_a_day_that_the_date_line_skipped_has_no_row(known: Cli) -> None:
+    apia = ["totals", "acme/widgets", "--tz", "Pacific/Apia", "--since", "2011-12-29", "--until", "2012-01-02"]
+    table, rows = known.run_all([apia, [*apia, "--json"]])
+    assert [line.split()[1] for line in table.out.splitlines()[1:]] == ["2011-12-29", "2011-12-31", "2012-01-01"]
+    assert [row["period"][:13] for row in rows.json] == ["2011-12-29T10", "2011-12-30T10", "2011-12-31T10"]
+
+
 # Formats
 
 
@@ -297,12 +304,12 @@ def test_where_there_is_nothing_a_line_says_so(fresh: Cli) -> None:
         ("changes", "--batch", "none"): "no change was observed",
         ("totals", *before): "nothing was observed",
         ("changes", *before, "--json"): "",
-        ("changes", *before, "-o", "empty"): "no change was observed in that time",
+        ("changes", *before, "-o", "empty.txt"): "no change was observed in that time",
     }
     done = fresh.run_all(list(commands))
     assert [one.err for one in done] == [f"rfsync: {line}\n" if line else "" for line in commands.values()]
     assert [one.out for one in done] == ["", "", "", "", "[]\n", ""]
-    assert (fresh.folder / "empty").read_text() == ""
+    assert (fresh.folder / "empty.txt").read_text() == ""
 
 
 def test_an_empty_database_has_nothing_to_tell(cli: Cli) -> None:
@@ -335,8 +342,10 @@ def test_what_makes_no_sense_is_refused(fresh: Cli) -> None:
         ("totals", "--tz", "Mars"): "'Mars' is no time zone: use a name like Europe/Berlin",
         ("totals", "--by", "year"): "'year' is not one of",
         ("totals", "--by", "hour", "--since", "1900-01-01"): "name a later --since",
-        ("changes", "--format", "parquet"): "-o FILE.parquet",
-        ("changes", "-o", "nowhere/rows.csv"): "nowhere/rows.csv can't be written: No such file",
+        ("changes", "-o", "rows.xlsx"): "its ending says no format",
+        ("status", "-o", "rows"): "its ending says no format",
+        ("report", "-o", "report.pdf"): "end the name with .html",
+        ("changes", "-o", "nowhere/rows.csv"): "'nowhere/rows.csv' can't be written: No such file",
     }
     done = fresh.run_all(list(wrong), code=2)  # type: ignore[arg-type]
     assert [

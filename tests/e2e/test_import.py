@@ -11,7 +11,11 @@ from typing import Any
 
 import pytest
 
+from rfsync.errors import ConfigError
+from rfsync.sync.saved_answers import find_answers
 from tests.e2e.conftest import LONG, Cli, batch
+
+NOW = datetime(2026, 6, 1, tzinfo=UTC)
 
 LEDGER = """SELECT batch_id, change, observed_after, observed_at, images_delta, num_jobs_delta
     FROM change_log ORDER BY id"""
@@ -132,11 +136,12 @@ def test_a_sync_goes_on_from_what_was_imported(cli: Cli) -> None:
         ("2026-01-31T18:30:15+02:00", "2026-01-31 16:30:15.000000"),
         ("2026-01-31T18:30:15-05:00", "2026-01-31 23:30:15.000000"),
         ("acme_widgets_20260131_183015.json", "2026-01-31 18:30:15.000000"),
-        ("batches-2026-01-31-0001.json", None),
+        ("batches-2026-01-31-0001.json", "2026-01-31 00:01:00.000000"),
         ("2026-01-31T18-30.json", "2026-01-31 18:30:00.000000"),
         ("20260131.json", "2026-01-31 00:00:00.000000"),
         ("1769884215.json", "2026-01-31 18:30:15.000000"),
-        ("answer.json", None),
+        ("answer-(2026-01-31_18h30m15s).json", "2026-01-31 18:30:15.000000"),
+        ("12345678.2026-01-31.json", "2026-01-31 00:00:00.000000"),
         ("2026-01-31T18.json", "2026-01-31 18:00:00.000000"),
         ("20260131183015.json", "2026-01-31 18:30:15.000000"),
         ("202601311830.json", "2026-01-31 18:30:00.000000"),
@@ -144,14 +149,96 @@ def test_a_sync_goes_on_from_what_was_imported(cli: Cli) -> None:
         ("1769884215250.json", "2026-01-31 18:30:15.250000"),
     ],
 )
-def test_the_time_is_in_the_name_or_else_the_files_own(fresh: Cli, name: str, moment: str | None) -> None:
+def test_the_time_is_in_the_name(fresh: Cli, name: str, moment: str) -> None:
     path = save(fresh, name, batch("a", 5))
+    done = fresh.run("import", "acme/widgets", str(path), "--mtime")
+    assert fresh.database.one("SELECT observed_at FROM change_log") == moment
+    assert f"{moment[:19]} by name: {path}" in done.err
+
+
+#: Digits that no separators stand around, or that are no time.
+NO_TIMES = [
+    "answer.json", "9fc1684123456adbe.json", "1684123456adbe.json", "9fc1684123456.json", "a20260131.json",
+    "20260131b.json", "20260131_183015b.json", "2026-01-31T18h.json", "x2026-01-31.json", "2026-01-31x.json",
+    "202601311.json", "16841234567.json", "12345678.json", "20261301.json", "é20260131.json", "２０２６-01-31a.json",
+    "da39a3ee5e6b4b0d3255bfef95601890afd80709.json", "5e6b4b0d-3255-bfef-9560-18901684123456.json",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", NO_TIMES)
+def test_digits_that_are_no_time_are_taken_for_none(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    path.write_text("[]")
+    with pytest.raises(ConfigError, match="no time in the name") as caught:
+        find_answers([path], None, NOW)
+    assert caught.value.details == (str(path),)
     os.utime(path, (1_769_000_000.5, 1_769_000_000.5))
-    if "-0001" in name:
-        moment = "2026-01-31 00:01:00.000000"  # a minute past midnight is what it says
-    fresh.run("import", "acme/widgets", str(path))
-    own = datetime.fromtimestamp(1_769_000_000.5, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")
-    assert fresh.database.one("SELECT observed_at FROM change_log") == (moment or own)
+    (found,) = find_answers([path], None, NOW, by_mtime=True)
+    assert (found.source, found.at) == ("mtime", datetime.fromtimestamp(1_769_000_000.5, UTC))
+
+
+def test_without_a_time_nothing_is_imported_but_by_the_options_that_are_named(fresh: Cli) -> None:
+    for number in range(30):
+        save(fresh, f"answer{number:02d}.json", batch("a", number))
+    save(fresh, "2026-01-31.json", batch("a", 5))
+    done = fresh.run("import", "acme/widgets", "saved", code=2)
+    first, *lines = done.err.splitlines()
+    for part in ("no time", "2026-01-31T18:00:00Z.json", "--at TIME", "--mtime"):
+        assert part in first
+    assert lines == [*(f"  saved/answer{number:02d}.json" for number in range(20)), "  … and 10 more"]
+    assert not fresh.database.path.exists()
+    for number in range(30):
+        os.utime(fresh.folder / "saved" / f"answer{number:02d}.json", (1_769_000_000 + number,) * 2)
+    done = fresh.run("import", "acme/widgets", "saved", "--mtime")
+    first, *lines, last = done.err.splitlines()
+    assert (first, len(lines), last) == (
+        "rfsync: 31 answers to import, with their times in UTC:",
+        20,
+        "  … and 11 more",
+    )
+    assert lines[0] == "  2026-01-21 12:53:20 by mtime: saved/answer00.json"
+    assert {line.split()[2] for line in done.out.splitlines()[1:]} == {"mtime", "name"}
+    assert "together" in fresh.run("import", "acme/widgets", "saved", "--mtime", "--at", "2026-01-01", code=2).err
+
+
+def test_a_dry_run_says_what_it_takes_from_where_and_writes_nothing(fresh: Cli) -> None:
+    archive(fresh)
+    done = fresh.run("import", "acme/widgets", "saved", "--dry-run")
+    assert done.out.splitlines() == [
+        "rfsync: 4 answers would be imported, with their times in UTC:",
+        "  2026-01-01 00:00:00 by name: saved/batches-20260101T000000Z.json",
+        "  2026-01-02 00:00:00 by name: saved/2026-01-02_00-00-00.json",
+        "  2026-01-03 00:00:00 by name: saved/batches-2026-01-03T00:00:00Z.json",
+        "  2026-01-04 00:00:00 by name: saved/1767484800.json",
+    ]
+    assert done.err == ""
+    assert not fresh.database.path.exists()
+    save(fresh, "2026-01-05.json").write_text("[")
+    fresh.run("import", "acme/widgets", "saved", "--dry-run", code=1)
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (b"[]", 'an empty list may be one of batches or of jobs: write {"batches": []} or {"jobs": []}'),
+        (b"\xef\xbb\xbf [\r\n]\n", "an empty list may be one of batches or of jobs"),
+        (json.dumps({"batches": []}).encode("utf-16"), "it is UTF-16: save it as UTF-8"),
+        (json.dumps({"batches": []}).encode("utf-16-le"), "it is UTF-16: save it as UTF-8"),
+    ],
+    ids=["empty-list", "empty-list-of-windows", "utf-16", "utf-16-without-mark"],
+)
+def test_an_answer_that_can_not_be_told_is_refused(fresh: Cli, content: bytes, reason: str) -> None:
+    save(fresh, "2026-01-01.json").write_bytes(content)
+    done = fresh.run("import", "acme/widgets", "saved", code=1)
+    assert f"  saved/2026-01-01.json: {reason}" in done.err
+    assert not fresh.database.path.exists()
+
+
+def test_an_answer_may_begin_with_a_byte_order_mark(fresh: Cli) -> None:
+    save(fresh, "2026-01-01.json").write_text(json.dumps([batch("a", 5)]), encoding="utf-8-sig")
+    save(fresh, "2026-01-02.json").write_text(json.dumps({"batches": []}), encoding="utf-8-sig")
+    fresh.run("import", "acme/widgets", "saved", "--allow-removals")
+    assert fresh.database.column("SELECT images_delta FROM change_log ORDER BY id") == [5, -5]
 
 
 def test_the_time_can_be_said(fresh: Cli) -> None:
@@ -167,6 +254,7 @@ def test_the_time_can_be_said(fresh: Cli) -> None:
         (["2099-01-01.json"], ["saved"], "2099"),
         (["2026-13-01.json"], ["saved"], "2026-13-01"),
         (["2026-01-01T06-30-00PM.json"], ["saved"], "ambiguous"),
+        (["2026-01-01 6pm.json"], ["saved"], "ambiguous"),
         (["2026-01-01T18-30-00 -0500.json"], ["saved"], "ambiguous"),
         (["12345678901234.json"], ["saved"], "12345678901234"),
         (["2026-01-01 to 2026-01-02.json"], ["saved"], "more than one time"),
@@ -203,8 +291,10 @@ def test_nothing_is_imported_while_a_file_is_no_answer(cli: Cli) -> None:
         (cli.folder / "saved" / name).write_text(text)
     before = cli.database.dump()
     done = cli.run("import", "acme/widgets", "saved", code=1)
-    assert [name for name in wrong if name not in done.err] == []
-    assert done.err.strip().isprintable()
+    first, *lines = done.err.splitlines()
+    assert "nothing was imported" in first
+    assert [line.partition(":")[0] for line in lines] == [f"  saved/{name}" for name in wrong]
+    assert all(line.isprintable() for line in lines)
     assert cli.database.dump() == before
 
 

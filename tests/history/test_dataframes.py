@@ -10,12 +10,13 @@ import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
+import pandas as pd
 import pyarrow as pa
 import pytest
 
 import rfsync
 from rfsync import history
-from rfsync.history import BacklogRow, ChangeRow, FirstJobRow, TotalRow
+from rfsync.history import BacklogRow, BatchRow, ChangeRow, FirstJobRow, TotalRow
 from rfsync.history.dataframes import to_arrow, to_pandas
 
 AT = datetime(2026, 1, 2, 3, 4, 5, 678_901, tzinfo=UTC)
@@ -33,6 +34,16 @@ def test_a_data_frame_has_instants_in_utc_and_whole_numbers() -> None:
     assert frame["observed_after"].isna().tolist() == [True, False]
     assert frame["images"].tolist() == [5, 2**53 - 1]
     assert frame["images"].dtype == "int64"
+
+
+def test_a_data_frame_holds_every_instant_that_there_is() -> None:
+    ends = [datetime(1970, 1, 1, tzinfo=UTC), datetime(9999, 12, 31, 23, 59, 59, 999_999, tzinfo=UTC), None]
+    frame = to_pandas([BatchRow("acme", "widgets", "a", None, end, 5, 1, AT, AT) for end in ends])
+    assert str(frame["uploaded_at"].dtype) == "datetime64[us, UTC]"
+    assert [None if end is pd.NaT else str(end) for end in frame["uploaded_at"]] == [
+        "1970-01-01 00:00:00+00:00", "9999-12-31 23:59:59.999999+00:00", None
+    ]  # fmt: skip
+    assert str(to_pandas([], BatchRow)["uploaded_at"].dtype) == "datetime64[us, UTC]"
 
 
 def test_an_arrow_table_gives_back_what_went_in() -> None:
