@@ -147,6 +147,14 @@ def rename_by_hand(
     return pairs
 
 
+def is_free(connection: Connection, path: ProjectPath) -> bool:
+    """Tells whether no project of that id was ever observed."""
+    query = select(Project.id).where(
+        Project.workspace == path.workspace, Project.project == path.project, Project.written_at.is_not(None)
+    )
+    return connection.execute(query).scalar() is None
+
+
 def rename(connection: Connection, state: ProjectState, new: ProjectPath, at: datetime) -> None:
     """Gives a locked project a new id, with the runs of the row that had it until now; that one goes.
 

@@ -16,7 +16,7 @@ from rfsync.ledger.diff import Stored
 from rfsync.ledger.missing import Missing, load_missing, write_missing
 from rfsync.ledger.observed import keep_observed
 from rfsync.ledger.projects import ProjectState, write_state
-from rfsync.ledger.renames import rename
+from rfsync.ledger.renames import is_free, rename
 from rfsync.ledger.runs import Run, RunRow, write_end
 from rfsync.schema.models import Batch
 from rfsync.schema.types import UTCDateTime
@@ -92,6 +92,16 @@ class Transaction:
         if self.state.id is None or not self.state.missing:
             return {}
         return load_missing(self._connection, self.state.id)
+
+    def can_follow_rename(self) -> bool:
+        """Tells whether the run's project is what it was when the run found that it is a renamed one, or needs nothing.
+
+        Another run may have found the same meanwhile, or have observed the new id as a project of its own.
+        """
+        if self._run.old is None:
+            return True
+        path = (self.state.workspace, self.state.project)
+        return path == self._run.path or (path == self._run.old and is_free(self._connection, self._run.path))
 
     def load_departed(self) -> list[str]:
         """The ids of the batches that were removed when the project departed; empty: it has not."""

@@ -38,6 +38,7 @@ def observe(context: SyncContext, run: Run, task: SyncTask) -> Result:
     etag = None if context.allow_removals else run.etag
     with context.timer("fetch"):
         response = context.fetcher.get(task.workspace, task.project, "batches", key=task.key, etag=etag)
+    context.workspaces.answered.add(task.path)
     if response.not_modified or (response.fingerprint == run.fingerprint and not context.allow_removals):
         result = write_asking(context, run, task, partial(write_unchanged, context, run, response), Confirmation())
         if result is not None:
@@ -90,7 +91,7 @@ class Observation:
             confirmation: what the API has answered about missing batches.
         """
         state, context = transaction.state, self._context
-        if is_superseded(self._run, state, self._response):
+        if is_superseded(self._run, state, self._response) or not transaction.can_follow_rename():
             return self.supersede(transaction)
         at = observed_at(state, self._response)
         compared = self._compare(transaction, confirmation)

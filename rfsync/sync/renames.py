@@ -109,6 +109,8 @@ class _Search:
         return bool(listed) and owner.path.project not in listed
 
     def _is_gone(self, owner: Owner) -> bool:
+        if owner.path in self._context.workspaces.answered:
+            return False
         workspace, project = owner.path
         key = self._task.key
         if workspace != self._task.workspace:

@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 
 from rfsync.api.answers import parse_projects
 from rfsync.errors import FetchError
+from rfsync.ledger.projects import ProjectPath
 from rfsync.redaction import Secret
 from rfsync.sync.result import Result
 from rfsync.sync.task import Fetcher, log
@@ -31,6 +32,8 @@ class Workspaces:
         self.covers = covers
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._lists: dict[str, Mapping[str, str | None] | FetchError] = {}
+        #: Projects whose own list was answered in this pass.
+        self.answered: set[ProjectPath] = set()
         #: How the projects went that were synced in this pass, by workspace/project.
         self.tried: dict[str, Result] = {}
 

@@ -396,7 +396,8 @@ def test_the_database_goes_away_and_comes_back(fresh: Cli, start: Start, page: P
 
 
 def test_a_stopped_dashboard_is_reported(fresh: Cli, page: Page, watch: Watch) -> None:
-    fresh.run("sync", "acme/widgets", code=1)
+    fresh.list()
+    fresh.run("sync", "acme/widgets")
     process = fresh.fork("dashboard", "--listen", "127.0.0.1:0")
     assert process.stdout is not None
     page.clock.install()
@@ -410,7 +411,8 @@ def test_a_stopped_dashboard_is_reported(fresh: Cli, page: Page, watch: Watch) -
 
 
 def test_a_hanging_dashboard_is_reported(fresh: Cli, start: Start, page: Page) -> None:
-    fresh.run("sync", "acme/widgets", code=1)
+    fresh.list()
+    fresh.run("sync", "acme/widgets")
     page.clock.install()
     opened(page, start(fresh))
     held = hold_overviews(page)

@@ -62,6 +62,7 @@ def test_one_process_with_many_threads(url: str) -> None:
 
     def work(number: int) -> list[str]:
         rig = rigs[number]
+        rig.projects += (f"p{project}" for project in range(4))
         rig.project = f"p{number % 4}"
         outcomes = []
         for images in range(10):

@@ -16,6 +16,7 @@ from rig import Rig, record
 from rfsync import history
 from rfsync.database.engine import open_engine
 from rfsync.errors import DatabaseError, ErrorKind
+from rfsync.ledger.projects import ProjectPath
 from rfsync.ledger.run_locks import FileLocks
 from rfsync.ledger.store import Store
 from rfsync.ledger.verify import verify
@@ -103,7 +104,7 @@ def test_the_locks_of_runs_go_with_the_file(rig: Rig, path: Path, backup: Path) 
 def test_locks_whose_file_was_removed_are_taken_again_with_the_next_one(rig: Rig, path: Path) -> None:
     def look() -> None:
         path.with_name("rfsync.db-runs").unlink()
-        rig.store.begin_run("acme", "another", None, "cli", rig.now)
+        rig.store.begin_run(ProjectPath("acme", "another"), None, "cli", rig.now)
         with closing(Rig(f"sqlite:///{path}")) as other:
             assert other.store.abandon_dead_runs(other.now) == 0
 
@@ -198,7 +199,7 @@ def test_a_file_and_a_link_to_it_are_one_database(rig: Rig, path: Path, tmp_path
     link.symlink_to(path)
     for name in (link, linked_folder / path.name):
         with closing(Rig(f"sqlite:///{name}")) as other:
-            run = other.store.begin_run("acme", "widgets", None, "cli", other.now)
+            run = other.store.begin_run(ProjectPath("acme", "widgets"), None, "cli", other.now)
             assert rig.store.abandon_dead_runs(rig.now) == 0
             other.store.write(run, lambda _: None)
         assert rig.store.abandon_dead_runs(rig.now) == 1

@@ -299,6 +299,7 @@ def test_nothing_is_imported_while_a_file_is_no_answer(cli: Cli) -> None:
 
 
 def test_suspiciously_much_missing_is_refused_until_it_is_missing_again(cli: Cli) -> None:
+    cli.configure(removals={"confirm_limit": 1})
     save(cli, "2026-01-01.json", batch("a", 5), batch("b", 7))
     save(cli, "2026-01-02.json")
     done = cli.run("import", "acme/widgets", "saved", code=1)

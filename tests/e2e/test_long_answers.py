@@ -57,12 +57,12 @@ def test_a_file_that_is_half_written_goes_when_the_command_is_stopped(long: Cli)
     path = long.folder / "rows.json"
     path.write_text("before")
     process = long.start("changes", "-o", "rows.json")
-    while not (written := [*long.folder.glob(".rows.json.*")]) or not written[0].stat().st_size:
+    while not (written := [*long.folder.glob(".rfsync-*")]) or not written[0].stat().st_size:
         assert process.poll() is None
     process.send_signal(signal.SIGTERM)
     assert "stopped" in long.finish(process, code=130).err
     assert path.read_text() == "before"
-    assert [*long.folder.glob(".rows.json.*")] == []
+    assert [*long.folder.glob(".rfsync-*")] == []
 
 
 #: Of a batch: clears the screen, turns the direction of writing, rings the bell, and begins a line of its own.

@@ -149,7 +149,7 @@ def test_a_key_file_that_every_user_can_read_is_told_once_a_workspace(fresh: Cli
         files[workspace].write_text(f"{PLAIN}-of-{workspace}")
         files[workspace].chmod(mode)
         for project in ("widgets", "gears"):
-            fresh.world.set(f"{workspace}/{project}", [batch("b1", 1)])
+            fresh.world.set(f"{workspace}/{project}", [batch(f"{workspace} {project}", 1)])
     fresh.configure(workspaces=[{"id": name, "api_key_file": str(file)} for name, file in files.items()])
     done = fresh.run("sync", *[f"{name}/widgets" for name in modes], *modes)
     lines = [line.partition(" warning ")[2] for line in done.err.splitlines()]
@@ -442,6 +442,7 @@ def when_all_is_well(every: Everything, project: str) -> None:
     report, saved = ["report", "-o", "report.html"], ["import", "acme/saved", SAVED]
     (every.cli.folder / SAVED).write_text(json.dumps([batch("b1", name=NAME), {"id": 5, "name": NAME}]))
     every.run(0, report, saved, report, saved)
+    every.run(0, ["rename", "acme/saved", "acme/kept"], ["rename", "acme/kept", "acme/saved"])
     every.run(0, ["init", "--config", "one.toml"], ["init", "--config", "two.toml"], ["demo"], how="variable")
     keep_a_server(every, "simulate", "console")
     for form in LOGS:
@@ -501,7 +502,7 @@ def when_the_database_is_not_to_be_had(every: Everything, address: str) -> list[
     for url in urls:
         every.run(3, ["sync"], ["status"], ["verify"], ["db", "current"], ["daemon"], ["prune"], url=url)
         every.run(3, ["batches"], ["changes"], ["totals"], ["report", "-o", "r.html"], ["dashboard"], url=url)
-        every.run(3, ["import", "acme/saved", SAVED], url=url)
+        every.run(3, ["import", "acme/saved", SAVED], ["rename", "acme/saved", "acme/kept"], url=url)
         every.run(1, ["check"], ["check", "--json"], url=url)
         every.run(3, ["db", "upgrade"], ["db", "check"], ["sync", "--dry-run"], url=url)
     return urls

@@ -16,7 +16,7 @@ COLUMNS = {
     "projects": ["id", "workspace", "project", "name", "batches", "images", "num_jobs", "observed_at"],
     "batches": [
         *["project_id", "batch_id", "name", "uploaded_at", "images", "num_jobs"],
-        *["first_seen_at", "changed_at", "removed_at"],
+        *["first_seen_at", "changed_at", "removed_at", "unlisted_at"],
     ],
     "batch_changes": [
         *["id", "run_id", "project_id", "batch_id", "observed_after", "observed_at", "change"],
@@ -26,6 +26,7 @@ COLUMNS = {
         *["project_id", "day", "changes", "batches_added", "batches_removed", "images_gained", "images_lost"],
         *["jobs_gained", "jobs_lost", "batches", "images", "num_jobs"],
     ],
+    "project_renames": ["project_id", "workspace", "project", "renamed_at"],
     "sync_runs": [
         *["id", "project_id", "trigger", "started_at", "finished_at", "outcome", "attempts", "http_status"],
         *["response_bytes", "batches", "added", "changed", "removed", "restored", "rejected"],
@@ -35,7 +36,7 @@ COLUMNS = {
 }
 _NAMED = {"workspace", "project"}
 VIEWS = {
-    "current_batches": {*_NAMED, *COLUMNS["batches"]} - {"project_id", "removed_at"},
+    "current_batches": {*_NAMED, *COLUMNS["batches"]} - {"project_id", "removed_at", "unlisted_at"},
     "batch_history": {*_NAMED, "batch_id", "valid_from", "valid_to", "name", "images", "num_jobs", "change"},
     "change_log": {*_NAMED, *COLUMNS["batch_changes"]},
     "project_totals_daily": {*_NAMED, *COLUMNS["project_daily"]} - {"project_id"},
@@ -71,8 +72,8 @@ def test_the_first_sync_writes_every_table_and_view(cli: Cli) -> None:
     wanted = {"workspace": "acme", "project": "widgets", "name": None, "batches": 2, "images": 126, "num_jobs": 2}
     assert {name: stored[name] for name in wanted} == wanted
     assert database.rows("SELECT * FROM batches ORDER BY batch_id") == [
-        (key, "b1", "name of b1", UPLOADED, 115, 2, at, at, None),
-        (key, "b2", "Upload via API", UPLOADED, 11, 0, at, at, None),
+        (key, "b1", "name of b1", UPLOADED, 115, 2, at, at, None, None),
+        (key, "b2", "Upload via API", UPLOADED, 11, 0, at, at, None, None),
     ]
     ledger = database.rows("SELECT * FROM batch_changes ORDER BY batch_id")
     assert [row[1:] for row in ledger] == [

@@ -25,10 +25,10 @@ WRONG = {
     "a change seen before the look before": f"{CHANGE} (1, 1, 'a', {LATER}, {LATER}, 'changed', 5, 1, 0, 0)",
     "a count beyond 2^53-1": "UPDATE batches SET images = 9007199254740992",
     "a negative count": "UPDATE batches SET num_jobs = -1",
-    "a batch without an id": f"INSERT INTO batches VALUES (1, '', NULL, NULL, 0, 0, {AT}, {AT}, NULL)",
-    "a batch of no project": f"INSERT INTO batches VALUES (99, 'x', NULL, NULL, 0, 0, {AT}, {AT}, NULL)",
-    "a batch twice": f"INSERT INTO batches VALUES (1, 'a', NULL, NULL, 0, 0, {AT}, {AT}, NULL)",
-    "a batch changed before it was seen": f"INSERT INTO batches VALUES (1, 'x', NULL, NULL, 0, 0, {LATER}, {AT}, NULL)",
+    "a batch without an id": f"INSERT INTO batches VALUES (1, '', NULL, NULL, 0, 0, {AT}, {AT}, NULL, NULL)",
+    "a batch of no project": f"INSERT INTO batches VALUES (99, 'x', NULL, NULL, 0, 0, {AT}, {AT}, NULL, NULL)",
+    "a batch twice": f"INSERT INTO batches VALUES (1, 'a', NULL, NULL, 0, 0, {AT}, {AT}, NULL, NULL)",
+    "a batch changed before it was seen": f"INSERT INTO batches VALUES (1, 'x', NULL, NULL, 0, 0, {LATER}, {AT}, NULL, NULL)",
     "a project twice": "INSERT INTO projects (workspace, project) VALUES ('acme', 'widgets')",
     "a batch deleted from under its ledger": "DELETE FROM batches",
     "a run deleted from under its ledger": "DELETE FROM sync_runs",
@@ -65,7 +65,7 @@ def test_what_is_right_is_taken(rig: Rig) -> None:
     rig.sync()
     rig.rows(f"{CHANGE} (1, 1, 'a', {AT}, {LATER}, 'changed', 5, 1, 0, 0)")
     rig.rows(f"{CHANGE} (1, 1, 'a', {AT}, '2026-01-03 00:00:00.000000', 'removed', 0, 0, -5, -1)")
-    rig.rows(f"INSERT INTO batches VALUES (1, 'x', NULL, NULL, 0, 0, {AT}, {AT}, NULL)")
+    rig.rows(f"INSERT INTO batches VALUES (1, 'x', NULL, NULL, 0, 0, {AT}, {AT}, NULL, NULL)")
     rig.rows(f"{RUN} (1, 'cli', {AT}, {AT}, 'failed', 'server')")
     assert rig.rows("SELECT count(*) FROM batch_changes") == [(3,)]
 

@@ -77,7 +77,8 @@ PARTS = {
     "functions": """SELECT proname, prosrc, proconfig FROM pg_proc
         WHERE pronamespace = 'public'::regnamespace ORDER BY 1""",
     "triggers": "SELECT tgname, pg_get_triggerdef(oid) FROM pg_trigger WHERE NOT tgisinternal ORDER BY 1",
-    "comments": """SELECT c.relname, d.objsubid, d.description FROM pg_description d JOIN pg_class c ON c.oid = d.objoid
+    "comments": """SELECT c.relname, a.attname, d.description FROM pg_description d JOIN pg_class c ON c.oid = d.objoid
+        LEFT JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = d.objsubid AND a.attnum > 0
         WHERE c.relnamespace = 'public'::regnamespace ORDER BY 1, 2""",
 }
 
@@ -112,6 +113,7 @@ def test_every_table_view_and_column_has_a_comment_on_postgresql(
         without = connection.execute(
             """SELECT c.relname, a.attname FROM pg_class c
             JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND c.relkind = 'r'
+                AND NOT a.attisdropped
             WHERE c.relnamespace = 'public'::regnamespace AND c.relname <> 'rfsync_version'
               AND col_description(c.oid, a.attnum) IS NULL
             UNION ALL
