@@ -502,7 +502,7 @@ def when_the_database_is_not_to_be_had(every: Everything, address: str) -> list[
     for url in urls:
         every.run(3, ["sync"], ["status"], ["verify"], ["db", "current"], ["daemon"], ["prune"], url=url)
         every.run(3, ["batches"], ["changes"], ["totals"], ["report", "-o", "r.html"], ["dashboard"], url=url)
-        every.run(3, ["import", "acme/saved", SAVED], ["rename", "acme/saved", "acme/kept"], url=url)
+        every.run(3, ["import", "acme/saved", SAVED], *[["rename", "acme/saved", "acme/kept"]] * 2, url=url)
         every.run(1, ["check"], ["check", "--json"], url=url)
         every.run(3, ["db", "upgrade"], ["db", "check"], ["sync", "--dry-run"], url=url)
     return urls

@@ -28,7 +28,8 @@ WRONG = {
     "a batch without an id": f"INSERT INTO batches VALUES (1, '', NULL, NULL, 0, 0, {AT}, {AT}, NULL, NULL)",
     "a batch of no project": f"INSERT INTO batches VALUES (99, 'x', NULL, NULL, 0, 0, {AT}, {AT}, NULL, NULL)",
     "a batch twice": f"INSERT INTO batches VALUES (1, 'a', NULL, NULL, 0, 0, {AT}, {AT}, NULL, NULL)",
-    "a batch changed before it was seen": f"INSERT INTO batches VALUES (1, 'x', NULL, NULL, 0, 0, {LATER}, {AT}, NULL, NULL)",
+    "a batch changed before it was seen": f"""INSERT INTO batches
+        VALUES (1, 'x', NULL, NULL, 0, 0, {LATER}, {AT}, NULL, NULL)""",
     "a project twice": "INSERT INTO projects (workspace, project) VALUES ('acme', 'widgets')",
     "a batch deleted from under its ledger": "DELETE FROM batches",
     "a run deleted from under its ledger": "DELETE FROM sync_runs",
