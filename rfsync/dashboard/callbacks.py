@@ -6,6 +6,7 @@ Nothing that comes from the browser is trusted: ``view.parse`` accepts any addre
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -18,8 +19,8 @@ from rfsync import charts, history
 from rfsync.dashboard import components, queries, tables
 from rfsync.dashboard.batch_page import read_page
 from rfsync.dashboard.page import ALL_PROJECTS, REFRESH_SECONDS, graph
-from rfsync.dashboard.queries import StaleFrom, in_scope, read_projects, selectable_targets
-from rfsync.dashboard.view import parse
+from rfsync.dashboard.queries import StaleFrom, find_renamed, in_scope, read_projects, selectable_targets
+from rfsync.dashboard.view import View, parse
 from rfsync.errors import DatabaseError
 from rfsync.text import printable
 
@@ -94,11 +95,15 @@ def add_callbacks(app: Dash, context: DashboardContext) -> None:
     add(_batches, (), Output("batches-alert", "children"), Output("batches", "children"), source="address")
 
 
+def _parse(context: DashboardContext, search: Any, targets: list[str]) -> tuple[View, list[str]]:
+    return parse(search, targets, partial(find_renamed, context.engine))
+
+
 def _overview(context: DashboardContext, search: Any, now: datetime) -> _Answer:
     """Headline, totals, gains and losses."""
     projects = read_projects(context.engine)
     targets = selectable_targets(projects)
-    view, notes = parse(search, targets)
+    view, notes = _parse(context, search, targets)
     projects = in_scope(projects, view.target)
     by, totals = queries.overview(context.engine, view, len(projects), now)
     if by != view.by:
@@ -116,7 +121,7 @@ def _overview(context: DashboardContext, search: Any, now: datetime) -> _Answer:
 
 def _health(context: DashboardContext, search: Any, now: datetime) -> _Answer:
     """Problems, freshness, and the table of syncs."""
-    view = parse(search, selectable_targets(read_projects(context.engine)))[0]
+    view = _parse(context, search, selectable_targets(read_projects(context.engine)))[0]
     projects = history.status(context.engine, view.target)
     problems = queries.problems(projects, now, context.stale_from)
     alerts = components.problem_alert(problems, len(projects))
@@ -127,7 +132,7 @@ def _health(context: DashboardContext, search: Any, now: datetime) -> _Answer:
 def _details(context: DashboardContext, search: Any, now: datetime) -> _Answer:
     """Throughput, backlog, top movers and longest waiting batches."""
     projects = read_projects(context.engine)
-    view = parse(search, selectable_targets(projects))[0]
+    view = _parse(context, search, selectable_targets(projects))[0]
     details = queries.details(context.engine, view, len(in_scope(projects, view.target)), now)
     drawn = (
         charts.throughput_figure(details.throughput, details.window, zone=ZoneInfo(view.tz)),
@@ -139,7 +144,7 @@ def _details(context: DashboardContext, search: Any, now: datetime) -> _Answer:
 
 def _first_jobs(context: DashboardContext, search: Any, now: datetime) -> _Answer:
     """Age of batches at their first job; separate, because it is the most expensive query."""
-    view = parse(search, selectable_targets(read_projects(context.engine)))[0]
+    view = _parse(context, search, selectable_targets(read_projects(context.engine)))[0]
     rows = queries.first_jobs(context.engine, view, now)
     return (charts.first_jobs_figure(rows),), (charts.first_jobs_summary(rows),)
 
@@ -147,7 +152,7 @@ def _first_jobs(context: DashboardContext, search: Any, now: datetime) -> _Answe
 def _batches(context: DashboardContext, search: Any, _: datetime) -> _Answer:
     """The table of batches, with the history of the selected one."""
     projects = read_projects(context.engine)
-    view, notes = parse(search, selectable_targets(projects))
+    view, notes = _parse(context, search, selectable_targets(projects))
     page = read_page(context.engine, view)
     changes = queries.batch_changes(context.engine, view.batch) if view.batch else []
     own_notes = [note for note in notes if note.startswith(("sort=", "page=", "batch="))]

@@ -12,6 +12,7 @@ from sqlalchemy import Engine
 
 from rfsync import history
 from rfsync.dashboard.view import PERIOD_DAYS, Batch, TimeRange, View, time_range
+from rfsync.errors import ConfigError
 from rfsync.history.periods import By
 from rfsync.history.query import Query
 
@@ -50,6 +51,15 @@ def read_projects(engine: Engine) -> list[ProjectTotals]:
     query = Query(engine, None)
     sql = "SELECT workspace, project, batches, images, num_jobs FROM projects ORDER BY workspace, project"
     return list(query.rows("reading the projects", sql, ProjectTotals._make))
+
+
+def find_renamed(engine: Engine, target: str) -> str | None:
+    """What a target is called now, by an id that it had before; None: none had, or it is no target."""
+    try:
+        renamed = history.require_known(engine, target)
+    except ConfigError:
+        return None
+    return str(renamed[0][1]) if renamed else None
 
 
 def selectable_targets(projects: Sequence[ProjectTotals]) -> list[str]:

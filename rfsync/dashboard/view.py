@@ -100,18 +100,26 @@ class View:
 _DEFAULT: Final = View()
 
 
-def parse(search: object, targets: Collection[str] | None) -> tuple[View, list[str]]:
+def parse(
+    search: object, targets: Collection[str] | None, find_renamed: Callable[[str], str | None] = lambda _: None
+) -> tuple[View, list[str]]:
     """Parses an address's query, which is untrusted.
 
     Args:
         search: the query with the question mark.
         targets: the targets in the database; None: any well-formed target is accepted.
+        find_renamed: gives what a target is called now, by an id that it had before; None: none had.
 
     Returns:
         The view, with the default for each invalid value, and a note about each of those.
     """
     values = _query_values(search)
     notes: list[str] = []
+    for name in ("target", "project"):
+        old = values.get(name)
+        if old is not None and targets is not None and old not in targets and (new := find_renamed(old)):
+            values[name] = new
+            notes.append(f"{printable(old)} is now {printable(new)}.")
 
     def reject(name: str, fallback: str) -> None:
         notes.append(f"{name}={printable(values[name])[:60]} is not known here: {fallback}.")

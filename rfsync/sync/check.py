@@ -12,6 +12,7 @@ from rfsync.api.keys import exposed_file, find_key
 from rfsync.config import DEFAULT_KEY_ENV, Config, WorkspaceConfig
 from rfsync.errors import ConfigError, FetchError, RfsyncError, SchemaError
 from rfsync.sync.remedies import remedy
+from rfsync.sync.renames import MAX_OWNERS
 from rfsync.sync.targets import discover
 from rfsync.sync.task import Fetcher, SyncTask
 from rfsync.sync.workspaces import Workspaces
@@ -78,10 +79,13 @@ def worst_case(config: Config) -> str:
     fetch_list = request + retries
     # After a 304 that came too late, the list is fetched again. Of the missing batches, only one is retried.
     run = fetch_list + request + limit * request + (retries if limit else 0.0)
+    # It may be the new id of another one: their workspaces and those themselves are asked, and it for their batches.
+    new = run + limit * request + (1 + 2 * MAX_OWNERS) * fetch_list
     tries = f"{api.attempts} attempt{'s' if api.attempts > 1 else ''} of {api.deadline_seconds:g} s"
     return (
         f"its list is given up after {_span(fetch_list)} at the latest ({tries}, up to {api.max_wait_seconds:g} s "
-        f"between them); with {limit} missing batches to ask for, its run after {_span(run)}"
+        f"between them); if it is new, and may be another one's new id, its run after {_span(new)}; "
+        f"with {limit} missing batches to ask for, its run after {_span(run)}"
     )
 
 

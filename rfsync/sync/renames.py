@@ -3,6 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
+from typing import Final
 
 from rfsync.api.answers import parse_one
 from rfsync.api.client import Response
@@ -12,6 +13,9 @@ from rfsync.ledger.renames import Owner
 from rfsync.ledger.runs import Run
 from rfsync.sync.removals import Confirmation
 from rfsync.sync.task import SyncContext, SyncTask, log
+
+#: Projects with the same batches that are looked for, those with the most of them first.
+MAX_OWNERS: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +59,7 @@ class _Search:
     def by_batches(self, batches: Sequence[Batch]) -> FoundRename:
         """Looks for the project that had the listed batches before."""
         owners = self._context.store.find_owners(self._run, [batch.id for batch in batches])
-        for owner in owners:
+        for owner in owners[:MAX_OWNERS]:
             if owner.path == self._run.path or self._is_gone(owner):
                 return self._renamed(owner, Confirmation())
         for owner in owners[:1]:
@@ -78,7 +82,8 @@ class _Search:
     def _ask(self, owner: Owner, batch_id: str) -> Batch | None:
         """Asks the project for another's batch; None: it does not have it."""
         try:
-            response = self._context.fetcher.get(*self._run.path, "batches", batch_id, key=self._task.key)
+            # Once, since there may be many of them; the next run asks again.
+            response = self._context.fetcher.get(*self._run.path, "batches", batch_id, key=self._task.key, attempts=1)
             return parse_one(response.body, batch_id)
         except FetchError as error:
             if error.kind is ErrorKind.NOT_FOUND:

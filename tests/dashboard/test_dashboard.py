@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from rig import Rig, record
 
+from rfsync.dashboard.queries import find_renamed
 from rfsync.dashboard.security import Hosts
 from rfsync.dashboard.view import MAX_PERIODS, PERIODS, SORTS, Batch, View, parse, time_range
+from rfsync.database.engine import open_engine
 from rfsync.history.periods import BY
+from rfsync.parsing import Target
 
 NOW = datetime(2026, 3, 29, 12, 30, tzinfo=UTC)  # when clocks are set forward in Europe
 ANY = "0.0.0.0"  # noqa: S104 compared with, not listened on
@@ -111,3 +116,15 @@ def test_another_table_starts_at_its_first_page() -> None:
 )
 def test_accepted_host_headers(hosts: Hosts, header: str | None, allowed: bool) -> None:
     assert hosts.allow(header) is allowed
+
+
+def test_an_id_that_a_project_had_before_shows_it(rig: Rig) -> None:
+    rig.listed = [record("a", 5)]
+    rig.sync()
+    rig.store.rename(Target("acme", "widgets"), Target("newco", "sprockets"), rig.now)
+    find = partial(find_renamed, open_engine(rig.url, read_only=True))
+    view, notes = parse("?target=acme%2Fwidgets&batch=a&project=acme%2Fwidgets", ["newco/sprockets"], find)
+    assert (view.target, view.batch) == ("newco/sprockets", Batch("newco/sprockets", "a"))
+    assert notes == ["acme/widgets is now newco/sprockets."] * 2
+    for unknown in ("acme/typo", "a/b/c", ""):
+        assert parse(f"?target={unknown}", ["newco/sprockets"], find)[0] == View()
