@@ -94,9 +94,15 @@ class ProjectLife:
         """The list of batches in wire format, ordered by id."""
         return [self._batches[batch_id].record() for batch_id in sorted(self._batches)]
 
-    def record(self, batch_id: str) -> Record | None:
-        """A batch of the list in wire format, or None."""
+    def record(self, batch_id: str, *, unlisted: bool = False) -> Record | None:
+        """A batch of the list in wire format, or None.
+
+        Args:
+            unlisted: one that was dropped from the list for being empty, too.
+        """
         batch = self._batches.get(batch_id)
+        if batch is None and unlisted:
+            batch = next((dropped for dropped in self._dropped if dropped.id == batch_id), None)
         return None if batch is None else batch.record()
 
     @property

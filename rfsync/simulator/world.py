@@ -26,6 +26,7 @@ class World:
         workspace: str = "acme",
         projects: Sequence[str] = ("widgets", "gears", "scratch-tests"),
         clock: Callable[[], datetime] | None = None,
+        unlisted_answer: bool = False,
     ) -> None:
         """Starts a world at ``start``.
 
@@ -35,6 +36,7 @@ class World:
             workspace: its URL id.
             projects: their URL ids.
             clock: if given, each read first advances the world to its time (timezone-aware).
+            unlisted_answer: emptied batches that are no longer listed still answer by their ids; else with 404.
 
         Raises:
             ValueError: ``start`` is naive.
@@ -43,6 +45,8 @@ class World:
         self._start = self._now = _utc(start)
         self._hours = 0
         self._clock = clock
+        self._unlisted_answer = unlisted_answer
+        self._trash: dict[str, ProjectLife] = {}
         #: The only workspace.
         self.default_workspace = workspace
         self._lives = {
@@ -72,6 +76,35 @@ class World:
                     life.live_hour(self._start + hour * _STEP)
             self._hours = hours
 
+    def rename(self, project: str, new: str) -> None:
+        """Gives a project another URL id; its batches keep theirs.
+
+        Raises:
+            KeyError: there is no such project.
+        """
+        with self._lock:
+            self._lives = {new if name == project else name: life for name, life in self._lives.items()}
+            if new not in self._lives:
+                raise KeyError(project)
+
+    def delete(self, project: str) -> None:
+        """Moves a project to the trash, where its life stands still: it is not listed, and answers 404.
+
+        Raises:
+            KeyError: there is no such project.
+        """
+        with self._lock:
+            self._trash[project] = self._lives.pop(project)
+
+    def restore(self, project: str) -> None:
+        """Takes a project out of the trash, as it was.
+
+        Raises:
+            KeyError: there is no such project in it.
+        """
+        with self._lock:
+            self._lives[project] = self._trash.pop(project)
+
     def workspace(self, workspace: str) -> Record:
         """The workspace with its projects, in wire format."""
         with self._lock:
@@ -94,7 +127,7 @@ class World:
     def batch(self, workspace: str, project: str, batch_id: str) -> Record:
         """A batch in wire format."""
         with self._lock:
-            record = self._life(workspace, project).record(batch_id)
+            record = self._life(workspace, project).record(batch_id, unlisted=self._unlisted_answer)
         if record is None:
             raise UnknownObjectError(f"{workspace}/{project}/batches/{batch_id}")
         return record

@@ -206,3 +206,44 @@ def test_unknown_names_are_errors() -> None:
     ):
         with pytest.raises(UnknownObjectError):
             read()
+
+
+def test_a_dropped_batch_answers_by_its_id_where_that_is_asked_for() -> None:
+    quiet, answering = World(start=START), World(start=START, unlisted_answer=True)
+    seen: set[str] = set()
+    for hour in range(1, 20 * 24):
+        for world in (quiet, answering):
+            world.advance(START + hour * HOUR)
+        seen |= listing(answering).keys()
+    assert listing(quiet) == listing(answering)
+    unlisted = [batch_id for batch_id in seen - listing(answering).keys() if found(answering, batch_id)]
+    assert unlisted
+    assert [batch_id for batch_id in unlisted if found(quiet, batch_id)] == []
+    for batch_id in unlisted:
+        assert answering.batch("acme", "widgets", batch_id)["images"] == 0
+
+
+def found(world: World, batch_id: str) -> bool:
+    try:
+        return world.batch("acme", "widgets", batch_id)["id"] == batch_id
+    except UnknownObjectError:
+        return False
+
+
+def test_a_project_is_renamed_deleted_and_restored() -> None:
+    world = World(start=START)
+    before = listing(world)
+    world.rename("widgets", "sprockets")
+    assert listing(world, "sprockets") == before
+    with pytest.raises(UnknownObjectError):
+        world.batches("acme", "widgets")
+    world.delete("sprockets")
+    with pytest.raises(UnknownObjectError):
+        world.batches("acme", "sprockets")
+    answer: Any = world.workspace("acme")
+    assert [project["id"] for project in answer["workspace"]["projects"]] == ["acme/gears", "acme/scratch-tests"]
+    world.restore("sprockets")
+    assert listing(world, "sprockets") == before
+    for change in (lambda: world.rename("typo", "new"), lambda: world.delete("typo"), lambda: world.restore("typo")):
+        with pytest.raises(KeyError):
+            change()
