@@ -1,4 +1,4 @@
-"""Two months of a workspace as people use it, over real HTTP: what is stored is what the API has, asked for sparingly."""
+"""Two months of a workspace, over real HTTP: what is stored is what the API has, and it is asked for sparingly."""
 
 from __future__ import annotations
 
