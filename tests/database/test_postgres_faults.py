@@ -270,6 +270,18 @@ def test_the_lease_of_a_living_run_is_renewed_also_over_new_connections(rig: Rig
     rig.restart()
 
 
+def test_the_thread_that_renews_leases_is_started_anew_if_it_has_died(rig: Rig) -> None:
+    leases = Leases(rig.database)
+    died = threading.Thread(target=int)
+    died.start()
+    died.join()
+    leases._thread = died
+    leases.hold(1)
+    assert leases._thread is not died
+    assert leases._thread.is_alive()
+    leases.close()
+
+
 def test_a_run_is_dead_once_its_lease_has_expired_and_not_before(rig: Rig, url: str) -> None:
     """Whatever the clocks of the machines say; and the process that holds the run never takes it for dead."""
     run = rig.store.begin_run(ProjectPath("acme", "widgets"), None, "cli", rig.now)
