@@ -2,13 +2,22 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test lint types imports docs-check check wheel-check audit docs bench clean
+.PHONY: demo test test-oldest lint types imports docs-check check wheel-check audit docs bench clean
 
 demo: .venv/core
 	$(BIN)/rfsync demo
 
 test: .venv/dev
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
+
+# What depends most on others' versions, once more with the lowest version of each package that pyproject.toml allows, and
+# with the oldest PostgreSQL if it is to be had.
+OLDEST := database dashboard history ledger schema sync charts cli daemon \
+  test_bounds.py test_schedule.py test_logs.py \
+  e2e/test_sync.py e2e/test_report.py e2e/test_dashboard.py
+test-oldest: build/oldest/ready
+	TEST_POSTGRES_BIN="$$(.ci/oldest-postgres)" build/oldest/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal \
+	  $(addprefix tests/,$(OLDEST)) --ignore tests/sync/test_crashes.py --ignore tests/history/test_plans.py $(ARGS)
 
 # Each of these is one of the checks of .ci/run.
 check: lint types imports docs-check
@@ -71,6 +80,14 @@ clean:
 .venv/dev: .venv/bin/python pyproject.toml
 	$(BIN)/python -m pip install -q -e ".[all]" --group dev
 	touch $@ .venv/core
+
+build/oldest/ready: pyproject.toml .ci/lowest
+	rm -rf build/oldest && mkdir -p build
+	$(PYTHON) -m venv build/oldest
+	$(PYTHON) .ci/lowest >build/oldest/constraints.txt
+	build/oldest/bin/python -m pip install -q -U "pip>=25.1"
+	build/oldest/bin/python -m pip install -q -e ".[all]" --group test -c build/oldest/constraints.txt
+	touch $@
 
 .venv/bench: .venv/dev
 	$(BIN)/python -m pip install -q --group bench

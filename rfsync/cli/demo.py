@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rfsync.cli.options import Options, make_command, utc_now
+from rfsync.threads import starting
 
 if TYPE_CHECKING:
     from rfsync.config import Config
@@ -68,7 +69,9 @@ def tour(options: Options, end: datetime, seed: int) -> int:
     for suffix in ("", "-wal", "-shm", "-runs"):
         _DATABASE.with_name(_DATABASE.name + suffix).unlink(missing_ok=True)
     world = World(seed, start=end - timedelta(days=_DAYS), projects=_PROJECTS)
-    with Simulator(world) as simulator:
+    with ExitStack() as stack:
+        with starting():
+            simulator = stack.enter_context(Simulator(world))
         click.echo(f"{_DAYS} days of a workspace at {simulator.url}, observed every 6 hours:")
         return _sync_history(world, simulator.url, options, end)
 

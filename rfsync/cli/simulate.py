@@ -10,6 +10,7 @@ import click
 from rfsync.cli.options import Options, make_command, parsed_by, utc_now
 from rfsync.errors import ConfigError
 from rfsync.parsing import is_loopback, parse_listen
+from rfsync.threads import starting
 
 #: Simulated time before the start.
 _HISTORY = timedelta(days=60)
@@ -40,7 +41,8 @@ def command(options: Options, listen: tuple[str, int], seed: int) -> None:
     world = World(seed, start=began - _HISTORY, clock=lambda: began + (utc_now() - began) * _SPEED)
     with ExitStack() as stack:
         try:
-            simulator = stack.enter_context(Simulator(world, host=listen[0], port=listen[1]))
+            with starting():
+                simulator = stack.enter_context(Simulator(world, host=listen[0], port=listen[1]))
         except OSError as error:
             raise ConfigError(f"--listen {listen[0]}:{listen[1]}: {error.strerror}") from error
         stop = threading.Event()

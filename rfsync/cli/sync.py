@@ -6,8 +6,8 @@ import os
 import signal
 import sys
 import threading
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
@@ -16,6 +16,7 @@ import click
 
 from rfsync.cli.options import Options, drop_output, make_command, utc_now
 from rfsync.errors import ConfigError
+from rfsync.threads import exit_after
 
 if TYPE_CHECKING:
     from rfsync.config import Config
@@ -129,9 +130,7 @@ def _stop(*_: object) -> None:
     """
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: os._exit(_STOPPED))
-    timer = threading.Timer(_STOP_TIMEOUT, os._exit, (_STOPPED,))
-    timer.daemon = True
-    timer.start()
+    exit_after(_STOP_TIMEOUT, _STOPPED)
     raise KeyboardInterrupt
 
 
@@ -149,15 +148,22 @@ def _progress(total: int, *, shown: bool) -> Iterator[Any]:
     columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     bar = Progress(*columns, console=Console(stderr=True), transient=True)
     task = bar.add_task("syncing", total=total)
-    timer = threading.Timer(0 if total > 1 else 2, bar.start)
+    timer = threading.Timer(0 if total > 1 else 2, _draw, (bar.start,))
     timer.daemon = True
-    timer.start()
+    _draw(timer.start)
     try:
-        yield lambda text: bar.update(task, advance=1, description=printable(text))
+        yield lambda text: _draw(bar.update, task, advance=1, description=printable(text))
     finally:
         timer.cancel()
-        timer.join()
-        bar.stop()
+        if timer.is_alive():
+            timer.join()
+        _draw(bar.stop)
+
+
+def _draw(function: Callable[..., object], *arguments: Any, **options: Any) -> None:
+    """Calls it; a bar that can't be drawn, for lack of a thread or of the terminal, must not end the sync."""
+    with suppress(Exception):
+        function(*arguments, **options)
 
 
 def _json(results: Sequence[Result], started_at: datetime, finished_at: datetime) -> str:

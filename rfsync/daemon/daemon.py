@@ -11,6 +11,7 @@ from rfsync.daemon.polled_project import CLOCK_JUMP, Instant
 from rfsync.daemon.polls import Polls
 from rfsync.daemon.timetable import Timetable
 from rfsync.errors import Cancelled, DatabaseError
+from rfsync.sync.bugs import BUG
 from rfsync.sync.result import Result
 
 log = logging.getLogger("rfsync.daemon")
@@ -29,6 +30,9 @@ class Daemon:
         clock: the time of day, aware.
         monotonic: seconds by a clock that nobody can change.
         on_result: called with the result of each poll.
+
+    Raises:
+        ThreadError: the system starts not a single thread.
     """
 
     def __init__(
@@ -55,15 +59,23 @@ class Daemon:
         self._prunes_at = 0.0
 
     def start(self) -> None:
-        """Starts polling: all named projects at once, the others as soon as their workspaces were listed."""
+        """Starts polling: all named projects at once, the others as soon as their workspaces were listed.
+
+        Raises:
+            ThreadError: the system starts no thread for it.
+        """
         self._timetable.start()
         self._begin()
 
     def reconfigure(self, plan: Plan) -> None:
-        """Continues with another plan. Polls that are running end with the plan that they began with; see ``uses``."""
+        """Continues with another plan. Polls that are running end with the plan that they began with; see ``uses``.
+
+        Raises:
+            ThreadError: the system starts no thread for it; nothing has changed.
+        """
         with self._current.lock:
-            self._current.plan = plan
             self._timetable.replace_threads(plan.concurrency)
+            self._current.plan = plan
             self._polls.reconfigure()
             self._begin()
 
@@ -96,7 +108,7 @@ class Daemon:
 
     @property
     def is_alive(self) -> bool:
-        """True while polls are being started and nothing is long overdue."""
+        """True while polls are being started, all threads for that live, and nothing is long overdue."""
         return self._timetable.is_alive
 
     @property
@@ -116,7 +128,7 @@ class Daemon:
             except DatabaseError as error:
                 log.warning("old runs could not be deleted, next attempt tomorrow: %s", error)
             except Exception:
-                log.exception("this is a bug in rfsync, please report it")
+                log.exception(BUG)
             with self._current.lock:
                 if self._current.is_current(plan):
                     self._prunes_at = self._monotonic() + PRUNING_INTERVAL

@@ -11,6 +11,7 @@ from rfsync.daemon.polls import Polls
 from rfsync.daemon.timetable import Timetable
 from rfsync.errors import Cancelled, DatabaseError, FetchError
 from rfsync.ledger.projects import KnownProject
+from rfsync.sync.bugs import BUG, failed_by_bug
 from rfsync.sync.targets import Selection, discover_with_known
 from rfsync.sync.task import SyncContext, SyncTask
 
@@ -68,18 +69,18 @@ class Discovery:
 
     def _run(self) -> None:
         with self._current.working() as plan:
-            complete = False
+            tried = complete = False
             try:
                 if self._current.is_current(plan):
                     listed = [self._discover(plan, selection) for selection in plan.to_discover()]
-                    complete = all(listed)
+                    tried, complete = True, all(listed)
             except Cancelled:
                 return  # the daemon stops
             except Exception:
-                log.exception("this is a bug in rfsync, please report it")
+                log.exception(BUG)
             with self._current.lock:
                 if self._current.is_current(plan):
-                    self._is_ready = True
+                    self._is_ready = self._is_ready or tried
                     self._timetable.put(_NAME, DISCOVERY_INTERVAL if complete else DISCOVERY_RETRY, self._run)
 
     def _discover(self, plan: Plan, selection: Selection) -> bool:
@@ -132,6 +133,11 @@ def _find_projects(
         text = describe_error(error, context.redact)
         log.warning("%s: its projects can't be listed (%s): %s", selection.workspace.id, error.kind, text)
         return Unlisted(str(error.kind), text)
+    except Cancelled:
+        raise
+    except Exception as error:
+        row = failed_by_bug(selection.workspace.id, error, context.redact)
+        return Unlisted(str(row.error_kind), row.error or "")
 
 
 def _known_projects(context: SyncContext, selection: Selection) -> Sequence[KnownProject] | None:

@@ -1,4 +1,4 @@
-"""The health of the daemon: every project fresh, and the database reachable."""
+"""The health of the daemon: every project known and fresh, the database reachable, and all threads alive."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -31,6 +31,10 @@ class Health:
     stale: tuple[Stale, ...]
     #: Why the database does not answer; None: it answers.
     database: str | None
+    #: True once it is known which projects to poll.
+    ready: bool
+    #: True while polls are being started, all threads for that live, and nothing is long overdue.
+    alive: bool
 
 
 def health(daemon: Daemon, ping: Callable[[], object]) -> Health:
@@ -52,7 +56,9 @@ def health(daemon: Daemon, ping: Callable[[], object]) -> Health:
         for workspace, why in daemon.unlisted().items()
         if workspace not in known
     ]
-    return Health(not stale and database is None and daemon.is_alive, len(projects), tuple(stale), database)
+    ready, alive = daemon.is_ready, daemon.is_alive
+    ok = not stale and database is None and ready and alive
+    return Health(ok, len(projects), tuple(stale), database, ready, alive)
 
 
 def _stale(project: ProjectStatus) -> Stale:

@@ -16,6 +16,8 @@ from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import choose_encoder
 
 from rfsync.daemon.health import Health
+from rfsync.errors import ThreadError
+from rfsync.threads import starting
 
 log = logging.getLogger("rfsync.daemon")
 
@@ -31,6 +33,7 @@ class Endpoint(ThreadingHTTPServer):
 
     Raises:
         OSError: the address can't be bound.
+        ThreadError: the system starts no thread for it.
     """
 
     daemon_threads = True
@@ -51,7 +54,12 @@ class Endpoint(ThreadingHTTPServer):
             self.address_family = socket.AF_INET6
         super().__init__(address, _Handler)
         self._thread = threading.Thread(target=self.serve_forever, name="rfsync-endpoint", daemon=True)
-        self._thread.start()
+        try:
+            with starting():
+                self._thread.start()
+        except ThreadError:
+            self.server_close()
+            raise
 
     @property
     def address(self) -> tuple[str, int]:
@@ -74,6 +82,15 @@ class Endpoint(ThreadingHTTPServer):
         """Binds without the standard library's DNS query for the host's name, which is not used here."""
         socketserver.TCPServer.server_bind(self)
         self.server_name, self.server_port = str(self.server_address[0]), int(self.server_address[1])
+
+    def process_request(self, request: Any, client_address: Any) -> None:
+        """Handles a request in a thread of its own or not at all: here, a slow client would keep others waiting."""
+        try:
+            with starting():
+                super().process_request(request, client_address)
+        except ThreadError as error:
+            log.warning("a request of %s was dropped: %s", client_address[0], error)
+            self.shutdown_request(request)
 
     def handle_error(self, request: Any, client_address: Any) -> None:
         """Logs an error: that a client went away only for debugging, and anything else as a bug."""

@@ -9,6 +9,7 @@ from datetime import datetime
 from rfsync.daemon.plan import CurrentPlan, Plan
 from rfsync.daemon.polled_project import Instant, Poll, PolledProject
 from rfsync.daemon.timetable import Timetable
+from rfsync.sync.bugs import BUG
 from rfsync.sync.result import Result
 from rfsync.sync.run import sync
 from rfsync.sync.task import SyncTask
@@ -155,8 +156,8 @@ class Polls:
                 if not result.skipped:
                     self._on_result(result)
             except Exception:
-                # A bug, in one project's answer perhaps: the others go on, and this one is tried again.
-                log.exception("%s: this is a bug in rfsync, please report it", key)
+                # A bug in what is done with a result: those of the run itself are in the result.
+                log.exception("%s: %s", key, BUG)
             finally:
                 self._end(key, poll, result)
 

@@ -1,10 +1,8 @@
 """The daemon as a service: start, reload and stop, by signals."""
 
 import logging
-import os
 import queue
 import signal
-import threading
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -18,8 +16,10 @@ from rfsync.daemon.http import Endpoint
 from rfsync.daemon.metrics import ProjectTotals, PrometheusMetrics
 from rfsync.daemon.plan import Plan
 from rfsync.daemon.systemd import ServiceManager
-from rfsync.errors import ConfigError, RfsyncError
+from rfsync.errors import ConfigError, DatabaseError, RfsyncError
 from rfsync.parsing import parse_listen
+from rfsync.sync.bugs import BUG
+from rfsync.threads import exit_after
 
 log = logging.getLogger("rfsync.daemon")
 
@@ -85,50 +85,54 @@ class Service:
                 self._reload()
         finally:
             self._manager.stopping()
-            deadline = threading.Timer(_STOP_DEADLINE, os._exit, (0,))
-            deadline.daemon = True
-            deadline.start()
+            call_off = exit_after(_STOP_DEADLINE, 0)
             self._stop()
-            deadline.cancel()
+            call_off()
 
     def _start(self) -> None:
         self._setup = setup = self._load()
-        self._daemon = Daemon(setup.plan, self._clock, time.monotonic, self._metrics.ended)
         try:
+            self._daemon = Daemon(setup.plan, self._clock, time.monotonic, self._metrics.ended)
             self._endpoint = self._listen(setup)
             setup.plan.context.store.abandon_dead_runs(self._clock())
+            self._metrics.watch(self._daemon, self._totals)
+            self._daemon.start()
         except RfsyncError:
+            if self._endpoint is not None:
+                self._endpoint.close()
             setup.close()
             raise
-        self._metrics.watch(self._daemon, self._totals)
-        self._daemon.start()
         self._log_start()
 
     def _reload(self) -> None:
-        """Follows the configuration as it is now; an invalid one changes nothing."""
+        """Follows the configuration as it is now; one that is not usable changes nothing."""
         self._manager.reloading()
         try:
-            setup = self._load()
-            self._move_endpoint(setup)
+            self._replace(self._load())
         except RfsyncError as error:
             log.error("the old configuration stays in force, because the new one is not usable: %s", error)  # noqa: TRY400
+        except Exception:
+            log.exception("the old configuration stays in force: %s", BUG)
         else:
-            self._retired.append(self._setup)
-            self._setup = setup
-            self._daemon.reconfigure(setup.plan)
             log.info("the configuration was read again")
             self._log_start()
         self._manager.ready()
 
-    def _move_endpoint(self, setup: Setup) -> None:
-        if setup.listen == self._setup.listen:
-            return
+    def _replace(self, setup: Setup) -> None:
+        """Continues with another setup, or with the old one if anything is raised."""
+        old = endpoint = self._endpoint
         try:
-            old, self._endpoint = self._endpoint, self._listen(setup)
-        except ConfigError:
+            if setup.listen != self._setup.listen:
+                endpoint = self._listen(setup)
+            self._daemon.reconfigure(setup.plan)
+        except BaseException:
+            if endpoint is not None and endpoint is not old:
+                endpoint.close()
             setup.close()
             raise
-        if old is not None:
+        self._retired.append(self._setup)
+        self._setup, self._endpoint = setup, endpoint
+        if old is not None and old is not endpoint:
             old.close()
 
     def _next_signal(self) -> int:
@@ -145,7 +149,10 @@ class Service:
             self._manager.alive()
         for setup in [setup for setup in self._retired if not self._daemon.uses(setup.plan)]:
             self._retired.remove(setup)
-            setup.close()
+            try:
+                setup.close()
+            except DatabaseError as error:
+                log.warning("connections of the earlier configuration: %s", error)
 
     def _stop(self) -> None:
         self._daemon.stop()

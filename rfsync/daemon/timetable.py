@@ -1,19 +1,26 @@
 """The timetable: named entries, each a function and its time. Hides APScheduler and its quirks."""
 
+import logging
 import sys
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from functools import partial
+from threading import Thread
 from typing import Any, Final
 
 from apscheduler.executors.pool import BasePoolExecutor
 from apscheduler.jobstores.base import JobLookupError
 from apscheduler.schedulers.background import BackgroundScheduler
 
+from rfsync.sync.bugs import BUG
+from rfsync.threads import ThreadPool, starting
+
+log = logging.getLogger("rfsync.daemon")
+
 #: An entry that is overdue by more than this means that the scheduler hangs.
 _OVERDUE: Final = timedelta(minutes=1)
+#: Seconds after which the scheduler looks again for what is due, where that has failed.
+_RETRY: Final = 1.0
 
 
 class Timetable:
@@ -22,6 +29,9 @@ class Timetable:
     Args:
         threads: functions that run at once.
         clock: the time of day, aware.
+
+    Raises:
+        ThreadError: the system starts not a single thread.
     """
 
     def __init__(self, threads: int, clock: Callable[[], datetime]) -> None:
@@ -37,8 +47,13 @@ class Timetable:
         )
 
     def start(self) -> None:
-        """Begins to call what is due."""
-        self._scheduler.start()
+        """Begins to call what is due.
+
+        Raises:
+            ThreadError: the system starts no thread for it.
+        """
+        with starting():
+            self._scheduler.start()
 
     def put(self, name: str, seconds: float, function: Callable[..., None], *arguments: object) -> None:
         """Has a function called in so many seconds, in place of an entry of this name that is not yet due.
@@ -64,12 +79,17 @@ class Timetable:
 
     @property
     def is_alive(self) -> bool:
-        """True while it runs and nothing is long overdue."""
+        """True while it runs, with all of its threads, and nothing is long overdue."""
         latest = self._clock() - _OVERDUE
-        return self._scheduler.running and all(job.next_run_time > latest for job in self._scheduler.get_jobs())
+        threads_live = self._scheduler.is_alive and self._executor.is_alive
+        return threads_live and all(job.next_run_time > latest for job in self._scheduler.get_jobs())
 
     def replace_threads(self, threads: int) -> None:
-        """Calls what is due from now on in new threads, so that it does not wait for functions that already run."""
+        """Calls what is due from now on in new threads, so that it does not wait for functions that already run.
+
+        Raises:
+            ThreadError: the system starts not a single one; nothing has changed.
+        """
         self._executor.replace_pool(threads)
 
     def stop(self) -> None:
@@ -83,31 +103,46 @@ class Timetable:
         self._executor.shutdown(wait=True)
 
 
-_pool = partial(ThreadPoolExecutor, thread_name_prefix="rfsync")
+def _pool(threads: int) -> ThreadPool:
+    """A pool with its first thread: APScheduler drops what it can't submit, and to such a pool it always can."""
+    pool = ThreadPool(threads, "rfsync")
+    pool.submit(bool)
+    return pool
 
 
 class _Executor(BasePoolExecutor):  # type: ignore[misc]  # APScheduler 3 has no types
     """APScheduler's own, with threads that can be replaced."""
 
-    _pool: ThreadPoolExecutor
+    _pool: ThreadPool
 
     def __init__(self, threads: int) -> None:
         super().__init__(_pool(threads))
 
+    @property
+    def is_alive(self) -> bool:
+        return self._pool.is_alive
+
     def replace_pool(self, threads: int) -> None:
+        new = _pool(threads)
         with self._lock:
-            old, self._pool = self._pool, _pool(threads)
+            old, self._pool = self._pool, new
         old.shutdown(wait=False)
 
 
 class _Scheduler(BackgroundScheduler):  # type: ignore[misc]  # as above
-    """APScheduler's own, which fails if it is shut down while it starts what is due."""
+    """APScheduler's own, whose thread ends with the first exception."""
+
+    @property
+    def is_alive(self) -> bool:
+        thread: Thread | None = self._thread
+        return self.running and thread is not None and thread.is_alive()
 
     def _process_jobs(self) -> float | None:
         try:
             seconds: float | None = super()._process_jobs()
-        except JobLookupError:
-            if self.running:
-                raise
-            return None  # the job that it was about to remove went with all the others
+        except Exception as error:
+            # It was shut down meanwhile, and the job that it was about to remove went with all the others.
+            if not (isinstance(error, JobLookupError) and not self.running):
+                log.exception(BUG)
+            return _RETRY
         return seconds

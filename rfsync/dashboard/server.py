@@ -12,6 +12,7 @@ from waitress import create_server
 
 from rfsync.dashboard.security import MAX_REQUEST_BYTES
 from rfsync.errors import ConfigError
+from rfsync.threads import starting
 
 #: Requests handled at once; each uses at most one database connection.
 _THREADS: Final = 8
@@ -48,17 +49,21 @@ def serve(app: Flask, listener: socket.socket, ready: Callable[[], None]) -> Non
 
     Args:
         ready: called when the server accepts requests and handles signals.
+
+    Raises:
+        ThreadError: the system does not start as many threads as it needs.
     """
-    server = create_server(
-        app,
-        sockets=[listener],
-        threads=_THREADS,
-        connection_limit=_CONNECTIONS,
-        channel_timeout=_IDLE_TIMEOUT,
-        max_request_body_size=MAX_REQUEST_BYTES,
-        max_request_header_size=MAX_REQUEST_BYTES,
-        ident=None,
-    )
+    with starting():
+        server = create_server(
+            app,
+            sockets=[listener],
+            threads=_THREADS,
+            connection_limit=_CONNECTIONS,
+            channel_timeout=_IDLE_TIMEOUT,
+            max_request_body_size=MAX_REQUEST_BYTES,
+            max_request_header_size=MAX_REQUEST_BYTES,
+            ident=None,
+        )
     # A page sends more requests at once than there are threads: queueing is normal and not worth a warning.
     logging.getLogger("waitress.queue").setLevel(logging.ERROR)
     for number in (signal.SIGTERM, signal.SIGINT):

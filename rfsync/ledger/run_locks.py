@@ -21,9 +21,10 @@ from typing import ClassVar, Final, Protocol
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, Insert, bindparam, func, insert, or_, select, update
 
+from rfsync import threads
 from rfsync.database.engine import Database
 from rfsync.database.sqlite_file import real_path
-from rfsync.errors import DatabaseError
+from rfsync.errors import DatabaseError, ThreadError, TransientDatabaseError
 from rfsync.schema.models import SyncRun
 
 log = logging.getLogger("rfsync.sync")
@@ -37,7 +38,11 @@ class RunLocks(Protocol):
         """The statement that writes a new run down."""
 
     def hold(self, run_id: int) -> None:
-        """Declares a run of this process alive. To be called before others can see the run."""
+        """Declares a run of this process alive. To be called before others can see the run.
+
+        Raises:
+            DatabaseError: it can't be held.
+        """
 
     def release(self, run_id: int) -> None:
         """Declares it over."""
@@ -219,12 +224,21 @@ class Leases:
         self.insert = insert(SyncRun).values(lease_expires_at=self._expiry)
 
     def hold(self, run_id: int) -> None:
-        """Keeps the lease of a run of this process from expiring."""
+        """Keeps the lease of a run of this process from expiring.
+
+        Raises:
+            TransientDatabaseError: the thread that would renew it can't be started.
+        """
         with self._guard:
+            if self._thread is None or not self._thread.is_alive():
+                thread = threading.Thread(target=self._renew_until_closed, name="rfsync-leases", daemon=True)
+                try:
+                    with threads.starting():
+                        thread.start()
+                except ThreadError as error:
+                    raise TransientDatabaseError(f"the lease of a run can't be kept: {error}") from None
+                self._thread = thread
             self._held.add(run_id)
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._renew_until_closed, name="rfsync-leases", daemon=True)
-                self._thread.start()
 
     def release(self, run_id: int) -> None:
         """Lets the lease expire."""

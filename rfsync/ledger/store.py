@@ -281,16 +281,16 @@ class Store:
             return ended
 
         try:
-            ended = self._transact("recording a failed run", record, essential=True)
+            return self._transact("recording a failed run", record, essential=True)
         except DatabaseError:
             plain = (row.error or "").encode("ascii", "backslashreplace").decode()
             if plain == (row.error or ""):
                 raise
             # The database may lack a character of the reason.
             row = replace(row, error=plain)
-            ended = self._transact("recording a failed run", record, essential=True)
-        self._release(run)
-        return ended
+            return self._transact("recording a failed run", record, essential=True)
+        finally:
+            self._release(run)  # nothing more comes of it, so the next run may find it dead if this was not written
 
     def forget_run(self, run: Run) -> None:
         """Ends a run of a project that does not exist and never did: nothing is kept of either.
@@ -306,8 +306,10 @@ class Store:
             _require_same_file(connection, run)
             forget_run(connection, run_id, project_id)
 
-        self._transact("forgetting a run", forget, essential=True)
-        self._release(run)
+        try:
+            self._transact("forgetting a run", forget, essential=True)
+        finally:
+            self._release(run)
 
     def find_owners(self, run: Run, batch_ids: Sequence[str]) -> list[Owner]:
         """See ``renames.find_owners``: of the projects but the run's own.

@@ -104,17 +104,19 @@ class Simulator:
         """Starts listening and serving.
 
         Raises:
-            RuntimeError: it is already running.
+            RuntimeError: it is already running, or the system starts no thread for it.
             OSError: it can't listen on the address.
         """
         if self._server is not None:
             raise RuntimeError("the simulator is running already")
-        self._server = _Server(self, (self.host, self.port))
-        self.port = self._server.server_address[1]
-        self._thread = threading.Thread(
-            target=self._server.serve_forever, args=(_POLL_SECONDS,), name="simulator", daemon=True
-        )
-        self._thread.start()
+        server = _Server(self, (self.host, self.port))
+        thread = threading.Thread(target=server.serve_forever, args=(_POLL_SECONDS,), name="simulator", daemon=True)
+        try:
+            thread.start()
+        except RuntimeError:
+            server.server_close()
+            raise
+        self._server, self._thread, self.port = server, thread, server.server_address[1]
 
     def stop(self) -> None:
         """Closes all connections, including stalled and dripping ones, and joins their threads; no-op if not running.
@@ -171,7 +173,12 @@ class _Server(ThreadingHTTPServer):
         )
         with self._lock:
             self._connections[thread] = request
-        thread.start()
+        try:
+            thread.start()
+        except RuntimeError:  # the system starts no more: the client finds the connection closed
+            with self._lock:
+                del self._connections[thread]
+            self.shutdown_request(request)
 
     def process_request_thread(self, request: Any, client_address: Any) -> None:
         try:

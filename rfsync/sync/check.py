@@ -10,7 +10,8 @@ from rfsync.api.answers import parse
 from rfsync.api.failures import describe_error
 from rfsync.api.keys import exposed_file, find_key
 from rfsync.config import DEFAULT_KEY_ENV, Config, WorkspaceConfig
-from rfsync.errors import ConfigError, FetchError, RfsyncError, SchemaError
+from rfsync.errors import Cancelled, ConfigError, FetchError, RfsyncError, SchemaError
+from rfsync.sync.bugs import failed_by_bug
 from rfsync.sync.remedies import remedy
 from rfsync.sync.renames import MAX_OWNERS
 from rfsync.sync.targets import discover
@@ -61,6 +62,8 @@ def diagnose(
         if isinstance(error, SchemaError):
             remedy = "rfsync db upgrade, or a newer rfsync"
         yield Check("database", database_name, False, redact(str(error)), remedy)
+    except Exception as error:
+        yield _bug("database", database_name, error, redact)
     if not config.workspaces and not env.get(DEFAULT_KEY_ENV, "").strip():
         yield Check("key", "default", True, f"${DEFAULT_KEY_ENV} is not set", f"export {DEFAULT_KEY_ENV}=…")
     for workspace in config.workspaces:
@@ -119,6 +122,11 @@ def _workspace(
     except FetchError as error:
         yield explain("workspace", workspace.id, error, known=False)
         return
+    except Cancelled:
+        raise
+    except Exception as error:
+        yield _bug("workspace", workspace.id, error, redact)
+        return
     if workspace.discovers:
         yield Check("workspace", workspace.id, True, f"{len(tasks)} project{'' if len(tasks) == 1 else 's'} in it")
     else:
@@ -128,6 +136,10 @@ def _workspace(
             check = _project(task, fetcher)
         except FetchError as error:
             check = explain("project", str(task), error, known=workspace.discovers)
+        except Cancelled:
+            raise
+        except Exception as error:
+            check = _bug("project", str(task), error, redact)
         yield check
 
 
@@ -153,3 +165,7 @@ def _failed(
 ) -> Check:
     found = f"{error.kind}: {describe_error(error, redact)}"
     return Check(what, subject, False, found, remedy(error, base_url, setting, known=known))
+
+
+def _bug(what: str, subject: str, error: Exception, redact: Callable[[str], str]) -> Check:
+    return Check(what, subject, False, failed_by_bug(subject, error, redact).error or "")

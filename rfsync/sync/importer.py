@@ -12,7 +12,7 @@ from sqlalchemy import Engine
 from rfsync import history
 from rfsync.api.answers import parse
 from rfsync.api.client import Response
-from rfsync.errors import DatabaseError, ErrorKind, FetchError
+from rfsync.errors import DatabaseError, ErrorKind, FetchError, RfsyncError
 from rfsync.ledger.transaction import Transaction
 from rfsync.parsing import Target
 from rfsync.redaction import Secret
@@ -63,6 +63,7 @@ def import_answer(context: SyncContext, task: SyncTask, saved: SavedAnswer, read
         ConfigError: the file can't be read any more.
         BadResponse: it is no longer a valid answer.
         DatabaseError: the database refused or vanished.
+        RfsyncError: a bug ended the run.
     """
     known = context.store.known(task.path)
     if known.seen is not None and saved.at <= known.seen:
@@ -107,5 +108,6 @@ def _apply(context: SyncContext, task: SyncTask, saved: SavedAnswer) -> Result:
 
     result = finish_run(context, run, task, partial(context.store.write, run, write))
     if result.outcome == "failed":
-        raise DatabaseError(result.error or "")  # nothing else can fail; the next files would fail, too
+        # Nothing but the database and a bug can fail it; and the next files must not overtake this one.
+        raise (RfsyncError if result.is_bug else DatabaseError)(result.error or "")
     return result

@@ -1,7 +1,7 @@
 """Many projects, side by side."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor, as_completed, wait
+from concurrent.futures import Future, as_completed, wait
 from typing import Final
 
 from rfsync.ledger.projects import ProjectPath
@@ -9,6 +9,7 @@ from rfsync.sync.circuit_breaker import CircuitBreaker
 from rfsync.sync.result import Result
 from rfsync.sync.run import sync
 from rfsync.sync.task import SyncContext, SyncTask
+from rfsync.threads import ThreadPool
 
 #: Seconds for open transactions to be committed when the sync is stopped.
 _GRACE: Final = 1.0
@@ -26,6 +27,9 @@ def sync_all(
 
     Args:
         breaker: the context's fetcher; defers projects while their API is down.
+
+    Raises:
+        ThreadError: the system starts not a single thread.
     """
     deferred: list[SyncTask] = []
 
@@ -37,7 +41,7 @@ def sync_all(
 
     # In threads even for a single project: the main thread has to react to signals at any time, and would not while
     # the database works.
-    with ThreadPoolExecutor(max_workers=max(1, min(concurrency, len(tasks))), thread_name_prefix="rfsync") as pool:
+    with ThreadPool(max(1, min(concurrency, len(tasks))), "rfsync") as pool:
         futures: list[Future[Result | None]] = []
         try:
             # New projects first: one may be another's new id, which must not be taken for departed before.

@@ -7,6 +7,7 @@ from rfsync.ledger.changes import Change, Tally
 from rfsync.ledger.projects import ProjectPath, ProjectState
 from rfsync.ledger.runs import Run, RunRow
 from rfsync.ledger.transaction import Transaction
+from rfsync.sync.bugs import BUG
 from rfsync.sync.task import SyncContext, log
 
 
@@ -57,6 +58,11 @@ class Result:
     def error(self) -> str | None:
         """For people; None: neither an error nor a warning."""
         return self.row.error
+
+    @property
+    def is_bug(self) -> bool:
+        """True if a bug ended the run."""
+        return (self.error or "").startswith(BUG)
 
 
 def finish(

@@ -9,6 +9,7 @@ from rfsync.api.failures import describe_error
 from rfsync.errors import BadResponse, Cancelled, DatabaseError, ErrorKind, FetchError
 from rfsync.ledger.runs import ProjectAway, ProjectRenamed, Run, RunEnded, RunRow
 from rfsync.logs import log_context
+from rfsync.sync.bugs import failed_by_bug
 from rfsync.sync.departures import conclude_not_found
 from rfsync.sync.observation import observe
 from rfsync.sync.refresh import refresh
@@ -18,9 +19,13 @@ from rfsync.sync.task import SyncContext, SyncTask, log
 
 
 def sync(context: SyncContext, task: SyncTask) -> Result:
-    """One run. What can go wrong outside of this process is not raised, but part of the result."""
+    """One run. Nothing that goes wrong is raised, not even a bug: it is part of the result, and other runs go on."""
     with log_context(workspace=task.workspace, project=task.project):
-        result = context.workspaces.tried[str(task)] = _sync(context, task)
+        try:
+            result = _sync(context, task)
+        except Exception as error:
+            result = Result(task.workspace, task.project, failed_by_bug(task, error, context.redact))
+        context.workspaces.tried[str(task)] = result
     return result
 
 
@@ -77,8 +82,14 @@ def finish_run(context: SyncContext, run: Run, task: SyncTask, work: Callable[[]
     except RunEnded as ended:
         # It was committed, but the connection was lost before the database could say so.
         result = Result(task.workspace, task.project, ended.row, run.id)
-    if result.run_id == run.id:  # else it is that of another run, which has logged it
+    except Exception as error:
+        return _record(context, run, task, failed_by_bug(task, error, context.redact))
+    if result.run_id != run.id:
+        return result  # of another run, which has logged it
+    try:
         log_outcome(result)
+    except Exception as error:
+        failed_by_bug(task, error, context.redact)  # for the log: what was committed stands
     return result
 
 
@@ -86,6 +97,11 @@ def _fail(context: SyncContext, run: Run, task: SyncTask, row: RunRow) -> Result
     row = replace(row, error=context.redact(row.error or ""))
     level = context.failure_level(task) if row.outcome == "failed" else logging.WARNING
     log.log(level, "%s: %s: %s", task, row.error_kind or row.outcome, row.error)
+    return _record(context, run, task, row)
+
+
+def _record(context: SyncContext, run: Run, task: SyncTask, row: RunRow) -> Result:
+    ended = None
     try:
         if row.error_kind == ErrorKind.NOT_FOUND and not run.observed:
             context.store.forget_run(run)
@@ -93,7 +109,8 @@ def _fail(context: SyncContext, run: Run, task: SyncTask, row: RunRow) -> Result
         ended = context.store.fail_run(run, row, context.clock())
     except DatabaseError as error:
         log.warning("%s: the failed run could not be recorded: %s", task, error)
-        ended = None
+    except Exception as error:
+        failed_by_bug(task, error, context.redact)
     if ended is not None:
         log.warning("%s: the run had ended before that, as %s", task, ended.outcome)
     return Result(task.workspace, task.project, ended or row, run.id)

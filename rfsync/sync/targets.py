@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from rfsync.api.failures import describe_error
 from rfsync.api.keys import exposed_file, find_key
 from rfsync.config import Config, WorkspaceConfig
-from rfsync.errors import ConfigError, FetchError
+from rfsync.errors import ConfigError, FetchError, RfsyncError
 from rfsync.ledger.projects import KnownProject, ProjectPath
 from rfsync.ledger.runs import RunRow
 from rfsync.parsing import Target
 from rfsync.redaction import Secret
+from rfsync.sync.bugs import failed_by_bug
 from rfsync.sync.result import Result
 from rfsync.sync.task import Fetcher, SyncContext, SyncTask, log
 from rfsync.sync.workspaces import Workspaces
@@ -102,12 +103,8 @@ def resolve(selections: Iterable[Selection], context: SyncContext) -> tuple[list
         known = context.store.known_projects(workspace)
         found: list[SyncTask] = []
         if selection.discover:
-            try:
-                found = discover_with_known(selection, context.workspaces, known)
-            except FetchError as error:
-                failures.append(_unlisted(workspace, error, context))
-                kept = (p.project for p in known if not selection.workspace.excludes(p.project))
-                found = [SyncTask(workspace, project, selection.key) for project in kept]
+            found, failure = _discover_or_known(selection, known, context)
+            failures += failure
         observed = {project.project for project in known if project.observed}
         found_ids = {task.project for task in found}
         found += [SyncTask(workspace, p, selection.key) for p in selection.projects if p not in found_ids]
@@ -120,10 +117,23 @@ def resolve(selections: Iterable[Selection], context: SyncContext) -> tuple[list
     return list(tasks.values()), failures
 
 
-def _unlisted(workspace: str, error: FetchError, context: SyncContext) -> Result:
-    text = f"its projects can't be listed: {describe_error(error, context.redact)}"
-    log.warning("%s: %s (%s)", workspace, text, error.kind)
-    return Result(workspace, "*", RunRow("failed", attempts=error.attempts, error_kind=error.kind, error=text))
+def _discover_or_known(
+    selection: Selection, known: Sequence[KnownProject], context: SyncContext
+) -> tuple[list[SyncTask], list[Result]]:
+    """As ``discover_with_known``; or all known projects, and the failure that is the reason."""
+    workspace = selection.workspace.id
+    try:
+        return discover_with_known(selection, context.workspaces, known), []
+    except FetchError as error:
+        text = f"its projects can't be listed: {describe_error(error, context.redact)}"
+        log.warning("%s: %s (%s)", workspace, text, error.kind)
+        row = RunRow("failed", attempts=error.attempts, error_kind=error.kind, error=text)
+    except RfsyncError:
+        raise
+    except Exception as error:
+        row = failed_by_bug(workspace, error, context.redact)
+    kept = (p.project for p in known if not selection.workspace.excludes(p.project))
+    return [SyncTask(workspace, project, selection.key) for project in kept], [Result(workspace, "*", row)]
 
 
 def follow_rename(context: SyncContext, task: SyncTask, new: ProjectPath) -> SyncTask:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import socket
+import threading
 from collections.abc import Iterator
 from contextlib import closing
 from datetime import UTC, datetime
@@ -15,6 +16,7 @@ import urllib3
 from requests.structures import CaseInsensitiveDict
 
 from rfsync.api.client import Client, Response, _without_key
+from rfsync.api.deadline import DeadlineThread
 from rfsync.config import ApiConfig
 from rfsync.errors import BadResponse, ErrorKind, FetchError
 from rfsync.redaction import Redactor, Secret
@@ -274,3 +276,15 @@ def test_the_deadline_is_for_all_addresses_of_a_host_together(monkeypatch: pytes
     assert len(tried) == 3
     assert tried == sorted(tried, reverse=True)
     assert all(0 < timeout <= 5 for timeout in tried)
+
+
+def test_the_thread_that_ends_requests_is_started_anew_if_it_has_died() -> None:
+    deadlines = DeadlineThread()
+    died = threading.Thread(target=int)
+    died.start()
+    died.join()
+    deadlines._thread = died
+    with deadlines.limit(0.0) as deadline:
+        while not deadline.expired:
+            pass
+    deadlines.stop()

@@ -7,13 +7,17 @@ from collections.abc import Callable
 from dataclasses import replace
 from datetime import timedelta
 
+import pytest
+
 from rfsync.daemon.discovery import Unlisted
 from rfsync.errors import DatabaseError, ErrorKind, FetchError
 from rfsync.schedule import Interval
+from rfsync.sync.bugs import BUG
 from tests.daemon.conftest import (
     EVERY,
     LONG,
     World,
+    bug,
     workspace,
 )
 
@@ -224,11 +228,29 @@ def test_a_workspace_that_can_not_be_listed_later_keeps_its_projects(
     assert driver.daemon.unlisted() == {}
 
 
-def test_a_bug_in_a_listing_does_not_end_them(world: World) -> None:
+def test_a_bug_while_a_workspace_is_listed_is_told_and_leaves_the_others_alone(world: World) -> None:
     world.listings |= {"acme": ZeroDivisionError("nobody thought of that"), "other": ["o"]}
+    world.known["acme"] = ["a"]
     driver = world.daemon(workspace(), workspace(id="other"))
     driver.discovered()
     assert driver.due_in("discovery") == timedelta(minutes=5)
+    assert sorted(driver.daemon.projects()) == ["acme/a", "other/o"]
+    bug = f"{BUG}: ZeroDivisionError: nobody thought of that"
+    assert driver.daemon.unlisted() == {"acme": Unlisted("bad_response", bug)}
+    assert driver.daemon.is_ready
+
+
+def test_after_a_bug_in_all_listings_it_is_not_known_what_to_poll(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.listings["acme"] = ["a"]
+    with monkeypatch.context() as patch:
+        patch.setattr("rfsync.daemon.polls.Polls.of_workspace", bug)
+        driver = world.daemon(workspace())
+        driver.discovered()
+        assert not driver.daemon.is_ready
+    assert driver.run("discovery", 1) == [timedelta(minutes=5)]
+    assert driver.daemon.is_ready
 
 
 def test_a_new_name_of_a_project_goes_with_its_next_poll(world: World) -> None:

@@ -41,10 +41,15 @@ class FakeDaemon:
     """Has the projects that it is given."""
 
     def __init__(
-        self, *projects: ProjectStatus, alive: bool = True, unlisted: Mapping[str, Unlisted] | None = None
+        self,
+        *projects: ProjectStatus,
+        alive: bool = True,
+        ready: bool = True,
+        unlisted: Mapping[str, Unlisted] | None = None,
     ) -> None:
         self._projects = {str(project.task): project for project in projects}
         self.is_alive = alive
+        self.is_ready = ready
         self._unlisted = unlisted or {}
 
     def projects(self) -> dict[str, ProjectStatus]:
@@ -72,7 +77,7 @@ def failed(name: str) -> Result:
 
 
 def test_it_is_healthy_if_all_is_fresh_and_the_database_answers() -> None:
-    assert ask(FakeDaemon(project("a"), project("b", last=failed("b")))) == Health(True, 2, (), None)
+    assert ask(FakeDaemon(project("a"), project("b", last=failed("b")))) == Health(True, 2, (), None, True, True)
     assert ask(FakeDaemon()).ok
 
 
@@ -96,7 +101,7 @@ def test_a_stale_project_is_named_with_its_reason(sick: ProjectStatus, expected:
 
 
 def test_a_database_that_does_not_answer_is_reported_with_its_reason() -> None:
-    assert ask(FakeDaemon(project("a")), "no connection") == Health(False, 1, (), "no connection")
+    assert ask(FakeDaemon(project("a")), "no connection") == Health(False, 1, (), "no connection", True, True)
 
 
 def test_a_workspace_that_could_not_be_listed_is_named_with_its_reason() -> None:
@@ -110,7 +115,11 @@ def test_a_workspace_with_known_projects_is_as_healthy_as_they_are() -> None:
 
 
 def test_a_daemon_that_no_longer_starts_polls_is_not_healthy() -> None:
-    assert not ask(FakeDaemon(project("a"), alive=False)).ok
+    assert ask(FakeDaemon(project("a"), alive=False)) == Health(False, 1, (), None, True, False)
+
+
+def test_a_daemon_that_does_not_know_what_to_poll_is_not_healthy() -> None:
+    assert ask(FakeDaemon(ready=False)) == Health(False, 0, (), None, False, True)
 
 
 def test_the_json_contains_no_key() -> None:
@@ -131,5 +140,7 @@ def test_the_json_contains_no_key() -> None:
             }
         ],
         "database": "no connection",
+        "ready": True,
+        "alive": True,
     }
     assert "the-key" not in text

@@ -8,6 +8,7 @@ import os
 import signal
 import threading
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from urllib.request import urlopen
 
@@ -17,6 +18,7 @@ from rfsync.daemon.metrics import ProjectTotals, PrometheusMetrics
 from rfsync.daemon.service import Service, Setup
 from rfsync.daemon.systemd import ServiceManager
 from rfsync.errors import ConfigError, DatabaseError
+from rfsync.sync.bugs import BUG
 from tests.daemon.conftest import LONG, World, workspace
 
 ANY_PORT = "127.0.0.1:0"
@@ -111,6 +113,28 @@ def test_a_configuration_that_can_not_be_loaded_changes_nothing(
     assert rig.service._daemon.uses(plan)
     rig.service._tick()
     assert rig.closed == []
+
+
+def test_a_bug_while_the_configuration_is_loaded_changes_nothing(rig: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    rig.service._start()
+    plan = rig.service._setup.plan
+    rig.reload(ZeroDivisionError("nobody thought of that"))
+    assert f"the old configuration stays in force: {BUG}" in caplog.messages
+    assert rig.service._daemon.uses(plan)
+
+
+def test_connections_that_can_not_be_closed_are_told_and_forgotten(rig: Rig, lines: Callable[[], list[str]]) -> None:
+    def close() -> None:
+        rig.closed.append("first")
+        raise DatabaseError("it is away")
+
+    rig.configuration = replace(rig.setup("first"), close=close)
+    rig.service._start()
+    rig.reload(rig.setup("second"))
+    rig.tick_until_closed("first")
+    rig.service._tick()
+    assert "WARNING connections of the earlier configuration: it is away" in lines()
+    assert rig.closed == ["first"]
 
 
 def test_an_address_that_can_not_be_bound_changes_nothing_and_closes_what_was_opened_for_it(rig: Rig) -> None:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from rfsync.daemon.timetable import Timetable
+from rfsync.errors import ThreadError
 
 LONG = 60.0
 HOUR = 3600.0
@@ -109,6 +110,53 @@ def test_it_is_alive_while_it_runs_and_nothing_is_long_overdue(timetable: Timeta
     assert timetable.is_alive
     clock.ahead = timedelta(minutes=62)
     assert not timetable.is_alive
+
+
+def test_it_is_not_alive_when_one_of_its_threads_has_died(timetable: Timetable) -> None:
+    dead = threading.Thread(target=int)
+    dead.start()
+    dead.join()
+    timetable._executor._pool._threads.append(dead)
+    assert not timetable.is_alive
+    done = threading.Event()
+    timetable.put("a", 0.0, done.set)
+    assert done.wait(LONG)
+    assert timetable.is_alive  # that one was replaced
+    timetable._scheduler._thread, living = dead, timetable._scheduler._thread
+    assert not timetable.is_alive
+    timetable._scheduler._thread = living
+
+
+def test_a_bug_in_the_scheduler_does_not_end_it(
+    timetable: Timetable, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    failed, done = threading.Event(), threading.Event()
+
+    def fail(_: object) -> None:
+        failed.set()
+        raise ZeroDivisionError("nobody thought of that")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("apscheduler.schedulers.base.BaseScheduler._process_jobs", fail)
+        timetable.put("a", 0.0, done.set)
+        assert failed.wait(LONG)
+    assert done.wait(LONG)
+    assert timetable.is_alive
+    assert "ZeroDivisionError: nobody thought of that" in caplog.text
+
+
+@pytest.mark.parametrize("missing", ["rfsync_", "APScheduler"])
+def test_without_a_thread_it_does_not_start(monkeypatch: pytest.MonkeyPatch, missing: str) -> None:
+    start = threading.Thread.start
+
+    def limited(thread: threading.Thread) -> None:
+        if thread.name.startswith(missing):
+            raise RuntimeError("can't start new thread")
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    with pytest.raises(ThreadError):
+        Timetable(1, lambda: datetime.now(UTC)).start()
 
 
 def test_after_its_end_nothing_is_put_on_it() -> None:

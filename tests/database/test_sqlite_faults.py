@@ -54,10 +54,8 @@ def test_a_writer_that_takes_longer_than_the_lock_timeout(rig: Rig) -> None:
         assert rig.sync().error_kind == ErrorKind.DATABASE
     assert rig.state() == {"a": (1, 1)}
     assert rig.sync().tally.images_delta == 1
-    assert rig.rows("SELECT outcome FROM sync_runs ORDER BY id") == [("changed",), ("running",), ("changed",)]
-    rig.restart()
-    assert rig.sync().outcome == "unchanged"
-    assert rig.rows("SELECT outcome FROM sync_runs WHERE id = 2") == [("abandoned",)]
+    # The run whose end could not be written is over, and found so although its process lives.
+    assert rig.rows("SELECT outcome FROM sync_runs ORDER BY id") == [("changed",), ("abandoned",), ("changed",)]
     assert verify(open_engine(rig.url, read_only=True)).ok
 
 

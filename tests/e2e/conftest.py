@@ -14,7 +14,7 @@ from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import psycopg
 import pytest
@@ -22,6 +22,9 @@ import trustme
 from forked import Forked
 
 from rfsync.simulator import FixedWorld, Simulator
+
+if TYPE_CHECKING:
+    from tests.e2e.daemons import Daemon
 
 COMMAND = [sys.executable, "-m", "rfsync"]
 KEY = "key-of-the-tests-7Gq2"
@@ -369,3 +372,18 @@ def trusting(authority: trustme.CA, tmp_path: Path) -> dict[str, str]:
     bundle = tmp_path / "authority.pem"
     authority.cert_pem.write_to_path(bundle)
     return {"REQUESTS_CA_BUNDLE": str(bundle)}
+
+
+@pytest.fixture
+def start() -> Iterator[Callable[..., Daemon]]:
+    """Starts daemons, which end with the test at the latest."""
+    from tests.e2e.daemons import Daemon
+
+    with contextlib.ExitStack() as stack:
+
+        def make(*arguments: Any, **options: Any) -> Daemon:
+            daemon = Daemon(*arguments, **options)
+            stack.callback(daemon.process.kill)
+            return daemon
+
+        yield make
