@@ -11,7 +11,7 @@ import click
 
 from rfsync.cli.options import Options, make_command, utc_now
 from rfsync.cli.output import utc_time
-from rfsync.cli.queries import parse_moment
+from rfsync.cli.queries import parse_moment, warn_of_renamed
 from rfsync.cli.sync import NUMBERS, numbers
 from rfsync.text import printable
 
@@ -68,6 +68,8 @@ def _import(
     options: Options, config: Config, target: Target, answers: list[SavedAnswer], now: datetime, *, allow_removals: bool
 ) -> list[tuple[SavedAnswer, Result | Skipped]]:
     from rfsync.cli import wiring
+    from rfsync.ledger.projects import ProjectPath
+    from rfsync.parsing import Target
     from rfsync.redaction import Secret
     from rfsync.sync.importer import OfflineFetcher, import_answer
     from rfsync.sync.task import SyncContext, SyncTask
@@ -80,7 +82,11 @@ def _import(
             offline, Workspaces(offline), store, config.removals, lambda: now, options.redact,
             allow_removals=allow_removals,
         )  # fmt: skip
-        task = SyncTask(target.workspace, target.project or "", Secret(""))
+        path = ProjectPath(target.workspace, target.project or "")
+        renamed = store.find_renames(path.workspace).get(path.project)
+        if renamed is not None:
+            warn_of_renamed([(target, Target(*renamed))])
+        task = SyncTask(*(renamed or path), Secret(""))
         reader = wiring.open_reader(options, config)
         return [(answer, import_answer(context, task, answer, reader)) for answer in answers]
 

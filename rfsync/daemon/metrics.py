@@ -106,13 +106,13 @@ def _gauge(name: str, description: str, values: Iterable[tuple[str, str, float |
 
 
 def read_totals(engine: Engine) -> list[ProjectTotals]:
-    """The totals of every project in the database.
+    """The totals of every project in the database that has not departed.
 
     Raises:
         DatabaseError: the database can't be read.
     """
     columns = (Project.workspace, Project.project, Project.batches, Project.images, Project.num_jobs)
-    query = select(*columns).order_by(Project.workspace, Project.project)
+    query = select(*columns).where(Project.departed_at.is_(None)).order_by(Project.workspace, Project.project)
     with translated("reading the totals"), engine.connect() as connection:
         return [ProjectTotals(*row) for row in connection.execute(query)]
 

@@ -177,23 +177,23 @@ class Polls:
             del self._running[key]
             project = self._projects.get(key)
             if project is not None:
+                if project.task is poll.project.task:
+                    # A listing counts for one poll: the project may be renamed or gone before the next one.
+                    project = replace(project, task=replace(project.task, listed=False))
                 self._projects[key] = project.after_poll(poll, result, self._now(), self._random_delay())
                 self._put(key)
                 if result is not None:
                     self._follow(key, result)
 
     def _follow(self, key: str, result: Result) -> None:
-        """Polls a project under its new id alone, and a departed one only now and then."""
-        if result.departed:
-            project = self._projects[key]
-            self._projects[key] = replace(project, task=replace(project.task, listed=False))
-        new = str(result)
-        if result.old is not None and str(result.old) in self._projects:
-            self.remove(str(result.old))
-        if new != key:
-            task = self._projects[key].task
-            self.remove(key)
-            self.add([replace(task, workspace=result.workspace, project=result.project, name=None)])
+        """Polls a project under its new id alone."""
+        task, new = self._projects[key].task, str(result)
+        for former in {key, str(result.old)} - {new}:
+            if former in self._projects:
+                self.remove(former)
+        if new not in self._projects:
+            own_key = self._current.plan.context.workspaces.key(result.workspace)
+            self.add([SyncTask(result.workspace, result.project, own_key or task.key)])
 
     def _failure_level(self, task: SyncTask) -> int:
         with self._current.lock:

@@ -21,10 +21,11 @@ _FETCH_SIZE: Final = 5_000
 # An id means the project that has it, or else the last one that had it.
 _PROJECT: Final = """((workspace = {w} AND project = {p}) OR id = (SELECT r.project_id FROM project_renames r
     WHERE r.workspace = {w} AND r.project = {p}
-    AND NOT EXISTS (SELECT 1 FROM projects x WHERE x.workspace = {w} AND x.project = {p})
+    AND NOT EXISTS (SELECT 1 FROM projects x WHERE x.workspace = {w} AND x.project = {p} AND x.written_at IS NOT NULL)
     ORDER BY r.renamed_at DESC LIMIT 1))"""
 _WORKSPACE: Final = """(workspace = {w} OR id IN (SELECT r.project_id FROM project_renames r
-    WHERE r.workspace = {w} AND NOT EXISTS (SELECT 1 FROM projects x WHERE x.workspace = {w})))"""
+    WHERE r.workspace = {w} AND NOT EXISTS (SELECT 1 FROM projects x
+    WHERE x.workspace = {w} AND x.written_at IS NOT NULL)))"""
 
 
 def targets_of(targets: Targets) -> tuple[Target, ...]:

@@ -11,7 +11,7 @@ from sqlalchemy.sql.expression import FunctionElement
 
 from rfsync.database.upsert import insert
 from rfsync.ledger.run_locks import is_running_of
-from rfsync.schema.models import Project, SyncRun
+from rfsync.schema.models import Project, ProjectRename, SyncRun
 
 #: How often a departed project is looked for.
 AWAY_INTERVAL: Final = timedelta(days=1)
@@ -32,8 +32,8 @@ class KnownProject:
     """A project of the database, as far as it matters for what to sync."""
 
     project: str
+    #: Anything was ever observed of it.
     observed: bool
-    departed: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,12 +75,14 @@ class ProjectSnapshot:
     fingerprint: str | None
     #: A run of it is under way, or was when its process was killed.
     has_running: bool
+    #: It got another id since its last observation.
+    is_renamed: bool
     #: See ``Run.clock_offset_us``.
     clock_offset_us: int
 
     def is_away(self, at: datetime) -> bool:
-        """True if the project has departed, and was looked for within a day."""
-        if self.departed_at is None or self.observed_at is None:
+        """True if the project has departed, and was looked for within a day under the id that it has now."""
+        if self.departed_at is None or self.observed_at is None or self.is_renamed:
             return False
         return self.observed_at <= at < self.observed_at + AWAY_INTERVAL
 
@@ -117,6 +119,9 @@ _SNAPSHOT: Final = select(
     *(_SharedClock(), Project.id, Project.name, Project.written_at, Project.observed_at, Project.departed_at),
     *(Project.etag, Project.fingerprint),
     exists(SyncRun.id).where(is_running_of(Project.__table__.c.id)),
+    exists(ProjectRename.project_id).where(
+        ProjectRename.project_id == Project.__table__.c.id, ProjectRename.renamed_at > Project.__table__.c.observed_at
+    ),
 ).select_from(
     outerjoin(
         _ONE_ROW,
@@ -129,13 +134,15 @@ _SNAPSHOT: Final = select(
 def read_snapshot(connection: Connection, path: ProjectPath) -> ProjectSnapshot:
     """Reads what is known of a project, and how far the shared clock is ahead of this process's."""
     values = path._asdict()
-    clock, id_, name, seen, observed_at, departed_at, etag, fingerprint, has_running = connection.execute(
+    clock, id_, name, seen, observed_at, departed_at, etag, fingerprint, has_running, is_renamed = connection.execute(
         _SNAPSHOT, values
     ).one()
     # Read after the server's, so that a request never counts as later than it was: a run that begins while another's
     # request is under way is the newer one, however long its process took to get the answer.
     offset_us = 0 if clock is None else clock - time.monotonic_ns() // 1000
-    return ProjectSnapshot(id_, name, seen, observed_at, departed_at, etag, fingerprint, has_running, offset_us)
+    return ProjectSnapshot(
+        id_, name, seen, observed_at, departed_at, etag, fingerprint, has_running, is_renamed, offset_us
+    )
 
 
 def read_state(connection: Connection, project_id: int, *, lock: bool) -> ProjectState | None:
@@ -158,11 +165,11 @@ def write_state(connection: Connection, state: ProjectState) -> None:
 def read_known(connection: Connection, workspace: str) -> list[KnownProject]:
     """Reads a workspace's projects, in the order of their ids."""
     query = (
-        select(Project.project, Project.written_at.is_not(None), Project.departed_at.is_not(None))
+        select(Project.project, Project.written_at.is_not(None))
         .where(Project.workspace == workspace)
         .order_by(Project.project)
     )
-    return [KnownProject(project, *flags) for project, *flags in connection.execute(query)]
+    return [KnownProject(project, observed) for project, observed in connection.execute(query)]
 
 
 def add_project(connection: Connection, path: ProjectPath, name: str | None) -> None:

@@ -78,13 +78,13 @@ def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     return (ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE))
 
 
-def newest_batches(connection: Connection, project_id: int, number: int) -> list[str]:
-    """The ids of a project's batches that changed last, of those that it has or had until it departed."""
+def some_batches(connection: Connection, project_id: int, number: int) -> list[str]:
+    """The ids of some batches that a project has, or had until it departed."""
     query = (
         select(Batch.batch_id)
         .join(Project, Project.id == Batch.project_id)
         .where(Batch.project_id == project_id, _STILL_ITS_OWN)
-        .order_by(Batch.changed_at.desc(), Batch.batch_id)
+        .order_by(Batch.batch_id)
         .limit(number)
     )
     return list(connection.execute(query).scalars())
@@ -96,13 +96,15 @@ _RENAMES: Final = (
     .where(ProjectRename.workspace == bindparam("workspace"))
     .order_by(ProjectRename.renamed_at)
 )
-_TAKEN: Final = select(Project.project).where(Project.workspace == bindparam("workspace"))
+_TAKEN: Final = select(Project.project).where(
+    Project.workspace == bindparam("workspace"), Project.written_at.is_not(None)
+)
 
 
 def find_renames(connection: Connection, workspace: str) -> dict[str, ProjectPath]:
-    """What the ids mean that projects of a workspace had before, and none has now: id -> the project's id now.
+    """What the ids mean that projects of a workspace had before: id -> the project's id now.
 
-    If several projects had the same one, the last of them is meant.
+    One that an observed project has now means that. If several projects had the same one, the last of them is meant.
     """
     values = {"workspace": workspace}
     renames = {old: ProjectPath(*new) for old, *new in connection.execute(_RENAMES, values)}

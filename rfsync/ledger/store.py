@@ -151,7 +151,7 @@ class Store:
 
         def begin(connection: Connection) -> Run:
             known = read_snapshot(connection, path)
-            if known.id is None and not itself:
+            if known.seen is None and not itself:
                 renamed = renames.find_renames(connection, path.workspace)
                 if path.project in renamed:
                     raise ProjectRenamed(path, renamed[path.project])
@@ -304,7 +304,10 @@ class Store:
 
         def forget(connection: Connection) -> None:
             _require_same_file(connection, run)
-            forget_run(connection, run_id, project_id)
+            try:
+                forget_run(connection, run_id, project_id)
+            except IntegrityError:
+                raise TransientDatabaseError("forgetting a run: another one of its project began just now") from None
 
         try:
             self._transact("forgetting a run", forget, essential=True)
@@ -328,14 +331,14 @@ class Store:
         """
         return self._transact("reading the projects", partial(renames.observed_projects, but=run.project_id))
 
-    def newest_batches(self, owner: Owner, number: int) -> list[str]:
-        """See ``renames.newest_batches``.
+    def some_batches(self, owner: Owner, number: int) -> list[str]:
+        """See ``renames.some_batches``.
 
         Raises:
             DatabaseError: the database refused or vanished.
         """
-        newest = partial(renames.newest_batches, project_id=owner.project_id, number=number)
-        return self._transact("reading the batches", newest)
+        some = partial(renames.some_batches, project_id=owner.project_id, number=number)
+        return self._transact("reading the batches", some)
 
     def _release(self, run: Run) -> None:
         if run.id is not None:

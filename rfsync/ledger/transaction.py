@@ -103,6 +103,10 @@ class Transaction:
         path = (self.state.workspace, self.state.project)
         return path == self._run.path or (path == self._run.old and is_free(self._connection, self._run.path))
 
+    def is_renaming(self) -> bool:
+        """Tells whether the run gives its project the new id under which it found it."""
+        return self._run.old == (self.state.workspace, self.state.project)
+
     def load_departed(self) -> list[str]:
         """The ids of the batches that were removed when the project departed; empty: it has not."""
         if self.state.departed_at is None:
@@ -144,7 +148,7 @@ class Transaction:
         run_id, project_id = self._run.id, state.id
         if self._dry or project_id is None or run_id is None:
             return
-        if row.outcome == "changed" and self._run.old == (state.workspace, state.project):
+        if row.outcome == "changed" and self.is_renaming():
             rename(self._connection, state, self._run.path, at)
             state = replace(state, workspace=self._run.path.workspace, project=self._run.path.project)
         self._write_all(run_id, project_id, state, row, at)

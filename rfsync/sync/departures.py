@@ -6,7 +6,7 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from rfsync.errors import FetchError
+from rfsync.errors import Cancelled, FetchError
 from rfsync.ledger.diff import diff
 from rfsync.ledger.runs import Run, RunRow
 from rfsync.ledger.transaction import Transaction
@@ -51,18 +51,20 @@ def conclude_not_found(
         DatabaseError: the database refused or vanished.
     """
     found = _NotFound(error, error.sent_at or context.clock(), error.sent_us)
-    if run.departed:
-        return context.store.write(run, partial(_write_still_away, context, run, found))
     try:
         listed = context.workspaces.projects(task.workspace, task.key)
     except FetchError:
-        raise error from None
+        if not run.departed:
+            raise error from None
+        listed = {}
+    if run.departed and task.project not in listed:
+        return context.store.write(run, partial(_write_still_away, context, run, found))
     observed = {known.project for known in context.store.known_projects(task.workspace) if known.observed}
     new = [project for project in listed if project not in observed]
     if not run.observed or task.project in listed or not listed:
         raise _naming(error, run, new)
     covered = [project for project in new if context.workspaces.covers(task.workspace, project)]
-    if len(covered) > _MAX_LOOKED_AT:
+    if sum(f"{task.workspace}/{project}" not in context.workspaces.tried for project in covered) > _MAX_LOOKED_AT:
         raise _naming(error, run, new)  # they have runs of their own; then there are fewer
     # The new ones that are synced too are looked at first: it may be one of them.
     for project in covered:
@@ -71,6 +73,8 @@ def conclude_not_found(
         if result.old == run.path:
             context.store.write(run, partial(_supersede, context, run, found))
             return result
+        if result.outcome == "abandoned":
+            raise Cancelled("asked to stop")
         if not result.ok:
             raise _naming(error, run, [project])
     text = _describe_departure(run, [project for project in new if project not in covered])

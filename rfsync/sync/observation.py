@@ -189,12 +189,13 @@ class Observation:
             transaction.state, observed_at=at, written_at=at, sent_us=sent, etag=etag, fingerprint=fingerprint,
             listed=listed, departed_at=None, missing_streak=0,
         )  # fmt: skip
-        changed = bool(difference.changes) or self._run.old is not None
-        row = RunRow("changed" if changed else "unchanged", tally=tally, error=self._warnings(settled.doubtful))
+        changed = bool(difference.changes) or transaction.is_renaming()
+        note = self._note if transaction.is_renaming() else None
+        row = RunRow("changed" if changed else "unchanged", tally=tally, error=self._warnings(note, settled.doubtful))
         return self._finish(transaction, state, row, difference.changes)
 
-    def _warnings(self, doubtful: Mapping[str, str]) -> str | None:
-        notes = [self._note] if self._note else []
+    def _warnings(self, note: str | None, doubtful: Mapping[str, str]) -> str | None:
+        notes = [note] if note else []
         if doubtful:
             notes.append(describe_doubtful(doubtful))
         return self._context.redact("; ".join(notes)) if notes else None

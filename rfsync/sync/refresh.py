@@ -9,6 +9,7 @@ from rfsync.ledger.diff import diff
 from rfsync.ledger.runs import Run, RunRow
 from rfsync.ledger.transaction import Transaction
 from rfsync.sync.ordering import is_superseded, observed_at, sent_us, warn_of_clock
+from rfsync.sync.renames import find_rename
 from rfsync.sync.result import Result, finish
 from rfsync.sync.task import SyncContext, SyncTask
 
@@ -29,10 +30,13 @@ def refresh(context: SyncContext, run: Run, task: SyncTask) -> Result:
     seen.sort(key=lambda batch: batch.id)
     first, last = responses[0], responses[-1]
     row = RunRow("superseded", last.attempts, last.status, last.response_bytes, batches=len(seen))
+    # It may be the new id of a project that had these batches before.
+    found = find_rename(context, run, task, first, seen)
+    run = found.run
 
     def write(transaction: Transaction) -> Result:
         # By the first request: what was written after it may be newer than its answer.
-        if is_superseded(run, transaction.state, first):
+        if is_superseded(run, transaction.state, first) or not transaction.can_follow_rename():
             return finish(context, run, transaction, transaction.state, row)
         at = observed_at(transaction.state, first)
         warn_of_clock(run, transaction.state, first)
@@ -43,7 +47,8 @@ def refresh(context: SyncContext, run: Run, task: SyncTask) -> Result:
         if changes:
             # The state is no longer that of the last list: if the same list comes again, it has to be compared.
             state = replace(state, etag=None, fingerprint=None, listed=None)
-        applied = replace(row, outcome="changed" if changes else "unchanged", tally=tally)
+        outcome = "changed" if changes or transaction.is_renaming() else "unchanged"
+        applied = replace(row, outcome=outcome, tally=tally, error=found.note)
         return finish(context, run, transaction, state, applied, changes)
 
     with context.timer("write"):

@@ -117,7 +117,8 @@ def to_ask(missing: Iterable[str], known: Mapping[str, Missing], at: datetime, s
         if not row.unlisted:
             unknown.append((row.missing_at, row.asked_at or _NEVER, batch_id))
         elif row.asked_at is None or row.asked_at + settings.recheck <= at:
-            due.append((row.missing_at, row.asked_at or _NEVER, batch_id))
+            # Those that answered longest ago are those missing longest, until all were asked; from then on in turn.
+            due.append((row.asked_at or _NEVER, row.missing_at, batch_id))
     return [batch_id for *_, batch_id in (*sorted(unknown), *sorted(due))]
 
 

@@ -1,6 +1,6 @@
 """Projects that are renamed: a new URL id whose batches belong to a project that is no longer there."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
@@ -11,11 +11,16 @@ from rfsync.batch import Batch
 from rfsync.errors import ErrorKind, FetchError
 from rfsync.ledger.renames import Owner
 from rfsync.ledger.runs import Run
+from rfsync.redaction import Secret
 from rfsync.sync.removals import Confirmation
 from rfsync.sync.task import SyncContext, SyncTask, log
 
 #: Projects with the same batches that are looked for, those with the most of them first.
 MAX_OWNERS: Final = 3
+#: Batches of one missing project that a project without listed ones is asked for.
+_QUESTIONS: Final = 3
+# After these, the next run may be told more; other errors are answers.
+_OUTAGES: Final = frozenset({ErrorKind.NETWORK, ErrorKind.TIMEOUT, ErrorKind.SERVER, ErrorKind.RATE_LIMITED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,47 +76,51 @@ class _Search:
 
     def by_asking(self) -> FoundRename:
         """Asks a project without listed batches for those that missing projects had."""
-        missing = [owner for owner in self._context.store.observed_projects(self._run) if self._may_be_missing(owner)]
-        limit = self._context.removals.confirm_limit
-        for owner, batch_id in islice(self._batches_of(missing, limit), limit):
-            batch = self._ask(owner, batch_id)
+        others = self._context.store.observed_projects(self._run)
+        # Those that have not departed before are the likely ones.
+        others.sort(key=lambda owner: (owner.departed, owner.path.workspace != self._task.workspace))
+        missing = (owner for owner in others if self._may_be_missing(owner))
+        for owner, batch_id in islice(self._some_batches(missing), self._context.removals.confirm_limit):
+            batch = self._ask(batch_id)
             if batch is not None and self._is_gone(owner):
                 return self._renamed(owner, Confirmation(existing=(batch,)))
         return FoundRename(self._run)
 
-    def _ask(self, owner: Owner, batch_id: str) -> Batch | None:
-        """Asks the project for another's batch; None: it does not have it."""
+    def _some_batches(self, owners: Iterable[Owner]) -> Iterator[tuple[Owner, str]]:
+        for owner in owners:
+            for batch_id in self._context.store.some_batches(owner, _QUESTIONS):
+                yield owner, batch_id
+
+    def _ask(self, batch_id: str) -> Batch | None:
+        """Asks the project for another's batch; None: it does not have it, as far as it says."""
         try:
             # Once, since there may be many of them; the next run asks again.
             response = self._context.fetcher.get(*self._run.path, "batches", batch_id, key=self._task.key, attempts=1)
             return parse_one(response.body, batch_id)
         except FetchError as error:
-            if error.kind is ErrorKind.NOT_FOUND:
-                return None
-            raise self._undecided(owner, error.kind, str(error)) from None
-
-    def _batches_of(self, owners: Sequence[Owner], limit: int) -> Iterator[tuple[Owner, str]]:
-        """Batches of these projects, one of each in turn."""
-        found = [self._context.store.newest_batches(owner, limit) for owner in owners[:limit]]
-        for turn in range(limit):
-            for owner, batch_ids in zip(owners, found, strict=False):
-                if turn < len(batch_ids):
-                    yield owner, batch_ids[turn]
+            if error.kind in _OUTAGES:
+                raise self._undecided("it lists nothing, and it can't be told whose project it was", error) from None
+            return None
 
     def _may_be_missing(self, owner: Owner) -> bool:
         """Tells without a request for it whether a project may be gone."""
         if owner.departed:
             return True
-        if owner.path.workspace != self._task.workspace:
-            # A renamed workspace's projects keep theirs.
-            return (
-                owner.path.project == self._task.project and self._context.workspaces.key(owner.path.workspace) is None
-            )
+        workspace, project = owner.path
+        if workspace == self._task.workspace:
+            return self._is_unlisted(workspace, project, self._task.key)
+        # A renamed workspace's projects keep their ids.
+        key = self._context.workspaces.key(workspace)
+        return project == self._task.project and (key is None or self._is_unlisted(workspace, project, key))
+
+    def _is_unlisted(self, workspace: str, project: str, key: Secret) -> bool:
+        """True if a workspace does not list a project, or may not say."""
         try:
-            listed = self._context.workspaces.projects(self._task.workspace, self._task.key)
-        except FetchError:
-            return False
-        return bool(listed) and owner.path.project not in listed
+            return project not in self._context.workspaces.projects(workspace, key)
+        except FetchError as error:
+            if error.kind in _OUTAGES:
+                raise self._undecided("it lists nothing, and it can't be told whose project it was", error) from None
+            return True
 
     def _is_gone(self, owner: Owner) -> bool:
         if owner.path in self._context.workspaces.answered:
@@ -131,18 +140,17 @@ class _Search:
         except FetchError as error:
             if error.kind is ErrorKind.NOT_FOUND:
                 return True
-            raise self._undecided(owner, error.kind, str(error)) from None
+            what = f"its batches are those of {owner.path}, and it can't be told whether that is still there"
+            raise self._undecided(what, error, str(owner.path)) from None
         return False
 
-    def _undecided(self, owner: Owner, kind: ErrorKind, why: str) -> FetchError:
-        text = (
-            f"its batches are those of {owner.path}, and whether that is still there can't be told ({why}): if it was "
-            f"renamed, say so with: rfsync rename {owner.path} {self._run.path}"
-        )
+    def _undecided(self, what: str, error: FetchError, old: str = "OLD") -> FetchError:
+        text = f"{what} ({error}): if it was renamed, say so with: rfsync rename {old} {self._run.path}"
         response = self._response
         return FetchError(
-            kind, text, http_status=response.status, attempts=response.attempts, response_bytes=response.response_bytes
-        )
+            error.kind, text, http_status=response.status, attempts=response.attempts,
+            response_bytes=response.response_bytes,
+        )  # fmt: skip
 
     def _renamed(self, owner: Owner, confirmation: Confirmation) -> FoundRename:
         run = replace(

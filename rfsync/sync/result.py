@@ -78,7 +78,7 @@ def finish(
     return Result(
         *(run.path.workspace, run.path.project, row, run.id),
         changes=changes if context.keep_changes else (),
-        old=run.old if row.outcome == "changed" else None,
+        old=run.old if row.outcome == "changed" and run.old == (state.workspace, state.project) else None,
         departed=state.departed_at is not None,
     )
 

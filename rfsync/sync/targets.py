@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from rfsync.api.failures import describe_error
 from rfsync.api.keys import exposed_file, find_key
 from rfsync.config import Config, WorkspaceConfig
-from rfsync.errors import ConfigError, FetchError, RfsyncError
+from rfsync.errors import ConfigError, ErrorKind, FetchError, RfsyncError
 from rfsync.ledger.projects import KnownProject, ProjectPath
 from rfsync.ledger.runs import RunRow
 from rfsync.parsing import Target
@@ -125,6 +125,9 @@ def _discover_or_known(
     try:
         return discover_with_known(selection, context.workspaces, known), []
     except FetchError as error:
+        moved = _moved_projects(selection, context) if error.kind is ErrorKind.NOT_FOUND and not known else []
+        if moved:
+            return moved, []
         text = f"its projects can't be listed: {describe_error(error, context.redact)}"
         log.warning("%s: %s (%s)", workspace, text, error.kind)
         row = RunRow("failed", attempts=error.attempts, error_kind=error.kind, error=text)
@@ -134,6 +137,17 @@ def _discover_or_known(
         row = failed_by_bug(workspace, error, context.redact)
     kept = (p.project for p in known if not selection.workspace.excludes(p.project))
     return [SyncTask(workspace, project, selection.key) for project in kept], [Result(workspace, "*", row)]
+
+
+def _moved_projects(selection: Selection, context: SyncContext) -> list[SyncTask]:
+    """The projects that a workspace had which is no longer there, under their ids in another one."""
+    workspace = selection.workspace.id
+    paths = sorted(set(context.store.find_renames(workspace).values()))
+    if paths:
+        names = ", ".join(sorted({path.workspace for path in paths}))
+        log.warning("%s is no longer there, and its projects are in %s now: use that id", workspace, names)
+    keys = (context.workspaces.key(path.workspace) or selection.key for path in paths)
+    return [SyncTask(*path, key) for path, key in zip(paths, keys, strict=True)]
 
 
 def follow_rename(context: SyncContext, task: SyncTask, new: ProjectPath) -> SyncTask:

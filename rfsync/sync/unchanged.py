@@ -37,9 +37,9 @@ def write_unchanged(
         return ask
     warn_of_clock(run, state, response)
     settled = settle(unlisted, unlisted, confirmation, at)
-    changes = diff(
-        transaction.load_some(due), sorted(confirmation.existing, key=lambda b: b.id), gone=confirmation.removed
-    ).changes
+    existing = sorted(confirmation.existing, key=lambda batch: batch.id)
+    stored = transaction.load_some([*confirmation.removed, *(batch.id for batch in existing)])
+    changes = diff(stored, existing, gone=confirmation.removed).changes
     if changes:
         row = replace(row, outcome="changed", tally=transaction.apply(changes, at))
     if rows:

@@ -136,7 +136,7 @@ class World:
         known = self.known.get(workspace, [])
         if isinstance(known, Exception):
             raise known
-        return [KnownProject(project, observed=project not in self.unobserved, departed=False) for project in known]
+        return [KnownProject(project, observed=project not in self.unobserved) for project in known]
 
     def abandon_dead_runs(self, at: datetime) -> int:
         self.calls.append("abandon")

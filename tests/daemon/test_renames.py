@@ -9,6 +9,7 @@ from rfsync.daemon.daemon import Daemon
 from rfsync.errors import DatabaseError
 from rfsync.ledger.projects import ProjectPath
 from rfsync.ledger.runs import RunRow
+from rfsync.redaction import Secret
 from rfsync.schedule import Interval
 from rfsync.sync.result import Result
 from rfsync.sync.task import SyncContext, SyncTask
@@ -79,6 +80,24 @@ def test_a_poll_that_finds_that_its_project_was_renamed_goes_on_with_that(world:
     driver.settle()
     assert polled(driver.daemon) == ["acme/new"]
     assert driver.due_in("acme/old") is None
+
+
+def test_a_poll_of_the_old_id_that_finds_the_rename_goes_on_with_the_new_one_and_its_workspaces_key(
+    world: World,
+) -> None:
+    """The poll gets 404, looks at the new project, and ends with the result of that."""
+
+    def moved(_context: SyncContext, _task: SyncTask) -> Result:
+        return Result("newco", "new", RunRow("changed"), 1, old=ProjectPath("acme", "old"))
+
+    world.acts["acme/old"] = [moved]
+    world.listings["newco"] = []
+    driver = world.daemon(workspace("old"), workspace(id="newco", key=Secret("other")), schedule=HOURS)
+    driver.done("acme/old", 1)
+    driver.done("newco/new", 1)
+    driver.settle()
+    assert polled(driver.daemon) == ["newco/new"]
+    assert world.tasks[-1].key == Secret("other")
 
 
 def test_a_departed_project_is_no_longer_counted_until_it_is_back(world: World) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -250,3 +251,148 @@ def test_an_old_id_in_a_question_means_the_project(cli: Cli, command: str) -> No
     cli.sync()
     done = cli.run(command, "acme/widgets", *output)
     assert "is now" not in done.err
+
+
+def test_an_empty_project_is_no_project_of_its_own_while_the_list_of_its_workspace_is_not_to_be_had(cli: Cli) -> None:
+    cli.list(batch("a", 10))
+    cli.list(project="gears")
+    cli.sync()
+    rename(cli, "acme/widgets", "acme/sprockets")
+    cli.world.set("acme/sprockets", [])
+    cli.world.set_batch("acme/sprockets", "a", 200, batch("a", 0, 1))
+    cli.configure(api={"attempts": 1}, workspaces=[{"projects": ["sprockets"]}])
+    cli.simulator.faults.add("/acme", Status(503))
+    project = cli.sync(target="acme/sprockets", code=1)
+    assert (project["outcome"], project["error_kind"]) == ("failed", "server")
+    assert "it lists nothing" in project["error"]
+    # A key that may not list them: its own words, and the old project's, say enough.
+    cli.simulator.faults.add("/acme", Status(403))
+    assert cli.sync(target="acme/sprockets")["images_delta"] == -10
+    assert projects(cli) == [("acme", "sprockets", 1, 0, False)]
+    cli.verify()
+
+
+def test_what_an_empty_project_answers_otherwise_says_nothing(cli: Cli) -> None:
+    cli.list(batch("a", 10))
+    cli.list(project="gears")
+    cli.sync()
+    cli.world.remove("acme/widgets")
+    cli.list(project="new")
+    cli.configure(workspaces=[{"projects": ["new"]}])
+    cli.world.set_batch("acme/new", "a", 403, {"error": "no"})
+    assert cli.sync(target="acme/new")["outcome"] == "unchanged"
+
+
+def test_the_project_that_has_just_vanished_is_looked_for_before_those_that_departed_long_ago(cli: Cli) -> None:
+    cli.configure(removals={"confirm_limit": 3}, workspaces=[{"projects": ["*"]}])
+    for number in range(4):
+        cli.list(batch(f"gone{number}", 1), project=f"gone{number}")
+    cli.list(batch("w", 10))
+    cli.list(project="gears")
+    cli.run("sync")
+    for number in range(4):
+        cli.world.remove(f"acme/gone{number}")
+    cli.run("sync")
+    rename(cli, "acme/widgets", "acme/sprockets")
+    cli.world.set("acme/sprockets", [])
+    cli.world.set_batch("acme/sprockets", "w", 200, batch("w", 0, 1))
+    assert cli.run("sync", "--json").projects["sprockets"]["images_delta"] == -10
+
+
+def test_a_renamed_workspace_without_listed_batches_while_the_old_one_is_still_configured(cli: Cli) -> None:
+    cli.configure(workspaces=[{"projects": ["widgets"]}, {"id": "newco", "projects": ["widgets"]}])
+    cli.list(batch("a", 10))
+    cli.sync()
+    rename(cli, "acme/widgets", "newco/widgets")
+    cli.world.set("newco/widgets", [])
+    cli.world.set_batch("newco/widgets", "a", 200, batch("a", 0, 1))
+    cli.run("sync", "newco")
+    assert projects(cli) == [("newco", "widgets", 1, 0, False)]
+
+
+def test_a_batch_alone_shows_a_rename_too(cli: Cli) -> None:
+    cli.list(batch("a", 10), batch("b", 20))
+    cli.sync()
+    rename(cli, "acme/widgets", "acme/sprockets", batch("a", 7), batch("b", 20))
+    project = cli.sync("--batch", "a", target="acme/sprockets")
+    assert (project["outcome"], project["changed"], project["images_delta"]) == ("changed", 1, -3)
+    assert projects(cli) == [("acme", "sprockets", 2, 27, False)]
+    assert cli.sync(target="acme/sprockets")["outcome"] == "unchanged"
+    cli.verify()
+
+
+def test_a_departed_project_is_looked_for_at_once_after_a_rename_by_hand(cli: Cli) -> None:
+    cli.configure(workspaces=[{"projects": ["widgets"]}])
+    cli.list(batch("a", 10))
+    cli.list(project="gears")
+    cli.run("sync")
+    rename(cli, "acme/widgets", "acme/sprockets")
+    done = cli.run("sync")
+    assert "New in its workspace, and not synced: acme/gears, acme/sprockets" in done.err
+    cli.run("rename", "acme/widgets", "acme/sprockets")
+    cli.configure(workspaces=[{"projects": ["sprockets"]}])
+    done = cli.run("sync", "--json")
+    assert (done.projects["sprockets"]["outcome"], done.projects["sprockets"]["restored"]) == ("changed", 1)
+
+
+def test_a_departed_project_that_is_listed_again_and_answers_404_is_a_failure(cli: Cli) -> None:
+    cli.configure(workspaces=[{"projects": ["*"]}])
+    cli.list(batch("a", 10))
+    cli.list(project="gears")
+    cli.run("sync")
+    cli.world.remove("acme/widgets")
+    cli.run("sync")
+    cli.list(batch("a", 10))
+    cli.simulator.faults.add("/acme/widgets/batches", Status(404))
+    assert cli.run("sync", "--json", code=1).projects["widgets"]["error_kind"] == "not_found"
+    assert cli.run("sync", "--json").projects["widgets"]["restored"] == 1
+
+
+def test_a_failed_run_under_an_old_id_does_not_take_that_id_away(cli: Cli) -> None:
+    cli.configure(api={"attempts": 1})
+    cli.list(batch("a", 10))
+    cli.sync()
+    cli.run("rename", "acme/widgets", "acme/sprockets")
+    rename(cli, "acme/widgets", "acme/sprockets")
+    cli.database.execute(
+        "INSERT INTO projects (id, workspace, project) VALUES (99, 'acme', 'widgets')"
+    )  # as a run leaves it that failed before anything was observed
+    assert [*cli.run("sync", "--json", "acme/widgets").projects] == ["sprockets"]
+    assert {one["project"] for one in cli.run("changes", "acme/widgets", "--json").json} == {"sprockets"}
+
+
+def test_the_old_id_of_a_workspace_means_where_its_projects_are(cli: Cli) -> None:
+    cli.configure(workspaces=[{"projects": ["*"]}])
+    for project in ("widgets", "gears"):
+        cli.list(batch(project, 10), project=project)
+    cli.run("sync")
+    cli.run("rename", "acme", "newco")
+    for project in ("widgets", "gears"):
+        rename(cli, f"acme/{project}", f"newco/{project}")
+    done = cli.run("sync", "--json")
+    assert sorted((p["workspace"], p["project"], p["outcome"]) for p in done.json["projects"]) == [
+        *(("newco", "gears", "unchanged"), ("newco", "widgets", "unchanged")),
+    ]
+    assert "its projects are in newco now" in done.err
+
+
+def test_an_import_under_an_old_id_is_of_the_renamed_project(cli: Cli) -> None:
+    (cli.folder / "2026-01-01.json").write_text(json.dumps({"batches": [batch("a", 3)]}))
+    (cli.folder / "2026-01-02.json").write_text(json.dumps({"batches": [batch("a", 4)]}))
+    cli.run("import", "acme/widgets", "2026-01-01.json")
+    cli.run("rename", "acme/widgets", "acme/sprockets")
+    done = cli.run("import", "acme/widgets", "2026-01-02.json")
+    assert "acme/widgets is now acme/sprockets" in done.err
+    assert projects(cli) == [("acme", "sprockets", 1, 4, False)]
+
+
+def test_a_dry_run_departs_as_the_run_would(cli: Cli) -> None:
+    cli.configure(workspaces=[{"projects": ["*"]}])
+    cli.list(batch("a", 10))
+    cli.run("sync")
+    cli.world.remove("acme/widgets")
+    for number in range(7):
+        cli.list(batch(f"n{number}", 1), project=f"new{number}")
+    dry = cli.run("sync", "--dry-run", "--json").projects["widgets"]
+    assert (dry["outcome"], dry["removed"], dry["run_id"]) == ("changed", 1, None)
+    assert cli.run("sync", "--json").projects["widgets"]["removed"] == 1

@@ -268,6 +268,23 @@ def test_an_unlisted_batch_is_asked_for_again_once_a_day(rig: Rig) -> None:
     assert verify(open_engine(rig.url, read_only=True)).ok
 
 
+def test_more_unlisted_batches_than_are_asked_for_in_a_run_are_all_asked_in_turn(rig: Rig) -> None:
+    rig.removals = RemovalsConfig(confirm_limit=2)
+    names = [f"b{number}" for number in range(5)]
+    rig.listed = [record(name, 1) for name in names]
+    rig.sync()
+    rig.listed = []
+    rig.by_id = {name: record(name, 0) for name in names}
+    while rig.sync().error is not None or len(set(rig.asked)) < 5:
+        pass
+    # Once a day there is one run, which asks two of them.
+    rig.by_id = {}
+    for _ in range(3):
+        rig.sync(minutes=2 * 24 * 60)
+    assert rig.state() == {}
+    assert verify(open_engine(rig.url, read_only=True)).ok
+
+
 def test_a_batch_that_an_older_answer_brings_meanwhile_is_asked_for_too(rig: Rig, database_url: str) -> None:
     rig.listed = [record("a", 1, 1), record("b", 1, 1)]
     rig.sync()

@@ -117,6 +117,7 @@ def test_those_that_may_be_gone_are_asked_for_before_unlisted_ones_and_those_mis
     rows = {
         "new-unlisted": Missing(NOW - 2 * DAY, asked_at=NOW - DAY, unlisted=True),
         "old-unlisted": Missing(NOW - 9 * DAY, asked_at=NOW - 3 * DAY, unlisted=True),
+        "oldest-but-asked-in-between": Missing(NOW - 10 * DAY, asked_at=NOW - 2 * DAY, unlisted=True),
         "not-due": Missing(NOW - 9 * DAY, asked_at=NOW - DAY + timedelta(microseconds=1), unlisted=True),
         "in-doubt": Missing(NOW - DAY, asked_at=NOW - timedelta(minutes=5)),
         "in-doubt-and-never-asked": Missing(NOW - DAY),
@@ -125,7 +126,7 @@ def test_those_that_may_be_gone_are_asked_for_before_unlisted_ones_and_those_mis
     }
     assert to_ask(["vanished", *rows], rows, NOW, RemovalsConfig()) == [
         *("in-doubt-for-long", "departed", "in-doubt-and-never-asked", "in-doubt", "vanished"),
-        *("old-unlisted", "new-unlisted"),
+        *("old-unlisted", "oldest-but-asked-in-between", "new-unlisted"),
     ]
 
 

@@ -255,7 +255,7 @@ def test_a_workspace_that_describes_nothing_can_not_be_discovered() -> None:
 def test_where_a_workspace_can_not_be_listed_what_was_synced_before_is_synced_still() -> None:
     workspace = WorkspaceConfig(id="acme", exclude=("old-*",))
     fetcher = FakeFetcher(acme=FetchError(ErrorKind.AUTH, "no", attempts=1))
-    known = [KnownProject(project, observed=True, departed=False) for project in ("gears", "old-1")]
+    known = [KnownProject(project, observed=True) for project in ("gears", "old-1")]
     tasks, failures = resolved([Selection(workspace, KEY, (), discover=True)], fetcher, {"acme": known})
     assert [(str(task), task.new) for task in tasks] == [("acme/gears", False)]
     assert [failure.error_kind for failure in failures] == ["auth"]
@@ -264,11 +264,11 @@ def test_where_a_workspace_can_not_be_listed_what_was_synced_before_is_synced_st
 def test_a_project_that_its_workspace_no_longer_lists_is_looked_for_if_it_was_ever_observed() -> None:
     fetcher = FakeFetcher(acme=named("gears"))
     known = [
-        KnownProject("gears", observed=True, departed=False),
-        KnownProject("gone", observed=True, departed=False),
-        KnownProject("away", observed=True, departed=True),
-        KnownProject("never", observed=False, departed=False),
-        KnownProject("scratch-1", observed=True, departed=False),
+        KnownProject("gears", observed=True),
+        KnownProject("gone", observed=True),
+        KnownProject("away", observed=True),
+        KnownProject("never", observed=False),
+        KnownProject("scratch-1", observed=True),
     ]
     workspace = WorkspaceConfig(id="acme", exclude=("scratch-*",))
     tasks, _ = resolved([Selection(workspace, KEY, (), discover=True)], fetcher, {"acme": known})
@@ -285,7 +285,7 @@ def test_an_old_id_means_the_project_under_its_new_one(caplog: pytest.LogCapture
         Selection(WorkspaceConfig(id="acme"), KEY, ("old", "new", "reused", "left"), False, frozenset({"old"})),
         Selection(WorkspaceConfig(id="elsewhere"), Secret("other-key"), (), False),
     ]
-    known = {"acme": [KnownProject("new", observed=True, departed=False)]}
+    known = {"acme": [KnownProject("new", observed=True)]}
     tasks, failures = resolved(want, fetcher, known, renames)
     assert failures == []
     assert [str(task) for task in tasks] == ["acme/new", "acme/reused", "elsewhere/moved"]

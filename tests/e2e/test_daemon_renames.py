@@ -1,0 +1,41 @@
+"""The real daemon while projects are renamed, deleted and restored."""
+
+from __future__ import annotations
+
+from tests.e2e.conftest import Cli, batch
+from tests.e2e.daemons import LISTEN, QUICK, Start, await_runs
+
+
+def test_it_follows_a_rename_and_forgets_what_departs(cli: Cli, start: Start) -> None:
+    cli.configure(workspaces=[{"projects": ["*"]}], more=QUICK + LISTEN)
+    cli.list(batch("a", 10))
+    cli.list(batch("g", 5), project="gears")
+    daemon = start(cli)
+    for project in ("widgets", "gears"):
+        await_runs(cli, project, "unchanged", 1)
+    before = cli.database.column("SELECT id FROM batch_changes ORDER BY id")
+
+    cli.world.rename("acme/widgets", "acme/sprockets")
+    daemon.await_line("acme/widgets was renamed to acme/sprockets", level="warning")
+    await_runs(cli, "sprockets", "unchanged", 4)
+    assert cli.database.column("SELECT project FROM projects ORDER BY project") == ["gears", "sprockets"]
+    assert cli.database.column("SELECT id FROM batch_changes ORDER BY id") == before
+    assert daemon.await_health(200)["projects"] == 2
+
+    cli.world.remove("acme/gears")
+    daemon.await_line("acme/gears: it is gone", level="warning")
+    while daemon.await_health(200)["projects"] != 1:
+        pass
+    ended = cli.database.column(
+        "SELECT count(*) FROM sync_runs r JOIN projects p ON p.id = r.project_id WHERE project = 'gears'"
+    )
+    await_runs(cli, "sprockets", "unchanged", 8)
+    # It has no runs while nothing is due, and no numbers.
+    assert ended == cli.database.column(
+        "SELECT count(*) FROM sync_runs r JOIN projects p ON p.id = r.project_id WHERE project = 'gears'"
+    )
+    assert [*daemon.metrics()["rfsync_project_images"]] == [("acme", "sprockets")]
+    daemon.stop()
+    events = [line["event"] for line in daemon.lines if line["level"] in {"warning", "error"}]
+    assert [event.partition(":")[0] for event in events] == ["acme/sprockets", "acme/gears"]
+    cli.verify()
