@@ -83,7 +83,7 @@ def _import(
             allow_removals=allow_removals,
         )  # fmt: skip
         path = ProjectPath(target.workspace, target.project or "")
-        renamed = store.find_renames(path.workspace).get(path.project)
+        renamed = store.projects.find_renames(path.workspace).get(path.project)
         if renamed is not None:
             warn_of_renamed([(target, Target(*renamed))])
         task = SyncTask(*(renamed or path), Secret(""))

@@ -28,5 +28,5 @@ def command(options: Options, old: str, new: str) -> None:
         raise click.BadParameter(f"it is {old!r} already", param_hint="TO")
     config = options.begin()
     with closing(wiring.open_store(options, config)) as store:
-        for was, now in store.rename(before, after, utc_now()):
+        for was, now in store.projects.rename(before, after, utc_now()):
             click.echo(printable(f"{was} is now {now}"))

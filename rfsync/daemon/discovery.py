@@ -142,7 +142,7 @@ def _find_projects(
 
 def _known_projects(context: SyncContext, selection: Selection) -> Sequence[KnownProject] | None:
     try:
-        return context.store.known_projects(selection.workspace.id)
+        return context.store.projects.of_workspace(selection.workspace.id)
     except DatabaseError as error:
         log.warning("%s: its projects can't be read from the database: %s", selection.workspace.id, error)
         return None

@@ -1,13 +1,13 @@
 """The projects' state and history in the database: read under a lock, written in one transaction, or not at all."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-from sqlalchemy import Connection, exists, select
+from sqlalchemy import Connection
 from sqlalchemy.exc import IntegrityError
 
 from rfsync.database.engine import LOCK_TIMEOUT, Database
@@ -16,19 +16,16 @@ from rfsync.database.sqlite import FILE_NUMBER
 from rfsync.errors import DatabaseError, TransientDatabaseError
 from rfsync.ledger import prune, renames
 from rfsync.ledger.bulk import bulk_for
-from rfsync.ledger.observed import was_observed
+from rfsync.ledger.known_projects import Projects
 from rfsync.ledger.projects import (
-    KnownProject,
     ProjectPath,
     ProjectSnapshot,
     ProjectState,
     add_project,
-    read_known,
     read_snapshot,
     read_state,
     set_name,
 )
-from rfsync.ledger.renames import Owner
 from rfsync.ledger.run_locks import RunLocks
 from rfsync.ledger.runs import (
     ProjectAway,
@@ -44,8 +41,6 @@ from rfsync.ledger.runs import (
     write_end,
 )
 from rfsync.ledger.transaction import Transaction
-from rfsync.parsing import Target
-from rfsync.schema.models import Project, SyncRun
 
 _T = TypeVar("_T")
 
@@ -77,6 +72,8 @@ class Store:
         self._bulk = bulk_for(database.engine.dialect.name)
         self._dry = dry
         self._retry = RetryPolicy(retry_seconds)
+        #: Questions about what the database knows of projects.
+        self.projects = Projects(self._transact)
 
     def stop(self) -> None:
         """Lets no transaction begin any more but those that record how a run ended; the others raise ``Cancelled``."""
@@ -314,93 +311,9 @@ class Store:
         finally:
             self._release(run)
 
-    def find_owners(self, run: Run, batch_ids: Sequence[str]) -> list[Owner]:
-        """See ``renames.find_owners``: of the projects but the run's own.
-
-        Raises:
-            DatabaseError: the database refused or vanished.
-        """
-        find = partial(renames.find_owners, batch_ids=batch_ids, but=run.project_id)
-        return self._transact("looking for the batches of other projects", find)
-
-    def observed_projects(self, run: Run) -> list[Owner]:
-        """All projects that were ever observed, but the run's own.
-
-        Raises:
-            DatabaseError: the database refused or vanished.
-        """
-        return self._transact("reading the projects", partial(renames.observed_projects, but=run.project_id))
-
-    def some_batches(self, owner: Owner, number: int) -> list[str]:
-        """See ``renames.some_batches``.
-
-        Raises:
-            DatabaseError: the database refused or vanished.
-        """
-        some = partial(renames.some_batches, project_id=owner.project_id, number=number)
-        return self._transact("reading the batches", some)
-
     def _release(self, run: Run) -> None:
         if run.id is not None:
             self._run_locks.release(run.id)
-
-    def known_projects(self, workspace: str) -> list[KnownProject]:
-        """Returns a workspace's projects that the database has, in the order of their ids.
-
-        Raises:
-            DatabaseError: the database refused or vanished.
-        """
-        return self._transact("reading the projects", partial(read_known, workspace=workspace))
-
-    def known(self, path: ProjectPath) -> ProjectSnapshot:
-        """Returns what the database has of a project now.
-
-        Raises:
-            DatabaseError: the database refused or vanished.
-        """
-        return self._transact("reading the project", partial(read_snapshot, path=path))
-
-    def find_renames(self, workspace: str) -> dict[str, ProjectPath]:
-        """See ``renames.find_renames``.
-
-        Raises:
-            DatabaseError: the database refused or vanished.
-        """
-        return self._transact("reading the renames", partial(renames.find_renames, workspace=workspace))
-
-    def was_observed(self, path: ProjectPath, at: datetime) -> bool:
-        """Tells whether a project was observed at that moment; to a quarter of an hour, where the run was pruned.
-
-        Raises:
-            DatabaseError: the database refused or vanished.
-        """
-
-        def read(connection: Connection) -> bool:
-            known = read_snapshot(connection, path)
-            return known.id is not None and was_observed(connection, known.id, at)
-
-        return self._transact("reading the project", read)
-
-    def was_refused(self, path: ProjectPath, at: datetime) -> bool:
-        """Tells whether an observation of that moment was refused before.
-
-        Raises:
-            DatabaseError: the database refused or vanished.
-        """
-        refused = exists().where(
-            *(SyncRun.project_id == Project.id, SyncRun.outcome == "refused", SyncRun.started_at == at),
-            *(Project.workspace == path.workspace, Project.project == path.project),
-        )
-        return self._transact("reading the runs", lambda connection: bool(connection.execute(select(refused)).scalar()))
-
-    def rename(self, old: Target, new: Target, at: datetime) -> list[tuple[ProjectPath, ProjectPath]]:
-        """See ``renames.rename_by_hand``.
-
-        Raises:
-            ConfigError: there is nothing of the old id, or the new one was observed.
-            DatabaseError: the database refused or vanished.
-        """
-        return self._transact("renaming", partial(renames.rename_by_hand, old=old, new=new, at=at))
 
     def prune(self, before: datetime) -> int:
         """Deletes runs that changed nothing and ended before then; returns how many there were.

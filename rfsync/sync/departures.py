@@ -59,7 +59,7 @@ def conclude_not_found(
         listed = {}
     if run.departed and task.project not in listed:
         return context.store.write(run, partial(_write_still_away, context, run, found))
-    observed = {known.project for known in context.store.known_projects(task.workspace) if known.observed}
+    observed = {known.project for known in context.store.projects.of_workspace(task.workspace) if known.observed}
     new = [project for project in listed if project not in observed]
     if not run.observed or task.project in listed or not listed:
         raise _naming(error, run, new)

@@ -65,17 +65,17 @@ def import_answer(context: SyncContext, task: SyncTask, saved: SavedAnswer, read
         DatabaseError: the database refused or vanished.
         RfsyncError: a bug ended the run.
     """
-    known = context.store.known(task.path)
+    known = context.store.projects.snapshot(task.path)
     if known.seen is not None and saved.at <= known.seen:
         return Skipped.KNOWN if _is_known(context, task, saved, reader) else Skipped.TOO_OLD
-    if not context.allow_removals and context.store.was_refused(task.path, saved.at):
+    if not context.allow_removals and context.store.projects.was_refused(task.path, saved.at):
         return Skipped.REFUSED
     return _apply(context, task, saved)
 
 
 def _is_known(context: SyncContext, task: SyncTask, saved: SavedAnswer, reader: Engine) -> bool:
     """True if the history has an observation of that time, and it says the same."""
-    if not context.store.was_observed(task.path, saved.at):
+    if not context.store.projects.was_observed(task.path, saved.at):
         return False
     rows = history.batches(reader, Target(task.workspace, task.project), as_of=saved.at)
     state = {row.batch_id: (row.images, row.num_jobs) for row in rows}

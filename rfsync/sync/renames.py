@@ -63,7 +63,7 @@ class _Search:
 
     def by_batches(self, batches: Sequence[Batch]) -> FoundRename:
         """Looks for the project that had the listed batches before."""
-        owners = self._context.store.find_owners(self._run, [batch.id for batch in batches])
+        owners = self._context.store.projects.find_owners(self._run, [batch.id for batch in batches])
         for owner in owners[:MAX_OWNERS]:
             if owner.path == self._run.path or self._is_gone(owner):
                 return self._renamed(owner, Confirmation())
@@ -76,7 +76,7 @@ class _Search:
 
     def by_asking(self) -> FoundRename:
         """Asks a project without listed batches for those that missing projects had."""
-        others = self._context.store.observed_projects(self._run)
+        others = self._context.store.projects.observed(self._run)
         # Those that have not departed before are the likely ones.
         others.sort(key=lambda owner: (owner.departed, owner.path.workspace != self._task.workspace))
         missing = (owner for owner in others if self._may_be_missing(owner))
@@ -88,7 +88,7 @@ class _Search:
 
     def _some_batches(self, owners: Iterable[Owner]) -> Iterator[tuple[Owner, str]]:
         for owner in owners:
-            for batch_id in self._context.store.some_batches(owner, _QUESTIONS):
+            for batch_id in self._context.store.projects.some_batches(owner, _QUESTIONS):
                 yield owner, batch_id
 
     def _ask(self, batch_id: str) -> Batch | None:

@@ -100,7 +100,7 @@ def resolve(selections: Iterable[Selection], context: SyncContext) -> tuple[list
     failures: list[Result] = []
     for selection in selections:
         workspace = selection.workspace.id
-        known = context.store.known_projects(workspace)
+        known = context.store.projects.of_workspace(workspace)
         found: list[SyncTask] = []
         if selection.discover:
             found, failure = _discover_or_known(selection, known, context)
@@ -108,7 +108,7 @@ def resolve(selections: Iterable[Selection], context: SyncContext) -> tuple[list
         observed = {project.project for project in known if project.observed}
         found_ids = {task.project for task in found}
         found += [SyncTask(workspace, p, selection.key) for p in selection.projects if p not in found_ids]
-        renames = context.store.find_renames(workspace) if len(found) > len(found_ids) else {}
+        renames = context.store.projects.find_renames(workspace) if len(found) > len(found_ids) else {}
         for task in found:
             marked = replace(task, new=task.project not in observed, insist=task.project in selection.insist)
             if not task.listed and task.project in renames:
@@ -142,7 +142,7 @@ def _discover_or_known(
 def _moved_projects(selection: Selection, context: SyncContext) -> list[SyncTask]:
     """The projects that a workspace had which is no longer there, under their ids in another one."""
     workspace = selection.workspace.id
-    paths = sorted(set(context.store.find_renames(workspace).values()))
+    paths = sorted(set(context.store.projects.find_renames(workspace).values()))
     if paths:
         names = ", ".join(sorted({path.workspace for path in paths}))
         log.warning("%s is no longer there, and its projects are in %s now: use that id", workspace, names)

@@ -132,11 +132,16 @@ class World:
         self.calls.append("cancel")
         self.cancelled.set()
 
-    def known_projects(self, workspace: str) -> list[KnownProject]:
+    def of_workspace(self, workspace: str) -> list[KnownProject]:
         known = self.known.get(workspace, [])
         if isinstance(known, Exception):
             raise known
         return [KnownProject(project, observed=project not in self.unobserved) for project in known]
+
+    @property
+    def projects(self) -> World:
+        """What the database knows of them."""
+        return self
 
     def abandon_dead_runs(self, at: datetime) -> int:
         self.calls.append("abandon")

@@ -121,7 +121,7 @@ def test_accepted_host_headers(hosts: Hosts, header: str | None, allowed: bool) 
 def test_an_id_that_a_project_had_before_shows_it(rig: Rig) -> None:
     rig.listed = [record("a", 5)]
     rig.sync()
-    rig.store.rename(Target("acme", "widgets"), Target("newco", "sprockets"), rig.now)
+    rig.store.projects.rename(Target("acme", "widgets"), Target("newco", "sprockets"), rig.now)
     find = partial(find_renamed, open_engine(rig.url, read_only=True))
     view, notes = parse("?target=acme%2Fwidgets&batch=a&project=acme%2Fwidgets", ["newco/sprockets"], find)
     assert (view.target, view.batch) == ("newco/sprockets", Batch("newco/sprockets", "a"))

@@ -52,8 +52,9 @@ class FakeStore:
     def __init__(self, known: dict[str, list[KnownProject]], renames: dict[str, dict[str, ProjectPath]]) -> None:
         self.known = known
         self.renames = renames
+        self.projects = self
 
-    def known_projects(self, workspace: str) -> list[KnownProject]:
+    def of_workspace(self, workspace: str) -> list[KnownProject]:
         return self.known.get(workspace, [])
 
     def find_renames(self, workspace: str) -> dict[str, ProjectPath]:
