@@ -10,14 +10,15 @@ demo: .venv/core
 test: .venv/dev
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
-# What depends most on others' versions, once more with the lowest version of each package that pyproject.toml allows, and
-# with the oldest PostgreSQL if it is to be had.
-OLDEST := database dashboard history ledger schema sync charts cli daemon \
-  test_bounds.py test_schedule.py test_logs.py \
-  e2e/test_sync.py e2e/test_report.py e2e/test_dashboard.py
+# What depends most on other packages, once more with the lowest version of each that pyproject.toml allows, and with the
+# oldest PostgreSQL if it is to be had. Without the long tests of rfsync's own logic.
+OLDEST := charts cli daemon dashboard database history ledger schema sync test_bounds.py test_logs.py test_schedule.py \
+  e2e/test_dashboard.py e2e/test_report.py e2e/test_sync.py
+LONG := history/test_periods.py history/test_plans.py sync/test_crashes.py sync/test_machine.py sync/test_steps.py \
+  sync/test_world.py
 test-oldest: build/oldest/ready
 	TEST_POSTGRES_BIN="$$(.ci/oldest-postgres)" build/oldest/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal \
-	  $(addprefix tests/,$(OLDEST)) --ignore tests/sync/test_crashes.py --ignore tests/history/test_plans.py $(ARGS)
+	  $(addprefix tests/,$(OLDEST)) $(addprefix --ignore tests/,$(LONG)) $(ARGS)
 
 # Each of these is one of the checks of .ci/run.
 check: lint types imports docs-check

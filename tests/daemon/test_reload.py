@@ -202,6 +202,7 @@ def test_a_project_that_is_taken_out_ends_its_poll_and_is_not_polled_again(world
     assert list(driver.daemon.projects()) == ["acme/b"]
     gate.through.set()
     driver.done("acme/a", 1)
+    driver.settle()
     assert (driver.due_in("acme/a"), [result.outcome for result in world.ended]) == (None, ["unchanged"] * 2)
 
 
