@@ -2,11 +2,11 @@
 
 from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, bindparam, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, insert, or_, select, update
 
 from rfsync.errors import ConfigError
 from rfsync.ledger.projects import ProjectPath, ProjectState, read_known, read_state
@@ -30,14 +30,18 @@ class Owner:
 
 
 _STILL_ITS_OWN: Final[ColumnElement[bool]] = or_(Batch.removed_at.is_(None), Batch.removed_at == Project.departed_at)
+_PROJECT: Final = (Project.id, Project.workspace, Project.project, Project.departed_at)
+_OTHERS: Final = Project.written_at.is_not(None) & (Project.id != bindparam("own"))
 _OWNERS: Final = (
-    select(Batch.batch_id, Batch.project_id)
+    select(Batch.batch_id, *_PROJECT)
     .join(Project, Project.id == Batch.project_id)
-    .where(Batch.batch_id.in_(bindparam("ids", expanding=True)), Project.written_at.is_not(None), _STILL_ITS_OWN)
+    .where(Batch.batch_id.in_(bindparam("ids", expanding=True)), _OTHERS, _STILL_ITS_OWN)
 )
-_OBSERVED: Final = select(*(Project.id, Project.workspace, Project.project, Project.departed_at)).where(
-    Project.written_at.is_not(None)
-)
+_OBSERVED: Final = select(*_PROJECT).where(_OTHERS).order_by(Project.id)
+
+
+def _owner(row: Row[*tuple[Any, ...]]) -> Owner:
+    return Owner(row.id, ProjectPath(row.workspace, row.project), row.departed_at is not None)
 
 
 def observed_projects(connection: Connection, *, but: int | None) -> list[Owner]:
@@ -46,32 +50,26 @@ def observed_projects(connection: Connection, *, but: int | None) -> list[Owner]
     Args:
         but: without this one.
     """
-    return [
-        Owner(id_, ProjectPath(workspace, project), departed is not None)
-        for id_, workspace, project, departed in connection.execute(_OBSERVED.order_by(Project.id))
-        if id_ != but
-    ]
+    return [_owner(row) for row in connection.execute(_OBSERVED, {"own": but or 0})]
 
 
 def find_owners(connection: Connection, batch_ids: Sequence[str], *, but: int | None) -> list[Owner]:
     """Other projects that have some of these batches, those with the most of them first.
 
     A batch that was removed from a project otherwise than by that project's departure is no longer its own.
+
+    Args:
+        but: without this one.
     """
-    projects = {owner.project_id: owner for owner in observed_projects(connection, but=but)}
-    if not projects:
+    own = {"own": but or 0}
+    if len(batch_ids) > _AT_ONCE and connection.execute(_OBSERVED.limit(1), own).first() is None:
         return []
-    owners: defaultdict[str, list[int]] = defaultdict(list)
+    found: defaultdict[str, list[Owner]] = defaultdict(list)
     for ids in _chunks(batch_ids):
-        for batch_id, project_id in connection.execute(_OWNERS, {"ids": ids}):
-            if project_id in projects:
-                owners[batch_id].append(project_id)
-    shared = Counter(found[0] for found in owners.values() if len(found) == 1)
-    return [_with_shared(projects[project_id], number) for project_id, number in shared.most_common()]
-
-
-def _with_shared(owner: Owner, number: int) -> Owner:
-    return Owner(owner.project_id, owner.path, owner.departed, number)
+        for row in connection.execute(_OWNERS, {"ids": ids, **own}):
+            found[row.batch_id].append(_owner(row))
+    shared = Counter(owners[0] for owners in found.values() if len(owners) == 1)
+    return [replace(owner, shared=number) for owner, number in shared.most_common()]
 
 
 def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
