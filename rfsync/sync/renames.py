@@ -104,8 +104,8 @@ class _Search:
 
     def _may_be_missing(self, owner: Owner) -> bool:
         """Tells without a request for it whether a project may be gone."""
-        if owner.departed:
-            return True
+        if owner.departed or owner.path in self._context.workspaces.answered:
+            return owner.departed
         workspace, project = owner.path
         if workspace == self._task.workspace:
             return self._is_unlisted(workspace, project, self._task.key)
