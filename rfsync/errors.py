@@ -20,6 +20,7 @@ Anything else that escapes is a bug, and is shown with its traceback.
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
+from typing import Final
 
 
 class ErrorKind(StrEnum):
@@ -34,6 +35,10 @@ class ErrorKind(StrEnum):
     TIMEOUT = "timeout"
     BAD_RESPONSE = "bad_response"
     DATABASE = "database"
+
+
+#: The API, or the way to it, is in trouble; after the other kinds it has answered, about one project or one key.
+OUTAGES: Final = frozenset({ErrorKind.NETWORK, ErrorKind.TIMEOUT, ErrorKind.SERVER, ErrorKind.RATE_LIMITED})
 
 
 class RfsyncError(Exception):

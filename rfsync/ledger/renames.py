@@ -138,10 +138,10 @@ def rename_by_hand(
     if not pairs:
         raise ConfigError(f"the database has no {old}: rfsync status shows what it has")
     for path, renamed in pairs:
-        state, there = find_state(connection, path), find_state(connection, renamed)
+        state = find_state(connection, path)
         if state is None:
             raise ConfigError(f"the database has no {path}: rfsync status shows what it has")
-        if there is not None and there.written_at is not None:
+        if not is_free(connection, renamed):
             raise ConfigError(f"{renamed} was observed: it has a history of its own, and two can't be made one")
         rename(connection, state, renamed, at)
     return pairs

@@ -6,14 +6,12 @@ from types import MappingProxyType
 from typing import Final
 
 from rfsync.api.client import Response
-from rfsync.errors import ErrorKind, FetchError
+from rfsync.errors import OUTAGES, ErrorKind, FetchError
 from rfsync.redaction import Secret
 from rfsync.sync.task import Fetcher, log
 
 #: After that many failures without any answer, the API counts as down.
 _FAILURES_TO_OPEN: Final = 5
-# The other kinds of errors are answers, about one project or one key.
-_OUTAGES: Final = frozenset({ErrorKind.NETWORK, ErrorKind.TIMEOUT, ErrorKind.SERVER, ErrorKind.RATE_LIMITED})
 
 
 class CircuitBreaker:
@@ -52,7 +50,7 @@ class CircuitBreaker:
             response = self._fetcher.get(*segments, key=key, etag=etag, attempts=1 if trial else attempts)
             circuit.answered()
         except FetchError as error:
-            if error.kind in _OUTAGES:
+            if error.kind in OUTAGES:
                 circuit.failed(error)
             else:
                 circuit.answered()

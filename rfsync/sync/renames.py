@@ -8,7 +8,7 @@ from typing import Final
 from rfsync.api.answers import parse_one
 from rfsync.api.client import Response
 from rfsync.batch import Batch
-from rfsync.errors import ErrorKind, FetchError
+from rfsync.errors import OUTAGES, ErrorKind, FetchError
 from rfsync.ledger.renames import Owner
 from rfsync.ledger.runs import Run
 from rfsync.redaction import Secret
@@ -19,8 +19,6 @@ from rfsync.sync.task import SyncContext, SyncTask, log
 MAX_OWNERS: Final = 3
 #: Batches of one missing project that a project without listed ones is asked for.
 _QUESTIONS: Final = 3
-# After these, the next run may be told more; other errors are answers.
-_OUTAGES: Final = frozenset({ErrorKind.NETWORK, ErrorKind.TIMEOUT, ErrorKind.SERVER, ErrorKind.RATE_LIMITED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -98,7 +96,7 @@ class _Search:
             response = self._context.fetcher.get(*self._run.path, "batches", batch_id, key=self._task.key, attempts=1)
             return parse_one(response.body, batch_id)
         except FetchError as error:
-            if error.kind in _OUTAGES:
+            if error.kind in OUTAGES:
                 raise self._undecided("it lists nothing, and it can't be told whose project it was", error) from None
             return None
 
@@ -118,7 +116,7 @@ class _Search:
         try:
             return project not in self._context.workspaces.projects(workspace, key)
         except FetchError as error:
-            if error.kind in _OUTAGES:
+            if error.kind in OUTAGES:
                 raise self._undecided("it lists nothing, and it can't be told whose project it was", error) from None
             return True
 
