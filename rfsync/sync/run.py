@@ -113,4 +113,4 @@ def _record(context: SyncContext, run: Run, task: SyncTask, row: RunRow) -> Resu
         failed_by_bug(task, error, context.redact)
     if ended is not None:
         log.warning("%s: the run had ended before that, as %s", task, ended.outcome)
-    return Result(task.workspace, task.project, ended or row, run.id)
+    return Result(task.workspace, task.project, ended or row, run.id, departed=run.departed)

@@ -268,6 +268,16 @@ def test_an_unlisted_batch_is_asked_for_again_once_a_day(rig: Rig) -> None:
     assert verify(open_engine(rig.url, read_only=True)).ok
 
 
+def test_a_look_at_a_departed_project_that_fails_is_still_one_at_a_departed_project(rig: Rig) -> None:
+    rig.listed = [record("a", 1)]
+    rig.sync()
+    rig.listed, rig.projects = FetchError(ErrorKind.NOT_FOUND, "HTTP 404", http_status=404, attempts=1), ["others"]
+    assert rig.sync().departed
+    rig.listed, rig.projects = FetchError(ErrorKind.SERVER, "HTTP 500", http_status=500, attempts=1), ["widgets"]
+    look = rig.sync(insist=True)
+    assert (look.outcome, look.departed) == ("failed", True)
+
+
 def test_more_unlisted_batches_than_are_asked_for_in_a_run_are_all_asked_in_turn(rig: Rig) -> None:
     rig.removals = RemovalsConfig(confirm_limit=2)
     names = [f"b{number}" for number in range(5)]
