@@ -9,6 +9,7 @@ from rfsync.daemon.discovery import Discovery
 from rfsync.daemon.plan import CurrentPlan, Plan
 from rfsync.daemon.polled_project import CLOCK_JUMP, Instant
 from rfsync.daemon.polls import Polls
+from rfsync.daemon.recovery import Recovery
 from rfsync.daemon.timetable import Timetable
 from rfsync.errors import Cancelled, DatabaseError
 from rfsync.sync.bugs import BUG
@@ -46,17 +47,21 @@ class Daemon:
         self._monotonic = monotonic
         self._current = CurrentPlan(plan)
         self._timetable = Timetable(plan.concurrency, clock)
-        self._polls = Polls(self._current, self._timetable, self._now, on_result)
+        self._on_result = on_result
+        self._polls = Polls(self._current, self._timetable, self._now, self._note)
+        self._recovery = Recovery(self._current, self._timetable, self._polls)
         self._discovery = Discovery(self._current, self._timetable, self._polls)
         self._drift = self._now().drift
         #: True while a plan is in force, or anything runs that began under it.
         self.uses = self._current.uses
         #: All projects that are polled, by workspace/project.
         self.projects = self._polls.statuses
-        #: Workspaces whose projects could not be found out so far, and why.
-        self.unlisted = self._discovery.unlisted
+        #: Workspaces that are listed, and why that failed; see ``Discovery.listings``.
+        self.listings = self._discovery.listings
         #: By the monotonic clock.
         self._prunes_at = 0.0
+        #: When old runs were last deleted; None: not yet since the start.
+        self.pruned_at: datetime | None = None
 
     def start(self) -> None:
         """Starts polling: all named projects at once, the others as soon as their workspaces were listed.
@@ -96,6 +101,7 @@ class Daemon:
         with self._current.lock:
             self._polls.after_clock_change()
             self._discovery.after_clock_change()
+            self._recovery.after_clock_change()
             if self._timetable.next_run(_PRUNING) is not None:
                 self._timetable.put(_PRUNING, self._prunes_at - now.monotonic, self._prune)
 
@@ -116,11 +122,16 @@ class Daemon:
         """True once it is known which projects to poll."""
         return self._discovery.is_ready
 
+    def _note(self, result: Result) -> None:
+        self._recovery.note(result)
+        self._on_result(result)
+
     def _prune(self) -> None:
         with self._current.working() as plan:
             try:
                 if self._current.is_current(plan):
                     deleted = plan.context.store.prune(self._clock() - plan.keep_unchanged)
+                    self.pruned_at = self._clock()
                     if deleted:
                         log.info("%d old runs that changed nothing deleted", deleted)
             except Cancelled:

@@ -40,12 +40,12 @@ class Discovery:
         self._timetable = timetable
         self._polls = polls
         self._is_ready = False
-        self._unlisted: dict[str, Unlisted] = {}
+        self._listings: dict[str, Unlisted | None] = {}
 
     def begin(self) -> None:
         """Lists all workspaces of a new plan at once."""
         with self._current.lock:
-            self._unlisted.clear()
+            self._listings.clear()
             self._is_ready = not self._current.plan.to_discover()
             if self._is_ready:
                 self._timetable.remove(_NAME)
@@ -62,10 +62,10 @@ class Discovery:
         """True once all workspaces were listed, or at least tried."""
         return self._is_ready
 
-    def unlisted(self) -> Mapping[str, Unlisted]:
-        """Workspaces that could not be listed, and of which no project was polled by then."""
+    def listings(self) -> Mapping[str, Unlisted | None]:
+        """Workspaces whose projects are to be found out -> why that failed the last time; None: it did not."""
         with self._current.lock:
-            return dict(self._unlisted)
+            return dict(self._listings)
 
     def _run(self) -> None:
         with self._current.working() as plan:
@@ -92,7 +92,7 @@ class Discovery:
             return False
         with self._current.lock:
             if self._current.is_current(plan):
-                self._unlisted.pop(selection.workspace.id, None)
+                self._listings[selection.workspace.id] = None
                 self._apply(selection, found, complete=known is not None)
         return True
 
@@ -117,9 +117,11 @@ class Discovery:
         """Polls the projects that were synced before, if there are none yet."""
         workspace = selection.workspace.id
         with self._current.lock:
-            if not self._current.is_current(plan) or self._polls.of_workspace(workspace):
+            if not self._current.is_current(plan):
                 return
-            self._unlisted[workspace] = why
+            self._listings[workspace] = why
+            if self._polls.of_workspace(workspace):
+                return
             kept = (known.project for known in known if not selection.workspace.excludes(known.project))
             self._polls.add([SyncTask(workspace, project, selection.key) for project in kept])
 

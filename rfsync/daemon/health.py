@@ -2,10 +2,14 @@
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Final
 
 from rfsync.daemon.daemon import Daemon
 from rfsync.daemon.polls import ProjectStatus
 from rfsync.errors import DatabaseError
+from rfsync.version import __version__
+
+_OK: Final = "ok"
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,12 +33,14 @@ class Health:
     ok: bool
     projects: int
     stale: tuple[Stale, ...]
-    #: Why the database does not answer; None: it answers.
-    database: str | None
+    #: ``ok``, or why the database can't be used.
+    database: str
     #: True once it is known which projects to poll.
     ready: bool
     #: True while polls are being started, all threads for that live, and nothing is long overdue.
     alive: bool
+    #: Of rfsync.
+    version: str = __version__
 
 
 def health(daemon: Daemon, ping: Callable[[], object]) -> Health:
@@ -43,7 +49,7 @@ def health(daemon: Daemon, ping: Callable[[], object]) -> Health:
     Args:
         ping: asks the database something; raises ``DatabaseError`` if it does not answer.
     """
-    database = None
+    database = _OK
     try:
         ping()
     except DatabaseError as error:
@@ -53,11 +59,11 @@ def health(daemon: Daemon, ping: Callable[[], object]) -> Health:
     known = {project.task.workspace for project in projects}
     stale += [
         Stale(workspace, "*", None, "failed", why.error_kind, why.error)
-        for workspace, why in daemon.unlisted().items()
-        if workspace not in known
+        for workspace, why in daemon.listings().items()
+        if why is not None and workspace not in known
     ]
     ready, alive = daemon.is_ready, daemon.is_alive
-    ok = not stale and database is None and ready and alive
+    ok = not stale and database == _OK and ready and alive
     return Health(ok, len(projects), tuple(stale), database, ready, alive)
 
 

@@ -7,17 +7,21 @@ from functools import partial
 from typing import Final, NamedTuple
 
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector, disable_created_metrics
-from prometheus_client.core import Counter, GaugeMetricFamily, Histogram, Metric
+from prometheus_client.core import Counter, Gauge, GaugeMetricFamily, Histogram, Info, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
 from sqlalchemy import Engine, select
 
 from rfsync.daemon.daemon import Daemon
+from rfsync.daemon.polls import ProjectStatus
 from rfsync.database.errors import translated
 from rfsync.errors import DatabaseError
 from rfsync.schema.models import Project
+from rfsync.schema.upgrade import VERSION, require_revision
 from rfsync.sync.result import Result
+from rfsync.version import __version__
 
 _PROJECT_LABELS: Final = ("workspace", "project")
+_DATABASE_UP: Final = "1 where the database answers, and is at this version's schema."
 #: Seconds, from a poll that found nothing new to the largest list.
 _BUCKETS: Final = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120, 300)
 
@@ -46,6 +50,19 @@ class PrometheusMetrics:
         self._errors = counter("rfsync_run_errors", "Runs that failed, by why.", (*_PROJECT_LABELS, "kind"))
         self._bytes = counter("rfsync_response_bytes", "Bytes of batch lists, decompressed.", _PROJECT_LABELS)
         self._rows = counter("rfsync_ledger_rows", "Rows written to the ledger.", (*_PROJECT_LABELS, "change"))
+        self._listed = Gauge(
+            "rfsync_project_listed_batches", "Batches in the last list that was read.", _PROJECT_LABELS,
+            registry=self.registry,
+        )  # fmt: skip
+        self._reloaded = Gauge(
+            "rfsync_config_last_reload_successful", "0 where the configuration was read again and is not usable.",
+            registry=self.registry,
+        )  # fmt: skip
+        self._reloaded_at = Gauge(
+            "rfsync_config_last_reload_success_timestamp_seconds", "When the configuration in force was read.",
+            registry=self.registry,
+        )  # fmt: skip
+        Info("rfsync_build", "The version that runs.", registry=self.registry).info({"version": __version__})
         self._seconds = Histogram(
             "rfsync_phase_seconds", "How long the phases of a run take, with all their attempts.", ("phase",),
             buckets=_BUCKETS, registry=self.registry,
@@ -61,10 +78,22 @@ class PrometheusMetrics:
         self._runs.labels(*project, result.outcome).inc()
         if result.error_kind is not None:
             self._errors.labels(*project, str(result.error_kind)).inc()
+        if result.row.batches is not None:
+            self._listed.labels(*project).set(result.row.batches)
         self._bytes.labels(*project).inc(result.row.response_bytes or 0)
         tally = result.tally
         for change in ("added", "changed", "removed", "restored"):
             self._rows.labels(*project, change).inc(getattr(tally, change))
+
+    def configured(self, *, at: datetime | None) -> None:
+        """Notes that the configuration was read.
+
+        Args:
+            at: None: it is not usable, and the one before stays in force.
+        """
+        self._reloaded.set(at is not None)
+        if at is not None:
+            self._reloaded_at.set(at.timestamp())
 
     def watch(self, daemon: Daemon, totals: Callable[[], Iterable[ProjectTotals]]) -> None:
         """Has each scrape also show the state of a daemon and what the database has."""
@@ -85,14 +114,45 @@ class _StateCollector(Collector):
         for name, (field, description) in _SCHEDULE.items():
             values = [(project.task.workspace, project.task.project, getattr(project, field)) for project in projects]
             yield _gauge(name, description, values)
+        yield self._errors(projects)
+        yield from self._listings()
+        if self._daemon.pruned_at is not None:
+            pruned = self._daemon.pruned_at.timestamp()
+            yield GaugeMetricFamily(
+                "rfsync_last_pruning_success_timestamp_seconds", "When old runs were deleted.", pruned
+            )
         try:
             totals = list(self._totals())
         except DatabaseError:
-            yield GaugeMetricFamily("rfsync_database_up", "Whether the database answers.", 0)
+            yield GaugeMetricFamily("rfsync_database_up", _DATABASE_UP, 0)
             return
-        yield GaugeMetricFamily("rfsync_database_up", "Whether the database answers.", 1)
+        yield GaugeMetricFamily("rfsync_database_up", _DATABASE_UP, 1)
         for name, (field, description) in _TOTALS.items():
             yield _gauge(name, description, [(row.workspace, row.project, getattr(row, field)) for row in totals])
+
+    def _errors(self, projects: Iterable[ProjectStatus]) -> Metric:
+        family = GaugeMetricFamily(
+            "rfsync_project_error", "1 for the kind of error of the last run, if that failed.",
+            labels=(*_PROJECT_LABELS, "kind"),
+        )  # fmt: skip
+        for project in projects:
+            if project.last is not None and project.last.error_kind is not None:
+                family.add_metric((project.task.workspace, project.task.project, str(project.last.error_kind)), 1.0)
+        return family
+
+    def _listings(self) -> Iterator[Metric]:
+        listed = GaugeMetricFamily(
+            "rfsync_workspace_listed", "1 where the workspace's projects could be listed.", labels=("workspace",)
+        )
+        errors = GaugeMetricFamily(
+            "rfsync_workspace_error", "1 for the kind of error of the last listing, if that failed.",
+            labels=("workspace", "kind"),
+        )  # fmt: skip
+        for workspace, why in self._daemon.listings().items():
+            listed.add_metric((workspace,), float(why is None))
+            if why is not None:
+                errors.add_metric((workspace, why.error_kind), 1.0)
+        yield from (listed, errors)
 
 
 def _gauge(name: str, description: str, values: Iterable[tuple[str, str, float | datetime | None]]) -> Metric:
@@ -110,10 +170,12 @@ def read_totals(engine: Engine) -> list[ProjectTotals]:
 
     Raises:
         DatabaseError: the database can't be read.
+        SchemaError: it was upgraded since this process has opened it.
     """
     columns = (Project.workspace, Project.project, Project.batches, Project.images, Project.num_jobs)
     query = select(*columns).where(Project.departed_at.is_(None)).order_by(Project.workspace, Project.project)
     with translated("reading the totals"), engine.connect() as connection:
+        require_revision(connection.scalar(select(VERSION.c.version_num)))
         return [ProjectTotals(*row) for row in connection.execute(query)]
 
 

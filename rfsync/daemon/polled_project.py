@@ -6,11 +6,12 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
+from rfsync.errors import ErrorKind
 from rfsync.schedule import Interval, Schedule, gap, stale_at
 from rfsync.sync.result import Result
 from rfsync.sync.task import SyncTask
 
-#: Consecutive failures stretch a project's interval by at most this factor.
+#: Consecutive failures stretch a project's interval by at most this factor; those of the database don't.
 MAX_STRETCH: Final = 12
 #: Seconds after which a failure that persists is logged as an error again; in between it is a warning.
 ERROR_LOG_INTERVAL: Final = 3600.0
@@ -40,7 +41,7 @@ def next_due(schedule: Schedule, due: datetime, began: datetime, now: datetime, 
     Args:
         due: when the poll that ended was due, by the clock as it was then.
         began: when it began, by the clock as it is now.
-        failures: consecutive ones, including this poll.
+        failures: consecutive ones that stretch the interval, including this poll.
     """
     stretch = min(2 ** max(failures - 1, 0), MAX_STRETCH)
     if stretch > 1:
@@ -70,6 +71,8 @@ class PolledProject:
     succeeded: Instant | None = None
     #: Consecutive failures.
     failures: int = 0
+    #: Those of them that stretch the interval.
+    stretching: int = 0
     #: How its last poll ended; None: none has ended, or the last one hit a bug.
     last: Result | None = None
     #: When its failure was last logged as an error, in seconds of the monotonic clock; None: it has not failed.
@@ -102,14 +105,20 @@ class PolledProject:
         """
         if result is not None and result.ok:
             stale = _stale_at(self.schedule, self.jitter, now)
-            project = replace(self, last=result, failures=0, succeeded=now, stale_at=stale, error_logged_at=None)
+            project = replace(
+                self, last=result, failures=0, stretching=0, succeeded=now, stale_at=stale, error_logged_at=None
+            )
         else:
             failed = result is None or result.outcome == "failed"
-            project = replace(self, last=result, failures=self.failures + failed)
+            # A database that was away says nothing about the project, and no API is spared by asking it less often.
+            stretches = failed and (result is None or result.error_kind != ErrorKind.DATABASE)
+            project = replace(
+                self, last=result, failures=self.failures + failed, stretching=self.stretching + stretches
+            )
         if not self.has_settings_of(poll.project):
             return project  # due at once under its new settings, see ``reconfigured``
         began = now.wall - timedelta(seconds=now.monotonic - poll.began_at)
-        due = next_due(self.schedule, self.due, began, now.wall, project.failures)
+        due = next_due(self.schedule, self.due, began, now.wall, project.stretching)
         return _with_due(project, due, now, delay)
 
     def after_clock_change(self, now: Instant, delay: float) -> PolledProject:

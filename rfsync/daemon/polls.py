@@ -9,6 +9,7 @@ from datetime import datetime
 from rfsync.daemon.plan import CurrentPlan, Plan
 from rfsync.daemon.polled_project import Instant, Poll, PolledProject
 from rfsync.daemon.timetable import Timetable
+from rfsync.errors import ErrorKind
 from rfsync.sync.bugs import BUG
 from rfsync.sync.result import Result
 from rfsync.sync.run import sync
@@ -102,6 +103,16 @@ class Polls:
         with self._current.lock:
             del self._projects[key]
             self._timetable.remove(key)
+
+    def retry_after_database_failure(self) -> None:
+        """Makes the projects due at once whose last poll failed because of the database."""
+        with self._current.lock:
+            now = self._now()
+            for key, project in self._projects.items():
+                failed = project.last is not None and project.last.error_kind == ErrorKind.DATABASE
+                if failed and key not in self._running:
+                    self._projects[key] = replace(project, due=now.wall, starts_at=now.monotonic)
+                    self._put(key)
 
     def after_clock_change(self) -> None:
         """Brings the timetable in line with a wall clock that was changed."""

@@ -95,6 +95,7 @@ class Service:
             self._daemon = Daemon(setup.plan, self._clock, time.monotonic, self._metrics.ended)
             self._endpoint = self._listen(setup)
             setup.plan.context.store.abandon_dead_runs(self._clock())
+            self._metrics.configured(at=self._clock())
             self._metrics.watch(self._daemon, self._totals)
             self._daemon.start()
         except RfsyncError:
@@ -110,10 +111,13 @@ class Service:
         try:
             self._replace(self._load())
         except RfsyncError as error:
+            self._metrics.configured(at=None)
             log.error("the old configuration stays in force, because the new one is not usable: %s", error)  # noqa: TRY400
         except Exception:
+            self._metrics.configured(at=None)
             log.exception("the old configuration stays in force: %s", BUG)
         else:
+            self._metrics.configured(at=self._clock())
             log.info("the configuration was read again")
             self._log_start()
         self._manager.ready()

@@ -12,6 +12,7 @@ from sqlalchemy.sql.expression import FunctionElement
 from rfsync.database.upsert import insert
 from rfsync.ledger.run_locks import is_running_of
 from rfsync.schema.models import Project, ProjectRename, SyncRun
+from rfsync.schema.upgrade import VERSION, require_revision
 
 #: How often a departed project is looked for.
 AWAY_INTERVAL: Final = timedelta(days=1)
@@ -117,7 +118,7 @@ _ONE_ROW: Final = select(literal(1).label("one")).subquery()
 # The clock is read whether there is such a project or not.
 _SNAPSHOT: Final = select(
     *(_SharedClock(), Project.id, Project.name, Project.written_at, Project.observed_at, Project.departed_at),
-    *(Project.etag, Project.fingerprint),
+    *(Project.etag, Project.fingerprint, select(VERSION.c.version_num).scalar_subquery()),
     exists(SyncRun.id).where(is_running_of(Project.__table__.c.id)),
     exists(ProjectRename.project_id).where(
         ProjectRename.project_id == Project.__table__.c.id, ProjectRename.renamed_at > Project.__table__.c.observed_at
@@ -132,11 +133,15 @@ _SNAPSHOT: Final = select(
 
 
 def read_snapshot(connection: Connection, path: ProjectPath) -> ProjectSnapshot:
-    """Reads what is known of a project, and how far the shared clock is ahead of this process's."""
+    """Reads what is known of a project, and how far the shared clock is ahead of this process's.
+
+    Raises:
+        SchemaError: the database was upgraded since this process has opened it.
+    """
     values = path._asdict()
-    clock, id_, name, seen, observed_at, departed_at, etag, fingerprint, has_running, is_renamed = connection.execute(
-        _SNAPSHOT, values
-    ).one()
+    row = connection.execute(_SNAPSHOT, values).one()
+    clock, id_, name, seen, observed_at, departed_at, etag, fingerprint, revision, has_running, is_renamed = row
+    require_revision(revision)
     # Read after the server's, so that a request never counts as later than it was: a run that begins while another's
     # request is under way is the newer one, however long its process took to get the answer.
     offset_us = 0 if clock is None else clock - time.monotonic_ns() // 1000

@@ -119,6 +119,15 @@ class Store:
 
         return self._retry.run(attempt, essential=essential)
 
+    def ping(self) -> None:
+        """Passes if the database answers.
+
+        Raises:
+            DatabaseError: it does not.
+            Cancelled: ``stop`` was called.
+        """
+        self._transact("asking the database", lambda _: None)
+
     def begin_run(
         self,
         path: ProjectPath,

@@ -41,7 +41,7 @@ _FORMER_VERSION_TABLE: Final = "alembic_version"
 
 # As alembic makes it.
 _NAMES: Final = MetaData(naming_convention={"pk": "%(table_name)s_pkc"})
-_VERSION: Final = Table(VERSION_TABLE, _NAMES, Column("version_num", String(32), primary_key=True))
+VERSION: Final = Table(VERSION_TABLE, _NAMES, Column("version_num", String(32), primary_key=True))
 #: Columns of the ledger by which a database is known as rfsync's: of the first schema, and unlike any other's.
 _LEDGER_COLUMNS: Final = frozenset({"run_id", "project_id", "batch_id", "images_delta", "num_jobs_delta"})
 
@@ -61,7 +61,7 @@ def current(connection: Connection) -> str | None:
     """
     inspector = inspect(connection)
     if inspector.has_table(VERSION_TABLE):
-        return connection.scalar(select(_VERSION.c.version_num))
+        return connection.scalar(select(VERSION.c.version_num))
     return _former_revision(connection, inspector)
 
 
@@ -107,10 +107,15 @@ def require(database: Database) -> None:
         DatabaseError: it can't be reached.
     """
     with database.begin("opening the database") as connection:
-        _require(current(connection))
+        require_revision(current(connection))
 
 
-def _require(revision: str | None) -> None:
+def require_revision(revision: str | None) -> None:
+    """Passes if a database that is at this revision is at this version's schema.
+
+    Raises:
+        SchemaError: it is not; the message says how to fix that.
+    """
     if revision != HEAD:
         raise SchemaError(_remedy(revision))
 
@@ -144,7 +149,7 @@ def ensure_sqlite(path: Path) -> Database:
 def _require_head(connection: Connection) -> None:
     """In the first transaction of each connection: a file that took the place of another may be at another schema."""
     if "schema" not in connection.info:
-        _require(current(connection))
+        require_revision(current(connection))
         connection.info["schema"] = HEAD
 
 
@@ -174,8 +179,8 @@ def _create_sqlite(connection: Connection) -> None:
     metadata.create_all(connection, checkfirst=False)
     for statement in [*create_view_statements(), *create_trigger_statements("sqlite")]:
         connection.exec_driver_sql(statement)
-    _VERSION.create(connection, checkfirst=False)
-    connection.execute(insert(_VERSION), {"version_num": HEAD})
+    VERSION.create(connection, checkfirst=False)
+    connection.execute(insert(VERSION), {"version_num": HEAD})
 
 
 def _remedy(revision: str | None) -> str:

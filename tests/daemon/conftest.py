@@ -20,6 +20,7 @@ from rfsync.daemon import polls
 from rfsync.daemon.daemon import Daemon
 from rfsync.daemon.plan import Plan
 from rfsync.daemon.polls import ProjectStatus
+from rfsync.errors import DatabaseError
 from rfsync.ledger.projects import KnownProject
 from rfsync.ledger.runs import RunRow
 from rfsync.ledger.store import Store
@@ -43,11 +44,12 @@ Act = Callable[[SyncContext, SyncTask], Result]
 def ends(outcome: str, kind: str | None = None) -> Act:
     """A poll with this outcome."""
     return lambda _, task: Result(
-        task.workspace, task.project, RunRow(outcome, error_kind=kind, error=kind and "it broke")
+        task.workspace, task.project, RunRow(outcome, error_kind=kind, error=kind and "it broke"), 1
     )
 
 
 GOOD, FAILED, REFUSED, ABANDONED = ends("unchanged"), ends("failed", "server"), ends("refused"), ends("abandoned")
+NO_DATABASE = ends("failed", "database")
 
 
 def bug(_: SyncContext, __: SyncTask) -> Result:
@@ -85,6 +87,9 @@ class World:
         self.pruned: list[datetime] = []
         self.prune_error: Exception | None = None
         self.prunable = 0
+        #: The database does not answer.
+        self.is_away = False
+        self.pings = 0
         self.listed = Counter[str]()
         self.known: dict[str, list[str] | Exception] = {}
         #: Of the known ones, those that were never observed.
@@ -146,6 +151,11 @@ class World:
     def abandon_dead_runs(self, at: datetime) -> int:
         self.calls.append("abandon")
         return 0
+
+    def ping(self) -> None:
+        self.pings += 1
+        if self.is_away:
+            raise DatabaseError("it is away")
 
     def prune(self, before: datetime) -> int:
         self.pruned.append(before)

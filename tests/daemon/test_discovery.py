@@ -185,7 +185,7 @@ def test_a_workspace_that_can_not_be_listed_at_the_start_is_polled_as_the_databa
     driver.done("acme/a", 1)
     driver.done("acme/b", 1)
     assert lines() == ["WARNING acme: its projects can't be listed (auth): HTTP 401"]
-    assert driver.daemon.unlisted() == {"acme": Unlisted("auth", "HTTP 401")}
+    assert driver.daemon.listings() == {"acme": Unlisted("auth", "HTTP 401")}
     assert driver.daemon.is_ready
     # It is asked again soon, and once it answers, each hour.
     assert driver.run("discovery", 1) == [timedelta(minutes=5)]
@@ -196,7 +196,7 @@ def test_a_workspace_that_can_not_be_listed_at_the_start_is_polled_as_the_databa
         "WARNING acme/a is no longer in its workspace, and was never observed: it is no longer polled",
         "INFO acme/c: a new project, polled from now on",
     ]
-    assert driver.daemon.unlisted() == {}
+    assert driver.daemon.listings() == {"acme": None}
     driver.done("acme/c", 1)
 
 
@@ -207,7 +207,7 @@ def test_if_the_database_is_away_too_the_listing_is_retried(world: World, lines:
     driver.discovered()
     assert lines()[0] == "WARNING acme: its projects can't be read from the database: it is away"
     assert list(driver.daemon.projects()) == ["other/o"]
-    assert list(driver.daemon.unlisted()) == ["acme"]
+    assert driver.daemon.listings() == {"acme": Unlisted("timeout", "too late"), "other": None}
     world.listings["acme"] = ["a"]
     assert driver.run("discovery", 1) == [timedelta(minutes=5)]
     assert sorted(driver.daemon.projects()) == ["acme/a", "other/o"]
@@ -225,7 +225,7 @@ def test_a_workspace_that_can_not_be_listed_later_keeps_its_projects(
     assert driver.run("discovery", 2) == [timedelta(hours=1), timedelta(minutes=5)]
     assert lines() == ["WARNING acme: its projects can't be listed (server): HTTP 503"] * 2
     assert list(driver.daemon.projects()) == ["acme/a"]
-    assert driver.daemon.unlisted() == {}
+    assert driver.daemon.listings() == {"acme": Unlisted("server", "HTTP 503")}
 
 
 def test_a_bug_while_a_workspace_is_listed_is_told_and_leaves_the_others_alone(world: World) -> None:
@@ -236,7 +236,7 @@ def test_a_bug_while_a_workspace_is_listed_is_told_and_leaves_the_others_alone(w
     assert driver.due_in("discovery") == timedelta(minutes=5)
     assert sorted(driver.daemon.projects()) == ["acme/a", "other/o"]
     bug = f"{BUG}: ZeroDivisionError: nobody thought of that"
-    assert driver.daemon.unlisted() == {"acme": Unlisted("bad_response", bug)}
+    assert driver.daemon.listings() == {"acme": Unlisted("bad_response", bug), "other": None}
     assert driver.daemon.is_ready
 
 

@@ -20,6 +20,7 @@ from rfsync.ledger.runs import RunRow
 from rfsync.redaction import Secret
 from rfsync.sync.result import Result
 from rfsync.sync.task import SyncTask
+from rfsync.version import __version__
 
 
 def project(
@@ -45,7 +46,7 @@ class FakeDaemon:
         *projects: ProjectStatus,
         alive: bool = True,
         ready: bool = True,
-        unlisted: Mapping[str, Unlisted] | None = None,
+        unlisted: Mapping[str, Unlisted | None] | None = None,
     ) -> None:
         self._projects = {str(project.task): project for project in projects}
         self.is_alive = alive
@@ -55,7 +56,7 @@ class FakeDaemon:
     def projects(self) -> dict[str, ProjectStatus]:
         return self._projects
 
-    def unlisted(self) -> Mapping[str, Unlisted]:
+    def listings(self) -> Mapping[str, Unlisted | None]:
         return self._unlisted
 
 
@@ -77,7 +78,7 @@ def failed(name: str) -> Result:
 
 
 def test_it_is_healthy_if_all_is_fresh_and_the_database_answers() -> None:
-    assert ask(FakeDaemon(project("a"), project("b", last=failed("b")))) == Health(True, 2, (), None, True, True)
+    assert ask(FakeDaemon(project("a"), project("b", last=failed("b")))) == Health(True, 2, (), "ok", True, True)
     assert ask(FakeDaemon()).ok
 
 
@@ -115,11 +116,11 @@ def test_a_workspace_with_known_projects_is_as_healthy_as_they_are() -> None:
 
 
 def test_a_daemon_that_no_longer_starts_polls_is_not_healthy() -> None:
-    assert ask(FakeDaemon(project("a"), alive=False)) == Health(False, 1, (), None, True, False)
+    assert ask(FakeDaemon(project("a"), alive=False)) == Health(False, 1, (), "ok", True, False)
 
 
 def test_a_daemon_that_does_not_know_what_to_poll_is_not_healthy() -> None:
-    assert ask(FakeDaemon(ready=False)) == Health(False, 0, (), None, False, True)
+    assert ask(FakeDaemon(ready=False)) == Health(False, 0, (), "ok", False, True)
 
 
 def test_the_json_contains_no_key() -> None:
@@ -142,5 +143,6 @@ def test_the_json_contains_no_key() -> None:
         "database": "no connection",
         "ready": True,
         "alive": True,
+        "version": __version__,
     }
     assert "the-key" not in text

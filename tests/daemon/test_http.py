@@ -19,7 +19,7 @@ from rfsync.daemon.health import Health, Stale
 from rfsync.daemon.http import Endpoint
 
 LONG = 60.0
-WELL = Health(True, 3, (), None, True, True)
+WELL = Health(True, 3, (), "ok", True, True)
 ILL = Health(False, 1, (Stale("acme", "a", 901.5, "failed", "server", "HTTP 503"),), "no connection", True, False)
 
 
@@ -156,7 +156,7 @@ def test_a_client_that_goes_away_is_logged_for_debugging_only(served: Served, ca
     def health() -> Health:
         asked.set()
         assert gone.wait(LONG)
-        return Health(False, 1, ILL.stale * 20_000, None, ready=True, alive=True)
+        return Health(False, 1, ILL.stale * 20_000, "ok", ready=True, alive=True)
 
     served.health = health
     connection = served.connect()

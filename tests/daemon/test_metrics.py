@@ -13,6 +13,7 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from rfsync.daemon.daemon import Daemon
+from rfsync.daemon.discovery import Unlisted
 from rfsync.daemon.metrics import ProjectTotals, PrometheusMetrics
 from rfsync.daemon.polls import ProjectStatus
 from rfsync.errors import DatabaseError, ErrorKind
@@ -21,28 +22,36 @@ from rfsync.ledger.runs import RunRow
 from rfsync.redaction import Secret
 from rfsync.sync.result import Result
 from rfsync.sync.task import SyncTask
+from rfsync.version import __version__
 
-LABELS = {"workspace", "project", "outcome", "kind", "change", "phase"}
+LABELS = {"workspace", "project", "outcome", "kind", "change", "phase", "version"}
 OUTCOMES = ("changed", "unchanged", "refused", "superseded", "failed", "abandoned")
 WHEN = datetime(2026, 1, 1, 12, tzinfo=UTC)
 Samples = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
 
 def project(name: str, **state: Any) -> ProjectStatus:
-    return ProjectStatus(SyncTask("acme", name, Secret("key")), last=None, last_success_age=None, **state)
+    return ProjectStatus(SyncTask("acme", name, Secret("key")), **{"last": None, "last_success_age": None, **state})
 
 
 class FakeDaemon:
     """One project that is well, and one that is not."""
 
     def __init__(self) -> None:
+        self.pruned_at: datetime | None = None
+        failed = Result("acme", "b", RunRow("failed", error_kind="server"))
         self._projects = {
             "acme/a": project("a", is_running=False, failures=0, is_stale=False, last_success=WHEN, next_run=WHEN),
-            "acme/b": project("b", is_running=True, failures=3, is_stale=True, last_success=None, next_run=None),
+            "acme/b": project(
+                "b", last=failed, is_running=True, failures=3, is_stale=True, last_success=None, next_run=None
+            ),
         }
 
     def projects(self) -> dict[str, ProjectStatus]:
         return self._projects
+
+    def listings(self) -> dict[str, Unlisted | None]:
+        return {"acme": None, "other": Unlisted("auth", "HTTP 401")}
 
 
 def families(metrics: PrometheusMetrics) -> list[Metric]:
@@ -142,6 +151,43 @@ def test_each_scrape_shows_the_current_state() -> None:
     assert samples(watching(list))["rfsync_database_up", ()] == 1
 
 
+def test_the_current_kind_of_error_of_a_project_and_of_a_workspace_is_shown() -> None:
+    found = samples(watching())
+    errors = {labels for name, labels in found if name == "rfsync_project_error"}
+    assert errors == {of("b", kind="server")}
+    assert found["rfsync_workspace_listed", (("workspace", "acme"),)] == 1
+    assert found["rfsync_workspace_listed", (("workspace", "other"),)] == 0
+    assert [labels for name, labels in found if name == "rfsync_workspace_error"] == [
+        (("kind", "auth"), ("workspace", "other"))
+    ]
+
+
+def test_the_length_of_the_last_list_is_shown_until_there_is_another() -> None:
+    metrics = PrometheusMetrics()
+    metrics.ended(Result("acme", "a", RunRow("refused", batches=2)))
+    metrics.ended(Result("acme", "a", RunRow("failed", error_kind="server")))
+    assert samples(metrics)["rfsync_project_listed_batches", of("a")] == 2
+    metrics.ended(Result("acme", "a", RunRow("changed", batches=0)))
+    assert samples(metrics)["rfsync_project_listed_batches", of("a")] == 0
+
+
+def test_the_version_the_last_reload_and_the_last_pruning_are_shown() -> None:
+    metrics, daemon = PrometheusMetrics(), FakeDaemon()
+    metrics.watch(cast("Daemon", daemon), totals)
+    assert samples(metrics)["rfsync_build_info", (("version", __version__),)] == 1
+    pruned = ("rfsync_last_pruning_success_timestamp_seconds", ())
+    assert pruned not in samples(metrics)
+    daemon.pruned_at = WHEN
+    assert samples(metrics)[pruned] == WHEN.timestamp()
+    metrics.configured(at=WHEN)
+    metrics.configured(at=None)
+    found = samples(metrics)
+    assert found["rfsync_config_last_reload_successful", ()] == 0
+    assert found["rfsync_config_last_reload_success_timestamp_seconds", ()] == WHEN.timestamp()
+    metrics.configured(at=WHEN)
+    assert samples(metrics)["rfsync_config_last_reload_successful", ()] == 1
+
+
 def test_without_the_database_the_other_metrics_are_still_there() -> None:
     metrics = watching(away)
     metrics.ended(Result("acme", "a", RunRow("changed")))
@@ -215,5 +261,7 @@ def test_labels_are_few_and_series_are_bounded(results: list[Result]) -> None:
     found = samples(metrics)
     assert {label for _, labels in found for label, _ in labels} <= LABELS | {"le"}
     projects = 6
-    assert len(found) <= projects * (len(OUTCOMES) + len(ErrorKind) + 1 + 4) + 2 * 17 + 2 * 5 + 2 * 3 + 1
+    assert (
+        len(found) <= projects * (len(OUTCOMES) + len(ErrorKind) + 1 + 4 + 1) + 2 * 17 + 2 * 5 + 2 * 3 + 1 + 1 + 3 + 3
+    )
     assert sum(value for (name, _), value in found.items() if name == "rfsync_runs_total") == len(results)

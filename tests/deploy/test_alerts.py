@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import resource
 import shutil
+import signal
+import sqlite3
 import subprocess
 import threading
 import urllib.request
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,6 +21,7 @@ import yaml
 from prometheus_client.metrics_core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
+from rfsync.schema.upgrade import HEAD
 from rfsync.simulator import FixedWorld, Simulator, Status
 from tests.conftest import PostgresServer, new_databases
 from tests.e2e.conftest import Cli, Database, batch
@@ -65,8 +69,14 @@ class Running:
                 frozenset(label for sample in family.samples for label in sample.labels) - {"le"},
             )
             for family in self.families()
-            if family.name.startswith("rfsync_")
+            if family.name.startswith("rfsync_") and family.samples
         }
+
+    def scrape_until(self, condition: Callable[[Scrape], bool]) -> Scrape:
+        """The first scrape of which that is true."""
+        while not condition(seen := self.scrape()):
+            pass
+        return seen
 
     def scrape_when(self, *wanted: tuple[str, str, float]) -> Scrape:
         """The first scrape in which each of these has at least that value, of (metric, project, value)."""
@@ -102,6 +112,10 @@ class Scrapes:
     kinds: Kinds
     files: Scrape
     database: Scrape
+    full: Scrape
+    empty: Scrape
+    unusable: Scrape
+    upgraded: Scrape
     nothing: Scrape
 
 
@@ -112,18 +126,21 @@ def scrapes(
     folder = tmp_path_factory.mktemp("alerts")
     (folder / "one").mkdir()
     (folder / "two").mkdir()
+    (folder / "three").mkdir()
     world = FixedWorld()
     with new_databases(postgres_server.url) as make, Simulator(world) as simulator:
         one = Cli(folder / "one", world, simulator, Database(make(postgres_template)))
         two = Cli(folder / "two", world, simulator, Database(f"sqlite:///{folder / 'two.db'}"))
+        three = Cli(folder / "three", world, simulator, Database(f"sqlite:///{folder / 'three.db'}"))
         try:
-            yield gather(one, two, postgres_server)
+            yield gather(one, two, three, postgres_server)
         finally:
             one.close()
             two.close()
+            three.close()
 
 
-def gather(cli: Cli, unlisted: Cli, server: PostgresServer) -> Scrapes:
+def gather(cli: Cli, other: Cli, unlisted: Cli, server: PostgresServer) -> Scrapes:
     for project in ALL:
         cli.list(batch("b1", 1), batch("b2", 2), project=project)
     running = Running(cli, ALL)
@@ -146,15 +163,43 @@ def gather(cli: Cli, unlisted: Cli, server: PostgresServer) -> Scrapes:
     finally:
         server.start()
     running.stop()
-    cli.simulator.faults.add("/acme", Status(401), times=None)
+    full, empty, unusable, upgraded = gather_more(other)
+    unlisted.simulator.faults.add("/acme", Status(401), times=None)
     lost = Running(unlisted, ["*"])
-    nothing = lost.scrape()
+    nothing = lost.scrape_until(lambda seen: series("rfsync_workspace_listed", {"workspace": "acme", **TARGET}) in seen)
+    kinds |= lost.kinds()
     lost.stop()
-    return Scrapes(well, still_well, faults, kinds, files, database, nothing)
+    return Scrapes(well, still_well, faults, kinds, files, database, full, empty, unusable, upgraded, nothing)
+
+
+def gather_more(cli: Cli) -> tuple[Scrape, Scrape, Scrape, Scrape]:
+    """Lists that are full, and all empty; a configuration that can't be used; a schema that was upgraded."""
+    projects = ["one", "two", "three"]
+    cli.simulator.faults.clear()
+    for project in projects:
+        cli.list(batch("b1", 1), batch("b2", 2), project=project)
+    running = Running(cli, projects)
+    full = running.scrape_until(lambda seen: values(seen, "rfsync_project_listed_batches") == [2, 2, 2])
+    for project in projects:
+        cli.list(project=project)
+    empty = running.scrape_until(lambda seen: values(seen, "rfsync_project_listed_batches") == [0, 0, 0])
+    (cli.folder / "rfsync.toml").write_text("[api]\nattempts = 0\n")
+    running.process.send_signal(signal.SIGHUP)
+    unusable = running.scrape_until(lambda seen: value(seen, "rfsync_config_last_reload_successful") == 0)
+    with closing(sqlite3.connect(cli.database.path, isolation_level=None)) as database:
+        database.execute("UPDATE rfsync_version SET version_num = '9999'")
+        upgraded = running.scrape_until(lambda seen: value(seen, "rfsync_database_up") == 0)
+        database.execute("UPDATE rfsync_version SET version_num = ?", [HEAD])
+    running.stop()
+    return full, empty, unusable, upgraded
 
 
 def value(scrape: Scrape, name: str) -> int:
-    return int(next(v for s, v in scrape.items() if s.startswith(f"{name}{{")))
+    return int(values(scrape, name)[0])
+
+
+def values(scrape: Scrape, name: str) -> list[float]:
+    return [v for s, v in scrape.items() if s.startswith(f"{name}{{")]
 
 
 def rules() -> dict[str, dict[str, Any]]:
@@ -164,10 +209,11 @@ def rules() -> dict[str, dict[str, Any]]:
 
 #: What has to fire where the projects' faults are there, of (alert, project).
 FAULTS = {
-    *(("RfsyncProjectFailing", project) for project in BROKEN),
-    *(("RfsyncProjectStale", project) for project in (*BROKEN, "vanished")),
-    ("RfsyncKeyRejected", "denied"),
-    ("RfsyncRateLimited", "limited"),
+    # A rejected key is told once for the workspace.
+    *(("RfsyncProjectFailing", project) for project in ("down", "limited")),
+    *(("RfsyncProjectStale", project) for project in ("down", "limited", "vanished")),
+    ("RfsyncKeyRejected", ""),
+    ("RfsyncRateLimited", ""),
     ("RfsyncRunRefused", "vanished"),
 }
 
@@ -251,7 +297,54 @@ def test_what_is_over_fires_no_more(scrapes: Scrapes, tmp_path: Path) -> None:
 
 @promtool
 def test_a_lost_database_fires(scrapes: Scrapes, tmp_path: Path) -> None:
-    assert ("RfsyncDatabaseDown", "") in firing(tmp_path, scrapes.well, scrapes.database)
+    before = firing(tmp_path, scrapes.faults, scrapes.faults)
+    assert firing(tmp_path, scrapes.faults, scrapes.database) - before == {("RfsyncDatabaseDown", "")}
+
+
+@promtool
+def test_failures_of_the_database_blame_nothing_else(scrapes: Scrapes, tmp_path: Path) -> None:
+    failing = {}
+    for project in ALL:
+        labels = {"workspace": "acme", "project": project, **TARGET}
+        failing[series("rfsync_project_error", {**labels, "kind": "database"})] = 1.0
+        failing[series("rfsync_project_consecutive_failures", labels)] = 9.0
+        failing[series("rfsync_project_stale", labels)] = 1.0
+    # The key was rejected and replaced before that: its errors are still counted.
+    counted = {s: v for s, v in scrapes.faults.items() if 'kind="auth"' in s and "_total{" in s}
+    before = {**scrapes.well, **counted}
+    down = {series("rfsync_database_up", TARGET): 0.0}
+    assert firing(tmp_path, before, {**before, **failing, **down}) == {("RfsyncDatabaseDown", "")}
+    assert firing(tmp_path, before, {**before, **failing}) == {("RfsyncDatabaseRefuses", "")}
+
+
+@promtool
+def test_a_database_at_another_schema_fires(scrapes: Scrapes, tmp_path: Path) -> None:
+    assert firing(tmp_path, scrapes.full, {**scrapes.full, **scrapes.upgraded}) >= {("RfsyncDatabaseDown", "")}
+
+
+@promtool
+def test_lists_that_are_all_empty_at_once_fire_one_critical_alert(scrapes: Scrapes, tmp_path: Path) -> None:
+    found = firing(tmp_path, scrapes.full, scrapes.empty)
+    assert {alert for alert, _ in found} == {"RfsyncBatchesVanished", "RfsyncRunRefused"}
+    assert rules()["RfsyncBatchesVanished"]["labels"]["severity"] == "critical"
+    one = {s: v for s, v in scrapes.empty.items() if "listed_batches" in s and 'project="two"' in s}
+    assert firing(tmp_path, scrapes.full, {**scrapes.full, **one}) == set()
+
+
+@promtool
+def test_a_configuration_that_can_not_be_used_fires(scrapes: Scrapes, tmp_path: Path) -> None:
+    reloaded = {s: v for s, v in scrapes.unusable.items() if "config_last_reload" in s}
+    assert firing(tmp_path, scrapes.full, {**scrapes.full, **reloaded}) == {("RfsyncReloadRefused", "")}
+
+
+@promtool
+def test_pruning_that_fails_for_days_fires(scrapes: Scrapes, tmp_path: Path) -> None:
+    # By promtool's clock all scrapes are of 1970.
+    started, pruned = series("process_start_time_seconds", TARGET), "rfsync_last_pruning_success_timestamp_seconds"
+    never = {s: v for s, v in scrapes.well.items() if not s.startswith(pruned)} | {started: -3 * 86_400.0}
+    assert firing(tmp_path, never, never) == {("RfsyncPruningFails", "")}
+    lately = never | {series(pruned, TARGET): 0.0}
+    assert firing(tmp_path, lately, lately) == set()
 
 
 @promtool
@@ -261,7 +354,11 @@ def test_files_that_run_out_fire(scrapes: Scrapes, tmp_path: Path) -> None:
 
 @promtool
 def test_a_daemon_that_polls_nothing_fires(scrapes: Scrapes, tmp_path: Path) -> None:
-    assert firing(tmp_path, scrapes.nothing, scrapes.nothing) == {("RfsyncNothingPolled", "")}
+    assert firing(tmp_path, scrapes.nothing, scrapes.nothing) == {
+        ("RfsyncNothingPolled", ""),
+        ("RfsyncKeyRejected", ""),
+        ("RfsyncWorkspaceNotListed", ""),
+    }
 
 
 @promtool
@@ -273,7 +370,8 @@ def test_a_daemon_that_is_down_or_gone_fires(
 
 
 def test_each_metric_that_the_rules_name_is_in_a_real_scrape(scrapes: Scrapes) -> None:
-    there = {name.partition("{")[0] for scrape in (scrapes.well, scrapes.faults) for name in scrape} | {"up"}
+    seen = (scrapes.well, scrapes.faults, scrapes.nothing)
+    there = {name.partition("{")[0] for scrape in seen for name in scrape} | {"up"}
     used = {name for rule in rules().values() for name in names(rule["expr"])}
     assert used - there == set()
     assert len(used) > 6

@@ -14,9 +14,10 @@ from rig import START, Rig, record
 
 from rfsync.api.client import Response
 from rfsync.config import ApiConfig, Config, RemovalsConfig
+from rfsync.daemon.metrics import read_totals
 from rfsync.database.engine import open_engine
 from rfsync.database.errors import translated
-from rfsync.errors import DatabaseError, ErrorKind, FetchError
+from rfsync.errors import DatabaseError, ErrorKind, FetchError, SchemaError
 from rfsync.ledger import bulk_postgres
 from rfsync.ledger.projects import ProjectPath
 from rfsync.ledger.runs import RunRow
@@ -406,3 +407,20 @@ def test_pruning_deletes_old_runs_that_changed_nothing_and_changes_nothing_else(
     assert [row[0] for row in rig.rows("SELECT id FROM sync_runs ORDER BY id")] == [1, 5, 8, 9, 10, 11]
     assert [rig.rows(table) for table in tables] == before
     assert verify(open_engine(rig.url, read_only=True)).ok
+
+
+def test_a_schema_that_was_upgraded_meanwhile_is_not_written(rig: Rig) -> None:
+    rig.listed = [record("a", 1)]
+    rig.sync()
+    rig.rows("UPDATE rfsync_version SET version_num = '9999'")
+    before = rig.rows("SELECT id FROM sync_runs"), rig.rows("SELECT * FROM projects")
+    rig.listed = [record("a", 2)]
+    result = rig.sync()
+    assert (result.outcome, result.error_kind, result.run_id) == ("failed", "database", None)
+    said = "the database is at schema 9999, which this version does not know: install the newer rfsync"
+    assert result.error == said
+    assert (rig.rows("SELECT id FROM sync_runs"), rig.rows("SELECT * FROM projects")) == before
+    engine = open_engine(rig.url, read_only=True)
+    with pytest.raises(SchemaError, match="9999"):
+        read_totals(engine)
+    engine.dispose()

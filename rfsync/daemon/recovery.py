@@ -1,0 +1,72 @@
+"""What failed because the database was away is polled again as soon as it answers."""
+
+import logging
+from typing import Final
+
+from rfsync.daemon.plan import CurrentPlan
+from rfsync.daemon.polls import Polls
+from rfsync.daemon.timetable import Timetable
+from rfsync.errors import Cancelled, DatabaseError, ErrorKind
+from rfsync.sync.bugs import BUG
+from rfsync.sync.result import Result
+
+log = logging.getLogger("rfsync.daemon")
+
+#: How often a database that was away is asked whether it answers, in seconds.
+PROBE_INTERVAL: Final = 5.0
+#: On the timetable, where projects have names with a slash.
+_NAME: Final = "database"
+
+
+class Recovery:
+    """Watches the database after a run has failed because of it, and makes such projects due when it answers.
+
+    A database that answers and yet refuses what a run writes (a full disk, say) would have all of them polled every few
+    seconds. So that is done only if it did not answer before, or if a run was written since it was done last.
+    """
+
+    def __init__(self, current: CurrentPlan, timetable: Timetable, polls: Polls) -> None:
+        self._current = current
+        self._timetable = timetable
+        self._polls = polls
+        # Changed under the lock of ``current``.
+        self._is_watching = False
+        self._was_away = False
+        self._was_written = True
+
+    def note(self, result: Result) -> None:
+        """Takes the end of a run into account."""
+        with self._current.lock:
+            if result.error_kind != ErrorKind.DATABASE:
+                self._was_written = self._was_written or result.run_id is not None
+            elif not self._is_watching:
+                self._is_watching = True
+                self._timetable.put(_NAME, PROBE_INTERVAL, self._probe)
+
+    def after_clock_change(self) -> None:
+        """Asks at once, if it is watching."""
+        if self._timetable.next_run(_NAME) is not None:
+            self._timetable.put(_NAME, 0.0, self._probe)
+
+    def _probe(self) -> None:
+        with self._current.working() as plan:
+            answers = False
+            try:
+                plan.context.store.ping()
+                answers = True
+            except Cancelled:
+                return  # the daemon stops
+            except DatabaseError as error:
+                log.debug("%s", error)
+            except Exception:
+                log.exception(BUG)
+            with self._current.lock:
+                if not answers:
+                    self._was_away = True
+                    self._timetable.put(_NAME, PROBE_INTERVAL, self._probe)
+                    return
+                if self._was_away:
+                    log.info("the database answers again")
+                if self._was_away or self._was_written:
+                    self._polls.retry_after_database_failure()
+                self._is_watching = self._was_away = self._was_written = False
