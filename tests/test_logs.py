@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from rfsync.logs import FORMATS, LEVELS, configure, log_context
+from rfsync.logs import FORMATS, LEVELS, configure, log_context, with_fields
 from rfsync.redaction import Redactor
 
 KEY = "s3cretKey123"
@@ -72,6 +72,17 @@ def test_a_json_line_has_the_time_the_level_the_text_and_the_run(written: Writte
         "event": "acme/widgets: 5 added", "level": "warning",
         "workspace": "acme", "project": "widgets", "run_id": 7,
     }  # fmt: skip
+
+
+def test_a_json_line_has_the_fields_that_it_was_logged_with(written: Written, redact: Redactor) -> None:
+    configure("info", "json", redact)
+    with log_context(project="widgets"):
+        log.warning("it failed", extra=with_fields({"error_kind": "server", "attempts": 5}))
+    line = json.loads(written())
+    assert (line["error_kind"], line["attempts"], line["project"]) == ("server", 5, "widgets")
+    configure("info", "console", redact)
+    log.warning("it failed", extra=with_fields({"error_kind": "server"}))
+    assert written().endswith(" it failed\n")
 
 
 def test_what_a_line_is_about_is_over_when_it_is_over(written: Written, redact: Redactor) -> None:

@@ -2,13 +2,15 @@
 
 import gc
 import io
+import logging
 import os
 import re
 import sys
 import threading
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import MutableMapping, Sequence
 from importlib import import_module
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
@@ -16,6 +18,7 @@ import click
 
 from rfsync.cli.options import CONTEXT, Options, common_options, drop_output
 from rfsync.errors import ConfigError, DatabaseError, RfsyncError
+from rfsync.logs import FORMATS, with_fields
 from rfsync.text import printable
 from rfsync.version import __version__
 
@@ -97,7 +100,7 @@ def main(arguments: list[str] | None = None) -> int:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # an unencodable name must not fail the command
-    options = Options()
+    options = Options(log_format=_log_format(sys.argv[1:] if arguments is None else arguments))
 
     def report_crash(crash: Any) -> None:
         _print(options, _bug(crash.exc_value))
@@ -107,14 +110,20 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         code = cli.main(arguments, prog_name="rfsync", standalone_mode=False, obj=options)
     except click.ClickException as error:
-        error.show()
+        if options.log_format == "json":
+            _log(options, error.format_message())
+        else:
+            error.show()
         return error.exit_code
     except (click.Abort, KeyboardInterrupt):
         _print(options, "stopped")
         return 130
     except RfsyncError as error:
-        lines = (options.redact(line) for line in (f"error: {error}", *(f"  {detail}" for detail in error.details)))
-        _print(options, "\n".join(map(printable, lines)))
+        if options.log_format == "json":
+            _log(options, str(error), details=list(error.details))
+        else:
+            lines = (options.redact(line) for line in (f"error: {error}", *(f"  {detail}" for detail in error.details)))
+            _print(options, "\n".join(map(printable, lines)))
         return 2 if isinstance(error, ConfigError) else 3 if isinstance(error, DatabaseError) else 1
     except Exception as error:
         _print(options, _bug(error))
@@ -124,6 +133,12 @@ def main(arguments: list[str] | None = None) -> int:
     except BrokenPipeError:
         drop_output()
     return code if isinstance(code, int) else 0
+
+
+def _log_format(arguments: Sequence[str]) -> str | None:
+    """The form of the logs that the command line asks for, even if something else of it is wrong."""
+    pairs = [*pairwise(arguments), *(argument.split("=", 1) for argument in arguments if "=" in argument)]
+    return next((value for name, value in pairs if name == "--log-format" and value in FORMATS), None)
 
 
 #: Variables that libraries read, and that were meant for other programs: a dashboard, web application or notebook of
@@ -143,4 +158,15 @@ def _bug(error: BaseException | None) -> str:
 
 
 def _print(options: Options, text: str) -> None:
+    if options.log_format == "json":
+        _log(options, text.rstrip())
+        return
     sys.stderr.write(options.redact(f"rfsync: {text.rstrip()}\n"))
+
+
+def _log(options: Options, text: str, **fields: object) -> None:
+    """Whoever collects the logs as JSON gets what ends the command in the same form."""
+    options.start_logging()
+    logging.getLogger("rfsync").error(
+        "%s", text, extra=with_fields({name: value for name, value in fields.items() if value})
+    )

@@ -11,6 +11,7 @@ from rfsync.daemon.polls import Polls
 from rfsync.daemon.timetable import Timetable
 from rfsync.errors import Cancelled, DatabaseError, FetchError
 from rfsync.ledger.projects import KnownProject
+from rfsync.logs import log_context, with_fields
 from rfsync.sync.bugs import BUG, failed_by_bug
 from rfsync.sync.targets import Selection, discover_with_known
 from rfsync.sync.task import SyncContext, SyncTask
@@ -85,6 +86,10 @@ class Discovery:
 
     def _discover(self, plan: Plan, selection: Selection) -> bool:
         """Updates the projects of a workspace; False: it could not be listed."""
+        with log_context(workspace=selection.workspace.id):
+            return self._update(plan, selection)
+
+    def _update(self, plan: Plan, selection: Selection) -> bool:
         known = _known_projects(plan.context, selection)
         found = _find_projects(plan.context, selection, known or ())
         if isinstance(found, Unlisted):
@@ -133,7 +138,8 @@ def _find_projects(
         return discover_with_known(selection, context.workspaces.renewed(), known)
     except FetchError as error:
         text = describe_error(error, context.redact)
-        log.warning("%s: its projects can't be listed (%s): %s", selection.workspace.id, error.kind, text)
+        fields = with_fields({"error_kind": str(error.kind)})
+        log.warning("%s: its projects can't be listed (%s): %s", selection.workspace.id, error.kind, text, extra=fields)
         return Unlisted(str(error.kind), text)
     except Cancelled:
         raise

@@ -63,6 +63,13 @@ class RunRow:
     error_kind: str | None = None
     error: str | None = None
 
+    @property
+    def log_fields(self) -> dict[str, object]:
+        """The columns but ``error``, as fields of a line of the log that says it; without those that are NULL."""
+        own = {name: getattr(self, name) for name in _OWN_COLUMNS if name != "error"}
+        tally = {name: getattr(self.tally, name) for name in _TALLY_COLUMNS}
+        return {name: value for name, value in (own | tally).items() if value is not None}
+
 
 class RunEnded(RfsyncError):
     """The run had ended already: an earlier try was committed, and the connection was lost before it could say so."""

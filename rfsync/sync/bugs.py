@@ -6,6 +6,7 @@ from typing import Final
 
 from rfsync.errors import ErrorKind
 from rfsync.ledger.runs import RunRow
+from rfsync.logs import with_fields
 from rfsync.sync.task import log
 from rfsync.text import printable
 
@@ -35,12 +36,14 @@ def failed_by_bug(subject: object, error: Exception, redact: Callable[[str], str
         redact: takes secrets out of the row; logs are free of them anyway.
     """
     if isinstance(error, MemoryError):
-        log.error("%s: %s", subject, _OUT_OF_MEMORY)
-        return RunRow("failed", error_kind=_nearest_kind(error), error=_OUT_OF_MEMORY)
-    log.error("%s: %s:", subject, BUG, exc_info=error)
+        row = RunRow("failed", error_kind=_nearest_kind(error), error=_OUT_OF_MEMORY)
+        log.error("%s: %s", subject, _OUT_OF_MEMORY, extra=with_fields(row.log_fields))
+        return row
     text = printable(redact(f"{BUG}: {_first_line(error)}"))
     text = text if len(text) <= _MAX_LENGTH else text[:_MAX_LENGTH] + "…"
-    return RunRow("failed", error_kind=_nearest_kind(error), error=text)
+    row = RunRow("failed", error_kind=_nearest_kind(error), error=text)
+    log.error("%s: %s:", subject, BUG, exc_info=error, extra=with_fields(row.log_fields))
+    return row
 
 
 def _nearest_kind(error: Exception) -> ErrorKind:

@@ -7,6 +7,7 @@ from rfsync.ledger.changes import Change, Tally
 from rfsync.ledger.projects import ProjectPath, ProjectState
 from rfsync.ledger.runs import Run, RunRow
 from rfsync.ledger.transaction import Transaction
+from rfsync.logs import with_fields
 from rfsync.sync.bugs import BUG
 from rfsync.sync.task import SyncContext, log
 
@@ -85,14 +86,16 @@ def finish(
 
 def log_outcome(result: Result) -> None:
     """Logs a change as news, a refusal or a doubt as a warning, and anything else for debugging."""
-    tally = result.tally
+    tally, fields = result.tally, with_fields(result.row.log_fields)
     if result.outcome == "changed":
         log.info(
             "%s: %d added, %d changed, %d removed, %d restored, images %+d, jobs %+d",
             *(result, tally.added, tally.changed, tally.removed, tally.restored),
             *(tally.images_delta, tally.num_jobs_delta),
+            extra=fields,
         )
     elif result.outcome != "refused":
-        log.debug("%s: %s", result, result.outcome)
+        log.debug("%s: %s", result, result.outcome, extra=fields)
     if result.error is not None:
-        log.warning("%s: %s%s", result, "refused: " if result.outcome == "refused" else "", result.error)
+        refused = "refused: " if result.outcome == "refused" else ""
+        log.warning("%s: %s%s", result, refused, result.error, extra=fields)

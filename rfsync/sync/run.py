@@ -8,7 +8,7 @@ from functools import partial
 from rfsync.api.failures import describe_error
 from rfsync.errors import BadResponse, Cancelled, DatabaseError, ErrorKind, FetchError
 from rfsync.ledger.runs import ProjectAway, ProjectRenamed, Run, RunEnded, RunRow
-from rfsync.logs import log_context
+from rfsync.logs import log_context, with_fields
 from rfsync.sync.bugs import failed_by_bug
 from rfsync.sync.departures import conclude_not_found
 from rfsync.sync.observation import observe
@@ -33,8 +33,8 @@ def _sync(context: SyncContext, task: SyncTask) -> Result:
     try:
         task, run = _begin(context, task)
     except DatabaseError as error:
-        log.log(context.failure_level(task), "%s: %s", task, error)
         row = RunRow("failed", error_kind=ErrorKind.DATABASE, error=context.redact(str(error)))
+        log.log(context.failure_level(task), "%s: %s", task, error, extra=with_fields(row.log_fields))
         return Result(task.workspace, task.project, row)
     except Cancelled as error:
         return Result(task.workspace, task.project, RunRow("abandoned", error=str(error)))
@@ -96,7 +96,7 @@ def finish_run(context: SyncContext, run: Run, task: SyncTask, work: Callable[[]
 def _fail(context: SyncContext, run: Run, task: SyncTask, row: RunRow) -> Result:
     row = replace(row, error=context.redact(row.error or ""))
     level = context.failure_level(task) if row.outcome == "failed" else logging.WARNING
-    log.log(level, "%s: %s: %s", task, row.error_kind or row.outcome, row.error)
+    log.log(level, "%s: %s: %s", task, row.error_kind or row.outcome, row.error, extra=with_fields(row.log_fields))
     return _record(context, run, task, row)
 
 

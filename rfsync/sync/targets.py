@@ -10,6 +10,7 @@ from rfsync.config import Config, WorkspaceConfig
 from rfsync.errors import ConfigError, ErrorKind, FetchError, RfsyncError
 from rfsync.ledger.projects import KnownProject, ProjectPath
 from rfsync.ledger.runs import RunRow
+from rfsync.logs import with_fields
 from rfsync.parsing import Target
 from rfsync.redaction import Secret
 from rfsync.sync.bugs import failed_by_bug
@@ -129,8 +130,10 @@ def _discover_or_known(
         if moved:
             return moved, []
         text = f"its projects can't be listed: {describe_error(error, context.redact)}"
-        log.warning("%s: %s (%s)", workspace, text, error.kind)
         row = RunRow("failed", attempts=error.attempts, error_kind=error.kind, error=text)
+        log.warning(
+            "%s: %s (%s)", workspace, text, error.kind, extra=with_fields({"workspace": workspace, **row.log_fields})
+        )
     except RfsyncError:
         raise
     except Exception as error:

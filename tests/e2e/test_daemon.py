@@ -34,6 +34,17 @@ def test_it_polls_on_its_schedule_and_logs_what_changes(cli: Cli, start: Start) 
         "widgets",
         "acme/widgets: 0 added, 1 changed, 0 removed, 0 restored, images +4, jobs +0",
     )
+    counts = {
+        name: line[name] for name in ("outcome", "batches", "changed", "images_delta", "num_jobs_delta", "attempts")
+    }
+    assert counts == {
+        "outcome": "changed",
+        "batches": 2,
+        "changed": 1,
+        "images_delta": 4,
+        "num_jobs_delta": 0,
+        "attempts": 1,
+    }
     assert daemon.get("/readyz") == (200, '{"ready": true}\n')
     assert daemon.await_health(200)["projects"] == 2
     await_runs(cli, "widgets", "unchanged", 3)
@@ -262,5 +273,13 @@ def test_a_database_that_is_taken_away_under_it_and_replaced_by_a_backup(fresh: 
 
 def test_it_says_why_it_can_not_start(fresh: Cli) -> None:
     assert re.search("nothing to sync", fresh.run("daemon", code=2).err)
+    for command, code, words in (
+        (["daemon"], 2, "nothing to sync"),
+        (["sync", "--nonsense"], 2, "No such option '--nonsense'"),
+        (["status", "--database", "sqlite:///no/such/folder.db"], 3, "no/such/folder.db"),
+    ):
+        (line,) = fresh.run(*command, "--log-format", "json", code=code).err.splitlines()
+        said = json.loads(line)
+        assert (said["level"], words in said["event"]) == ("error", True)
     fresh.configure(workspaces=[{"projects": ["widgets"]}], more='[daemon]\nlisten = "192.0.2.1:1"\n')
     assert "192.0.2.1:1" in fresh.run("daemon", code=2).err
