@@ -2,6 +2,7 @@
 
 import signal
 import threading
+from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import timedelta
 
@@ -16,6 +17,8 @@ from rfsync.threads import starting
 _HISTORY = timedelta(days=60)
 #: Simulated seconds per second: one hour per minute, so that something happens while somebody watches.
 _SPEED = 60
+#: The first projects of each workspace.
+_PROJECTS = ("widgets", "gears", "scratch-tests")
 
 
 def _loopback_address(text: str) -> tuple[str, int]:
@@ -25,24 +28,48 @@ def _loopback_address(text: str) -> tuple[str, int]:
     return host, port
 
 
-@make_command("rfsync simulate --listen 127.0.0.1:8787 --seed 7")
+@make_command("""rfsync simulate --listen 127.0.0.1:8787 --seed 7
+rfsync simulate --workspace acme --workspace other --projects 20 --key ONE --key TWO""")
 @click.option("--listen", metavar="HOST:PORT", default="127.0.0.1:8787", callback=parsed_by(_loopback_address),
               show_default=True)  # fmt: skip
 @click.option("--seed", type=int, default=1, show_default=True, help="The same seed gives the same history.")
-def command(options: Options, listen: tuple[str, int], seed: int) -> None:
-    """Runs a local stand-in for the API: one workspace, acme, with batches that appear, change and disappear.
+@click.option(
+    "--workspace", "workspaces", metavar="ID", multiple=True, help="A workspace; several are possible.  [default: acme]"
+)
+@click.option("--projects", type=click.IntRange(min=1), metavar="N", default=3, show_default=True,
+              help="How many projects each workspace has.")  # fmt: skip
+@click.option("--key", "keys", metavar="KEY", multiple=True,
+              help="Accept this key only; one for each --workspace, in the same order, opens that alone.")  # fmt: skip
+def command(
+    options: Options,
+    listen: tuple[str, int],
+    seed: int,
+    workspaces: tuple[str, ...],
+    projects: int,
+    keys: tuple[str, ...],
+) -> None:
+    """Runs a local stand-in for the API, with batches that appear, change and disappear.
 
-    Starts with 60 days of history; one minute is one simulated hour. Accepts any key. Ends with Ctrl-C.
+    Starts with 60 days of history; one minute is one simulated hour. Accepts any key, unless --key says which. Ends
+    with Ctrl-C.
     """
-    from rfsync.simulator import Simulator, World
+    from rfsync.simulator import Simulator, World, Worlds
 
+    workspaces = workspaces or ("acme",)
+    accepted = _accepted(workspaces, keys)
+    for key in keys:
+        options.redact.add(key)
     options.start_logging()
     began = utc_now()
-    world = World(seed, start=began - _HISTORY, clock=lambda: began + (utc_now() - began) * _SPEED)
+    clock = lambda: began + (utc_now() - began) * _SPEED  # noqa: E731 of this run
+    names = [*_PROJECTS, *(f"project-{number}" for number in range(len(_PROJECTS) + 1, projects + 1))][:projects]
+    world = Worlds(
+        [World(seed, start=began - _HISTORY, workspace=one, projects=names, clock=clock) for one in workspaces]
+    )
     with ExitStack() as stack:
         try:
             with starting():
-                simulator = stack.enter_context(Simulator(world, host=listen[0], port=listen[1]))
+                simulator = stack.enter_context(Simulator(world, host=listen[0], port=listen[1], keys=accepted))
         except OSError as error:
             raise ConfigError(f"--listen {listen[0]}:{listen[1]}: {error.strerror}") from error
         stop = threading.Event()
@@ -50,9 +77,36 @@ def command(options: Options, listen: tuple[str, int], seed: int) -> None:
         # because a reader may stop the process from then on.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-        click.echo(f"The stand-in for Roboflow's API listens at {simulator.url}, with the workspace acme. To sync it:")
-        click.echo(f"  printf '[api]\\nbase_url = \"{simulator.url}\"\\n' > simulated.toml")
-        click.echo("  ROBOFLOW_API_KEY=any rfsync sync acme --config simulated.toml --database sqlite:///simulated.db")
-        click.echo("Ctrl-C ends it.")
+        _introduce(simulator.url, workspaces, any_key=not keys)
         stop.wait()
         click.echo("stopped", err=True)
+
+
+def _accepted(workspaces: tuple[str, ...], keys: tuple[str, ...]) -> Mapping[str, str] | tuple[str, ...] | None:
+    """The keys, as ``Simulator`` takes them.
+
+    Raises:
+        ConfigError: there are not as many as workspaces.
+    """
+    if len(set(workspaces)) < len(workspaces):
+        raise ConfigError("--workspace is given twice with the same id")
+    if len(keys) <= 1:
+        return keys or None
+    if len(keys) != len(workspaces) or len(set(keys)) < len(keys):
+        raise ConfigError(
+            f"--key is given {len(keys)} times, --workspace {len(workspaces)} times: give one key for all workspaces, "
+            "or a different one for each"
+        )
+    return dict(zip(keys, workspaces, strict=True))
+
+
+def _introduce(url: str, workspaces: tuple[str, ...], *, any_key: bool) -> None:
+    """Says where it listens, and how to sync it."""
+    named = f"the workspace {workspaces[0]}" if len(workspaces) == 1 else f"the workspaces {', '.join(workspaces)}"
+    key = "any" if any_key else "KEY"
+    click.echo(f"The stand-in for Roboflow's API listens at {url}, with {named}. To sync it:")
+    click.echo(f"  printf '[api]\\nbase_url = \"{url}\"\\n' > simulated.toml")
+    click.echo(
+        f"  ROBOFLOW_API_KEY={key} rfsync sync {workspaces[0]} --config simulated.toml --database sqlite:///simulated.db"
+    )
+    click.echo("Ctrl-C ends it.")

@@ -29,6 +29,7 @@ from rfsync.simulator.server import Simulator
 from rfsync.simulator.source import Record, Source, UnknownObjectError
 from rfsync.simulator.wire import Answer
 from rfsync.simulator.world import World
+from rfsync.simulator.worlds import Worlds
 
 __all__ = [
     "Answer",
@@ -53,5 +54,6 @@ __all__ = [
     "Surplus",
     "UnknownObjectError",
     "World",
+    "Worlds",
     "Zeros",
 ]

@@ -25,20 +25,26 @@ class Request:
 
 
 def respond(
-    request: Request, source: Source, keys: Collection[str] | None, *, wrapped: bool, page_size: int | None
+    request: Request,
+    source: Source,
+    keys: Collection[str] | Mapping[str, str] | None,
+    *,
+    wrapped: bool,
+    page_size: int | None,
 ) -> Answer:
     """The correct answer to a request: from the source, or the error that Roboflow's API would give.
 
     Args:
-        keys: the accepted API keys; None: any.
+        keys: the accepted API keys, or a mapping of each to the workspace that it opens; None: any.
         wrapped: put a single batch into an object ``batch``.
         page_size: list that many batches, and say where the next ones are; None: list all.
     """
     key = _key(request)
     if not key or (keys is not None and key not in keys):
         return error_answer(401, "This API key does not exist (or has been revoked).", "OAuthException")
+    own = keys[key] if isinstance(keys, Mapping) else None
     try:
-        return _route(request, source, wrapped=wrapped, page_size=page_size)
+        return _route(request, source, own, wrapped=wrapped, page_size=page_size)
     except UnknownObjectError as error:
         return error_answer(404, str(error))
 
@@ -50,12 +56,15 @@ def _key(request: Request) -> str:
     return request.query.get("api_key", "")
 
 
-def _route(request: Request, source: Source, *, wrapped: bool, page_size: int | None) -> Answer:
+def _route(request: Request, source: Source, own: str | None, *, wrapped: bool, page_size: int | None) -> Answer:
+    """Args: ``own``: the only workspace that the key opens; None: it opens all."""
     parts = [unquote(part) for part in request.path.removesuffix("/").split("/")[1:]]
+    if own is not None and parts and parts[0] != own:
+        raise UnknownObjectError("/".join(parts))
     match request.method, parts:
         case _, []:
             # The official package checks its key and finds its workspace with POST /?api_key=… .
-            return _answer({"welcome": "Welcome to the simulator.", "workspace": source.default_workspace})
+            return _answer({"welcome": "Welcome to the simulator.", "workspace": own or source.default_workspace})
         case "GET", [workspace]:
             return _answer(source.workspace(workspace))
         case "GET", [workspace, project]:

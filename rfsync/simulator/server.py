@@ -11,7 +11,7 @@ import ssl
 import sys
 import threading
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import KW_ONLY, dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any, Self
@@ -44,8 +44,8 @@ class Simulator:
     host: str = "127.0.0.1"
     #: 0 for any free port; the one that it has, once it was started.
     port: int = 0
-    #: Accepted API keys; None accepts any that is not empty.
-    keys: Collection[str] | None = None
+    #: Accepted API keys, or a mapping of each to the workspace that it opens; None accepts any that is not empty.
+    keys: Collection[str] | Mapping[str, str] | None = None
     #: Send an ``ETag`` with each 200, and answer 304 to a matching ``If-None-Match``.
     etag: bool = True
     #: Return a single batch as ``{"batch": …}``.

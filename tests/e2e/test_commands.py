@@ -70,6 +70,31 @@ def test_the_stand_in_is_synced_until_it_is_stopped(fresh: Cli) -> None:
     assert fresh.sync(code=1)["error_kind"] == "network"
 
 
+def test_a_stand_in_with_two_workspaces_each_with_its_key(fresh: Cli) -> None:
+    names = ["--workspace", "acme", "--workspace", "other", "--projects", "4"]
+    assert "2 times" in fresh.run("simulate", *names, "--key", "one", "--key", "two", "--key", "3", code=2).err
+    process = fresh.start("simulate", "--listen", "127.0.0.1:0", *names, "--key", "one", "--key", "two")
+    assert process.stdout
+    found = re.search(r"http://127\.0\.0\.1:\d+, with the workspaces acme, other", process.stdout.readline())
+    assert found
+    keys = {"acme": "one", "other": "two", "wrong": "none"}
+    fresh.env |= {f"KEY_{name.upper()}": key for name, key in keys.items()}
+    workspaces = [{"id": name, "projects": ["*"], "api_key_env": f"KEY_{name.upper()}"} for name in ("acme", "other")]
+    fresh.configure(api={"base_url": found[0].partition(",")[0]}, workspaces=workspaces)
+    done = fresh.run("sync", "--json")
+    synced = sorted(f"{one['workspace']}/{one['project']} {one['outcome']}" for one in done.json["projects"])
+    projects = ["gears", "project-4", "scratch-tests", "widgets"]
+    assert synced == [f"{name}/{project} changed" for name in ("acme", "other") for project in projects]
+    # A key opens its own workspace alone.
+    fresh.configure(
+        api={"base_url": found[0].partition(",")[0]},
+        workspaces=[{"id": "acme", "projects": ["widgets"], "api_key_env": "KEY_WRONG"}],
+    )
+    assert fresh.sync(code=1)["error_kind"] == "auth"
+    process.send_signal(signal.SIGINT)
+    assert process.wait(LONG) == 0
+
+
 def test_the_demo_leaves_books_that_balance(fresh: Cli) -> None:
     done = fresh.run("demo")
     assert done.err == ""

@@ -13,9 +13,10 @@ from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
+import requests
 import trustme
 
-from rfsync.simulator import Cut, FixedWorld, Reset, Simulator, World
+from rfsync.simulator import Cut, FixedWorld, Reset, Simulator, World, Worlds
 
 LIST = "/acme/widgets/batches"
 KEY = {"Authorization": "Bearer any"}
@@ -118,6 +119,20 @@ def test_keys(fixed: FixedWorld, path: str, headers: dict[str, str], status: int
         assert error["message"] == "This API key does not exist (or has been revoked)."
         assert (error["status"], error["type"]) == (401, "OAuthException")
         assert b"wr0ng" not in reply.body
+
+
+@pytest.mark.parametrize(
+    ("workspace", "key", "status"),
+    [("acme", "one", 200), ("other", "two", 200), ("other", "one", 404), ("acme", "two", 404), ("acme", "three", 401)],
+)
+def test_each_workspace_can_have_its_own_key(workspace: str, key: str, status: int) -> None:
+    worlds = Worlds([World(start=datetime(2026, 1, 1, tzinfo=UTC), workspace=name) for name in ("acme", "other")])
+    with Simulator(worlds, keys={"one": "acme", "two": "other"}) as simulator:
+        for path in ("", "/widgets", "/widgets/batches"):
+            answer = requests.get(f"{simulator.url}/{workspace}{path}", params={"api_key": key}, timeout=60)
+            assert answer.status_code == status, path
+        found = requests.post(f"{simulator.url}/", params={"api_key": key}, timeout=60).json()
+    assert found.get("workspace") == {"one": "acme", "two": "other"}.get(key)
 
 
 def test_without_keys_any_key_that_is_not_empty_is_accepted(simulator: Simulator) -> None:
