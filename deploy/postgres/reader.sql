@@ -1,16 +1,29 @@
 -- A role that reads all of rfsync's tables and views and writes nothing: for Grafana, notebooks and SQL by hand.
 --
 -- To be run in rfsync's own database, once its tables are there, by a superuser, or by the owner of the tables if that
--- one may make roles. Running it again does no harm. It sets no password: \password rfsync_reader does, and shows it
--- to no log.
+-- one may make roles. The tables may be in any schema. Running it again does no harm, and is what to do once an upgrade
+-- was made by another role than the one before. It sets no password: \password rfsync_reader does, and shows it to no log.
 
 DO $$
 DECLARE
-  tables_owner name := (SELECT tableowner FROM pg_tables WHERE schemaname = 'public' AND tablename = 'projects');
+  -- The schemas that have rfsync's tables, those on the search path first.
+  schemas name[] := ARRAY(
+    SELECT n.nspname FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relname IN ('batch_changes', 'rfsync_version') AND c.relkind = 'r'
+    GROUP BY n.nspname HAVING count(*) = 2
+    ORDER BY array_position(current_schemas(false), n.nspname), n.nspname);
+  place name := schemas[1];
+  tables_owner name;
 BEGIN
-  IF tables_owner IS NULL THEN
+  IF place IS NULL THEN
     RAISE EXCEPTION 'the database % has no tables of rfsync yet: rfsync db upgrade makes them', current_database();
   END IF;
+  IF cardinality(schemas) > 1 AND NOT place = ANY (current_schemas(false)) THEN
+    RAISE EXCEPTION 'several schemas have tables of rfsync (%): name one, PGOPTIONS=-csearch_path=%',
+      array_to_string(schemas, ', '), place;
+  END IF;
+  SELECT pg_get_userbyid(c.relowner) INTO tables_owner
+    FROM pg_class c WHERE c.oid = format('%I.projects', place)::regclass;
   IF NOT EXISTS (SELECT FROM pg_roles WHERE rolname = 'rfsync_reader') THEN
     CREATE ROLE rfsync_reader LOGIN;
     -- It has no right to write. This says so before a statement is tried, and covers PostgreSQL 13 and 14, where
@@ -18,12 +31,18 @@ BEGIN
     ALTER ROLE rfsync_reader SET default_transaction_read_only = on;
   END IF;
   EXECUTE format('GRANT CONNECT ON DATABASE %I TO rfsync_reader', current_database());
+  EXECUTE format('GRANT USAGE ON SCHEMA %I TO rfsync_reader', place);
+  IF place <> 'public' THEN
+    -- So that SQL by hand finds the tables. rfsync itself finds them anywhere.
+    EXECUTE format('ALTER ROLE rfsync_reader IN DATABASE %I SET search_path = %I, public', current_database(), place);
+  END IF;
+  -- Views are among the tables. None of them holds a key or a password. Of sequences, a backup reads where they are.
+  EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO rfsync_reader', place);
+  EXECUTE format('GRANT SELECT ON ALL SEQUENCES IN SCHEMA %I TO rfsync_reader', place);
   -- What later versions add, too.
-  EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA public GRANT SELECT ON TABLES TO rfsync_reader',
-                 tables_owner);
+  EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA %I GRANT SELECT ON TABLES TO rfsync_reader',
+                 tables_owner, place);
+  EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA %I GRANT SELECT ON SEQUENCES TO rfsync_reader',
+                 tables_owner, place);
 END
 $$;
-
-GRANT USAGE ON SCHEMA public TO rfsync_reader;
--- Views are among the tables. None of them holds a key or a password.
-GRANT SELECT ON ALL TABLES IN SCHEMA public TO rfsync_reader;

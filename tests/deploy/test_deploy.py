@@ -125,7 +125,7 @@ def test_all_that_compose_mounts_is_there_and_every_secret_is_a_file_that_git_ig
     for name, service in content["services"].items():
         for volume in service.get("volumes", []):
             source = volume.partition(":")[0]
-            assert source in content["volumes"] or (DEPLOY / source).is_file(), f"{name}: {source}"
+            assert source in content["volumes"] or (DEPLOY / source).exists(), f"{name}: {source}"
         assert {*service.get("secrets", [])} <= {*content["secrets"]}, name
         for key, value in service.get("environment", {}).items():
             assert not re.search("pass|key|token", key, re.IGNORECASE) or value.startswith("/run/secrets/"), (
@@ -138,7 +138,13 @@ def test_all_that_compose_mounts_is_there_and_every_secret_is_a_file_that_git_ig
 def test_compose_brings_the_schema_up_to_date_before_the_daemon_starts() -> None:
     services = compose()["services"]
     assert services["upgrade"]["depends_on"] == {"db": {"condition": "service_healthy"}}
-    assert services["daemon"]["depends_on"] == {"upgrade": {"condition": "service_completed_successfully"}}
+    assert services["roles"]["depends_on"] == {"upgrade": {"condition": "service_completed_successfully"}}
+    assert services["daemon"]["depends_on"] == {"roles": {"condition": "service_completed_successfully"}}
+    # Only the upgrade is made by the owner of the tables.
+    assert services["upgrade"]["environment"]["RFSYNC_DATABASE_URL"] == "postgresql://rfsync@db/rfsync"
+    files = [part.removeprefix("--file=/roles/") for part in services["roles"]["command"] if part.startswith("--file=")]
+    assert files == ["writer.sql", "reader.sql", "passwords.sql"]
+    assert [name for name in files if not (DEPLOY / "postgres" / name).is_file()] == []
     assert_understood([*services["upgrade"]["command"]])
     for name, service in services.items():
         for port in service.get("ports", []):
@@ -165,7 +171,7 @@ def test_the_containers_configuration_listens_where_prometheus_and_the_health_ch
     loaded = config.load(DEPLOY / "rfsync.container.toml", {})
     assert loaded.daemon.listen == "0.0.0.0:9108"
     assert loaded.workspaces[0].api_key_file == "/run/secrets/roboflow"
-    assert loaded.database.url == "postgresql://rfsync@db/rfsync"
+    assert loaded.database.url == "postgresql://rfsync_writer@db/rfsync"
     targets = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yaml").read_text())["scrape_configs"][0]
     assert (targets["job_name"], targets["static_configs"]) == ("rfsync", [{"targets": ["daemon:9108"]}])
     assert "127.0.0.1:9108/healthz" in (DEPLOY / "Dockerfile").read_text()

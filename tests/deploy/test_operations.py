@@ -6,6 +6,7 @@ import os
 import re
 import sqlite3
 import subprocess
+import tempfile
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import fields
@@ -18,6 +19,7 @@ from sqlalchemy import make_url
 
 from rfsync.daemon.health import Health, Stale
 from rfsync.errors import ErrorKind
+from tests.conftest import PostgresServer
 from tests.e2e.conftest import Cli, MakeCli, batch
 
 PAGE = (Path(__file__).parents[2] / "docs" / "operations.md").read_text()
@@ -37,7 +39,8 @@ def block(heading: str, kind: str, number: int = 0) -> str:
     return str(re.findall(rf"```{kind}\n(.*?)\n```", section(heading), re.DOTALL)[number])
 
 
-def shell(script: str, folder: Path, **env: str) -> None:
+def shell(script: str, folder: Path, *, code: int | None = 0, **env: str) -> str:
+    """Runs a script that has to end with this code, or with None with an error; returns its standard error."""
     path = f"{TOOLS}:{os.environ['PATH']}"
     done = subprocess.run(
         ["bash", "-euc", script],
@@ -46,7 +49,8 @@ def shell(script: str, folder: Path, **env: str) -> None:
         capture_output=True,
         text=True,
     )
-    assert done.returncode == 0, done
+    assert done.returncode == code if code is not None else done.returncode != 0, done
+    return done.stderr
 
 
 def test_a_backup_of_sqlite_is_whole_and_the_gap_shows_after_its_restore(fresh: Cli, tmp_path: Path) -> None:
@@ -83,10 +87,58 @@ def test_a_dump_of_postgresql_is_whole_and_the_gap_shows_after_its_restore(
     cli.sync()
     shell(block("Back up", "sh", 1), tmp_path, RFSYNC_DATABASE_URL=cli.database.url)
     again = make_cli(new_postgres(None))
-    shell(block("Restore", "sh", 1), tmp_path, RFSYNC_DATABASE_URL=again.database.url)
+    restore = block("Restore", "sh", 1)
+    shell(restore, tmp_path, RFSYNC_DATABASE_URL=again.database.url)
     assert again.database.dump() == cli.database.dump()
+    # A database that has tables is refused, and stays as it was.
+    shell(restore, tmp_path, code=1, RFSYNC_DATABASE_URL=again.database.url)
     cli.list(batch("b1", 7))
     after_a_restore(again)
+
+
+@pytest.mark.parametrize("heading", ["Back up", "Restore", "Roles"])
+def test_without_the_variable_no_other_database_is_taken(heading: str, tmp_path: Path) -> None:
+    command = next(one for one in re.findall(r"```sh\n(.*?)\n```", section(heading), re.DOTALL) if "RFSYNC" in one)
+    # libpq would take what these name.
+    assert "RFSYNC_DATABASE_URL: is not set" in shell(
+        command, tmp_path, code=None, PGHOST="/nowhere", PGDATABASE="other"
+    )
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_dump_by_any_role_is_restored_by_another_role_on_another_server(
+    make_cli: MakeCli,
+    new_postgres: Make,
+    postgres_template: str,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> None:
+    cli = make_cli(new_postgres(postgres_template))
+    cli.list(batch("b1", 5), batch("b2", 1))
+    cli.sync()
+    folder = Path(__file__).parents[2] / "deploy" / "postgres"
+    roles = placed(block("Roles", "sh"), {"deploy/postgres": str(folder)})
+    shell(roles, tmp_path, RFSYNC_DATABASE_URL=cli.database.url)
+    other = PostgresServer(Path(tempfile.mkdtemp(prefix="rfsync-pg-")))
+    try:
+        with psycopg.connect(other.url, autocommit=True) as admin:
+            admin.execute("CREATE ROLE somebody LOGIN CREATEROLE")
+        for role in ("rfsync_writer", "rfsync_reader"):
+            backup = make_url(cli.database.url).set(username=role).render_as_string(hide_password=False)
+            shell(block("Back up", "sh", 1), tmp_path, RFSYNC_DATABASE_URL=backup)
+            with psycopg.connect(other.url, autocommit=True) as admin:
+                admin.execute(f"CREATE DATABASE from_{role} OWNER somebody".encode())
+            url = make_url(other.url).set(username="somebody", database=f"from_{role}")
+            again = make_cli(url.render_as_string(hide_password=False))
+            shell(block("Restore", "sh", 1), tmp_path, RFSYNC_DATABASE_URL=again.database.url)
+            shell(roles, tmp_path, RFSYNC_DATABASE_URL=again.database.url)
+            assert again.database.dump() == cli.database.dump()
+            again.verify()
+    finally:
+        other.close()
+    with psycopg.connect(cli.database.url, autocommit=True) as connection:
+        connection.execute("DROP OWNED BY rfsync_reader, rfsync_writer")
+        connection.execute("DROP ROLE rfsync_reader, rfsync_writer")
 
 
 def after_a_restore(cli: Cli) -> None:
@@ -103,21 +155,21 @@ def after_a_restore(cli: Cli) -> None:
 
 def test_the_role_is_made_as_the_page_says(new_postgres: Make, postgres_template: str, tmp_path: Path) -> None:
     url = new_postgres(postgres_template)
-    file = Path(__file__).parents[2] / "deploy" / "postgres" / "reader.sql"
-    command = placed(block("A role that only reads", "sh"), {"deploy/postgres/reader.sql": str(file)})
+    folder = Path(__file__).parents[2] / "deploy" / "postgres"
+    command = placed(block("Roles", "sh"), {"deploy/postgres": str(folder)})
     shell(command, tmp_path, RFSYNC_DATABASE_URL=url)
     reader = make_url(url).set(username="rfsync_reader").render_as_string(hide_password=False)
     with psycopg.connect(reader, autocommit=True) as connection:
         assert connection.execute("SELECT * FROM sync_health").fetchall() == []
     with psycopg.connect(url) as connection:
-        connection.execute("DROP OWNED BY rfsync_reader")
-        connection.execute("DROP ROLE rfsync_reader")
+        connection.execute("DROP OWNED BY rfsync_reader, rfsync_writer")
+        connection.execute("DROP ROLE rfsync_reader, rfsync_writer")
 
 
 def test_sqlite_opened_as_the_page_says_is_read_and_not_written(fresh: Cli) -> None:
     fresh.list(batch("b1", 5))
     fresh.sync()
-    uri = re.search(r"'(file:[^']*)'", section("A role that only reads"))
+    uri = re.search(r"'(file:[^']*)'", section("Roles"))
     assert uri is not None
     address = uri[1].replace("/var/lib/rfsync/rfsync.db", str(fresh.database.path))
     with closing(sqlite3.connect(address, uri=True)) as connection:
