@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test test-oldest lint types imports docs-check check wheel-check audit docs bench clean
+.PHONY: demo test test-oldest lint types imports docs-check check wheel-check audit lock sbom docs bench clean
 
 demo: .venv/core
 	$(BIN)/rfsync demo
@@ -55,6 +55,23 @@ audit: .venv/bin/python
 	$(PYTHON) -m venv build/audit/tool
 	build/audit/tool/bin/python -m pip install -q pip-audit
 	build/audit/tool/bin/pip-audit --path "$$(build/audit/user/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
+
+# What the image installs, with the hash of each file: for a release, or where `audit` found something.
+LOCK := build/lock/bin/uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-annotate \
+  --no-emit-index-url --custom-compile-command "make lock"
+lock: .venv/bin/python
+	$(PYTHON) -m venv build/lock && build/lock/bin/python -m pip install -q uv
+	$(LOCK) --upgrade pyproject.toml --extra postgres -o deploy/requirements.txt
+	echo "hatchling" | $(LOCK) --upgrade - -o deploy/build-requirements.txt
+
+# A list of all that the image has of Python packages, in CycloneDX's format: build/rfsync.cdx.json.
+sbom: .venv/bin/python
+	rm -rf build/sbom && $(PYTHON) -m venv build/sbom/image
+	build/sbom/image/bin/python -m pip install -q --require-hashes -r deploy/requirements.txt
+	build/sbom/image/bin/python -m pip install -q --no-deps .
+	$(PYTHON) -m venv build/sbom/tool && build/sbom/tool/bin/python -m pip install -q "cyclonedx-bom>=7"
+	build/sbom/tool/bin/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible \
+	  -o build/rfsync.cdx.json build/sbom/image/bin/python
 
 # Writes what is written from the code: docs/database.md, docs/commands.md, the help in the README.
 docs: .venv/dev

@@ -7,12 +7,15 @@ import shlex
 import shutil
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 from click import Option
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
 
 from rfsync import config
 from rfsync.cli import cli
@@ -113,11 +116,39 @@ def test_the_image_runs_the_daemon_as_nobody_in_particular_and_without_a_shell()
     assert entry == ["rfsync"]
     assert_understood(command)
     last = text.rpartition("\nFROM ")[2]
-    assert "\nUSER rfsync\n" in last
+    # A number: Kubernetes can't tell whether a name is root's.
+    assert "\nUSER 10001\n" in last
     assert "\nVOLUME /var/lib/rfsync\n" in last
     check = yaml.safe_load(re.findall(r"CMD (\[\"python.*\])$", text, re.MULTILINE)[0])
     compile(check[2], "HEALTHCHECK", "exec")
-    assert "/healthz" in check[2]
+    assert "/readyz" in check[2]
+
+
+def test_what_is_built_on_is_pinned() -> None:
+    images = re.findall(r"^FROM (\S+)", (DEPLOY / "Dockerfile").read_text(), re.MULTILINE)
+    images += [service["image"] for service in compose()["services"].values() if service["image"] != "rfsync"]
+    assert len(images) > 4
+    assert [image for image in images if not re.search(r":v?\d+\.\d+", image)] == []
+
+
+@pytest.mark.parametrize("name", ["requirements.txt", "build-requirements.txt"])
+def test_all_that_the_image_installs_is_locked_with_hashes_and_fits_what_rfsync_needs(name: str) -> None:
+    text = (DEPLOY / name).read_text().replace("\\\n", " ")
+    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    locked = {}
+    for line in lines:
+        requirement, *hashes = line.split(" --hash=")
+        assert hashes, line
+        parsed = Requirement(requirement.strip())
+        (pin,) = parsed.specifier
+        assert pin.operator == "==", line
+        locked[canonicalize_name(parsed.name)] = pin.version
+    project = tomllib.loads((TOP / "pyproject.toml").read_text())
+    needed = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["postgres"]]
+    if name != "requirements.txt":
+        needed = project["build-system"]["requires"]
+    for requirement in map(Requirement, needed):
+        assert requirement.specifier.contains(locked[canonicalize_name(requirement.name)]), requirement
 
 
 def test_all_that_compose_mounts_is_there_and_every_secret_is_a_file_that_git_ignores() -> None:
@@ -174,7 +205,7 @@ def test_the_containers_configuration_listens_where_prometheus_and_the_health_ch
     assert loaded.database.url == "postgresql://rfsync_writer@db/rfsync"
     targets = yaml.safe_load((DEPLOY / "prometheus" / "prometheus.yaml").read_text())["scrape_configs"][0]
     assert (targets["job_name"], targets["static_configs"]) == ("rfsync", [{"targets": ["daemon:9108"]}])
-    assert "127.0.0.1:9108/healthz" in (DEPLOY / "Dockerfile").read_text()
+    assert "127.0.0.1:9108/readyz" in (DEPLOY / "Dockerfile").read_text()
 
 
 def test_grafanas_datasource_reads_as_the_role_that_the_file_makes() -> None:
