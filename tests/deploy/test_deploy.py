@@ -85,6 +85,15 @@ def test_the_key_is_where_the_unit_puts_it_and_the_database_where_it_may_write()
     assert loaded.database.url == "sqlite:////var/lib/rfsync/rfsync.db"
 
 
+def test_a_second_key_only_has_to_be_uncommented(tmp_path: Path) -> None:
+    changed = tmp_path / "rfsync.toml"
+    changed.write_text(re.sub(r"^#(?=\S)", "", (DEPLOY / "rfsync.toml").read_text(), flags=re.MULTILINE))
+    second = config.load(changed, {}).workspaces[1]
+    assert (second.id, second.api_key_file) == ("other", "/run/credentials/rfsync.service/other")
+    for unit in UNITS:
+        assert "\n#LoadCredential=other:/etc/rfsync/other.key\n" in unit.read_text()
+
+
 def test_the_line_of_cron_has_a_time_a_user_and_a_command_that_rfsync_has() -> None:
     text = (DEPLOY / "cron" / "rfsync").read_text()
     assert text.endswith("\n")  # cron ignores a last line without an end
