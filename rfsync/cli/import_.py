@@ -75,7 +75,7 @@ def _import(
     from rfsync.sync.task import SyncContext, SyncTask
     from rfsync.sync.workspaces import Workspaces
 
-    with closing(wiring.open_store(options, config)) as store:
+    with closing(wiring.open_store(options, config, make=True)) as store:
         store.abandon_dead_runs(now)
         offline = OfflineFetcher()
         context = SyncContext(

@@ -100,7 +100,7 @@ def _sync(
 
     redact, keep_changes = options.redact, dry_run and not quiet
     with (
-        closing(wiring.open_store(options, config, dry=dry_run)) as store,
+        closing(wiring.open_store(options, config, make=True, dry=dry_run)) as store,
         closing(Client(config.api, redact, utc_now, config.base_urls)) as client,
     ):
         if not dry_run:
