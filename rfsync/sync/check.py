@@ -57,8 +57,9 @@ def diagnose(
     """
     where = str(file) if file is not None else "no file"
     number = len(config.workspaces)
-    tables = f"{number} workspace{'s' if number > 1 else ''}" if number else "no [[workspaces]]: name TARGETs"
-    yield Check("configuration", where, True, "all defaults" if file is None else tables)
+    tables = f"{number} workspace{'' if number == 1 else 's'}"
+    advice = None if number or file is None else "uncomment its [[workspaces]] table, or name TARGETs to each command"
+    yield Check("configuration", where, True, "all defaults" if file is None else tables, advice)
     yield Check("worst case", "one project", True, worst_case(config))
     try:
         yield Check("database", database_name, True, database())

@@ -23,6 +23,8 @@ def test_the_template_does_what_one_expects_of_it(fresh: Cli) -> None:
     file.unlink()
     assert "Enter your workspace at its end, set ROBOFLOW_API_KEY, then: rfsync check\n" in fresh.run("init").out
     file.write_text(file.read_text().replace("https://api.roboflow.com", fresh.simulator.url))
+    configuration = fresh.run("check", "--json").json["checks"][0]
+    assert (configuration["found"], configuration["remedy"][:9]) == ("0 workspaces", "uncomment")
     uncomment(file)
     checks = {one["subject"]: one["found"] for one in fresh.run("check", "--json").json["checks"]}
     assert checks["acme"] == "3 projects"
