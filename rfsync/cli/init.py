@@ -29,5 +29,5 @@ def command(options: Options, force: bool) -> None:
     with open_for_writing(path) as descriptor, os.fdopen(descriptor, "wb") as file:
         file.write(example_path().read_bytes())
     flag = f" --config {shlex.quote(path)}" if options.config_file else ""
-    text = f"Wrote {path}. Enter your workspace at its end, set ROBOFLOW_API_KEY, then: rfsync check{flag}"
-    click.echo(printable(text))
+    steps = f"Uncomment the table at its end, enter your workspace, set ROBOFLOW_API_KEY, then: rfsync check{flag}"
+    click.echo(printable(f"Wrote {path}. {steps}"))

@@ -59,8 +59,13 @@ def shown_database(url: URL) -> str:
     if path is None:
         return shown_url(url)
     with suppress(FileNotFoundError):  # the working directory does not exist any more
-        path = path.absolute()
+        return absolute(path)
     return str(path)
+
+
+def absolute(path: Path) -> str:
+    """The absolute path of a file, without the way through other folders to its own."""
+    return str(path.parent.resolve() / path.name if ".." in path.parts else path.absolute())
 
 
 def database_source(options: Options) -> str:
@@ -70,7 +75,7 @@ def database_source(options: Options) -> str:
     if read_variable(os.environ, "RFSYNC_DATABASE_URL"):
         return "set by $RFSYNC_DATABASE_URL"
     file = options.file()
-    return f"set by {file.absolute()}" if file is not None else "the default, as there is no configuration"
+    return f"set by {absolute(file)}" if file is not None else "the default, as there is no configuration"
 
 
 def existing_database_url(options: Options, config: Config) -> URL:
@@ -84,7 +89,7 @@ def existing_database_url(options: Options, config: Config) -> URL:
     path = sqlite_file(url)
     if path is not None and not path.exists():
         raise DatabaseError(
-            f"there is no database {path.absolute()} ({database_source(options)}): rfsync sync makes it; "
+            f"there is no database {absolute(path)} ({database_source(options)}): rfsync sync makes it; "
             "name another one with --database or --config"
         )
     return url
@@ -163,7 +168,7 @@ def open_store(
 
 def announce_new(options: Options, path: Path) -> None:
     """Says once that a database was made, and where: it may be in another place than expected."""
-    text = f"made a new database, {path.absolute()} ({database_source(options)})"
+    text = f"made a new database, {absolute(path)} ({database_source(options)})"
     if log.isEnabledFor(logging.INFO):
         log.info("%s", text)
     else:

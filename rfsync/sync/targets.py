@@ -45,7 +45,8 @@ def wanted(config: Config, targets: Sequence[Target], env: Mapping[str, str]) ->
     if not targets:
         if not config.workspaces:
             raise ConfigError(
-                "nothing to sync: name a TARGET such as acme/widgets, or write [[workspaces]] tables (rfsync init)"
+                "nothing to sync: name a TARGET such as acme/widgets, or uncomment the [[workspaces]] table of the "
+                "configuration (rfsync init writes one)"
             )
         targets = [Target(workspace.id, None) for workspace in config.workspaces]
     whole: dict[str, bool] = {}

@@ -21,7 +21,11 @@ def test_the_template_does_what_one_expects_of_it(fresh: Cli) -> None:
         fresh.list(batch(f"of-{project}", 5), project=project)
     file = fresh.folder / "rfsync.toml"
     file.unlink()
-    assert "Enter your workspace at its end, set ROBOFLOW_API_KEY, then: rfsync check\n" in fresh.run("init").out
+    assert fresh.run("init").out == (
+        "Wrote rfsync.toml. Uncomment the table at its end, enter your workspace, set ROBOFLOW_API_KEY, then: "
+        "rfsync check\n"
+    )
+    assert "or uncomment the [[workspaces]] table of the configuration" in fresh.run("sync", code=2).err
     file.write_text(file.read_text().replace("https://api.roboflow.com", fresh.simulator.url))
     configuration = fresh.run("check", "--json").json["checks"][0]
     assert (configuration["found"], configuration["remedy"][:9]) == ("0 workspaces", "uncomment")
