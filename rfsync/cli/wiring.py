@@ -19,7 +19,7 @@ from rfsync.database.url import parse_url, require_path, shown_url, sqlite_file,
 from rfsync.errors import DatabaseError
 from rfsync.ledger.run_locks import FileLocks, Leases, NoRunLocks
 from rfsync.ledger.store import Store
-from rfsync.parsing import parse_target, read_variable
+from rfsync.parsing import parse_target
 from rfsync.schema import upgrade as schema
 from rfsync.text import printable
 
@@ -70,11 +70,9 @@ def absolute(path: Path) -> str:
 
 def database_source(options: Options) -> str:
     """Where the database is named: a path that is not the expected one is explained by that."""
-    if options.database:
-        return "set by --database"
-    if read_variable(os.environ, "RFSYNC_DATABASE_URL"):
-        return "set by $RFSYNC_DATABASE_URL"
     file = options.file()
+    if options.database_source != "[database] url":
+        return f"set by {options.database_source}"
     return f"set by {absolute(file)}" if file is not None else "the default, as there is no configuration"
 
 
@@ -162,11 +160,11 @@ def open_store(
         raise DatabaseError(f"the database {path} was removed or renamed: put it back, or restart rfsync")
     database = schema.ensure_sqlite(path)
     if is_new:
-        announce_new(options, path)
+        _announce_new(options, path)
     return Store(database, FileLocks(path))
 
 
-def announce_new(options: Options, path: Path) -> None:
+def _announce_new(options: Options, path: Path) -> None:
     """Says once that a database was made, and where: it may be in another place than expected."""
     text = f"made a new database, {absolute(path)} ({database_source(options)})"
     if log.isEnabledFor(logging.INFO):
