@@ -55,7 +55,7 @@ class Cron:
     def __post_init__(self) -> None:
         fields = self.text.split()
         if len(fields) != len(_FIELDS):
-            raise ValueError(f"{len(fields)} fields instead of five, such as */5 * * * *")
+            raise ValueError(f"{len(fields)} fields instead of five")
         for place, (field, (name, values)) in enumerate(zip(fields, _FIELDS, strict=True)):
             if not _is_valid(" ".join(["*"] * place + [field] + ["*"] * (len(_FIELDS) - place - 1))):
                 raise ValueError(f"{field!r} is not a valid {name}: {values}")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import threading
 import tomllib
 from collections.abc import Callable, Iterable, Iterator
 from datetime import timedelta
@@ -17,6 +18,7 @@ from platformdirs import user_config_path
 from rfsync.cli.init import example_path
 from rfsync.config import Config, WorkspaceConfig, find_file, load
 from rfsync.config.tables import ScheduleConfig
+from rfsync.database.url import parse_url
 from rfsync.errors import ConfigError
 from rfsync.parsing import Target, is_loopback, parse_duration, parse_listen, parse_target
 
@@ -72,9 +74,10 @@ TABLES = [*DEFAULTS, "workspaces"]
 def test_every_key_has_the_documented_default(read: Load, text: str) -> None:
     config = read(text)
     tables = {table: msgspec.structs.asdict(getattr(config, table)) for table in DEFAULTS}
-    assert tables == DEFAULTS
+    beside = {"url": f"sqlite:///{config.folder / 'rfsync.db'}"}
+    assert tables == {**DEFAULTS, "database": beside}
     assert config.workspaces == ()
-    assert set(Config.__struct_fields__) == set(TABLES)
+    assert set(Config.__struct_fields__) == {*TABLES, "folder"}
 
 
 def test_no_file_at_all_is_all_defaults() -> None:
@@ -90,14 +93,22 @@ def test_a_workspace_that_no_table_names_has_the_defaults(read: Load) -> None:
 
 
 def test_the_example_file_has_the_defaults() -> None:
-    assert load(example_path(), {}) == Config()
+    config = load(example_path(), {}, database_url="sqlite:///rfsync.db")
+    assert msgspec.structs.replace(config, folder=Path()) == Config()
+
+
+def uncommented(levels: int) -> str:
+    """The example, with so many signs of a comment taken away from the lines of its last table."""
+    text = example_path().read_text(encoding="utf-8")
+    before, start, table = text.partition("# [[workspaces]]")
+    return before + re.sub(rf"(?m)^(# ){{1,{levels}}}", "", start + table)
 
 
 def test_the_example_file_names_every_key_of_every_table() -> None:
     text = example_path().read_text(encoding="utf-8")
-    uncommented = re.sub(r"(?m)^# (?=\[|\w+ = )", "", text)
-    named = {t: set(keys) for t, keys in tomllib.loads(uncommented).items() if isinstance(keys, dict)}
-    (workspace,) = tomllib.loads(uncommented)["workspaces"]
+    tables = tomllib.loads(uncommented(2))
+    named = {table: set(keys) for table, keys in tables.items() if isinstance(keys, dict)}
+    (workspace,) = tables["workspaces"]
     cron = re.search(r'cron = "[^"]*"', text)  # in the words of a comment, since it excludes every
     assert cron is not None
     named["schedule"].add("cron")
@@ -105,11 +116,17 @@ def test_the_example_file_names_every_key_of_every_table() -> None:
     assert set(workspace) | {"cron"} == set(WorkspaceConfig.__struct_fields__)
 
 
+def test_the_example_file_syncs_all_of_a_workspace_once_its_table_is_uncommented(read: Load) -> None:
+    config = read(uncommented(1))
+    assert config.workspaces == (WorkspaceConfig(id="acme"),)
+    assert msgspec.structs.replace(config, workspaces=()) == read("")
+
+
 def test_the_example_file_still_loads_when_all_is_uncommented(read: Load) -> None:
-    text = example_path().read_text(encoding="utf-8")
-    config = read(re.sub(r"(?m)^# (?=\[|\w+ = )", "", text))
+    config = read(uncommented(2))
     assert [w.id for w in config.workspaces] == ["acme"]
-    assert msgspec.structs.replace(config, workspaces=()) == Config()
+    assert msgspec.structs.replace(config, workspaces=()) == read("")
+    text = example_path().read_text(encoding="utf-8")
     cron = re.search(r'cron = "([^"]*)"', text)
     assert cron is not None
     assert read(f"[schedule]\n{cron[0]}").schedule.cron == cron[1]
@@ -322,7 +339,7 @@ WINDOWS = '[database]\r\nurl = "sqlite:///ü.db"\r\n'
 def test_a_file_may_begin_with_a_byte_order_mark(tmp_path: Path) -> None:
     path = tmp_path / "rfsync.toml"
     path.write_bytes(WINDOWS.encode("utf-8-sig"))
-    assert load(path, {}).database.url == "sqlite:///ü.db"
+    assert load(path, {}).database.url == f"sqlite:///{tmp_path / 'ü.db'}"
 
 
 @pytest.mark.parametrize(
@@ -346,7 +363,7 @@ def test_what_a_text_processor_made_of_a_file_is_named(tmp_path: Path, content: 
 
 
 def test_typographic_quotes_within_a_text_are_no_matter(read: Load) -> None:
-    assert read('[database]\nurl = "sqlite:///“x”.db"').database.url == "sqlite:///“x”.db"
+    assert read('[database]\nurl = "sqlite:////“x”.db"').database.url == "sqlite:////“x”.db"
 
 
 def test_a_file_that_can_not_be_read_is_refused_by_its_name(tmp_path: Path) -> None:
@@ -420,11 +437,11 @@ def test_the_database_url_is_not_shown_with_the_configuration(read: Load) -> Non
     [
         pytest.param("sqlite:///o", "sqlite:///v", "sqlite:///f", "sqlite:///o", id="the-command-line-beats-all"),
         pytest.param(None, "sqlite:///v", "sqlite:///f", "sqlite:///v", id="the-environment-beats-the-file"),
-        pytest.param(None, None, "sqlite:///f", "sqlite:///f", id="the-file-beats-the-default"),
+        pytest.param(None, None, "sqlite:////f", "sqlite:////f", id="the-file-beats-the-default"),
         pytest.param(None, None, None, "sqlite:///rfsync.db", id="the-default"),
         pytest.param("sqlite:///o", None, None, "sqlite:///o", id="the-command-line-without-a-file"),
         pytest.param(None, "sqlite:///v", None, "sqlite:///v", id="the-environment-without-a-file"),
-        pytest.param(None, "", "sqlite:///f", "sqlite:///f", id="an-empty-variable-is-none"),
+        pytest.param(None, "", "sqlite:////f", "sqlite:////f", id="an-empty-variable-is-none"),
         pytest.param("", "sqlite:///v", None, "sqlite:///v", id="an-empty-option-is-none"),
     ],
 )
@@ -577,7 +594,7 @@ def test_a_workspace_may_have_a_base_url_of_its_own(read: Load) -> None:
     config = read(f'{ACME}base_url = "https://api.roboflow.eu"\n[[workspaces]]\nid = "other"')
     assert config.base_urls == {"acme": "https://api.roboflow.eu"}
     assert config.api.base_url == "https://api.roboflow.com"
-    with pytest.raises(ConfigError, match=r"\[\[workspaces\]\] number 1 base_url: expected `str \| null`, got `int`"):
+    with pytest.raises(ConfigError, match=r"\[\[workspaces\]\] number 1 base_url: must be text in quotes"):
         read(f"{ACME}base_url = 5")
 
 
@@ -627,3 +644,126 @@ def test_anything_else_is_no_target() -> None:
         "a/b#x", "a\\b", "a\nb", "a\x00b", "a/\x7f", "a\ud800", "https://app.roboflow.com/acme/widgets",
     ]  # fmt: skip
     assert not_refused(wrong, parse_target, ConfigError, "TARGET") == []
+
+
+# Messages
+
+
+@pytest.mark.parametrize(
+    ("text", "corrected"),
+    [
+        ('[api]\nattempts = "3"', "without quotes or unit: write attempts = 3"),
+        ('[api]\ndeadline_seconds = "90s"', "write deadline_seconds = 90"),
+        ("[api]\nattempts = 5.0", "whole number: write attempts = 5"),
+        ("[api]\nattempts = true", "whole number: such as attempts = 5"),
+        ("[api]\nattempts = 101", "must be at most 100, and 101 is not: such as attempts = 5"),
+        ("[api]\nmax_wait_seconds = -0.1", "must be at least 0, and -0.1 is not: such as max_wait_seconds = 60.0"),
+        ('[api]\nauth = "basic"', 'must be "bearer" or "query": write auth = "bearer"'),
+        ('[api]\nbase_url = "api.roboflow.eu"', 'write base_url = "https://api.roboflow.eu"'),
+        ("[database]\nurl = 5", 'text in quotes: write url = "sqlite:///rfsync.db"'),
+        ("[schedule]\nevery = 300", 'in quotes, with its unit: such as every = "5m"'),
+        ('[schedule]\nevery = "5 min"', "'5 min' is not a duration: write 90s, 5m, 12h or 30d; such as every = \"5m\""),
+        ('[schedule]\ncron = "@hourly"', '1 fields instead of five: such as cron = "*/5 * * * *"'),
+        ('[schedule]\ntimezone = "CET time"', 'such as timezone = "Europe/Berlin"'),
+        ('[daemon]\nlisten = "9108"', 'such as listen = "127.0.0.1:9108"'),
+        (ACME + 'projects = "widgets"', 'a list of texts: write projects = ["widgets"]'),
+        (ACME + 'projects = "widgets, gears"', 'write projects = ["widgets", "gears"]'),
+        (ACME + "projects = [5]", 'write projects = ["5"]'),
+        (ACME + "projects = [[]]", 'write projects = ["*"]'),
+        (ACME + 'projects = ["acme/widgets", "gears"]', 'write projects = ["widgets", "gears"]'),
+        (ACME + 'projects = ["https://app.roboflow.com/acme/widgets"]', 'write projects = ["widgets"]'),
+        (ACME + 'projects = ["other/gears"]', '[[workspaces]] table with id = "other", as projects = ["gears"]'),
+        (ACME + 'exclude = "scratch-*"', 'write exclude = ["scratch-*"]'),
+        (ACME + 'exclude = ["acme/scratch-*"]', 'write exclude = ["scratch-*"]'),
+        (ACME + 'exclude = ["*/scratch-*"]', 'write exclude = ["scratch-*"]'),
+        (ACME + 'api_key_env = "$ROBOFLOW_API_KEY"', 'such as api_key_env = "ROBOFLOW_API_KEY"'),
+        (ACME + ACME, 'keep one, with projects = ["*"]'),
+        (f'{ACME}projects = ["a"]\n{ACME}projects = ["b", "a"]', 'keep one, with projects = ["a", "b"]'),
+        ('[[workspaces]]\nid = "acme/widgets"', 'write id = "acme" and projects = ["widgets"]'),
+        ('[[workspaces]]\nid = "acme/b"\nprojects = ["a"]', 'write id = "acme" and projects = ["a", "b"]'),
+        ('[[workspaces]]\nid = "https://app.roboflow.com/acme"', 'write id = "acme"'),
+        ('[[workspaces]]\nid = "Acme Inc"', "'Acme Inc' is no id: write the one in app.roboflow.com/ID"),
+        ("[[workspaces]]\nid = 5", 'text in quotes: write id = "5"'),
+        ("[[workspaces]]", 'id is missing: write id = "acme"'),
+        ('[workspaces]\nid = "acme"', "too few brackets: write [[workspaces]], one for each workspace"),
+        ('[workspaces.acme]\nprojects = ["a"]', '[workspaces.acme] must be [[workspaces]], with id = "acme" below it'),
+        ('[[workspace]]\nid = "acme"', "unknown key 'workspace': write [[workspaces]]"),
+        ('workspaces = ["acme"]', "write [[workspaces]] in a line of its own, and its keys below it"),
+        ("[[api]]\nattempts = 3", "[[api]] has too many brackets: write [api]"),
+        ("api = 5", "write [api] in a line of its own, and its keys below it"),
+        ("attempts = 3", "attempts belongs below a line [api]"),
+        ('[api]\nevery = "5m"', "every belongs below a line [schedule] or [[workspaces]]"),
+        (ACME + "attempts = 3", "attempts belongs below a line [api]"),
+        (ACME + 'Projects = ["a"]', "unknown key 'Projects': write projects"),
+        (ACME + 'project = ["a"]', "unknown key 'project': write projects"),
+        ("[daemon]\nport = 9108", "unknown key 'port': the keys here are listen"),
+        ('[api]\nfolder = "x"', "unknown key 'folder': the keys here are base_url,"),
+        ('folder = "x"', "unknown key 'folder': the keys here are database,"),
+        (
+            ACME + 'id = "b"',
+            "line 3: id stands in this table already; each workspace begins with a line [[",
+        ),
+        ("[[workspaces]]\nid = acme", 'line 2: id needs a value, and text stands in quotes: id = "…"'),
+        ('[[workspaces]]\nid: "acme"', 'line 2: write id = "…", with = and not with :'),
+        ("[schedule]\nevery = 5m", 'line 2: text stands in quotes, as a whole: every = "…"'),
+    ],
+)
+def test_an_error_says_what_was_written_and_the_corrected_line(read: Load, text: str, corrected: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        read(text)
+    assert corrected in str(caught.value)
+    assert "`" not in str(caught.value)  # as in msgspec's own words
+
+
+# Paths
+
+
+@pytest.mark.parametrize(
+    ("written", "expected"),
+    [
+        ("sqlite:///rfsync.db", "sqlite:///{folder}/rfsync.db"),
+        ("sqlite:///data/x.db", "sqlite:///{folder}/data/x.db"),
+        ("sqlite:///../x.db", "sqlite:///{folder}/../x.db"),
+        ("sqlite+pysqlite:///x.db", "sqlite+pysqlite:///{folder}/x.db"),
+        ("sqlite:////var/x.db", "sqlite:////var/x.db"),
+        ("sqlite:///~/x.db", "sqlite:///~/x.db"),
+        ("sqlite:///:memory:", "sqlite:///:memory:"),
+        ("sqlite://", "sqlite://"),
+        ("postgresql:///rfsync", "postgresql:///rfsync"),
+        ("rfsync.db", "rfsync.db"),
+    ],
+)
+def test_a_relative_path_in_the_file_starts_from_its_folder(tmp_path: Path, written: str, expected: str) -> None:
+    path = tmp_path / "rfsync.toml"
+    path.write_text(f'[database]\nurl = "{written}"')
+    assert load(path, {}).database.url == expected.format(folder=tmp_path)
+    assert load(path, {}, database_url="sqlite:///x.db").database.url == "sqlite:///x.db"
+    assert load(path, {"RFSYNC_DATABASE_URL": "sqlite:///x.db"}).database.url == "sqlite:///x.db"
+
+
+def test_the_folder_of_a_link_is_where_the_link_is(tmp_path: Path) -> None:
+    (tmp_path / "dotfiles").mkdir()
+    (tmp_path / "dotfiles" / "mine.toml").touch()
+    (tmp_path / "rfsync.toml").symlink_to("dotfiles/mine.toml")
+    assert load(tmp_path / "rfsync.toml", {}).database.url == f"sqlite:///{tmp_path / 'rfsync.db'}"
+
+
+def test_a_file_that_comes_through_a_pipe_has_no_folder(tmp_path: Path) -> None:
+    (tmp_path / "rfsync.toml").write_text('[database]\nurl = "sqlite:///x.db"')
+    with (tmp_path / "rfsync.toml").open("rb") as file:
+        for name in (f"/dev/fd/{file.fileno()}", f"/proc/{os.getpid()}/fd/{file.fileno()}"):
+            file.seek(0)
+            assert load(Path(name), {}).database.url == "sqlite:///x.db"
+    pipe = tmp_path / "pipe"
+    os.mkfifo(pipe)
+    writer = threading.Thread(target=pipe.write_text, args=['[database]\nurl = "sqlite:///y.db"'])
+    writer.start()
+    assert load(pipe, {}).database.url == "sqlite:///y.db"
+    writer.join()
+
+
+def test_the_home_folder_may_be_written_as_a_tilde(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(tmp_path))
+    (tmp_path / "rfsync.toml").touch()
+    assert find_file(None, {"RFSYNC_CONFIG": "~/rfsync.toml"}) == tmp_path / "rfsync.toml"
+    assert parse_url("sqlite:///~/x.db").database == str(tmp_path / "x.db")

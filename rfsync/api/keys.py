@@ -22,11 +22,14 @@ class FoundKey:
     source: str
 
 
-def find_key(workspace: WorkspaceConfig, env: Mapping[str, str]) -> FoundKey:
+def find_key(workspace: WorkspaceConfig, env: Mapping[str, str], folder: Path = Path()) -> FoundKey:
     """The key of a workspace.
 
     A variable or file that the workspace's table names comes first. The default variable is used only if neither is
     named, since its key is probably another workspace's.
+
+    Args:
+        folder: what a relative path of the file starts from.
 
     Raises:
         ConfigError: there is no key, or an invalid one.
@@ -42,7 +45,7 @@ def find_key(workspace: WorkspaceConfig, env: Mapping[str, str]) -> FoundKey:
         is_path = bool({"/", "."} & set(workspace.api_key_file))
         shown = shown_name(workspace.api_key_file) if is_path else "the file that api_key_file names"
         try:
-            path = Path(workspace.api_key_file).expanduser()
+            path = folder / Path(workspace.api_key_file).expanduser()
             key = _bare(decode_utf8(path.read_bytes()))
         except (OSError, ValueError, RuntimeError) as error:  # also: not text, not a path, no home directory
             tried.append(f"{shown} can't be read ({getattr(error, 'strerror', None) or error})")

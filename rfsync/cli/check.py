@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict
@@ -30,11 +31,10 @@ def command(options: Options, as_json: bool) -> int:
     """
     from rfsync.api.client import Client
     from rfsync.cli import wiring
-    from rfsync.database.url import shown_url
     from rfsync.sync.check import diagnose
 
     config = options.begin()
-    name = shown_url(wiring.parsed_database_url(options, config))
+    name = wiring.shown_database(wiring.parsed_database_url(options, config))
     database = partial(_database, options, config)
     with closing(Client(config.api, options.redact, utc_now, config.base_urls)) as client:
         checks = diagnose(
@@ -50,6 +50,12 @@ def command(options: Options, as_json: bool) -> int:
 
 
 def _database(options: Options, config: Config) -> str:
+    from rfsync.cli import wiring
+
+    return f"{_state(options, config)} ({wiring.database_source(options)})"
+
+
+def _state(options: Options, config: Config) -> str:
     from rfsync.cli import wiring
     from rfsync.database.engine import Database
     from rfsync.database.postgres import is_pooled
@@ -89,7 +95,7 @@ def _shown(checks: Iterable[Check]) -> Iterable[Check]:
 
 
 def _next(config: Config, options: Options, *, ok: bool) -> str:
-    flag = f" --config {options.config_file}" if options.config_file else ""
+    flag = f" --config {shlex.quote(options.config_file)}" if options.config_file else ""
     if not ok:
         return f"Fix what is wrong, then run again: rfsync check{flag}"
     return f"Next: rfsync sync{flag}" if config.workspaces else f"Next: rfsync sync{flag} WORKSPACE/PROJECT"

@@ -56,7 +56,7 @@ def _load(options: Options, metrics: PrometheusMetrics, databases: set[URL]) -> 
     config = options.load()
     selections = wiring.select(options, config, ())
     with ExitStack() as stack:
-        store = wiring.open_store(options, config, had=databases)
+        store = wiring.open_store(options, config, make=True, had=databases)
         databases.add(wiring.database_url(options, config))
         stack.callback(store.close)
         engine = wiring.open_reader(options, config)

@@ -33,7 +33,7 @@ def command(options: Options, listen: tuple[str, int], hosts: tuple[str, ...]) -
     except ImportError as error:
         if (error.name or "").partition(".")[0] == "rfsync":
             raise
-        raise ConfigError(f"the dashboard needs {error.name}: pip install 'rfsync[dashboard]'") from None
+        raise ConfigError(f"the dashboard needs {error.name}: pip install dash waitress") from None
     config = options.begin()
     engine = limit_query_time(wiring.open_reader(options, config))
     context = DashboardContext(

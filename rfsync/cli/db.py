@@ -3,6 +3,7 @@
 import click
 
 from rfsync.cli.options import CONTEXT, Options, common_options, make_command
+from rfsync.text import printable
 
 
 @click.group("db", context_settings=CONTEXT, epilog="Example: rfsync db upgrade")
@@ -27,7 +28,7 @@ def upgrade(options: Options) -> None:
     path = sqlite_file(url)
     missing = path is not None and not path.exists()
     schema.upgrade(open_engine(url, read_only=False), None if missing else wiring.current_revision(options, config))
-    click.echo(f"The database is at schema {schema.HEAD}.")
+    click.echo(f"The database {printable(wiring.shown_database(url))} is at schema {schema.HEAD}.")
 
 
 @make_command("rfsync db current")

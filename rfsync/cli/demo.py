@@ -79,9 +79,11 @@ def tour(options: Options, end: datetime, seed: int) -> int:
 def _sync_history(world: World, url: str, options: Options, end: datetime) -> int:
     """Advances the simulated world and syncs it at each interval."""
     from rfsync.api.client import Client
-    from rfsync.cli import wiring
     from rfsync.config import ApiConfig, RemovalsConfig
+    from rfsync.ledger.run_locks import FileLocks
+    from rfsync.ledger.store import Store
     from rfsync.redaction import Secret
+    from rfsync.schema.upgrade import ensure_sqlite
     from rfsync.sync.run import sync
     from rfsync.sync.task import SyncContext, SyncTask
     from rfsync.sync.workspaces import Workspaces
@@ -94,7 +96,7 @@ def _sync_history(world: World, url: str, options: Options, end: datetime) -> in
     tasks = [SyncTask("acme", project, Secret("demo-key")) for project in _PROJECTS]
     runs = changes = failed = 0
     with (
-        closing(wiring.open_store(options, _config())) as store,
+        closing(Store(ensure_sqlite(_DATABASE), FileLocks(_DATABASE))) as store,
         closing(Client(ApiConfig(base_url=url, requests_per_second=100_000), options.redact, clock)) as client,
     ):
         context = SyncContext(client, Workspaces(client), store, RemovalsConfig(), clock, options.redact)

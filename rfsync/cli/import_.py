@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from contextlib import closing
-from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import Final
 
 import click
 
+from rfsync.cli import wiring
 from rfsync.cli.options import Options, make_command, utc_now
-from rfsync.cli.output import utc_time
+from rfsync.cli.output import print_table, utc_time
 from rfsync.cli.queries import parse_moment, warn_of_renamed
 from rfsync.cli.sync import NUMBERS, numbers
+from rfsync.config import Config
+from rfsync.ledger.projects import ProjectPath
+from rfsync.parsing import Target, parse_target
+from rfsync.redaction import Secret
+from rfsync.sync.importer import OfflineFetcher, Skipped, import_answer, reason_to_skip
+from rfsync.sync.result import Result
+from rfsync.sync.saved_answers import SavedAnswer, find_answers, first_lines, require_valid
+from rfsync.sync.task import SyncContext, SyncTask
+from rfsync.sync.workspaces import Workspaces
 from rfsync.text import printable
 
-if TYPE_CHECKING:
-    from rfsync.config import Config
-    from rfsync.parsing import Target
-    from rfsync.sync.importer import Skipped
-    from rfsync.sync.result import Result
-    from rfsync.sync.saved_answers import SavedAnswer
+#: Why an answer would not be imported -> what ``--dry-run`` says of it.
+_FORETOLD: Final = {
+    None: "",
+    Skipped.KNOWN: " (known: would be skipped)",
+    Skipped.TOO_OLD: " (older than the project's last observation: would be refused)",
+    Skipped.REFUSED: " (refused before, as it lacks too many batches: would be again)",
+}
 
 
 @make_command("""rfsync import acme/widgets saved/                      a folder of answers, each named by its time
@@ -30,7 +40,7 @@ rfsync import acme/widgets answer.json --at 2026-01-31T18:00:00Z""")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(readable=False, path_type=Path))
 @click.option("--at", metavar="TIME", help="The time of the only FILE, whatever its name says.")
 @click.option("--mtime", is_flag=True, help="Where a name has no time, take that of the FILE's last change.")
-@click.option("--dry-run", is_flag=True, help="Read and check the files, show their times, and import nothing.")
+@click.option("--dry-run", is_flag=True, help="Import nothing: check the files, and say what would become of each.")
 @click.option("--allow-removals", is_flag=True, help="Accept every answer, however many batches it lacks.")
 def command(
     options: Options,
@@ -48,9 +58,6 @@ def command(
     refused, so import before the first sync; those that the history has already are skipped. If a file is not a valid
     answer or has no time, nothing is imported.
     """
-    from rfsync.parsing import parse_target
-    from rfsync.sync.saved_answers import find_answers, require_valid
-
     named = parse_target(target)
     if named.project is None:
         raise click.BadParameter(f"{target!r} is a workspace: name one project of it", param_hint="WORKSPACE/PROJECT")
@@ -60,56 +67,62 @@ def command(
     config = options.begin()
     answers = find_answers(files, parse_moment(at, "--at", now), now, by_mtime=mtime)
     require_valid(answers)
-    _announce(answers, dry_run=dry_run)
-    return 0 if dry_run else _print(_import(options, config, named, answers, now, allow_removals=allow_removals))
-
-
-def _import(
-    options: Options, config: Config, target: Target, answers: list[SavedAnswer], now: datetime, *, allow_removals: bool
-) -> list[tuple[SavedAnswer, Result | Skipped]]:
-    from rfsync.cli import wiring
-    from rfsync.ledger.projects import ProjectPath
-    from rfsync.parsing import Target
-    from rfsync.redaction import Secret
-    from rfsync.sync.importer import OfflineFetcher, import_answer
-    from rfsync.sync.task import SyncContext, SyncTask
-    from rfsync.sync.workspaces import Workspaces
-
-    with closing(wiring.open_store(options, config)) as store:
-        store.abandon_dead_runs(now)
+    if not dry_run:
+        _announce(answers)
+    with closing(wiring.open_store(options, config, make=True, dry=dry_run)) as store:
         offline = OfflineFetcher()
         context = SyncContext(
             offline, Workspaces(offline), store, config.removals, lambda: now, options.redact,
             allow_removals=allow_removals,
         )  # fmt: skip
-        path = ProjectPath(target.workspace, target.project or "")
-        renamed = store.projects.find_renames(path.workspace).get(path.project)
-        if renamed is not None:
-            warn_of_renamed([(target, Target(*renamed))])
-        task = SyncTask(*(renamed or path), Secret(""))
+        task = _task(context, named)
+        if dry_run:
+            return _foretell(options, config, context, task, answers)
+        store.abandon_dead_runs(now)
         reader = wiring.open_reader(options, config)
-        return [(answer, import_answer(context, task, answer, reader)) for answer in answers]
+        return _print([(answer, import_answer(context, task, answer, reader)) for answer in answers])
 
 
-def _announce(answers: list[SavedAnswer], *, dry_run: bool) -> None:
+def _task(context: SyncContext, named: Target) -> SyncTask:
+    """The project, under its new id if it was renamed."""
+    path = ProjectPath(named.workspace, named.project or "")
+    renamed = context.store.projects.find_renames(path.workspace).get(path.project)
+    if renamed is not None:
+        warn_of_renamed([(named, Target(*renamed))])
+    return SyncTask(*(renamed or path), Secret(""))
+
+
+def _announce(answers: list[SavedAnswer]) -> None:
     """Says which time each answer has, and where that is from, before anything is written."""
-    from rfsync.sync.saved_answers import first_lines
-
-    times = [f"{utc_time(answer.at)} by {answer.source}: {answer.path}" for answer in answers]
-    lines = times if dry_run else first_lines(times)
     number = "1 answer" if len(answers) == 1 else f"{len(answers):,} answers"
-    click.echo(
-        f"rfsync: {number} {'would be imported' if dry_run else 'to import'}, with their times in UTC:", err=not dry_run
-    )
-    for line in lines:
-        click.echo(printable(f"  {line}"), err=not dry_run)
+    click.echo(f"rfsync: {number} to import, with their times in UTC:", err=True)
+    for line in first_lines([_with_time(answer) for answer in answers]):
+        click.echo(printable(f"  {line}"), err=True)
+
+
+def _with_time(answer: SavedAnswer) -> str:
+    return f"{utc_time(answer.at)} by {answer.source}: {answer.path}"
+
+
+def _foretell(
+    options: Options, config: Config, context: SyncContext, task: SyncTask, answers: list[SavedAnswer]
+) -> int:
+    """Says of each answer whether it would be imported; returns 1 if the ledger would not have all of them."""
+    if context.store.projects.snapshot(task.path).seen is None:
+        reasons: list[Skipped | None] = [None] * len(answers)
+    else:
+        reader = wiring.open_reader(options, config)
+        reasons = [reason_to_skip(context, task, answer, reader) for answer in answers]
+    number = reasons.count(None)
+    shown = "1 answer" if number == 1 else f"{number:,} answers"
+    click.echo(f"rfsync: {shown} would be imported into {task}, with these times in UTC:")
+    for answer, reason in zip(answers, reasons, strict=True):
+        click.echo(printable(f"  {_with_time(answer)}{_FORETOLD[reason]}"))
+    return 1 if Skipped.TOO_OLD in reasons or Skipped.REFUSED in reasons else 0
 
 
 def _print(imported: list[tuple[SavedAnswer, Result | Skipped]]) -> int:
     """Prints the outcome of each file; returns 1 if the ledger has not all of them."""
-    from rfsync.cli.output import print_table
-    from rfsync.sync.result import Result
-
     rows: list[tuple[str, ...]] = []
     too_old: list[SavedAnswer] = []
     refused = False

@@ -1,13 +1,14 @@
 """``rfsync init``."""
 
 import os
+import shlex
 from pathlib import Path
 
 import click
 
 from rfsync.cli.options import Options, make_command
 from rfsync.errors import ConfigError
-from rfsync.text import shown_name
+from rfsync.text import printable, shown_name
 
 
 def example_path() -> Path:
@@ -27,4 +28,6 @@ def command(options: Options, force: bool) -> None:
         raise ConfigError(f"{shown_name(path)} exists already; --force replaces it")
     with open_for_writing(path) as descriptor, os.fdopen(descriptor, "wb") as file:
         file.write(example_path().read_bytes())
-    click.echo(f"Wrote {path}. Enter your workspace in it, set ROBOFLOW_API_KEY, then: rfsync check")
+    flag = f" --config {shlex.quote(path)}" if options.config_file else ""
+    steps = f"Uncomment the table at its end, enter your workspace, set ROBOFLOW_API_KEY, then: rfsync check{flag}"
+    click.echo(printable(f"Wrote {path}. {steps}"))

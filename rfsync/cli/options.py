@@ -43,6 +43,13 @@ class Options:
 
         configure(self.log_level or default_level, self.log_format or "console", self.redact)
 
+    @property
+    def database_source(self) -> str:
+        """Where the database's URL was written, for messages."""
+        if self.database:
+            return "--database"
+        return "$RFSYNC_DATABASE_URL" if os.environ.get("RFSYNC_DATABASE_URL", "").strip() else "[database] url"
+
     def file(self) -> Path | None:
         """The configuration file; None: there is none."""
         from rfsync.config import find_file

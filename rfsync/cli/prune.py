@@ -7,7 +7,7 @@ import click
 from rfsync.cli.options import Options, make_command, utc_now
 
 
-@make_command("rfsync prune\n0 3 * * *  cd /srv/rfsync && rfsync prune    in a crontab")
+@make_command("rfsync prune\n0 3 * * *  /opt/rfsync/bin/rfsync prune --config /etc/rfsync/rfsync.toml    in a crontab")
 def command(options: Options) -> None:
     """Applies [retention]: deletes runs that changed nothing and are older than unchanged_runs.
 

@@ -34,7 +34,7 @@ _STOP_TIMEOUT = 4.5
 @make_command("""ROBOFLOW_API_KEY=… rfsync sync acme/widgets
 rfsync sync                                   all that is configured
 rfsync sync acme/widgets --batch dJ3kx8aq     one batch alone
-*/5 * * * *  cd /srv/rfsync && rfsync sync    in a crontab""")
+*/5 * * * *  /opt/rfsync/bin/rfsync sync --config /etc/rfsync/rfsync.toml    in a crontab""")
 @click.argument("targets", metavar="[TARGET]...", nargs=-1)
 @click.option("--batch", "batch_ids", metavar="ID", multiple=True, help="Refresh only this batch; may be repeated.")
 @click.option("--dry-run", is_flag=True, help="Write nothing; show what would be written.")
@@ -100,7 +100,7 @@ def _sync(
 
     redact, keep_changes = options.redact, dry_run and not quiet
     with (
-        closing(wiring.open_store(options, config, dry=dry_run)) as store,
+        closing(wiring.open_store(options, config, make=True, dry=dry_run)) as store,
         closing(Client(config.api, redact, utc_now, config.base_urls)) as client,
     ):
         if not dry_run:

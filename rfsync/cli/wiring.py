@@ -2,26 +2,31 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Container, Iterable
-from contextlib import closing
+from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import click
 from sqlalchemy import URL, Engine
 
 from rfsync.cli.options import Options
 from rfsync.config import Config
 from rfsync.database.engine import Database, open_database
-from rfsync.database.url import parse_url, require_path, sqlite_file, url_secrets
+from rfsync.database.url import parse_url, require_path, shown_url, sqlite_file, url_secrets
 from rfsync.errors import DatabaseError
 from rfsync.ledger.run_locks import FileLocks, Leases, NoRunLocks
 from rfsync.ledger.store import Store
 from rfsync.parsing import parse_target
 from rfsync.schema import upgrade as schema
+from rfsync.text import printable
 
 if TYPE_CHECKING:
     from rfsync.sync.targets import Selection
+
+log = logging.getLogger("rfsync.database")
 
 
 def database_url(options: Options, config: Config) -> URL:
@@ -48,13 +53,53 @@ def parsed_database_url(options: Options, config: Config) -> URL:
     return url
 
 
+def shown_database(url: URL) -> str:
+    """The database for people: the absolute path of a file, or the URL without its secrets."""
+    path = sqlite_file(url)
+    if path is None:
+        return shown_url(url)
+    with suppress(FileNotFoundError):  # the working directory does not exist any more
+        return absolute(path)
+    return str(path)
+
+
+def absolute(path: Path) -> str:
+    """The absolute path of a file, without the way through other folders to its own."""
+    return str(path.parent.resolve() / path.name if ".." in path.parts else path.absolute())
+
+
+def database_source(options: Options) -> str:
+    """Where the database is named: a path that is not the expected one is explained by that."""
+    file = options.file()
+    if options.database_source != "[database] url":
+        return f"set by {options.database_source}"
+    return f"set by {absolute(file)}" if file is not None else "the default, as there is no configuration"
+
+
+def existing_database_url(options: Options, config: Config) -> URL:
+    """As ``database_url``, of a database that is there, as far as that shows without connecting.
+
+    Raises:
+        ConfigError: it is none of the two databases'.
+        DatabaseError: there is no such file.
+    """
+    url = database_url(options, config)
+    path = sqlite_file(url)
+    if path is not None and not path.exists():
+        raise DatabaseError(
+            f"there is no database {absolute(path)} ({database_source(options)}): rfsync sync makes it; "
+            "name another one with --database or --config"
+        )
+    return url
+
+
 def current_revision(options: Options, config: Config) -> str | None:
     """The schema that the database is at; None: none yet.
 
     Raises:
         DatabaseError: there is no such database, or it can't be reached.
     """
-    return _revision(open_database(database_url(options, config), read_only=True))
+    return _revision(open_database(existing_database_url(options, config), read_only=True))
 
 
 def _revision(database: Database) -> str | None:
@@ -86,13 +131,16 @@ def open_reader(options: Options, config: Config) -> Engine:
     # Here, since a sync would wait for all of the history to be imported.
     from rfsync.history.connect import open_reader as open_reader_engine
 
-    return open_reader_engine(database_url(options, config))
+    return open_reader_engine(existing_database_url(options, config))
 
 
-def open_store(options: Options, config: Config, *, dry: bool = False, had: Container[URL] = ()) -> Store:
-    """The store; an SQLite database is made or upgraded if need be.
+def open_store(
+    options: Options, config: Config, *, make: bool = False, dry: bool = False, had: Container[URL] = ()
+) -> Store:
+    """The store; an SQLite database is upgraded if need be.
 
     Args:
+        make: an SQLite database that is not there is made, and that is said.
         dry: nothing is written, and a missing SQLite file counts as an empty database.
         had: databases that this process has had before, and does not make anew.
 
@@ -100,16 +148,29 @@ def open_store(options: Options, config: Config, *, dry: bool = False, had: Cont
         DatabaseError: the database can't be opened.
         SchemaError: it is at another schema, and not ours to upgrade.
     """
-    url = database_url(options, config)
+    url = database_url(options, config) if make or dry else existing_database_url(options, config)
     path = sqlite_file(url)
     if dry:
         return Store(_dry_database(url, path), NoRunLocks(), dry=True)
-    if path is not None:
-        if url in had and not path.exists():
-            raise DatabaseError(f"the database {path} was removed or renamed: put it back, or restart rfsync")
-        return Store(schema.ensure_sqlite(path), FileLocks(path))
-    database = _require_current_schema(open_database(url))
-    return Store(database, Leases(database))
+    if path is None:
+        database = _require_current_schema(open_database(url))
+        return Store(database, Leases(database))
+    is_new = not path.exists()
+    if is_new and url in had:
+        raise DatabaseError(f"the database {path} was removed or renamed: put it back, or restart rfsync")
+    database = schema.ensure_sqlite(path)
+    if is_new:
+        _announce_new(options, path)
+    return Store(database, FileLocks(path))
+
+
+def _announce_new(options: Options, path: Path) -> None:
+    """Says once that a database was made, and where: it may be in another place than expected."""
+    text = f"made a new database, {absolute(path)} ({database_source(options)})"
+    if log.isEnabledFor(logging.INFO):
+        log.info("%s", text)
+    else:
+        click.echo(printable(f"rfsync: {text}"), err=True)
 
 
 def _dry_database(url: URL, path: Path | None) -> Database:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from datetime import timedelta
 from fnmatch import fnmatchcase
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Final, Literal
 
 import msgspec
@@ -127,7 +128,11 @@ class WorkspaceConfig(_Table, frozen=True):
 
     def excludes(self, project: str) -> bool:
         """True if ``exclude`` matches the project."""
-        return any(fnmatchcase(project, pattern) for pattern in self.exclude)
+        return self.excluding_pattern(project) is not None
+
+    def excluding_pattern(self, project: str) -> str | None:
+        """The first pattern of ``exclude`` that matches the project; None: none does."""
+        return next((pattern for pattern in self.exclude if fnmatchcase(project, pattern)), None)
 
 
 class Config(_Table, frozen=True):
@@ -140,6 +145,8 @@ class Config(_Table, frozen=True):
     daemon: DaemonConfig = DaemonConfig()
     retention: RetentionConfig = RetentionConfig()
     workspaces: tuple[WorkspaceConfig, ...] = ()
+    #: What the file's relative paths start from; no key of the file.
+    folder: Path = Path()
 
     def workspace(self, workspace: str) -> WorkspaceConfig:
         """The table of a workspace, or the defaults if there is none."""
@@ -156,3 +163,15 @@ class Config(_Table, frozen=True):
         if own.every is None and own.cron is None:
             return self.schedule
         return msgspec.structs.replace(self.schedule, every=own.every, cron=own.cron)
+
+
+#: The name of each table of the file -> its keys.
+TABLES: Final[dict[str, tuple[str, ...]]] = {
+    "database": DatabaseConfig.__struct_fields__,
+    "api": ApiConfig.__struct_fields__,
+    "removals": RemovalsConfig.__struct_fields__,
+    "schedule": ScheduleConfig.__struct_fields__,
+    "daemon": DaemonConfig.__struct_fields__,
+    "retention": RetentionConfig.__struct_fields__,
+    "workspaces": WorkspaceConfig.__struct_fields__,
+}

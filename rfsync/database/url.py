@@ -1,5 +1,6 @@
 """The URL of a database: read as people write it, shown without its password."""
 
+import os
 import re
 from collections import Counter
 from pathlib import Path
@@ -43,7 +44,8 @@ def _parse_sqlite(rest: str) -> URL:
         raise ConfigError("[database] url names no file: a history in memory is lost at exit; write sqlite:///FILE")
     if mark:
         raise ConfigError("[database] url: SQLite's has no options: leave out the ? and what follows it")
-    return URL.create("sqlite", database=file)
+    # No shell expands the ~ within a URL. Not Path.expanduser(), which raises an error where a user has no home.
+    return URL.create("sqlite", database=os.path.expanduser(file))  # noqa: PTH111
 
 
 def _parse_postgres(rest: str) -> URL:

@@ -1,22 +1,27 @@
 """The checks of ``rfsync check``: configuration, database, keys and projects, each with a remedy."""
 
 import math
-from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
+from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
+from typing import Final
 
 from rfsync.api.answers import parse
 from rfsync.api.failures import describe_error
 from rfsync.api.keys import exposed_file, find_key
 from rfsync.config import DEFAULT_KEY_ENV, Config, WorkspaceConfig
-from rfsync.errors import Cancelled, ConfigError, FetchError, RfsyncError, SchemaError
+from rfsync.errors import Cancelled, ConfigError, ErrorKind, FetchError, RfsyncError, SchemaError
 from rfsync.sync.bugs import failed_by_bug
 from rfsync.sync.remedies import remedy
 from rfsync.sync.renames import MAX_OWNERS
-from rfsync.sync.targets import discover
 from rfsync.sync.task import Fetcher, SyncTask
 from rfsync.sync.workspaces import Workspaces
+
+#: Names that one line shows.
+_MAX_NAMES: Final = 10
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,12 +53,13 @@ def diagnose(
         file: the file of the configuration; None: there is none.
         redact: takes secrets out of what is shown.
         database: checks the database, and returns what it found; raises ``RfsyncError`` if something is wrong.
-        database_name: its URL without a password.
+        database_name: the file's absolute path, or the URL without a password.
     """
     where = str(file) if file is not None else "no file"
     number = len(config.workspaces)
-    tables = f"{number} workspace{'s' if number > 1 else ''}" if number else "no [[workspaces]]: name TARGETs"
-    yield Check("configuration", where, True, "all defaults" if file is None else tables)
+    tables = f"{number} workspace{'' if number == 1 else 's'}"
+    advice = None if number or file is None else "uncomment its [[workspaces]] table, or name TARGETs to each command"
+    yield Check("configuration", where, True, "all defaults" if file is None else tables, advice)
     yield Check("worst case", "one project", True, worst_case(config))
     try:
         yield Check("database", database_name, True, database())
@@ -106,9 +112,9 @@ def _workspace(
     env: Mapping[str, str],
 ) -> Iterator[Check]:
     try:
-        key = find_key(workspace, env)
+        key = find_key(workspace, env, config.folder)
     except ConfigError as error:
-        yield Check("key", workspace.id, False, str(error), "set the variable, or name a file")
+        yield Check("key", workspace.id, False, str(error), _key_remedy(workspace))
         return
     exposed = exposed_file(workspace, key)
     found = f"from {key.source}" + (", which every user can read" if exposed else "")
@@ -116,9 +122,10 @@ def _workspace(
     explain = partial(_failed, redact, config.api.base_url, "[api] base_url")
     if workspace.base_url is not None:
         explain = partial(_failed, redact, workspace.base_url, "base_url in its [[workspaces]] table")
+    workspaces = Workspaces(fetcher)
     try:
         # If the projects are named, the key need not be allowed to list them.
-        tasks = discover(workspace, key.key, Workspaces(fetcher)) if workspace.discovers else []
+        listed = workspaces.projects(workspace.id, key.key) if workspace.discovers else workspace.projects
     except FetchError as error:
         yield explain("workspace", workspace.id, error, known=False)
         return
@@ -127,20 +134,59 @@ def _workspace(
     except Exception as error:
         yield _bug("workspace", workspace.id, error, redact)
         return
-    if workspace.discovers:
-        yield Check("workspace", workspace.id, True, f"{len(tasks)} project{'' if len(tasks) == 1 else 's'} in it")
-    else:
-        tasks = [SyncTask(workspace.id, p, key.key) for p in workspace.projects if not workspace.excludes(p)]
-    for task in tasks:
+    yield _projects(workspace, listed)
+    for task in [SyncTask(workspace.id, project, key.key) for project in listed if not workspace.excludes(project)]:
         try:
             check = _project(task, fetcher)
         except FetchError as error:
             check = explain("project", str(task), error, known=workspace.discovers)
+            if error.kind is ErrorKind.NOT_FOUND and not workspace.discovers:
+                check = _with_existing(check, task, workspaces)
         except Cancelled:
             raise
         except Exception as error:
             check = _bug("project", str(task), error, redact)
         yield check
+
+
+def _key_remedy(workspace: WorkspaceConfig) -> str:
+    """How to give the key where the workspace's table says that it is."""
+    variable = workspace.api_key_env or (None if workspace.api_key_file else DEFAULT_KEY_ENV)
+    ways = [f"export {variable}=…"] if variable else []
+    if workspace.api_key_file:
+        ways.append("write the key into the file that api_key_file names, readable only by you (chmod 600)")
+    return ", or ".join(ways)
+
+
+def _projects(workspace: WorkspaceConfig, listed: Collection[str]) -> Check:
+    """How many projects there are, and which are excluded, by which pattern."""
+    patterns = {project: workspace.excluding_pattern(project) for project in listed}
+    excluded = [f'{project} by "{pattern}"' for project, pattern in patterns.items() if pattern is not None]
+    unused = [f'"{one}"' for one in workspace.exclude if not any(fnmatchcase(project, one) for project in listed)]
+    found = f"{len(listed):,} project{'' if len(listed) == 1 else 's'}{'' if workspace.discovers else ' named'}"
+    if excluded:
+        found += f", {len(excluded):,} excluded: {_names(excluded)}"
+    if unused:
+        found += f"; no project is excluded by {_names(unused)}"
+    is_any = len(excluded) < len(listed) or workspace.discovers
+    remedy = None if is_any else "take at least one of them out of exclude, or the whole [[workspaces]] table"
+    return Check("workspace", workspace.id, is_any, found, remedy)
+
+
+def _names(names: Sequence[str]) -> str:
+    more = f" and {len(names) - _MAX_NAMES:,} more" if len(names) > _MAX_NAMES else ""
+    return ", ".join(names[:_MAX_NAMES]) + more
+
+
+def _with_existing(check: Check, task: SyncTask, workspaces: Workspaces) -> Check:
+    """The check of a project that is not there, with those that the workspace has, if its key may list them."""
+    try:
+        listed = list(workspaces.projects(task.workspace, task.key))
+    except FetchError:
+        return check
+    similar = get_close_matches(task.project, listed, 1)
+    found = f"did you mean {similar[0]}" if similar else f"the workspace has {_names(listed) or 'no project'}"
+    return replace(check, found=f"{check.found}; {found}", remedy="correct projects in its [[workspaces]] table")
 
 
 def _project(task: SyncTask, fetcher: Fetcher) -> Check:

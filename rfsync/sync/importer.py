@@ -65,12 +65,27 @@ def import_answer(context: SyncContext, task: SyncTask, saved: SavedAnswer, read
         DatabaseError: the database refused or vanished.
         RfsyncError: a bug ended the run.
     """
+    return reason_to_skip(context, task, saved, reader) or _apply(context, task, saved)
+
+
+def reason_to_skip(context: SyncContext, task: SyncTask, saved: SavedAnswer, reader: Engine) -> Skipped | None:
+    """Why an answer would not be applied to the history as it is now; None: it would be.
+
+    Args:
+        context: its clock is not used.
+        reader: for questions to the history; it isn't used as long as the project was never observed.
+
+    Raises:
+        ConfigError: the file can't be read any more.
+        BadResponse: it is no longer a valid answer.
+        DatabaseError: the database refused or vanished.
+    """
     known = context.store.projects.snapshot(task.path)
     if known.seen is not None and saved.at <= known.seen:
         return Skipped.KNOWN if _is_known(context, task, saved, reader) else Skipped.TOO_OLD
     if not context.allow_removals and context.store.projects.was_refused(task.path, saved.at):
         return Skipped.REFUSED
-    return _apply(context, task, saved)
+    return None
 
 
 def _is_known(context: SyncContext, task: SyncTask, saved: SavedAnswer, reader: Engine) -> bool:

@@ -23,6 +23,10 @@ _TIME: Final = re.compile(
 #: What follows a time, or a date alone, that was not matched completely.
 _MORE_OF_TIME: Final = re.compile(r"\s?(?:[+-]\d|[ap]\.?m\b)", re.IGNORECASE)
 _MORE_OF_DATE: Final = re.compile(r"[\sT_-]?\d{1,2}\s?[ap]\.?m\b", re.IGNORECASE)
+#: The time of day may stand before the date: 18-30-00_2026-01-31.
+_TIME_BEFORE_DATE: Final = re.compile(
+    r"(?<![^\W_])(?:[01]?\d|2[0-3])[:.h_-]?[0-5]\d(?:[:.m_-]?[0-5]\ds?)?(?:\s?[ap]\.?m)?[\sT_-]+$", re.IGNORECASE
+)
 #: Seconds or milliseconds since 1970, of this century.
 _EPOCH: Final = re.compile(r"(?<![^\W_])(1\d{9})(\d{3})?(?![^\W_])")
 #: What may stand before the value of a JSON text.
@@ -76,8 +80,9 @@ def find_answers(
     times = {file: (at, "--at") if at is not None else _time(file, by_mtime=by_mtime) for file in files}
     if timeless := [file for file, found in times.items() if found is None]:
         raise ConfigError(
-            "nothing was imported, since there is no time in the name of these files: put it there, such as "
-            "2026-01-31T18:00:00Z.json, or add --at TIME (of one file) or --mtime (the time of each one's last change)",
+            "nothing was imported, since there is no time in the name of these files (a date begins with its year): "
+            "put it there, such as 2026-01-31T18:00:00Z.json, or add --at TIME (of one file) or --mtime (the time of "
+            "each one's last change)",
             details=first_lines([str(file) for file in timeless]),
         )
     return _in_order({file: found for file, found in times.items() if found is not None}, now)
@@ -87,7 +92,10 @@ def _in_order(times: Mapping[Path, tuple[datetime, str]], now: datetime) -> list
     found: dict[datetime, SavedAnswer] = {}
     for file, (time, source) in times.items():
         if time > now:
-            raise ConfigError(f"{file} is of {time.isoformat(sep=' ')} (by its {source}), which is in the future")
+            raise ConfigError(
+                f"{file} is of {time.isoformat(sep=' ')} (by its {source}), which is in the future: a time without an "
+                "offset is UTC; rename it, such as 2026-01-31T18:00:00+0100.json, or import it alone with --at"
+            )
         answer = SavedAnswer(file, time, source, hashlib.sha256(_read(file)).hexdigest())
         other = found.setdefault(time, answer)
         if other.fingerprint != answer.fingerprint:
@@ -180,7 +188,8 @@ def _times(path: Path) -> Iterator[datetime]:
     """The times in a file's name, which stand between separators; UTC unless they have an offset."""
     for match in _TIME.finditer(path.name):
         more = _MORE_OF_TIME if match["hour"] else _MORE_OF_DATE
-        if more.match(path.name, match.end()):
+        is_after_time = match["hour"] is None and _TIME_BEFORE_DATE.search(path.name[: match.start()])
+        if is_after_time or more.match(path.name, match.end()):
             raise ConfigError(f"the time in the name of {path} is ambiguous: rename it, or import it alone with --at")
         if path.name[match.end() :][:1].isalnum():
             continue  # part of a word, such as a checksum
@@ -188,7 +197,10 @@ def _times(path: Path) -> Iterator[datetime]:
             yield _time_of(match)
         except ValueError as error:
             if match["dash"]:  # other digits may be a number
-                raise ConfigError(f"the name of {path} has an invalid time ({match[0]}): {error}") from error
+                raise ConfigError(
+                    f"the name of {path} has an invalid time ({match[0]}: {error}): rename it, such as "
+                    "2026-01-31T18:00:00Z.json, or import it alone with --at"
+                ) from error
     for match in _EPOCH.finditer(path.name):
         yield datetime.fromtimestamp(int(match[1]), UTC) + timedelta(milliseconds=int(match[2] or 0))
 

@@ -46,7 +46,8 @@ def wanted(config: Config, targets: Sequence[Target], env: Mapping[str, str]) ->
     if not targets:
         if not config.workspaces:
             raise ConfigError(
-                "nothing to sync: name a TARGET such as acme/widgets, or write [[workspaces]] tables (rfsync init)"
+                "nothing to sync: name a TARGET such as acme/widgets, or uncomment the [[workspaces]] table of the "
+                "configuration (rfsync init writes one)"
             )
         targets = [Target(workspace.id, None) for workspace in config.workspaces]
     whole: dict[str, bool] = {}
@@ -66,15 +67,14 @@ def wanted(config: Config, targets: Sequence[Target], env: Mapping[str, str]) ->
                 raise ConfigError(f"workspace {workspace.id!r} has no project to sync: its exclude leaves none")
             names.update(dict.fromkeys(listed))
     return [
-        Selection(
-            config.workspace(w), _key(config.workspace(w), env), tuple(names), whole.get(w, False), frozenset(insist[w])
-        )
+        Selection(config.workspace(w), _key(config, w, env), tuple(names), whole.get(w, False), frozenset(insist[w]))
         for w, names in named.items()
     ]
 
 
-def _key(workspace: WorkspaceConfig, env: Mapping[str, str]) -> Secret:
-    found = find_key(workspace, env)
+def _key(config: Config, workspace_id: str, env: Mapping[str, str]) -> Secret:
+    workspace = config.workspace(workspace_id)
+    found = find_key(workspace, env, config.folder)
     path = exposed_file(workspace, found)
     if path is not None:
         log.warning("%s: every user can read its key in %s: chmod o-r %s", workspace.id, path, path)

@@ -94,17 +94,18 @@ def test_a_second_key_only_has_to_be_uncommented(tmp_path: Path) -> None:
         assert "\n#LoadCredential=other:/etc/rfsync/other.key\n" in unit.read_text()
 
 
-def test_the_line_of_cron_has_a_time_a_user_and_a_command_that_rfsync_has() -> None:
+def test_the_lines_of_cron_have_a_time_a_user_and_a_command_that_rfsync_has() -> None:
     text = (DEPLOY / "cron" / "rfsync").read_text()
     assert text.endswith("\n")  # cron ignores a last line without an end
-    lines = [line for line in text.splitlines() if line and not line.startswith("#")]
-    assert lines[0] == "MAILTO=root"
-    *when, user, command = lines[1].split(None, 6)
-    assert (len(lines), when, user) == (2, ["*/5", "*", "*", "*", "*"], "rfsync")
-    assert "%" not in command  # which cron takes for the end of the line
-    words = shlex.split(command.removesuffix(" >/dev/null"))
-    assert words[0] == "/opt/rfsync/bin/rfsync"
-    assert_understood(words[1:])
+    mail, *lines = [line for line in text.splitlines() if line and not line.startswith("#")]
+    assert mail == "MAILTO=root"
+    for line, minute in zip(lines, ["*/5", "17"], strict=True):
+        *when, user, command = line.split(None, 6)
+        assert (when, user) == ([minute, "*", "*", "*", "*"], "rfsync")
+        assert "%" not in command  # which cron takes for the end of the line
+        words = shlex.split(command.partition(" >/dev/null")[0])
+        assert words[0] == "/opt/rfsync/bin/rfsync"
+        assert_understood(words[1:])
 
 
 def test_all_that_the_image_copies_is_there_and_not_left_out() -> None:

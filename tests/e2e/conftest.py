@@ -70,6 +70,11 @@ class Done:
         return json.loads(self.out)
 
     @property
+    def warnings(self) -> str:
+        """What it said, but that it made the database."""
+        return re.sub(r"(?m)^rfsync: made a new database, .*\n", "", self.err)
+
+    @property
     def projects(self) -> dict[str, dict[str, Any]]:
         """The projects that ``sync --json`` printed, by their id."""
         return {one["project"]: one for one in self.json["projects"]}

@@ -377,4 +377,4 @@ def test_without_the_extra(fresh: Cli, tmp_path: Path, missing: str) -> None:
     broken = f'raise ModuleNotFoundError("none here", name={missing!r})\n'
     (tmp_path / "broken" / f"{missing}.py").write_text(broken)
     done = fresh.run("dashboard", code=2, env={"PYTHONPATH": str(tmp_path / "broken")})
-    assert f"the dashboard needs {missing}: pip install 'rfsync[dashboard]'" in done.err
+    assert f"the dashboard needs {missing}: pip install dash waitress" in done.err

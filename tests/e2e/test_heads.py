@@ -113,7 +113,7 @@ def test_a_head_that_can_not_be_read_ends_the_attempt_at_once_in_one_line(fresh:
     failed = {name: done.projects[name] for name in HEADS}
     assert {(one["error_kind"], one["attempts"]) for one in failed.values()} == {("network", 2)}
     assert all(one["error"].startswith("the head of the answer is malformed: ") for one in failed.values())
-    assert len(done.err.splitlines()) == len(HEADS)
+    assert len(done.warnings.splitlines()) == len(HEADS)
     assert [part for part in (KEY, KEY[:12]) if part in done.out + done.err] == []
 
 
@@ -132,7 +132,7 @@ def test_an_odd_head_that_can_be_read_is_read_without_a_word(fresh: Cli, head: b
     fresh.list(batch("b1", 1))
     fresh.simulator.faults.add("*", Bytes(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n[]"))
     done = fresh.run("sync", "acme/widgets", "--json")
-    assert (done.projects["widgets"]["outcome"], done.err) == ("unchanged", "")
+    assert (done.projects["widgets"]["outcome"], done.warnings) == ("unchanged", "")
 
 
 def test_a_length_beside_chunks_is_ignored_and_the_connection_is_not_used_again(fresh: Cli) -> None:

@@ -190,12 +190,13 @@ def test_without_a_time_nothing_is_imported_but_by_the_options_that_are_named(fr
     for number in range(30):
         os.utime(fresh.folder / "saved" / f"answer{number:02d}.json", (1_769_000_000 + number,) * 2)
     done = fresh.run("import", "acme/widgets", "saved", "--mtime")
-    first, *lines, last = done.err.splitlines()
+    first, *lines, last, made = done.err.splitlines()
     assert (first, len(lines), last) == (
         "rfsync: 31 answers to import, with their times in UTC:",
         20,
         "  … and 11 more",
     )
+    assert made.startswith(f"rfsync: made a new database, {fresh.database.path} (")
     assert lines[0] == "  2026-01-21 12:53:20 by mtime: saved/answer00.json"
     assert {line.split()[2] for line in done.out.splitlines()[1:]} == {"mtime", "name"}
     assert "together" in fresh.run("import", "acme/widgets", "saved", "--mtime", "--at", "2026-01-01", code=2).err
@@ -205,7 +206,7 @@ def test_a_dry_run_says_what_it_takes_from_where_and_writes_nothing(fresh: Cli) 
     archive(fresh)
     done = fresh.run("import", "acme/widgets", "saved", "--dry-run")
     assert done.out.splitlines() == [
-        "rfsync: 4 answers would be imported, with their times in UTC:",
+        "rfsync: 4 answers would be imported into acme/widgets, with these times in UTC:",
         "  2026-01-01 00:00:00 by name: saved/batches-20260101T000000Z.json",
         "  2026-01-02 00:00:00 by name: saved/2026-01-02_00-00-00.json",
         "  2026-01-03 00:00:00 by name: saved/batches-2026-01-03T00:00:00Z.json",
@@ -215,6 +216,45 @@ def test_a_dry_run_says_what_it_takes_from_where_and_writes_nothing(fresh: Cli) 
     assert not fresh.database.path.exists()
     save(fresh, "2026-01-05.json").write_text("[")
     fresh.run("import", "acme/widgets", "saved", "--dry-run", code=1)
+
+
+def test_a_dry_run_says_what_would_not_be_imported(cli: Cli) -> None:
+    archive(cli)
+    cli.run("import", "acme/widgets", "saved")
+    save(cli, "2026-01-02T12:00:00Z.json", batch("a", 9))
+    save(cli, "2026-01-05.json", batch("a", 9), batch("b", 6))
+    before = cli.database.dump()
+    first, *lines = cli.run("import", "acme/widgets", "saved", "--dry-run", code=1).out.splitlines()
+    assert first == "rfsync: 1 answer would be imported into acme/widgets, with these times in UTC:"
+    known = "(known: would be skipped)"
+    assert [line.partition(".json ")[2] for line in lines] == [
+        known, known, "(older than the project's last observation: would be refused)", known, known, ""
+    ]  # fmt: skip
+    assert cli.database.dump() == before
+    (cli.folder / "saved" / "2026-01-02T12:00:00Z.json").unlink()
+    cli.run("import", "acme/widgets", "saved", "--dry-run")
+
+
+def test_no_time_is_guessed_from_a_date_in_another_order(fresh: Cli) -> None:
+    names = [
+        "w_15-11-2025.json",
+        "w_11-15-2025.json",
+        "w_03-04-2026.json",
+        "w_15.11.2025_18-30.json",
+        "15 Nov 2025.json",
+    ]
+    for name in names:
+        path = save(fresh, name, batch("a", 5))
+        for arguments in ([], ["--dry-run"]):
+            done = fresh.run("import", "acme/widgets", str(path), *arguments, code=2)
+            assert "no time in the name of these files (a date begins with its year): put it there" in done.err
+    assert not fresh.database.path.exists()
+    done = fresh.run("import", "acme/widgets", str(path), "--at", "2025-11-15T18:30:00Z", "--dry-run")
+    assert f"  2025-11-15 18:30:00 by --at: {path}\n" in done.out
+    os.utime(path, (1_769_000_000,) * 2)
+    done = fresh.run("import", "acme/widgets", str(path), "--mtime", "--dry-run")
+    assert f"  2026-01-21 12:53:20 by mtime: {path}\n" in done.out
+    assert not fresh.database.path.exists()
 
 
 @pytest.mark.parametrize(
@@ -255,6 +295,11 @@ def test_the_time_can_be_said(fresh: Cli) -> None:
         (["2026-13-01.json"], ["saved"], "2026-13-01"),
         (["2026-01-01T06-30-00PM.json"], ["saved"], "ambiguous"),
         (["2026-01-01 6pm.json"], ["saved"], "ambiguous"),
+        (["18-30_2026-01-01.json"], ["saved"], "ambiguous: rename it"),
+        (["183000 2026-01-01.json"], ["saved"], "ambiguous: rename it"),
+        (["6.30pm-2026-01-01.json"], ["saved"], "ambiguous: rename it"),
+        (["2025-15-11.json"], ["saved"], "month must be in 1..12): rename it"),
+        (["2025-02-30.json"], ["saved"], "(2025-02-30: day"),
         (["2026-01-01T18-30-00 -0500.json"], ["saved"], "ambiguous"),
         (["12345678901234.json"], ["saved"], "12345678901234"),
         (["2026-01-01 to 2026-01-02.json"], ["saved"], "more than one time"),

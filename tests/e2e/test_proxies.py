@@ -31,7 +31,7 @@ def behind(fresh: Cli, authority: trustme.CA, trusting: dict[str, str]) -> Itera
 def failure(cli: Cli) -> tuple[str, int, str]:
     """Error kind, attempts and error of a sync, which logs one line and no password."""
     done = cli.run("sync", "acme/widgets", "--json", code=1)
-    assert len(done.err.splitlines()) == 1
+    assert len(done.warnings.splitlines()) == 1
     assert [form for form in (PASSWORD, "pr0xy/w0rd", "w0rd") if form in done.out + done.err] == []
     project = done.projects["widgets"]
     return project["error_kind"], project["attempts"], project["error"]

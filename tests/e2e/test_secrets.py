@@ -152,7 +152,7 @@ def test_a_key_file_that_every_user_can_read_is_told_once_a_workspace(fresh: Cli
             fresh.world.set(f"{workspace}/{project}", [batch(f"{workspace} {project}", 1)])
     fresh.configure(workspaces=[{"id": name, "api_key_file": str(file)} for name, file in files.items()])
     done = fresh.run("sync", *[f"{name}/widgets" for name in modes], *modes)
-    lines = [line.partition(" warning ")[2] for line in done.err.splitlines()]
+    lines = [line.partition(" warning ")[2] for line in done.warnings.splitlines()]
     assert lines == [
         f"{name}: every user can read its key in {files[name]}: chmod o-r {files[name]}" for name in ("all", "others")
     ]

@@ -27,7 +27,7 @@ def test_a_key_that_is_also_a_word_of_the_output_leaves_the_json_as_it_is(fresh:
 
 def test_a_reader_that_goes_away_does_not_change_the_exit_code(fresh: Cli) -> None:
     fresh.list(batch("b1", 1))
-    fresh.configure()
+    fresh.run("db", "upgrade")
     for arguments in (["sync", "acme/widgets"], ["sync", "acme/widgets", "--json"], ["status"]):
         process = fresh.start(*arguments)
         assert process.stdout is not None

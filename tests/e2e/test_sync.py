@@ -150,7 +150,8 @@ def test_the_schema_is_the_one_of_the_contract(cli: Cli) -> None:
 def test_a_missing_sqlite_database_is_made_and_people_see_a_table(fresh: Cli) -> None:
     fresh.list(batch("b1", 1_234, 2), batch("b2", 5))
     done = fresh.run("sync", "acme/widgets")
-    assert done.err == ""
+    made = f"rfsync: made a new database, {fresh.database.path} (set by {fresh.folder / 'rfsync.toml'})\n"
+    assert done.err == made
     header, row = done.out.splitlines()
     assert row.split() == ["acme/widgets", "changed", "2", "2", "0", "0", "0", "0", "+1,239", "+2"]
     assert header.split()[:2] == ["PROJECT", "OUTCOME"]

@@ -152,7 +152,8 @@ def test_the_command_line_beats_the_environment_which_beats_the_file(fresh: Cli,
     command = ["sync", "acme/widgets"]
     done = fresh.run(*(options + command if before else command + options), env=env)
     assert [one.name for one in made.glob("*.db")] == ["option.db"]
-    lines = [json.loads(line) for line in done.err.splitlines()]
+    made_it, *lines = [json.loads(line) for line in done.err.splitlines()]
+    assert made_it["event"] == f"made a new database, {made / 'option.db'} (set by --database)"
     assert [(one["level"], one["workspace"], one["project"]) for one in lines] == [("info", "acme", "widgets")]
     if before:
         fresh.run(*command, env=env)
