@@ -5,13 +5,16 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from rfsync.config import DEFAULT_KEY_ENV, WorkspaceConfig
 from rfsync.errors import ConfigError
 from rfsync.parsing import read_variable
 from rfsync.redaction import Secret
 from rfsync.text import decode_utf8, shown_name
+
+#: The folder of a unit's credentials: systemd.exec(5), "LoadCredential=".
+_CREDENTIALS: Final = "$CREDENTIALS_DIRECTORY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +48,7 @@ def find_key(workspace: WorkspaceConfig, env: Mapping[str, str], folder: Path = 
         is_path = bool({"/", "."} & set(workspace.api_key_file))
         shown = shown_name(workspace.api_key_file) if is_path else "the file that api_key_file names"
         try:
-            path = folder / Path(workspace.api_key_file).expanduser()
+            path = folder / _expanded(workspace.api_key_file, env)
             key = _bare(decode_utf8(path.read_bytes()))
         except (OSError, ValueError, RuntimeError) as error:  # also: not text, not a path, no home directory
             tried.append(f"{shown} can't be read ({getattr(error, 'strerror', None) or error})")
@@ -62,6 +65,22 @@ def find_key(workspace: WorkspaceConfig, env: Mapping[str, str], folder: Path = 
         f"workspace {workspace.id!r} has no API key: {'; '.join(tried)}. "
         f"Set {variable or DEFAULT_KEY_ENV}, or name api_key_file in its [[workspaces]] table"
     )
+
+
+def _expanded(name: str, env: Mapping[str, str]) -> Path:
+    """The path with the folder that ``$CREDENTIALS_DIRECTORY`` at its start, or ``~``, stands for.
+
+    Raises:
+        ValueError: there are no credentials.
+        RuntimeError: there is no home folder.
+    """
+    start, slash, rest = name.partition("/")
+    if start != _CREDENTIALS or not slash:
+        return Path(name).expanduser()
+    folder = env.get(_CREDENTIALS.removeprefix("$"))
+    if not folder:
+        raise ValueError("systemd sets that variable, and only for a unit with LoadCredential=")
+    return Path(folder, rest)
 
 
 def _bare(text: str) -> str:

@@ -118,6 +118,16 @@ def test_a_file_may_be_named_from_the_home_folder(
     assert find_key(WorkspaceConfig(id="a", api_key_file="~/key"), env).key.reveal() == FILE
 
 
+def test_a_file_may_be_one_of_the_units_credentials(env: dict[str, str], tmp_path: Path) -> None:
+    (tmp_path / "roboflow").write_text("key-1\n")
+    workspace = WorkspaceConfig(id="acme", api_key_file="$CREDENTIALS_DIRECTORY/roboflow")
+    with pytest.raises(ConfigError, match="only for a unit with LoadCredential="):
+        find_key(workspace, env)
+    env["CREDENTIALS_DIRECTORY"] = str(tmp_path)
+    found = find_key(workspace, env, Path("/nowhere"))
+    assert (found.key.reveal(), found.source) == ("key-1", str(tmp_path / "roboflow"))
+
+
 @pytest.mark.parametrize("key", ["two words", "tab\tbed", "line\nfeed", "ümlaut", "“quoted”", "nul\0", "a\x7fb"])
 def test_what_can_not_be_a_key_is_refused_unseen(env: dict[str, str], tmp_path: Path, key: str) -> None:
     file = tmp_path / "key"

@@ -80,7 +80,7 @@ def test_both_units_are_shut_in_alike() -> None:
 
 def test_the_key_is_where_the_unit_puts_it_and_the_database_where_it_may_write() -> None:
     loaded = config.load(DEPLOY / "rfsync.toml", {})
-    assert loaded.workspaces[0].api_key_file == "/run/credentials/rfsync.service/roboflow"
+    assert loaded.workspaces[0].api_key_file == "$CREDENTIALS_DIRECTORY/roboflow"
     assert values(DEPLOY / "systemd" / "rfsync.service", "LoadCredential") == ["roboflow:/etc/rfsync/roboflow.key"]
     assert loaded.database.url == "sqlite:////var/lib/rfsync/rfsync.db"
 
@@ -89,7 +89,7 @@ def test_a_second_key_only_has_to_be_uncommented(tmp_path: Path) -> None:
     changed = tmp_path / "rfsync.toml"
     changed.write_text(re.sub(r"^#(?=\S)", "", (DEPLOY / "rfsync.toml").read_text(), flags=re.MULTILINE))
     second = config.load(changed, {}).workspaces[1]
-    assert (second.id, second.api_key_file) == ("other", "/run/credentials/rfsync.service/other")
+    assert (second.id, second.api_key_file) == ("other", "$CREDENTIALS_DIRECTORY/other")
     for unit in UNITS:
         assert "\n#LoadCredential=other:/etc/rfsync/other.key\n" in unit.read_text()
 
