@@ -6,7 +6,8 @@
     ├── ConfigError            the command line or the configuration is wrong          exit 2
     ├── DatabaseError          the database refused or vanished                        exit 3
     │   ├── TransientDatabaseError   the same transaction may pass when tried again
-    │   └── SchemaError        reachable, but not at this version's schema
+    │   ├── SchemaError        reachable, but not at this version's schema
+    │   └── RightsError        reachable, but the role may not do what a sync does
     ├── FetchError             a request failed; has a ``kind``                       exit 1
     │   └── BadResponse        an answer came, but it is not valid
     ├── ThreadError            the system starts no more threads                       exit 1
@@ -67,6 +68,10 @@ class TransientDatabaseError(DatabaseError):
 
 class SchemaError(DatabaseError):
     """The database is there, but its schema isn't the one that this version works with."""
+
+
+class RightsError(DatabaseError):
+    """The database is there, but its role lacks rights that a sync needs."""
 
 
 class ThreadError(RfsyncError):

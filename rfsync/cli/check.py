@@ -8,18 +8,23 @@ from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING
+from itertools import chain
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from rfsync.cli.options import Options, make_command, utc_now
 from rfsync.cli.output import as_json as to_json
-from rfsync.errors import DatabaseError
+from rfsync.errors import DatabaseError, RightsError
 from rfsync.text import printable
 
 if TYPE_CHECKING:
     from rfsync.config import Config
     from rfsync.sync.check import Check
+
+
+#: Missing rights that one line shows.
+_MAX_RIGHTS: Final = 4
 
 
 @make_command("rfsync check\nrfsync check --config /etc/rfsync/rfsync.toml --json")
@@ -31,15 +36,20 @@ def command(options: Options, as_json: bool) -> int:
     """
     from rfsync.api.client import Client
     from rfsync.cli import wiring
-    from rfsync.sync.check import diagnose
+    from rfsync.database.url import url_secrets
+    from rfsync.sync.check import diagnose, look_at_exposure
 
     config = options.begin()
-    name = wiring.shown_database(wiring.parsed_database_url(options, config))
+    url = wiring.parsed_database_url(options, config)
+    in_file = options.database_source == "[database] url"
+    exposure = look_at_exposure(config, options.file(), has_password=in_file and bool(url_secrets(url)))
+    name = wiring.shown_database(url)
     database = partial(_database, options, config)
     with closing(Client(config.api, options.redact, utc_now, config.base_urls)) as client:
         checks = diagnose(
             config, options.file(), client, options.redact, database=database, database_name=name, env=os.environ
         )
+        checks = chain(exposure, checks)
         shown = list(checks if as_json else _shown(checks))
     ok = all(check.ok for check in shown)
     if as_json:
@@ -59,8 +69,10 @@ def _state(options: Options, config: Config) -> str:
     from rfsync.cli import wiring
     from rfsync.database.engine import Database
     from rfsync.database.postgres import is_pooled
+    from rfsync.database.rights import missing_rights
     from rfsync.database.url import sqlite_file
     from rfsync.schema import upgrade as schema
+    from rfsync.schema.models import metadata
 
     path = sqlite_file(wiring.database_url(options, config))
     if path is not None and not path.exists():
@@ -77,8 +89,13 @@ def _state(options: Options, config: Config) -> str:
         found += f"; connected {'through a connection pooler' if is_pooled(connection) else 'directly to the server'}"
         asked = connection.exec_driver_sql("SELECT current_setting('server_encoding'), pg_is_in_recovery()")
         encoding, is_standby = asked.one()
+        role = connection.exec_driver_sql("SELECT current_user").scalar_one()
+        missing = missing_rights(connection, sorted(metadata.tables))
     if is_standby:
         raise DatabaseError("the server is a standby, which takes no writes: name the primary server")
+    if missing:
+        more = f" and {len(missing) - _MAX_RIGHTS} more" if len(missing) > _MAX_RIGHTS else ""
+        raise RightsError(f"the role {role} lacks rights that a sync needs: {', '.join(missing[:_MAX_RIGHTS])}{more}")
     if encoding != "UTF8":
         found += f"; its encoding is {encoding}, which lacks characters that names may have: UTF8 is needed"
     return found
@@ -88,6 +105,8 @@ def _shown(checks: Iterable[Check]) -> Iterable[Check]:
     """Prints each check as it comes, since those at the end are slow."""
     for check in checks:
         mark = click.style("ok   ", fg="green") if check.ok else click.style("wrong", fg="red", bold=True)
+        if check.ok and check.warning:
+            mark = click.style("warn ", fg="yellow")
         click.echo(f"{mark}  {check.what:<13} {printable(check.subject)}: {printable(check.found)}")
         if check.remedy:
             click.echo(f"       {'':<13} → {printable(check.remedy)}")

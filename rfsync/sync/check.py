@@ -11,9 +11,10 @@ from typing import Final
 
 from rfsync.api.answers import parse
 from rfsync.api.failures import describe_error
-from rfsync.api.keys import exposed_file, find_key
+from rfsync.api.keys import exposed_file, find_key, readable_by_others
 from rfsync.config import DEFAULT_KEY_ENV, Config, WorkspaceConfig
-from rfsync.errors import Cancelled, ConfigError, ErrorKind, FetchError, RfsyncError, SchemaError
+from rfsync.errors import Cancelled, ConfigError, ErrorKind, FetchError, RfsyncError, RightsError, SchemaError
+from rfsync.parsing import is_loopback, parse_listen
 from rfsync.sync.bugs import failed_by_bug
 from rfsync.sync.remedies import remedy
 from rfsync.sync.renames import MAX_OWNERS
@@ -28,7 +29,7 @@ _MAX_NAMES: Final = 10
 class Check:
     """The result of one check."""
 
-    #: ``configuration``, ``worst case``, ``database``, ``key``, ``workspace`` or ``project``.
+    #: ``configuration``, ``worst case``, ``database``, ``endpoint``, ``key``, ``workspace`` or ``project``.
     what: str
     #: The name of what was checked.
     subject: str
@@ -36,6 +37,8 @@ class Check:
     found: str
     #: What to do; None: nothing.
     remedy: str | None = None
+    #: It works, but is not as safe as it could be.
+    warning: bool = False
 
 
 def diagnose(
@@ -67,6 +70,10 @@ def diagnose(
         remedy = "look at [database] url, and whether the server is running"
         if isinstance(error, SchemaError):
             remedy = "rfsync db upgrade, or a newer rfsync"
+        elif isinstance(error, RightsError):
+            remedy = (
+                "deploy/postgres/writer.sql makes a role that may; or GRANT SELECT, INSERT, UPDATE, DELETE to this one"
+            )
         yield Check("database", database_name, False, redact(str(error)), remedy)
     except Exception as error:
         yield _bug("database", database_name, error, redact)
@@ -74,6 +81,23 @@ def diagnose(
         yield Check("key", "default", True, f"${DEFAULT_KEY_ENV} is not set", f"export {DEFAULT_KEY_ENV}=…")
     for workspace in config.workspaces:
         yield from _workspace(config, workspace, fetcher, redact, env)
+
+
+def look_at_exposure(config: Config, file: Path | None, *, has_password: bool) -> Iterator[Check]:
+    """Warns of what others can read.
+
+    Args:
+        has_password: the file has the database's password in it.
+    """
+    if file is not None and has_password and readable_by_others(file):
+        found = "every user can read it, and [database] url has a password"
+        remedy = f"chmod o-r {file}, or the URL in $RFSYNC_DATABASE_URL, or the password in ~/.pgpass"
+        yield Check("configuration", str(file), True, found, remedy, warning=True)
+    host = parse_listen(config.daemon.listen)[0] if config.daemon.listen else "localhost"
+    if not is_loopback(host):
+        found = "others in the network can read ids and errors there: the daemon asks nobody for a password"
+        remedy = '[daemon] listen = "127.0.0.1:9108", or a firewall or a proxy before it'
+        yield Check("endpoint", config.daemon.listen, True, found, remedy, warning=True)
 
 
 def worst_case(config: Config) -> str:
@@ -118,7 +142,8 @@ def _workspace(
         return
     exposed = exposed_file(workspace, key)
     found = f"from {key.source}" + (", which every user can read" if exposed else "")
-    yield Check("key", workspace.id, True, found, f"chmod o-r {exposed}" if exposed else None)
+    remedy = f"chmod o-r {exposed}" if exposed else None
+    yield Check("key", workspace.id, True, found, remedy, warning=exposed is not None)
     explain = partial(_failed, redact, config.api.base_url, "[api] base_url")
     if workspace.base_url is not None:
         explain = partial(_failed, redact, workspace.base_url, "base_url in its [[workspaces]] table")

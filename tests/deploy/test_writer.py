@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import psycopg
 import pytest
@@ -38,6 +39,10 @@ class Writer:
     def missing(self) -> list[str]:
         with open_engine(parse_url(self.url), read_only=True).connect() as connection:
             return missing_rights(connection, TABLES)
+
+
+def checks_of(checks: list[dict[str, Any]], what: str) -> list[dict[str, Any]]:
+    return [one for one in checks if one["what"] == what]
 
 
 @pytest.fixture(params=["public", "labels"])
@@ -102,6 +107,11 @@ def test_a_role_with_less_is_told_what_it_lacks(writer: Writer) -> None:
         f"REVOKE INSERT, DELETE ON {schema}.workspace_daily FROM rfsync_writer",
         f"REVOKE ALL ON SEQUENCE {schema}.sync_runs_id_seq FROM rfsync_writer",
     )
+    writer.cli.configure(workspaces=[{"projects": ["widgets"]}])
+    checked = writer.cli.run("check", "--json", "--database", writer.url, code=1).json["checks"]
+    (database,) = [one for one in checks_of(checked, "database") if not one["ok"]]
+    assert "the role rfsync_writer lacks rights that a sync needs: INSERT on workspace_daily" in database["found"]
+    assert "writer.sql" in database["remedy"]
     found = writer.missing()
     assert found[:2] == ["INSERT on workspace_daily", "DELETE on workspace_daily"]
     assert [right.rpartition(".")[2] for right in found[2:]] in (["sync_runs_id_seq"], ["USAGE on sync_runs_id_seq"])

@@ -83,3 +83,35 @@ def test_a_refusal_comes_with_the_apis_hint_and_leads_to_the_right_place(fresh: 
         assert place in check["remedy"], status
         assert f"(the API says: simulated status {status}; hint: hint {status} for ***\ufffd[2J)" in check["found"]
     assert len({check["remedy"] for check in checks.values()}) == len(places)
+
+
+def test_what_others_can_read_is_a_warning(fresh: Cli) -> None:
+    fresh.list(batch("b1", 1))
+    key = fresh.folder / "roboflow.key"
+    key.write_text(KEY)
+    key.chmod(0o644)
+    more = '[daemon]\nlisten = "0.0.0.0:9108"\n'
+    fresh.configure(workspaces=[{"projects": ["widgets"], "api_key_file": str(key)}], more=more)
+    checks = fresh.run("check", "--json").json["checks"]
+    found = {one["what"]: one for one in checks if one["warning"]}
+    assert {what: one["ok"] for what, one in found.items()} == {"key": True, "endpoint": True}
+    assert found["key"]["remedy"] == f"chmod o-r {key}"
+    assert found["endpoint"]["subject"] == "0.0.0.0:9108"
+    people = fresh.run("check").out
+    assert people.count("warn ") == 2
+    key.chmod(0o600)
+    fresh.configure(workspaces=[{"projects": ["widgets"], "api_key_file": str(key)}])
+    assert [one for one in fresh.run("check", "--json").json["checks"] if one["warning"]] == []
+
+
+@pytest.mark.parametrize(("mode", "warned"), [(0o644, True), (0o640, False)])
+def test_a_password_in_a_file_that_everybody_can_read_is_a_warning(fresh: Cli, mode: int, warned: bool) -> None:
+    file = fresh.folder / "with-password.toml"
+    file.write_text('[database]\nurl = "postgresql://me:pass-word-1@127.0.0.1:1/x"\n')
+    file.chmod(mode)
+    env = {name: value for name, value in fresh.env.items() if name != "RFSYNC_DATABASE_URL"}
+    fresh.env = env
+    done = fresh.run("check", "--json", "--config", str(file), code=1)
+    found = [one["subject"] for one in done.json["checks"] if one["warning"]]
+    assert found == ([str(file)] if warned else [])
+    assert "pass-word-1" not in done.out + done.err
