@@ -134,5 +134,5 @@ def _define_sums(query: Query, since: datetime, until: datetime | None) -> None:
     """Add the CTE ``sums (id, *FLOWS)`` of the projects in which something changed."""
     query.define("member", "SELECT id, workspace, id AS series FROM scope")
     end = max(since, min(until or _END_OF_TIME, _END_OF_TIME))
-    define_flows(query, split_periods([Period(since, since, end)]))
+    define_flows(query, split_periods([Period(since, since, end, end)]))
     query.define("sums", f"SELECT series AS id, {_SUMS} FROM flow GROUP BY series HAVING sum(changes) > 0")

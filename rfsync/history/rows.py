@@ -54,10 +54,10 @@ class TotalRow(NamedTuple):
     project: str | None
     #: Start of the period.
     period: datetime
-    #: Totals at its end, or at ``until`` if that is earlier.
-    batches: int
-    images: int
-    num_jobs: int
+    #: Totals at its end, or at ``until`` if that is earlier; None: the project had not been observed by then.
+    batches: int | None
+    images: int | None
+    num_jobs: int | None
     #: Gains less losses: not the difference of the totals if first observations don't count as gains.
     images_delta: int
     num_jobs_delta: int
@@ -68,6 +68,8 @@ class TotalRow(NamedTuple):
     jobs_lost: int
     #: True if there was an observation in it. If not, changes in it are unknown.
     observed: bool
+    #: True if it is over and lies wholly between ``since`` and ``until``, so that it can be compared with others.
+    complete: bool
 
 
 class ThroughputRow(NamedTuple):
@@ -84,6 +86,8 @@ class ThroughputRow(NamedTuple):
     jobs_lost: int
     #: Periods of the window that had an observation; what changed in others is counted when it was next observed.
     observed: int
+    #: True if the last period is over, and ``until`` does not cut it.
+    complete: bool
 
 
 class FlowRow(NamedTuple):
