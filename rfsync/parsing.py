@@ -24,7 +24,7 @@ _TIME_FORMS: Final = (
     "or an age such as 7d"
 )
 #: A time within them exists in every time zone, and has periods of the calendar before and after it.
-_YEARS: Final = range(1900, 9999)
+YEARS: Final = range(1900, 9999)
 
 
 def read_variable(env: Mapping[str, str], name: str) -> str | None:
@@ -80,8 +80,8 @@ def parse_time(text: str, now: datetime, tz: tzinfo = UTC) -> datetime:
         raise ValueError(f"{text!r} is not a time: {_TIME_FORMS}") from None
     except OverflowError:  # within a day of the first or last year of Python
         instant = None
-    if instant is None or instant.year not in _YEARS:
-        raise ValueError(f"{text!r} is out of range: years are from {_YEARS[0]} to {_YEARS[-1]}")
+    if instant is None or instant.year not in YEARS:
+        raise ValueError(f"{text!r} is out of range: years are from {YEARS[0]} to {YEARS[-1]}")
     return instant
 
 

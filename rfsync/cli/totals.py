@@ -9,7 +9,7 @@ import click
 
 from rfsync.cli.options import Options, make_command, utc_now
 from rfsync.cli.output import count, format_options, signed
-from rfsync.cli.queries import Layout, open_history, parse_span, show, span_options, target_argument
+from rfsync.cli.queries import SPAN, Layout, open_history, show, span_options, target_argument
 
 if TYPE_CHECKING:
     from rfsync.history import By, TotalRow
@@ -44,11 +44,12 @@ def command(
     such as 7d.
     """
     from rfsync.history import TotalRow, totals
+    from rfsync.history.arguments import read_span
     from rfsync.history.periods import zone
 
     now = utc_now()
     time_zone = zone(tz)
-    first, end = parse_span(since, until, now, time_zone)
+    first, end = read_span(since, until, now, time_zone, SPAN)
     rows = totals(open_history(options, target), target, by=by, since=first, until=end, tz=tz, summed=summed, now=now)
     layout: Layout[TotalRow] = Layout(
         (

@@ -5,8 +5,10 @@ from typing import Final, NamedTuple
 
 from sqlalchemy import Engine
 
-from rfsync.history.periods import By, Period, periods, zone
-from rfsync.history.query import Query, Targets
+from rfsync.history.arguments import Time, read_span, read_time, require_choice, utc_now
+from rfsync.history.known import known_query
+from rfsync.history.periods import BY, By, Period, periods, zone
+from rfsync.history.query import Targets
 from rfsync.ledger.observed import NOON, QUARTER
 
 _TICK: Final = timedelta(microseconds=1)
@@ -32,7 +34,7 @@ def first_observed(engine: Engine, targets: Targets = None) -> datetime | None:
     To a quarter of an hour, where its run was pruned.
 
     Raises:
-        ConfigError: a target is malformed.
+        ConfigError: a target is malformed or unknown.
         DatabaseError: the database can't be read.
     """
     return observations(engine, targets).earliest
@@ -42,7 +44,7 @@ def observations(engine: Engine, targets: Targets) -> Observations:
     """Read when the projects were observed first, and the last time that any was.
 
     Raises:
-        ConfigError: a target is malformed.
+        ConfigError: a target is malformed or unknown.
         DatabaseError: the database can't be read.
     """
     sql = """
@@ -53,7 +55,7 @@ FROM scope p JOIN projects w ON w.id = p.id LEFT JOIN project_observed o
     ON o.project_id = p.id AND o.day = (SELECT min(x.day) FROM project_observed x WHERE x.project_id = p.id)"""
     first: dict[int, datetime] = {}
     last: datetime | None = None
-    for project_id, written, *seen, day, am, pm in Query(engine, targets).rows(
+    for project_id, written, *seen, day, am, pm in known_query(engine, targets).rows(
         "reading the first observations", sql, tuple, times=(1, 2, 3)
     ):
         if day is not None:
@@ -71,16 +73,24 @@ def _first_quarter(day: date, quarters: int) -> datetime:
 
 
 def observed_periods(
-    seen: Observations, by: By, since: datetime | None, until: datetime | None, tz: str, now: datetime | None
-) -> list[Period]:
+    engine: Engine, targets: Targets, by: By, since: Time | None, until: Time | None, tz: str, now: Time | None
+) -> tuple[list[Period], Observations]:
     """The periods for which there are totals, which can't go beyond what is known; none if nothing is known.
 
+    Args:
+        tz: of the periods, and of times without an offset.
+        now: None: the clock's time.
+
     Raises:
-        ConfigError: the time zone is unknown, or there are too many periods.
+        ConfigError: an argument is wrong, or there are too many periods.
+        DatabaseError: the database can't be read.
     """
-    now = now or datetime.now(UTC)
-    since = since or seen.earliest
-    end = now if seen.last is None else max(now, seen.last + _TICK)  # a clock may have been ahead
-    until = end if until is None else min(until, end)
-    calendar = zone(tz)
-    return [] if since is None else periods(by, since, until, calendar)
+    require_choice(by, "by", BY)
+    calendar, clock = zone(tz), utc_now()
+    at = clock if now is None else read_time(now, "now", clock, calendar)
+    first, end = read_span(since, until, at, calendar)
+    seen = observations(engine, targets)
+    first = first or seen.earliest
+    latest = at if seen.last is None else max(at, seen.last + _TICK)  # a clock may have been ahead
+    found = [] if first is None else periods(by, first, latest if end is None else min(end, latest), calendar)
+    return found, seen

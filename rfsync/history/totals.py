@@ -18,12 +18,13 @@ from typing import Any, Final
 
 from sqlalchemy import Engine
 
+from rfsync.history.arguments import Time
 from rfsync.history.first_observations import define_initial
 from rfsync.history.flow import FLOWS, define_flows
 from rfsync.history.periods import By, Period
 from rfsync.history.query import Query, Targets, targets_of
 from rfsync.history.rows import TotalRow
-from rfsync.history.span import Observations, observations, observed_periods
+from rfsync.history.span import Observations, observed_periods
 from rfsync.history.utc_days import SplitPeriods, split_periods
 
 #: The first observation of what was never observed.
@@ -37,12 +38,12 @@ def totals(
     targets: Targets = None,
     *,
     by: By = "day",
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: Time | None = None,
+    until: Time | None = None,
     tz: str = "UTC",
     summed: bool = False,
     first_looks: bool = True,
-    now: datetime | None = None,
+    now: Time | None = None,
 ) -> Iterator[TotalRow]:
     """Each period of each project, without gaps; by workspace, project and period.
 
@@ -61,13 +62,13 @@ def totals(
         now: None: the clock's time.
 
     Raises:
-        ConfigError: a target is malformed, the time zone is unknown, or there are too many periods.
+        ConfigError: a target is malformed or unknown, so are ``by`` or ``tz``, a time is none, ``since`` is not before
+            ``until``, or there are too many periods.
         DatabaseError: the database can't be read.
     """
-    seen = observations(engine, targets)
-    wanted = observed_periods(seen, by, since, until, tz, now)
+    wanted, seen = observed_periods(engine, targets, by, since, until, tz, now)
     if not wanted:
-        return
+        return iter(())
     query = Query(engine, targets)
     define_totals(query, targets, wanted, summed=summed, first_looks=first_looks)
     first = first_of_series(seen, summed=summed)
@@ -87,7 +88,7 @@ def totals(
 SELECT workspace, project, series, n, batches, images, num_jobs, {", ".join(SUMMED)}
 FROM total t JOIN series s ON s.id = t.series ORDER BY workspace, project, n"""
     rows = query.rows("reading the totals", sql, make)
-    yield from rows if since is not None else (row for row in rows if row.batches is not None)
+    return rows if since is not None else (row for row in rows if row.batches is not None)
 
 
 def first_of_series(seen: Observations, *, summed: bool) -> Mapping[int, datetime]:

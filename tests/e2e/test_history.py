@@ -72,7 +72,6 @@ def test_the_commands_say_what_the_views_say(cli: Cli) -> None:
         ("acme/gears",): "project = 'gears'",
         ("--batch", "b2"): "batch_id = 'b2'",
         ("acme/widgets", "--batch", "b1", "--batch", "b4"): "project = 'widgets' AND batch_id IN ('b1', 'b4')",
-        ("--batch", "nothing"): "1 = 0",
     }
     done = cli.run_all([["changes", "--json", *arguments] for arguments in some])
     for one, where in zip(done, some.values(), strict=True):
@@ -138,6 +137,17 @@ def test_the_batches_stand_as_they_stood(known: Cli) -> None:
     assert [(row["first_seen_at"], row["changed_at"]) for row in then] == [
         (told(27, 10), told(27, 22, 30)), (told(27, 10), told(27, 22, 30)), (told(30, 12), told(30, 12)),
     ]  # fmt: skip
+
+
+def test_the_batches_that_nobody_has_touched(known: Cli) -> None:
+    ask = ["batches", "--json", "--as-of", "2020-03-31", "--unchanged-for"]
+    half_a_day, two_days, week, now = known.run_all(
+        [[*ask, "12h"], [*ask, "2d"], [*ask, "7d"], ["batches", "--unchanged-for", "7d"]]
+    )
+    assert [row["batch_id"] for row in half_a_day.json] == ["g1", "b1", "b2", "b3"]
+    assert [row["batch_id"] for row in two_days.json] == ["b1", "b2"]
+    assert week.json == []
+    assert [line.split()[1] for line in now.out.splitlines()] == ["BATCH", "g1", "b1", "b3"]
 
 
 def test_since_is_inclusive_and_until_exclusive(known: Cli) -> None:
@@ -333,7 +343,7 @@ def test_where_there_is_nothing_a_line_says_so(fresh: Cli) -> None:
     commands = {
         ("batches", "--as-of", "2020-01-01"): "there was no batch at 2020-01-01 00:00:00",
         ("changes", *before): "no change was observed in that time",
-        ("changes", "--batch", "none"): "no change was observed",
+        ("batches", "--unchanged-for", "5m"): "there is no batch without a change for 5m",
         ("totals", *before): "nothing was observed",
         ("changes", *before, "--json"): "",
         ("changes", *before, "-o", "empty.txt"): "no change was observed in that time",
@@ -364,13 +374,20 @@ def test_what_makes_no_sense_is_refused(fresh: Cli) -> None:
         ("changes", "other"): "has no other: rfsync status",
         ("totals", "a/b/c"): "neither a workspace nor workspace/project",
         ("batches", "acme", "acme"): "unexpected extra argument",
-        ("batches", "--as-of", "soon"): "--as-of: 'soon' is not a time: write a date such as",
+        ("batches", "--as-of", "soon"): "error: --as-of: 'soon' is not a time: write a date such as",
         ("batches", "--as-of", "9998-01-01"): "'9998-01-01' is in the future",
         ("changes", "--since", "1d", "--until", "1d"): "'1d' is not before --until '1d'",
         ("changes", "--since", "2026-01-02", "--until", "2026-01-01"): "--since: '2026-01-02' is not before",
         ("changes", "--until", "3000-02-30"): "--until: '3000-02-30' is not a time",
-        ("changes", "--batch", ""): "'' is not a valid ID",
-        ("changes", "--batch", b"\xff"): r"'\udcff' is not a valid ID",
+        ("batches", "--unchanged-for", "2026-01-01"): "--unchanged-for: '2026-01-01' is not a duration: write 90s",
+        ("changes", "--batch", ""): "no batch with the id ''",
+        ("changes", "--batch", b"\xff"): r"no batch with the id '\udcff'",
+        ("changes", "--batch", "b1", "--batch", "b2", "--json"): "no batch with the id 'b2'",
+        (
+            "changes",
+            "--batch",
+            "name of b1",
+        ): "no batch with the id 'name of b1': this is the name of b1 of acme/widgets",
         ("totals", "--tz", "Mars"): "'Mars' is no time zone: use a name like Europe/Berlin",
         ("totals", "--by", "year"): "'year' is not one of",
         ("totals", "--by", "hour", "--since", "1900-01-01"): "name a later --since",
