@@ -12,7 +12,7 @@ from rfsync.text import shown_name
 
 _DURATION: Final = re.compile(r"([0-9]{1,9})([smhd])")
 #: A hundred years: from today, a longer one may reach beyond the years that can be shown.
-_LONGEST: Final = timedelta(days=36_500)
+LONGEST: Final = timedelta(days=36_500)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 #: Narrower than ``datetime.fromisoformat``, which takes other forms as well.
 _TIME: Final = re.compile(
@@ -49,8 +49,8 @@ def parse_duration(text: str) -> timedelta:
     if match is None:
         raise ValueError(f"{text!r} is not a duration: write 90s, 5m, 12h or 30d")
     duration = timedelta(**{_UNITS[match[2]]: int(match[1])})
-    if duration > _LONGEST:
-        raise ValueError(f"{text!r} is too long a duration: at most {_LONGEST.days}d")
+    if duration > LONGEST:
+        raise ValueError(f"{text!r} is too long a duration: at most {LONGEST.days}d")
     return duration
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -50,7 +50,7 @@ def span_options(function: _F) -> _F:
     return since(until(function))
 
 
-def parse_moment(text: str | None, option: str, now: datetime, tz: tzinfo = UTC) -> datetime | None:
+def parse_moment(text: str | None, option: str, now: datetime) -> datetime | None:
     """Parses a TIME argument; None for None.
 
     Raises:
@@ -58,7 +58,7 @@ def parse_moment(text: str | None, option: str, now: datetime, tz: tzinfo = UTC)
     """
     from rfsync.history.arguments import read_time
 
-    return None if text is None else read_time(text, option, now, tz)
+    return None if text is None else read_time(text, option, now)
 
 
 def open_history(options: Options, target: str | None) -> Engine:

@@ -5,7 +5,7 @@ from datetime import UTC, date, datetime, timedelta, tzinfo
 from typing import TypeAlias
 
 from rfsync.errors import ConfigError
-from rfsync.parsing import YEARS, parse_duration, parse_time
+from rfsync.parsing import LONGEST, YEARS, parse_duration, parse_time
 
 #: An aware datetime; a date, which means the midnight at its start; or a text as on the command line: ISO 8601 (UTC
 #: unless it says otherwise), a date, or an age such as ``7d``.
@@ -80,14 +80,14 @@ def read_age(value: Age, name: str) -> timedelta:
     """A duration.
 
     Raises:
-        ConfigError: it is none, or negative.
+        ConfigError: it is none, negative, or longer than a hundred years.
     """
     try:
         age = value if isinstance(value, timedelta) else parse_duration(str(value))
     except ValueError as error:
         raise ConfigError(f"{name}: {error}") from None
-    if age < timedelta():
-        raise ConfigError(f"{name}: {age} is negative")
+    if not timedelta() <= age <= LONGEST:
+        raise ConfigError(f"{name}: {age} is not a duration from 0s to {LONGEST.days}d")
     return age
 
 
@@ -101,11 +101,11 @@ def require_choice(value: str, name: str, choices: Sequence[str]) -> None:
         raise ConfigError(f"{name}: {value!r} is not one of {', '.join(map(repr, choices))}")
 
 
-def require_count(value: int | None, name: str, *, least: int = 0) -> None:
-    """Check that an argument is a whole number that is not too small; None passes.
+def require_count(value: int | None, name: str, *, least: int = 0, most: int = 1_000_000_000) -> None:
+    """Check that an argument is a whole number within limits; None passes.
 
     Raises:
         ConfigError: it is something else.
     """
-    if value is not None and (not isinstance(value, int) or value < least):
-        raise ConfigError(f"{name}: {value!r} is not a whole number from {least} up")
+    if value is not None and not (isinstance(value, int) and least <= value <= most):
+        raise ConfigError(f"{name}: {value!r} is not a whole number from {least} to {most:,}")

@@ -11,6 +11,7 @@ from rfsync.history.arguments import Time, read_span, read_time, require_count, 
 from rfsync.history.known import known_query
 from rfsync.history.query import Targets
 from rfsync.history.rows import BacklogRow, FirstJobRow, WaitingRow
+from rfsync.parsing import LONGEST
 
 
 def waiting(engine: Engine, targets: Targets = None, *, limit: int | None = 10) -> list[WaitingRow]:
@@ -57,7 +58,7 @@ def backlog(
         DatabaseError: the database can't be read.
     """
     for days in edges:
-        require_count(days, "edges", least=1)
+        require_count(days, "edges", least=1, most=LONGEST.days)
     if not edges or list(edges) != sorted(set(edges)):
         raise ConfigError(f"edges: {edges!r} are not ascending ages in days")
     at = utc_now() if now is None else read_time(now, "now", utc_now())

@@ -83,7 +83,7 @@ def changes(
     first, end = read_span(since, until, utc_now())
     require_count(limit, "limit")
     query = known_query(engine, targets)
-    ids = [batch_ids] if isinstance(batch_ids, str) else batch_ids
+    ids = [batch_ids] if isinstance(batch_ids, str) else list(batch_ids)
     conditions = []
     if ids:
         require_batches(engine, targets, ids)

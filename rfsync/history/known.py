@@ -19,11 +19,11 @@ def known_query(engine: Engine, targets: Targets) -> Query:
     """A query about targets that the database has.
 
     Raises:
-        ConfigError: a target is malformed or unknown, or the list of them is empty.
+        ConfigError: a target is malformed or unknown, or there is no list of them, or an empty one.
         DatabaseError: the database can't be read.
     """
-    if targets is not None and not targets:
-        raise ConfigError("targets: an empty list names nothing; None stands for everything")
+    if targets is not None and not (isinstance(targets, Sequence) and targets):
+        raise ConfigError(f"targets: {targets!r} is neither a target nor a list of some; None stands for everything")
     require_known(engine, targets)
     return Query(engine, targets)
 
@@ -67,7 +67,8 @@ def require_batches(engine: Engine, targets: Targets, batch_ids: Sequence[str]) 
             ids = ", ".join(f"{batch_id} of {project}" for project, batch_id in named[:_LISTED])
             more = ", …" if len(named) > _LISTED else ""
             hint = f": this is the name of {ids}{more}" if ids else ""
-            raise ConfigError(f"there is no batch with the id {shown_name(str(one))}{hint}")
+            where = "" if targets is None else f" in {' or '.join(map(str, targets_of(targets)))}"
+            raise ConfigError(f"there is no batch with the id {shown_name(str(one))}{where}{hint}")
 
 
 def _batches(

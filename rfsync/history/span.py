@@ -47,12 +47,16 @@ def observations(engine: Engine, targets: Targets) -> Observations:
         ConfigError: a target is malformed or unknown.
         DatabaseError: the database can't be read.
     """
-    sql = """
+    # Each by itself: PostgreSQL would join all rows of project_observed to find one for each project.
+    columns = ", ".join(
+        f"(SELECT o.{name} FROM project_observed o WHERE o.project_id = p.id ORDER BY o.day LIMIT 1)"
+        for name in ("day", "am", "pm")
+    )
+    sql = f"""
 SELECT p.id, w.written_at, (SELECT min(c.observed_at) FROM batch_changes c WHERE c.project_id = p.id),
     (SELECT min(r.started_at) FROM sync_runs r WHERE r.project_id = p.id AND r.outcome = 'unchanged'),
-    o.day, o.am, o.pm
-FROM scope p JOIN projects w ON w.id = p.id LEFT JOIN project_observed o
-    ON o.project_id = p.id AND o.day = (SELECT min(x.day) FROM project_observed x WHERE x.project_id = p.id)"""
+    {columns}
+FROM scope p JOIN projects w ON w.id = p.id"""
     first: dict[int, datetime] = {}
     last: datetime | None = None
     for project_id, written, *seen, day, am, pm in known_query(engine, targets).rows(

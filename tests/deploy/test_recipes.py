@@ -38,9 +38,11 @@ def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
     monkeypatch.setenv("RFSYNC_DATABASE_URL", url)
     for module in ("rfsync.cli.status", "rfsync.history.batches"):
         monkeypatch.setattr(import_module(module), "utc_now", lambda: DEMO_END + timedelta(minutes=5))
+    # What a command changes in its process.
+    monkeypatch.setattr(Options, "start_logging", lambda _: None)
     handler = signal.getsignal(signal.SIGTERM)
     yield request.param
-    signal.signal(signal.SIGTERM, handler)  # commands that stream set their own
+    signal.signal(signal.SIGTERM, handler)
 
 
 def test_each_recipe_has_a_command_sql_and_python() -> None:

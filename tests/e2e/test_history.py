@@ -391,7 +391,7 @@ def test_what_makes_no_sense_is_refused(fresh: Cli) -> None:
         ("totals", "--tz", "Mars"): "'Mars' is no time zone: use a name like Europe/Berlin",
         ("totals", "--by", "year"): "'year' is not one of",
         ("totals", "--by", "hour", "--since", "1900-01-01"): "name a later --since",
-        ("changes", "-o", "rows.xlsx"): "its ending says no format",
+        ("changes", "-o", "rows.xlsx"): "its ending says no format: end it with .csv, .json, .jsonl, .parquet or .txt",
         ("status", "-o", "rows"): "its ending says no format",
         ("report", "-o", "report.pdf"): "end the name with .html",
         ("changes", "-o", "nowhere/rows.csv"): "'nowhere/rows.csv' can't be written: No such file",

@@ -259,6 +259,27 @@ def test_what_was_pruned_was_looked_at_all_the_same(rig: Rig, model: Model) -> N
     assert list(history.totals(model.engine, by="hour", now=LAST, summed=True)) == summed
 
 
+def test_a_first_look_that_was_pruned_is_known_to_a_quarter_of_an_hour(rig: Rig) -> None:
+    first = datetime(2026, 1, 1, 10, 7, tzinfo=UTC)
+    for hours in range(3):
+        rig.now = first + hours * timedelta(hours=1)
+        assert rig.sync(minutes=0).outcome == "unchanged"
+    engine = open_engine(rig.url, read_only=True)
+
+    def hours_of(**ask: Any) -> list[tuple[int, int | None, bool]]:
+        rows = history.totals(engine, by="hour", now=rig.now, **ask)
+        return [(row.period.hour, row.images, row.complete) for row in rows]
+
+    before = hours_of(), hours_of(since=first.replace(hour=9, minute=0))
+    assert before == ([(10, 0, False), (11, 0, True), (12, 0, False)], [(9, None, True), (10, 0, True), *before[0][1:]])
+    assert history.first_observed(engine) == first
+    rig.store.prune(LAST)
+    assert (hours_of(), hours_of(since=first.replace(hour=9, minute=0))) == before
+    pruned = history.first_observed(engine)
+    assert pruned is not None
+    assert first.replace(minute=0) < pruned < first
+
+
 def test_the_flow_between_two_times(model: Model) -> None:
     for since, until in [*SPANS, (MOMENTS[1], None), (MOMENTS[1], MOMENTS[1] + timedelta(hours=2))]:
         rows = history.flow(model.engine, since=since, until=until)
