@@ -38,8 +38,15 @@ def require_known(engine: Engine, targets: Targets) -> list[tuple[Target, Target
         ConfigError: it doesn't have one of them.
         DatabaseError: the database can't be read.
     """
+    named = targets_of(targets)
+    present: set[Target] = set()
+    if projects := [target for target in named if target.project is not None]:
+        sql = "SELECT workspace, project FROM scope"  # those that have these ids now, all at once
+        present.update(Query(engine, projects).rows("looking for the projects", sql, Target._make))
     renamed = []
-    for target in targets_of(targets):
+    for target in named:
+        if target in present:
+            continue
         names = "SELECT DISTINCT workspace, project FROM scope ORDER BY 1, 2 LIMIT 1"
         found = list(Query(engine, target).rows("looking for the project", names, tuple))
         if not found:

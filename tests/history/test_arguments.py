@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 import pytest
 from rig import Rig, record
-from sqlalchemy import Engine
+from sqlalchemy import Engine, event
 
 import rfsync
 from rfsync import ConfigError
@@ -135,6 +135,13 @@ def test_a_target_that_is_none_is_the_error_of_the_command_line(engine: Engine) 
         for targets, message in wrong.items():
             with pytest.raises(ConfigError, match=re.escape(message)):
                 getattr(rfsync, name)(engine, targets, **REQUIRED.get(name, {}))
+
+
+def test_many_targets_are_looked_for_at_once(engine: Engine) -> None:
+    sent: list[str] = []
+    event.listen(engine, "before_cursor_execute", lambda _1, _2, statement, *_: sent.append(statement))
+    assert len(rfsync.status(engine, ["acme/widgets"] * 50)) == 1
+    assert sum(statement.startswith("WITH") for statement in sent) == 2
 
 
 def test_any_other_argument_that_is_wrong(ask: Ask) -> None:
