@@ -15,11 +15,12 @@ from pathlib import Path
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
-from rig import Rig
+from rig import Rig, run_locks
 from sqlalchemy import make_url
 
-from rfsync.database.engine import open_engine
+from rfsync.database.engine import open_database, open_engine
 from rfsync.database.url import parse_url
+from rfsync.ledger.store import Store
 from rfsync.schema import upgrade as schema
 
 settings.register_profile(
@@ -186,13 +187,16 @@ def demo_postgres(postgres: str, postgres_template: str, tmp_path_factory: pytes
     """URL of a PostgreSQL database with the same demo; to be read only."""
     from rfsync.cli import demo
     from rfsync.cli.options import Options
-    from rfsync.config import Config, DatabaseConfig
+
+    def open_store() -> Store:
+        database = open_database(parse_url(url))
+        return Store(database, run_locks(database))
 
     with new_databases(postgres) as make:
         url = make(postgres_template)
         with pytest.MonkeyPatch.context() as patch:
             patch.chdir(tmp_path_factory.mktemp("tour"))  # where a tour replaces what an earlier one left
-            patch.setattr(demo, "_config", lambda: Config(database=DatabaseConfig(url=url)))
+            patch.setattr(demo, "_open_store", open_store)
             assert demo.tour(Options(), DEMO_END, seed=1) == 0
         yield url
 
