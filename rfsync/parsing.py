@@ -12,7 +12,7 @@ from rfsync.text import shown_name
 
 _DURATION: Final = re.compile(r"([0-9]{1,9})([smhd])")
 #: A hundred years: from today, a longer one may reach beyond the years that can be shown.
-_LONGEST: Final = timedelta(days=36_500)
+LONGEST: Final = timedelta(days=36_500)
 _UNITS: Final = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 #: Narrower than ``datetime.fromisoformat``, which takes other forms as well.
 _TIME: Final = re.compile(
@@ -24,7 +24,7 @@ _TIME_FORMS: Final = (
     "or an age such as 7d"
 )
 #: A time within them exists in every time zone, and has periods of the calendar before and after it.
-_YEARS: Final = range(1900, 9999)
+YEARS: Final = range(1900, 9999)
 
 
 def read_variable(env: Mapping[str, str], name: str) -> str | None:
@@ -49,8 +49,8 @@ def parse_duration(text: str) -> timedelta:
     if match is None:
         raise ValueError(f"{text!r} is not a duration: write 90s, 5m, 12h or 30d")
     duration = timedelta(**{_UNITS[match[2]]: int(match[1])})
-    if duration > _LONGEST:
-        raise ValueError(f"{text!r} is too long a duration: at most {_LONGEST.days}d")
+    if duration > LONGEST:
+        raise ValueError(f"{text!r} is too long a duration: at most {LONGEST.days}d")
     return duration
 
 
@@ -80,8 +80,8 @@ def parse_time(text: str, now: datetime, tz: tzinfo = UTC) -> datetime:
         raise ValueError(f"{text!r} is not a time: {_TIME_FORMS}") from None
     except OverflowError:  # within a day of the first or last year of Python
         instant = None
-    if instant is None or instant.year not in _YEARS:
-        raise ValueError(f"{text!r} is out of range: years are from {_YEARS[0]} to {_YEARS[-1]}")
+    if instant is None or instant.year not in YEARS:
+        raise ValueError(f"{text!r} is out of range: years are from {YEARS[0]} to {YEARS[-1]}")
     return instant
 
 

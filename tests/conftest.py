@@ -15,11 +15,12 @@ from pathlib import Path
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
-from rig import Rig
+from rig import Rig, run_locks
 from sqlalchemy import make_url
 
-from rfsync.database.engine import open_engine
+from rfsync.database.engine import open_database, open_engine
 from rfsync.database.url import parse_url
+from rfsync.ledger.store import Store
 from rfsync.schema import upgrade as schema
 
 settings.register_profile(
@@ -36,7 +37,7 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
-#: The numbers in README and docs/sql.md are those of a demo that ended then.
+#: The numbers in README, docs/sql.md and docs/recipes.md are those of a demo that ended then.
 DEMO_END = datetime(2026, 3, 2, tzinfo=UTC)
 
 
@@ -170,7 +171,7 @@ def database_url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
 
 @pytest.fixture(scope="session")
 def demo_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """SQLite file that a demo left, with the numbers that README and docs/sql.md show; to be read only."""
+    """SQLite file that a demo left, with the numbers that the documentation shows; to be read only."""
     from rfsync.cli import demo
     from rfsync.cli.options import Options
 
@@ -179,6 +180,25 @@ def demo_database(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(folder)
         assert demo.tour(Options(), DEMO_END, seed=1) == 0
     return folder / "rfsync-demo.db"
+
+
+@pytest.fixture(scope="session")
+def demo_postgres(postgres: str, postgres_template: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """URL of a PostgreSQL database with the same demo; to be read only."""
+    from rfsync.cli import demo
+    from rfsync.cli.options import Options
+
+    def open_store() -> Store:
+        database = open_database(parse_url(url))
+        return Store(database, run_locks(database))
+
+    with new_databases(postgres) as make:
+        url = make(postgres_template)
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(tmp_path_factory.mktemp("tour"))  # where a tour replaces what an earlier one left
+            patch.setattr(demo, "_open_store", open_store)
+            assert demo.tour(Options(), DEMO_END, seed=1) == 0
+        yield url
 
 
 @pytest.fixture

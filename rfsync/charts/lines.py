@@ -52,8 +52,8 @@ def totals_figure(rows: Sequence[TotalRow], *, zone: tzinfo = UTC) -> Figure:
     observed = [any(one.points.get(p, (0, 0, False))[2] for one in all_series) for p in axis.periods]
     _finish(figure, axis, observed, legend_entry=_DOTTED if gaps else None)
     figure.update_layout(
-        yaxis={"domain": [0.44, 0.95], "rangemode": "tozero", **_whole_steps(row.images for row in rows)},
-        yaxis2={"domain": [0, 0.33], "rangemode": "tozero", **_whole_steps(row.num_jobs for row in rows)},
+        yaxis={"domain": [0.44, 0.95], "rangemode": "tozero", **_whole_steps(row.images or 0 for row in rows)},
+        yaxis2={"domain": [0, 0.33], "rangemode": "tozero", **_whole_steps(row.num_jobs or 0 for row in rows)},
         xaxis={"anchor": "y2"},
         legend={"traceorder": "normal"},
     )

@@ -28,7 +28,7 @@ class Series:
 
     def add(self, row: TotalRow) -> None:
         images, jobs, observed = self.points.get(row.period, (0, 0, False))
-        self.points[row.period] = (images + row.images, jobs + row.num_jobs, observed or row.observed)
+        self.points[row.period] = (images + (row.images or 0), jobs + (row.num_jobs or 0), observed or row.observed)
 
 
 def totals_series(rows: Sequence[TotalRow]) -> list[Series]:
@@ -36,7 +36,7 @@ def totals_series(rows: Sequence[TotalRow]) -> list[Series]:
     peaks: dict[_Key, int] = {}
     for row in rows:
         key = (row.workspace, row.project)
-        peaks[key] = max(peaks.get(key, 0), row.images + row.num_jobs)
+        peaks[key] = max(peaks.get(key, 0), (row.images or 0) + (row.num_jobs or 0))
     by_size = sorted(peaks, key=lambda key: (-peaks[key], key[0] or "", key[1] or ""))
     # "1 other" would take as much room in the legend as the project itself.
     top = by_size if len(by_size) <= TOP + 1 else by_size[:TOP]

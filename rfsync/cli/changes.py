@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING
 
 import click
 
 from rfsync.cli.options import Options, make_command, utc_now
 from rfsync.cli.output import count, format_options, signed, utc_time
-from rfsync.cli.queries import Layout, open_history, parse_span, show, span_options, target_argument
+from rfsync.cli.queries import SPAN, Layout, open_history, show, span_options, target_argument
 
 if TYPE_CHECKING:
     from rfsync.history import ChangeRow
@@ -37,11 +36,9 @@ def command(
     such as 7d.
     """
     from rfsync.history import ChangeRow, changes
+    from rfsync.history.arguments import read_span
 
-    for one in batch_ids:
-        if not one or re.search("[\ud800-\udfff]", one):  # undecodable bytes in arguments become lone surrogates
-            raise click.BadParameter(f"{one!r} is not a valid ID", param_hint="--batch")
-    first, end = parse_span(since, until, utc_now())
+    first, end = read_span(since, until, utc_now(), names=SPAN)
     rows = changes(open_history(options, target), target, batch_ids=batch_ids, since=first, until=end)
     layout = Layout(
         ("OBSERVED", "PROJECT", "BATCH", "NAME", "CHANGE", "IMAGES", "±", "JOBS", "±"),

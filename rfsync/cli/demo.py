@@ -17,6 +17,7 @@ from rfsync.threads import starting
 
 if TYPE_CHECKING:
     from rfsync.config import Config
+    from rfsync.ledger.store import Store
     from rfsync.simulator import World
 
 _DATABASE = Path("rfsync-demo.db")
@@ -80,10 +81,7 @@ def _sync_history(world: World, url: str, options: Options, end: datetime) -> in
     """Advances the simulated world and syncs it at each interval."""
     from rfsync.api.client import Client
     from rfsync.config import ApiConfig, RemovalsConfig
-    from rfsync.ledger.run_locks import FileLocks
-    from rfsync.ledger.store import Store
     from rfsync.redaction import Secret
-    from rfsync.schema.upgrade import ensure_sqlite
     from rfsync.sync.run import sync
     from rfsync.sync.task import SyncContext, SyncTask
     from rfsync.sync.workspaces import Workspaces
@@ -96,7 +94,7 @@ def _sync_history(world: World, url: str, options: Options, end: datetime) -> in
     tasks = [SyncTask("acme", project, Secret("demo-key")) for project in _PROJECTS]
     runs = changes = failed = 0
     with (
-        closing(Store(ensure_sqlite(_DATABASE), FileLocks(_DATABASE))) as store,
+        closing(_open_store()) as store,
         closing(Client(ApiConfig(base_url=url, requests_per_second=100_000), options.redact, clock)) as client,
     ):
         context = SyncContext(client, Workspaces(client), store, RemovalsConfig(), clock, options.redact)
@@ -108,6 +106,14 @@ def _sync_history(world: World, url: str, options: Options, end: datetime) -> in
                 runs, changes, failed = runs + 1, changes + result.tally.total, failed + (not result.ok)
     click.echo(f"{runs:,} runs, {changes:,} changes in the ledger, {failed} failures.\n")
     return failed
+
+
+def _open_store() -> Store:
+    from rfsync.ledger.run_locks import FileLocks
+    from rfsync.ledger.store import Store
+    from rfsync.schema.upgrade import ensure_sqlite
+
+    return Store(ensure_sqlite(_DATABASE), FileLocks(_DATABASE))
 
 
 def _show(options: Options) -> None:

@@ -5,9 +5,9 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, tzinfo
+from datetime import datetime
 from itertools import chain
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
 import click
 
@@ -39,6 +39,10 @@ class Layout(Generic[_Row]):
 target_argument = click.argument("target", metavar="[TARGET]", required=False)
 
 
+#: The names of the two options of ``span_options``, for messages.
+SPAN: Final = ("--since", "--until")
+
+
 def span_options(function: _F) -> _F:
     """Adds ``--since`` and ``--until``."""
     until = click.option("--until", metavar="TIME", help="Only observations before this time.")
@@ -46,32 +50,15 @@ def span_options(function: _F) -> _F:
     return since(until(function))
 
 
-def parse_moment(text: str | None, option: str, now: datetime, tz: tzinfo = UTC) -> datetime | None:
+def parse_moment(text: str | None, option: str, now: datetime) -> datetime | None:
     """Parses a TIME argument; None for None.
 
     Raises:
-        click.BadParameter: the text is not a TIME.
+        ConfigError: the text is not a TIME.
     """
-    from rfsync.parsing import parse_time
+    from rfsync.history.arguments import read_time
 
-    try:
-        return None if text is None else parse_time(text, now, tz)
-    except ValueError as error:
-        raise click.BadParameter(str(error), param_hint=option) from error
-
-
-def parse_span(
-    since: str | None, until: str | None, now: datetime, tz: tzinfo = UTC
-) -> tuple[datetime | None, datetime | None]:
-    """Parses ``--since`` and ``--until``.
-
-    Raises:
-        click.BadParameter: one of them is not a TIME, or the range is empty.
-    """
-    first, end = parse_moment(since, "--since", now, tz), parse_moment(until, "--until", now, tz)
-    if first is not None and end is not None and first >= end:
-        raise click.BadParameter(f"{since!r} is not before --until {until!r}", param_hint="--since")
-    return first, end
+    return None if text is None else read_time(text, option, now)
 
 
 def open_history(options: Options, target: str | None) -> Engine:

@@ -9,7 +9,7 @@ import click
 
 from rfsync.cli.options import Options, make_command, utc_now
 from rfsync.cli.output import count, format_options, signed
-from rfsync.cli.queries import Layout, open_history, parse_span, show, span_options, target_argument
+from rfsync.cli.queries import SPAN, Layout, open_history, show, span_options, target_argument
 
 if TYPE_CHECKING:
     from rfsync.history import By, TotalRow
@@ -44,14 +44,29 @@ def command(
     such as 7d.
     """
     from rfsync.history import TotalRow, totals
+    from rfsync.history.arguments import read_span
     from rfsync.history.periods import zone
 
     now = utc_now()
     time_zone = zone(tz)
-    first, end = parse_span(since, until, now, time_zone)
+    first, end = read_span(since, until, now, time_zone, SPAN)
     rows = totals(open_history(options, target), target, by=by, since=first, until=end, tz=tz, summed=summed, now=now)
     layout: Layout[TotalRow] = Layout(
-        ("PROJECT", by.upper(), "BATCHES", "IMAGES", "±", "GAINED", "LOST", "JOBS", "±", "GAINED", "LOST", "OBSERVED"),
+        (
+            "PROJECT",
+            by.upper(),
+            "BATCHES",
+            "IMAGES",
+            "±",
+            "GAINED",
+            "LOST",
+            "JOBS",
+            "±",
+            "GAINED",
+            "LOST",
+            "OBSERVED",
+            "COMPLETE",
+        ),
         ("BATCHES", "IMAGES", "±", "GAINED", "LOST", "JOBS"),
         lambda row: _cells(row, target or "all", by, time_zone),
         "nothing was observed",
@@ -68,8 +83,8 @@ def _cells(row: TotalRow, total_name: str, by: By, time_zone: tzinfo) -> tuple[s
         jobs = (signed(row.num_jobs_delta), count(row.jobs_gained), count(row.jobs_lost))
     else:  # whether anything moved is unknown
         images = jobs = ("-", "-", "-")
-    observed = "yes" if row.observed else "no"
-    return (name, _label(row.period, by, time_zone), *totals[:2], *images, totals[2], *jobs, observed)
+    known = ("yes" if flag else "no" for flag in (row.observed, row.complete))
+    return (name, _label(row.period, by, time_zone), *totals[:2], *images, totals[2], *jobs, *known)
 
 
 def _label(period: datetime, by: By, time_zone: tzinfo) -> str:

@@ -135,8 +135,16 @@ def _time_range(engine: Engine, view: View, now: datetime) -> TimeRange:
 
 
 def batch_changes(engine: Engine, batch: Batch) -> list[history.ChangeRow]:
-    """Reads the latest changes of a batch, newest first; one more than ``MAX_CHANGES`` if there are more."""
-    rows = history.changes(engine, batch.project, batch_ids=[batch.batch_id], newest_first=True, limit=MAX_CHANGES + 1)
+    """Reads the latest changes of a batch, newest first; one more than ``MAX_CHANGES`` if there are more.
+
+    None of a batch that isn't there.
+    """
+    try:
+        rows = history.changes(
+            engine, batch.project, batch_ids=batch.batch_id, newest_first=True, limit=MAX_CHANGES + 1
+        )
+    except ConfigError:
+        return []
     return list(rows)
 
 

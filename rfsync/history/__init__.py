@@ -1,16 +1,19 @@
 """Read-only queries: functions that each send a SQL statement and return immutable rows.
 
 Each takes an ``Engine`` (``rfsync.connect``) and targets: ``"workspace"``, ``"workspace/project"``, a list of these, or
-None for everything. Instants are aware and in UTC; ``since`` is inclusive, ``until`` exclusive. An iterator streams its
-rows: its query is sent when the first row is requested.
+None for everything. A time is an aware ``datetime``, a ``date``, or a text as on the command line; ``since`` is
+inclusive, ``until`` exclusive. Instants in rows are aware and in UTC. Wrong arguments are errors when the function is
+called; an iterator then streams its rows: its query is sent when the first row is requested.
 """
 
+from rfsync.history.arguments import Age, Time
 from rfsync.history.backlog import backlog, first_jobs, waiting
 from rfsync.history.batches import batches, changes
 from rfsync.history.flow import flow, movers
 from rfsync.history.health import freshness, status
+from rfsync.history.known import require_known
 from rfsync.history.periods import BY, By
-from rfsync.history.query import Targets, require_known
+from rfsync.history.query import Targets
 from rfsync.history.rows import (
     BacklogRow,
     BatchRow,
@@ -29,8 +32,8 @@ from rfsync.history.throughput import throughput
 from rfsync.history.totals import totals
 
 __all__ = [
-    "BY", "BacklogRow", "BatchRow", "By", "ChangeRow", "FirstJobRow", "FlowRow", "FreshnessRow", "MoverRow",
-    "ProjectStatus", "Targets", "ThroughputRow", "TotalRow", "WaitingRow", "backlog", "batches", "changes",
+    "BY", "Age", "BacklogRow", "BatchRow", "By", "ChangeRow", "FirstJobRow", "FlowRow", "FreshnessRow", "MoverRow",
+    "ProjectStatus", "Targets", "ThroughputRow", "Time", "TotalRow", "WaitingRow", "backlog", "batches", "changes",
     "first_jobs", "first_observed", "flow", "freshness", "movers", "require_known", "status", "throughput", "totals",
     "waiting",
 ]  # fmt: skip

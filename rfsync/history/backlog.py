@@ -1,13 +1,17 @@
 """Backlog: batches without a job, images by age, and the time until a batch's first job."""
 
 from collections.abc import Iterator, Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from itertools import pairwise
 
 from sqlalchemy import Engine
 
-from rfsync.history.query import Query, Targets
+from rfsync.errors import ConfigError
+from rfsync.history.arguments import Time, read_span, read_time, require_count, utc_now
+from rfsync.history.known import known_query
+from rfsync.history.query import Targets
 from rfsync.history.rows import BacklogRow, FirstJobRow, WaitingRow
+from rfsync.parsing import LONGEST
 
 
 def waiting(engine: Engine, targets: Targets = None, *, limit: int | None = 10) -> list[WaitingRow]:
@@ -17,10 +21,11 @@ def waiting(engine: Engine, targets: Targets = None, *, limit: int | None = 10) 
         limit: the most rows to return; None: no limit.
 
     Raises:
-        ConfigError: a target is malformed.
+        ConfigError: a target is malformed or unknown, or ``limit`` is negative.
         DatabaseError: the database can't be read.
     """
-    query = Query(engine, targets)
+    require_count(limit, "limit")
+    query = known_query(engine, targets)
     most = ""
     if limit is not None:
         most = " LIMIT :limit"
@@ -37,26 +42,30 @@ ORDER BY waiting_since, p.workspace, p.project, b.batch_id{most}"""
 
 
 def backlog(
-    engine: Engine, targets: Targets = None, *, now: datetime, edges: Sequence[int] = (1, 7, 30, 90)
+    engine: Engine, targets: Targets = None, *, now: Time | None = None, edges: Sequence[int] = (1, 7, 30, 90)
 ) -> list[BacklogRow]:
     """Images not yet in a job, by the age of their batch: since its upload or, if unknown, since it was first seen.
 
     Args:
+        now: the time at which they have these ages; None: the clock's.
         edges: limits between the ranges of age, in days, ascending.
 
     Returns:
         Every range, the youngest first, also those without a batch.
 
     Raises:
-        ConfigError: a target is malformed.
+        ConfigError: a target is malformed or unknown, ``now`` is no time, or the limits are not ascending.
         DatabaseError: the database can't be read.
     """
+    for days in edges:
+        require_count(days, "edges", least=1, most=LONGEST.days)
     if not edges or list(edges) != sorted(set(edges)):
-        raise ValueError(f"{edges!r} are not ascending ages in days")
-    query = Query(engine, targets)
+        raise ConfigError(f"edges: {edges!r} are not ascending ages in days")
+    at = utc_now() if now is None else read_time(now, "now", utc_now())
+    query = known_query(engine, targets)
     cases = []
     for number, days in enumerate(edges):
-        query.values[f"edge{number}"] = now - timedelta(days=days)
+        query.values[f"edge{number}"] = at - timedelta(days=days)
         cases.append(f"WHEN came > :edge{number} THEN {number}")
     query.define(
         "waiting",
@@ -74,7 +83,7 @@ FROM waiting GROUP BY 1"""
 
 
 def first_jobs(
-    engine: Engine, targets: Targets = None, *, since: datetime | None = None, until: datetime | None = None
+    engine: Engine, targets: Targets = None, *, since: Time | None = None, until: Time | None = None
 ) -> Iterator[FirstJobRow]:
     """Batches whose first job was created while rfsync observed them, in the order of these jobs.
 
@@ -83,15 +92,16 @@ def first_jobs(
         until: latest one, exclusive; None: any.
 
     Raises:
-        ConfigError: a target is malformed.
+        ConfigError: a target is malformed or unknown, a time is none, or ``since`` is not before ``until``.
         DatabaseError: the database can't be read.
     """
-    query = Query(engine, targets)
+    first, end = read_span(since, until, utc_now())
+    query = known_query(engine, targets)
     query.define(
         "first_job",
         f"""SELECT p.workspace, p.project, c.batch_id, b.name, coalesce(b.uploaded_at, b.first_seen_at) AS began_at,
         c.observed_after, c.observed_at
-    FROM scope p {query.ledger(since, until, "c.num_jobs > 0", "c.num_jobs_delta = c.num_jobs")}
+    FROM scope p {query.ledger(first, end, "c.num_jobs > 0", "c.num_jobs_delta = c.num_jobs")}
     CROSS JOIN batches b
     WHERE b.project_id = c.project_id AND b.batch_id = c.batch_id AND c.observed_after IS NOT NULL AND NOT EXISTS (
         SELECT 1 FROM batch_changes e WHERE e.project_id = c.project_id AND e.batch_id = c.batch_id

@@ -1,14 +1,18 @@
 """Gains and losses between two moments, of projects and of batches; and how they are summed up for any periods."""
 
 from datetime import UTC, datetime
-from typing import Final, Literal
+from typing import Final, Literal, get_args
 
 from sqlalchemy import Engine
 
+from rfsync.history.arguments import Time, read_span, read_time, require_choice, require_count, utc_now
+from rfsync.history.known import known_query
 from rfsync.history.periods import Period
 from rfsync.history.query import Query, Targets
 from rfsync.history.rows import FlowRow, MoverRow
 from rfsync.history.utc_days import SplitPeriods, split_periods
+
+MoversOf = Literal["projects", "batches"]
 
 #: For ``until``, if there is none.
 _END_OF_TIME: Final = datetime(9999, 12, 31, tzinfo=UTC)
@@ -67,7 +71,7 @@ def define_flows(query: Query, periods: SplitPeriods, *, by_workspace: bool = Fa
     )
 
 
-def flow(engine: Engine, targets: Targets = None, *, since: datetime, until: datetime | None = None) -> list[FlowRow]:
+def flow(engine: Engine, targets: Targets = None, *, since: Time, until: Time | None = None) -> list[FlowRow]:
     """What each project gained and lost, by workspace and project; also those in which nothing changed.
 
     Args:
@@ -75,11 +79,12 @@ def flow(engine: Engine, targets: Targets = None, *, since: datetime, until: dat
         until: exclusive; None: to the last change.
 
     Raises:
-        ConfigError: a target is malformed.
+        ConfigError: a target is malformed or unknown, a time is none, or ``since`` is not before ``until``.
         DatabaseError: the database can't be read.
     """
-    query = Query(engine, targets)
-    _define_sums(query, since, until)
+    first, end = _read_span(since, until)
+    query = known_query(engine, targets)
+    _define_sums(query, first, end)
     zeros = ", ".join(f"coalesce({name}, 0) AS {name}" for name in FLOWS)
     query.define("filled", f"SELECT workspace, project, {zeros} FROM scope p LEFT JOIN sums s ON s.id = p.id")
     sql = f"""
@@ -92,9 +97,9 @@ def movers(
     engine: Engine,
     targets: Targets = None,
     *,
-    of: Literal["projects", "batches"] = "projects",
-    since: datetime,
-    until: datetime | None = None,
+    of: MoversOf = "projects",
+    since: Time,
+    until: Time | None = None,
     limit: int = 10,
 ) -> list[MoverRow]:
     """The projects, or the batches, with the most images gained and lost, added up; the biggest first.
@@ -104,19 +109,23 @@ def movers(
         until: exclusive; None: to the last change.
 
     Raises:
-        ConfigError: a target is malformed.
+        ConfigError: a target is malformed or unknown, a time is none, ``since`` is not before ``until``, ``of`` is
+            something else, or ``limit`` is negative.
         DatabaseError: the database can't be read.
     """
-    query = Query(engine, targets)
+    first, end = _read_span(since, until)
+    require_choice(of, "of", get_args(MoversOf))
+    require_count(limit, "limit")
+    query = known_query(engine, targets)
     query.values["limit"] = limit
     if of == "projects":
-        _define_sums(query, since, until)
+        _define_sums(query, first, end)
         sql = f"""
 SELECT workspace, project, NULL, name, changes, {_IMAGES_AND_JOBS}
 FROM scope p JOIN sums s ON s.id = p.id ORDER BY {_BIGGEST_FIRST} LIMIT :limit"""
     else:
         of_ledger = ", ".join(f"{sql} AS {name}" for name, sql in FLOWS.items())
-        query.define("flow", f"SELECT c.project_id, c.batch_id, {of_ledger} FROM scope p {query.ledger(since, until)}")
+        query.define("flow", f"SELECT c.project_id, c.batch_id, {of_ledger} FROM scope p {query.ledger(first, end)}")
         query.define("sums", f"SELECT project_id, batch_id, {_SUMS} FROM flow GROUP BY project_id, batch_id")
         query.define(
             "biggest",
@@ -130,9 +139,16 @@ ORDER BY {_BIGGEST_FIRST}, m.batch_id"""
     return list(query.rows("reading the movers", sql, MoverRow._make))
 
 
+def _read_span(since: Time, until: Time | None) -> tuple[datetime, datetime | None]:
+    """As ``read_span``, with a start that is required."""
+    now = utc_now()
+    first = read_time(since, "since", now)
+    return first, read_span(first, until, now)[1]
+
+
 def _define_sums(query: Query, since: datetime, until: datetime | None) -> None:
     """Add the CTE ``sums (id, *FLOWS)`` of the projects in which something changed."""
     query.define("member", "SELECT id, workspace, id AS series FROM scope")
     end = max(since, min(until or _END_OF_TIME, _END_OF_TIME))
-    define_flows(query, split_periods([Period(since, since, end)]))
+    define_flows(query, split_periods([Period(since, since, end, end)]))
     query.define("sums", f"SELECT series AS id, {_SUMS} FROM flow GROUP BY series HAVING sum(changes) > 0")

@@ -1,10 +1,10 @@
 """The state of each project's syncs, and the age of its data."""
 
-from datetime import datetime
-
 from sqlalchemy import Engine
 
-from rfsync.history.query import Query, Targets
+from rfsync.history.arguments import Time, read_time, utc_now
+from rfsync.history.known import known_query
+from rfsync.history.query import Targets
 from rfsync.history.rows import FreshnessRow, ProjectStatus
 
 
@@ -12,10 +12,10 @@ def status(engine: Engine, targets: Targets = None) -> list[ProjectStatus]:
     """Every project in the database, by workspace and project.
 
     Raises:
-        ConfigError: a target is malformed.
+        ConfigError: a target is malformed or unknown.
         DatabaseError: the database can't be read.
     """
-    query = Query(engine, targets)
+    query = known_query(engine, targets)
     sql = """
 SELECT p.workspace, p.project, t.batches, t.images, t.num_jobs, t.observed_at, h.last_run_at, h.last_outcome,
     h.last_success_at, h.consecutive_failures, h.last_error_kind, h.last_error
@@ -25,15 +25,19 @@ ORDER BY p.workspace, p.project"""
     return list(query.rows("reading the status", sql, ProjectStatus._make, times=(5, 6, 8)))
 
 
-def freshness(engine: Engine, targets: Targets = None, *, now: datetime) -> list[FreshnessRow]:
+def freshness(engine: Engine, targets: Targets = None, *, now: Time | None = None) -> list[FreshnessRow]:
     """The age of each project's last observation: projects without one first, then the oldest.
 
+    Args:
+        now: the time at which it has this age; None: the clock's.
+
     Raises:
-        ConfigError: a target is malformed.
+        ConfigError: a target is malformed or unknown, or ``now`` is no time.
         DatabaseError: the database can't be read.
     """
-    query = Query(engine, targets)
-    query.define_table("clock", {"now": "timestamptz"}, [(now,)])
+    at = utc_now() if now is None else read_time(now, "now", utc_now())
+    query = known_query(engine, targets)
+    query.define_table("clock", {"now": "timestamptz"}, [(at,)])
     sql = f"""
 SELECT p.workspace, p.project, t.observed_at, {query.dialect.seconds("clock.now", "t.observed_at")}, h.last_success_at,
     h.consecutive_failures

@@ -27,6 +27,13 @@ class Period(NamedTuple):
     #: Start of what is wanted, inclusive, and its end, exclusive.
     since: datetime
     until: datetime
+    #: Its end by the calendar.
+    end: datetime
+
+    @property
+    def whole(self) -> bool:
+        """True if all of it is wanted."""
+        return self.since == self.start and self.until == self.end
 
 
 def zone(name: str) -> ZoneInfo:
@@ -53,9 +60,9 @@ def periods(by: By, since: datetime, until: datetime, tz: ZoneInfo) -> list[Peri
     if (until - since) / least > MOST:
         raise ConfigError(f"from {since:%Y-%m-%d} there are more than {MOST:,} periods by {by}: name a later --since")
     edges = list(_edges(by, since, until, tz))
-    found = [Period(start, start, end) for start, end in pairwise(edges)]
-    found[0] = Period(edges[0], since, found[0].until)
-    found[-1] = Period(found[-1].start, found[-1].since, until)
+    found = [Period(start, start, end, end) for start, end in pairwise(edges)]
+    found[0] = found[0]._replace(since=since)
+    found[-1] = found[-1]._replace(until=until)
     return found
 
 

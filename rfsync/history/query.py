@@ -7,7 +7,6 @@ from typing import Any, Final, TypeAlias, TypeVar
 from sqlalchemy import Engine, text
 
 from rfsync.database.errors import translated
-from rfsync.errors import ConfigError
 from rfsync.history.dialects import Postgresql, Sqlite
 from rfsync.parsing import Target, parse_target
 
@@ -89,6 +88,12 @@ class Query:
         self.values.update(values)
         self.define(name, sql, materialized=True)
 
+    def add_values(self, name: str, values: Sequence[str]) -> str:
+        """Add parameters whose names begin with ``name``, and return them as SQL for the parentheses of IN."""
+        names = [f"{name}{number}" for number in range(len(values))]
+        self.values.update(zip(names, values, strict=True))
+        return ", ".join(f":{one}" for one in names)
+
     def ledger(self, since: datetime | None, until: datetime | None, *conditions: str) -> str:
         """Join each project ``p`` with its rows ``c`` of the ledger from ``since`` until ``until``; None: no limit.
 
@@ -127,26 +132,3 @@ class Query:
                 for number in times:
                     columns[number] = self.dialect.to_datetimes(columns[number])
                 yield from map(make, zip(*columns, strict=True))
-
-
-def require_known(engine: Engine, targets: Targets) -> list[tuple[Target, Target]]:
-    """Check that the database has every target.
-
-    Returns:
-        Those that have another id now: as they are named, and as they are called.
-
-    Raises:
-        ConfigError: it doesn't have one of them.
-        DatabaseError: the database can't be read.
-    """
-    renamed = []
-    for target in targets_of(targets):
-        names = "SELECT DISTINCT workspace, project FROM scope ORDER BY 1, 2 LIMIT 1"
-        found = list(Query(engine, target).rows("looking for the project", names, tuple))
-        if not found:
-            raise ConfigError(f"the database has no {target}: rfsync status shows what it has")
-        workspace, project = found[0]
-        now = Target(workspace, None if target.project is None else project)
-        if now != target:
-            renamed.append((target, now))
-    return renamed

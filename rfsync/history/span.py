@@ -1,55 +1,100 @@
 """When observations begin and end."""
 
-from datetime import UTC, datetime, timedelta
-from typing import Final
+from datetime import UTC, date, datetime, time, timedelta
+from typing import Final, NamedTuple
 
 from sqlalchemy import Engine
 
-from rfsync.history.periods import By, Period, periods, zone
-from rfsync.history.query import Query, Targets
+from rfsync.history.arguments import Time, read_span, read_time, require_choice, utc_now
+from rfsync.history.known import known_query
+from rfsync.history.periods import BY, By, Period, periods, zone
+from rfsync.history.query import Targets
+from rfsync.ledger.observed import NOON, QUARTER
 
 _TICK: Final = timedelta(microseconds=1)
 
 
+class Observations(NamedTuple):
+    """When projects were observed."""
+
+    #: First observation of each project, by the project's number; those that were never observed are not in it.
+    first: dict[int, datetime]
+    #: The last instant about which anything is known; None: there is none.
+    last: datetime | None
+
+    @property
+    def earliest(self) -> datetime | None:
+        """The first observation of any of them; None: there is none."""
+        return min(self.first.values(), default=None)
+
+
 def first_observed(engine: Engine, targets: Targets = None) -> datetime | None:
-    """The first observation of any of the projects; None: there was none. To the day, where its run was pruned.
+    """The first observation of any of the projects; None: there was none.
+
+    To a quarter of an hour, where its run was pruned.
 
     Raises:
-        ConfigError: a target is malformed.
+        ConfigError: a target is malformed or unknown.
         DatabaseError: the database can't be read.
     """
-    return _first_and_last(engine, targets)[0]
+    return observations(engine, targets).earliest
 
 
-def _first_and_last(engine: Engine, targets: Targets) -> tuple[datetime | None, datetime | None]:
-    """The first instant about which anything is known, and the last."""
-    sql = """
-SELECT
-    (SELECT min((SELECT min(c.observed_at) FROM batch_changes c WHERE c.project_id = p.id)) FROM scope p),
-    (SELECT min((SELECT min(r.started_at) FROM sync_runs r WHERE r.project_id = p.id AND r.outcome = 'unchanged'))
-        FROM scope p),
-    (SELECT max(w.written_at) FROM scope p JOIN projects w ON w.id = p.id),
-    (SELECT min((SELECT min(o.day) FROM project_observed o WHERE o.project_id = p.id)) FROM scope p)"""
-    ((changed, unchanged, last, day),) = Query(engine, targets).rows("reading the totals", sql, tuple, times=(0, 1, 2))
-    pruned = None if day is None else datetime.fromisoformat(f"{day}T00:00:00+00:00")
-    return min(filter(None, (changed, unchanged, pruned)), default=None), last
+def observations(engine: Engine, targets: Targets) -> Observations:
+    """Read when the projects were observed first, and the last time that any was.
+
+    Raises:
+        ConfigError: a target is malformed or unknown.
+        DatabaseError: the database can't be read.
+    """
+    # Each by itself: PostgreSQL would join all rows of project_observed to find one for each project.
+    columns = ", ".join(
+        f"(SELECT o.{name} FROM project_observed o WHERE o.project_id = p.id ORDER BY o.day LIMIT 1)"
+        for name in ("day", "am", "pm")
+    )
+    sql = f"""
+SELECT p.id, w.written_at, (SELECT min(c.observed_at) FROM batch_changes c WHERE c.project_id = p.id),
+    (SELECT min(r.started_at) FROM sync_runs r WHERE r.project_id = p.id AND r.outcome = 'unchanged'),
+    {columns}
+FROM scope p JOIN projects w ON w.id = p.id"""
+    first: dict[int, datetime] = {}
+    last: datetime | None = None
+    for project_id, written, *seen, day, am, pm in known_query(engine, targets).rows(
+        "reading the first observations", sql, tuple, times=(1, 2, 3)
+    ):
+        if day is not None:
+            seen.append(_first_quarter(date.fromisoformat(str(day)), am | pm << NOON))
+        if known := [at for at in seen if at is not None]:
+            first[project_id] = min(known)
+        last = max(filter(None, (last, written)), default=None)
+    return Observations(first, last)
+
+
+def _first_quarter(day: date, quarters: int) -> datetime:
+    """An instant in the first quarter of an hour of a set of them; not its start, as if all of it had been observed."""
+    number = (quarters & -quarters).bit_length() - 1
+    return datetime.combine(day, time(), UTC) + number * QUARTER + _TICK
 
 
 def observed_periods(
-    engine: Engine,
-    targets: Targets,
-    by: By,
-    since: datetime | None,
-    until: datetime | None,
-    tz: str,
-    now: datetime | None,
-) -> list[Period]:
-    """The periods for which there are totals, which can't go beyond what is known; none if nothing is known."""
-    now = now or datetime.now(UTC)
-    if since is None or until is None or until > now:
-        first, last = _first_and_last(engine, targets)
-        since = since or first
-        end = now if last is None else max(now, last + _TICK)  # a clock may have been ahead
-        until = end if until is None else min(until, end)
-    calendar = zone(tz)
-    return [] if since is None else periods(by, since, until, calendar)
+    engine: Engine, targets: Targets, by: By, since: Time | None, until: Time | None, tz: str, now: Time | None
+) -> tuple[list[Period], Observations]:
+    """The periods for which there are totals, which can't go beyond what is known; none if nothing is known.
+
+    Args:
+        tz: of the periods, and of times without an offset.
+        now: None: the clock's time.
+
+    Raises:
+        ConfigError: an argument is wrong, or there are too many periods.
+        DatabaseError: the database can't be read.
+    """
+    require_choice(by, "by", BY)
+    calendar, clock = zone(tz), utc_now()
+    at = clock if now is None else read_time(now, "now", clock, calendar)
+    first, end = read_span(since, until, at, calendar)
+    seen = observations(engine, targets)
+    first = first or seen.earliest
+    latest = at if seen.last is None else max(at, seen.last + _TICK)  # a clock may have been ahead
+    found = [] if first is None else periods(by, first, latest if end is None else min(end, latest), calendar)
+    return found, seen

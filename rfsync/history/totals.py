@@ -12,19 +12,25 @@ One statement, in steps that are CTEs of their own:
 ``total``    the totals, which are running sums over the periods
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Engine
 
+from rfsync.history.arguments import Time
 from rfsync.history.first_observations import define_initial
 from rfsync.history.flow import FLOWS, define_flows
 from rfsync.history.periods import By, Period
 from rfsync.history.query import Query, Targets, targets_of
 from rfsync.history.rows import TotalRow
-from rfsync.history.span import observed_periods
+from rfsync.history.span import Observations, observed_periods
 from rfsync.history.utc_days import SplitPeriods, split_periods
+
+#: The first observation of what was never observed.
+NEVER: Final = datetime.max.replace(tzinfo=UTC)
+#: The columns of ``total`` that are about a period, and not about its end.
+SUMMED: Final = ("images_gained", "images_lost", "jobs_gained", "jobs_lost", "observed")
 
 
 def totals(
@@ -32,17 +38,18 @@ def totals(
     targets: Targets = None,
     *,
     by: By = "day",
-    since: datetime | None = None,
-    until: datetime | None = None,
+    since: Time | None = None,
+    until: Time | None = None,
     tz: str = "UTC",
     summed: bool = False,
     first_looks: bool = True,
-    now: datetime | None = None,
+    now: Time | None = None,
 ) -> Iterator[TotalRow]:
     """Each period of each project, without gaps; by workspace, project and period.
 
     Gains and losses are counted from ``since``, inclusive, until ``until``, exclusive: the first and the last period
-    are cut there. The totals are those at the period's end, and include everything observed before.
+    are cut there. The totals are those at the period's end, and include everything observed before; they are None until
+    the project was first observed (summed: any of the projects).
 
     Args:
         by: ISO weeks begin on Monday.
@@ -55,32 +62,40 @@ def totals(
         now: None: the clock's time.
 
     Raises:
-        ConfigError: a target is malformed, the time zone is unknown, or there are too many periods.
+        ConfigError: a target is malformed or unknown, so are ``by`` or ``tz``, a time is none, ``since`` is not before
+            ``until``, or there are too many periods.
         DatabaseError: the database can't be read.
     """
-    wanted = observed_periods(engine, targets, by, since, until, tz, now)
+    wanted, seen = observed_periods(engine, targets, by, since, until, tz, now)
     if not wanted:
-        return
+        return iter(())
     query = Query(engine, targets)
     define_totals(query, targets, wanted, summed=summed, first_looks=first_looks)
-    rows = "total"
-    if since is None:
-        rows = "known"  # from the first period on in which the project was observed
-        query.define("begun", "SELECT t.*, max(observed) OVER (PARTITION BY series ORDER BY n) AS begun FROM total t")
-        query.define("known", "SELECT * FROM begun WHERE begun = 1")
-    starts = [period.start for period in wanted]
+    first = first_of_series(seen, summed=summed)
 
     def make(row: Iterable[Any]) -> TotalRow:
-        workspace, project, n, batches, images, jobs, gained, lost, jobs_gained, jobs_lost, observed = row
+        workspace, project, series, n, batches, images, jobs, gained, lost, jobs_gained, jobs_lost, observed = row
+        period, begun = wanted[n], first.get(series, NEVER)
+        if period.until <= begun:
+            batches = images = jobs = None
+        complete = period.whole and (since is not None or begun <= period.start)
         return TotalRow(
-            workspace, project, starts[n], batches, images, jobs, gained - lost, jobs_gained - jobs_lost,
-            gained, lost, jobs_gained, jobs_lost, observed == 1,
+            workspace, project, period.start, batches, images, jobs, gained - lost, jobs_gained - jobs_lost,
+            gained, lost, jobs_gained, jobs_lost, observed == 1, complete,
         )  # fmt: skip
 
     sql = f"""
-SELECT workspace, project, n, batches, images, num_jobs, images_gained, images_lost, jobs_gained, jobs_lost, observed
-FROM {rows} t JOIN series s ON s.id = t.series ORDER BY workspace, project, n"""
-    yield from query.rows("reading the totals", sql, make)
+SELECT workspace, project, series, n, batches, images, num_jobs, {", ".join(SUMMED)}
+FROM total t JOIN series s ON s.id = t.series ORDER BY workspace, project, n"""
+    rows = query.rows("reading the totals", sql, make)
+    return rows if since is not None else (row for row in rows if row.batches is not None)
+
+
+def first_of_series(seen: Observations, *, summed: bool) -> Mapping[int, datetime]:
+    """The first observation of each series that has one."""
+    if not summed:
+        return seen.first
+    return {} if seen.earliest is None else {0: seen.earliest}
 
 
 def define_totals(query: Query, targets: Targets, wanted: list[Period], *, summed: bool, first_looks: bool) -> None:

@@ -156,9 +156,9 @@ def _latest(totals: Sequence[TotalRow], before: datetime | None) -> dict[_Key, T
 
 def _sum(rows: dict[_Key, TotalRow]) -> Totals:
     return Totals(
-        sum(row.batches for row in rows.values()),
-        sum(row.images for row in rows.values()),
-        sum(row.num_jobs for row in rows.values()),
+        sum(row.batches or 0 for row in rows.values()),
+        sum(row.images or 0 for row in rows.values()),
+        sum(row.num_jobs or 0 for row in rows.values()),
     )
 
 

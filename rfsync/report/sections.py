@@ -134,7 +134,7 @@ def _totals_table(data: ReportData) -> Table:
     for row in data.totals:
         day = sums.setdefault(row.period, [0, 0, 0, 0])
         for column, number in enumerate((row.batches, row.images, row.num_jobs, int(row.observed))):
-            day[column] += number
+            day[column] += number or 0
     rows = [
         (data.day(period), plural(observed, "project") if observed else "no", *map(count, totals))
         for period, (*totals, observed) in sorted(sums.items(), reverse=True)

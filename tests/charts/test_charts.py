@@ -46,7 +46,7 @@ def total(
 ) -> TotalRow:
     net = gained - lost
     return TotalRow(
-        workspace, project, day(number), 1, images, jobs, net, jobs_gained, gained, lost, jobs_gained, 0, observed
+        workspace, project, day(number), 1, images, jobs, net, jobs_gained, gained, lost, jobs_gained, 0, observed, True
     )
 
 
@@ -211,9 +211,9 @@ def test_first_jobs_in_a_sentence(ages: list[float], said: str) -> None:
 
 def test_throughput_ends_where_nothing_was_observed() -> None:
     rows = [
-        ThroughputRow(None, None, day(0), 5, 3, 1, 0, 7),
-        ThroughputRow(None, None, day(1), 6, 2, 1, 0, 1),
-        ThroughputRow(None, None, day(2), 0, 0, 0, 0, 0),
+        ThroughputRow(None, None, day(0), 5, 3, 1, 0, 7, True),
+        ThroughputRow(None, None, day(1), 6, 2, 1, 0, 1, True),
+        ThroughputRow(None, None, day(2), 0, 0, 0, 0, 0, True),
     ]
     figure = charts.throughput_figure(rows, 7)
     assert line(figure, "gained in 7 days") == {naive(0): 5, naive(1): 6, naive(2): None}
@@ -231,7 +231,7 @@ def test_throughput_ends_where_nothing_was_observed() -> None:
     ],
 )
 def test_the_window_is_named_by_its_periods(step: timedelta, unit: str) -> None:
-    rows = [ThroughputRow(None, None, START + n * step, 1, 1, 0, 0, 3) for n in range(3)]
+    rows = [ThroughputRow(None, None, START + n * step, 1, 1, 0, 0, 3, True) for n in range(3)]
     assert charts.throughput_figure(rows, 3).data[0].name == f"gained in 3 {unit}"
 
 

@@ -26,7 +26,7 @@ FIELDS = {
     ],
     "totals": [
         *["workspace", "project", "period", "batches", "images", "num_jobs", "images_delta", "num_jobs_delta"],
-        *["images_gained", "images_lost", "jobs_gained", "jobs_lost", "observed"],
+        *["images_gained", "images_lost", "jobs_gained", "jobs_lost", "observed", "complete"],
     ],
 }
 TIMES = ("uploaded_at", "first_seen_at", "changed_at", "observed_after", "observed_at")
@@ -72,7 +72,6 @@ def test_the_commands_say_what_the_views_say(cli: Cli) -> None:
         ("acme/gears",): "project = 'gears'",
         ("--batch", "b2"): "batch_id = 'b2'",
         ("acme/widgets", "--batch", "b1", "--batch", "b4"): "project = 'widgets' AND batch_id IN ('b1', 'b4')",
-        ("--batch", "nothing"): "1 = 0",
     }
     done = cli.run_all([["changes", "--json", *arguments] for arguments in some])
     for one, where in zip(done, some.values(), strict=True):
@@ -140,6 +139,17 @@ def test_the_batches_stand_as_they_stood(known: Cli) -> None:
     ]  # fmt: skip
 
 
+def test_the_batches_that_nobody_has_touched(known: Cli) -> None:
+    ask = ["batches", "--json", "--as-of", "2020-03-31", "--unchanged-for"]
+    half_a_day, two_days, week, now = known.run_all(
+        [[*ask, "12h"], [*ask, "2d"], [*ask, "7d"], ["batches", "--unchanged-for", "7d"]]
+    )
+    assert [row["batch_id"] for row in half_a_day.json] == ["g1", "b1", "b2", "b3"]
+    assert [row["batch_id"] for row in two_days.json] == ["b1", "b2"]
+    assert week.json == []
+    assert [line.split()[1] for line in now.out.splitlines()] == ["BATCH", "g1", "b1", "b3"]
+
+
 def test_since_is_inclusive_and_until_exclusive(known: Cli) -> None:
     times = [told(27, 10), told(27, 10), told(27, 22, 30), told(27, 22, 30), told(29, 12), told(30, 12), told(31, 12)]
     times.append(times[-1])
@@ -169,11 +179,11 @@ def test_totals_fill_the_gaps_and_say_where_nobody_looked(known: Cli) -> None:
     rows = known.run("totals", "acme/widgets", "--until", "2020-04-01", "--json").json
     assert {(row["workspace"], row["project"]) for row in rows} == {("acme", "widgets")}
     assert {row["period"]: numbers(row) for row in rows} == {
-        told(27): (2, 140, 2, 140, 2, 160, 20, 2, 0, True),
-        told(28): (2, 140, 2, 0, 0, 0, 0, 0, 0, True),
-        told(29): (2, 140, 2, 0, 0, 0, 0, 0, 0, False),
-        told(30): (3, 141, 2, 1, 0, 1, 0, 0, 0, True),
-        told(31): (2, 86, 1, -55, -1, 5, 60, 0, 1, True),
+        told(27): (2, 140, 2, 140, 2, 160, 20, 2, 0, True, False),
+        told(28): (2, 140, 2, 0, 0, 0, 0, 0, 0, True, True),
+        told(29): (2, 140, 2, 0, 0, 0, 0, 0, 0, False, True),
+        told(30): (3, 141, 2, 1, 0, 1, 0, 0, 0, True, True),
+        told(31): (2, 86, 1, -55, -1, 5, 60, 0, 1, True, True),
     }
     page = Path(__file__).parents[2] / "docs" / "history.md"
     (shown,) = re.findall(r"^\$ rfsync (totals .*)\n((?:.+\n)+?)```", page.read_text(), re.MULTILINE)
@@ -185,14 +195,14 @@ def test_totals_of_all_as_one(known: Cli) -> None:
     rows = known.run(*arguments).json
     assert {(row["workspace"], row["project"]) for row in rows} == {("acme", None)}
     assert {row["period"]: numbers(row) for row in rows} == {
-        told(28): (2, 140, 2, 0, 0, 0, 0, 0, 0, True),
-        told(29): (3, 147, 2, 7, 0, 7, 0, 0, 0, True),
-        told(30): (4, 148, 2, 1, 0, 1, 0, 0, 0, True),
-        told(31): (4, 148, 2, 0, 0, 0, 0, 0, 0, False),
+        told(28): (2, 140, 2, 0, 0, 0, 0, 0, 0, True, True),
+        told(29): (3, 147, 2, 7, 0, 7, 0, 0, 0, True, True),
+        told(30): (4, 148, 2, 1, 0, 1, 0, 0, 0, True, True),
+        told(31): (4, 148, 2, 0, 0, 0, 0, 0, 0, False, False),
     }
     table = known.run(*arguments[:-1]).out.splitlines()
-    assert table[1].split() == ["acme", "2020-03-28", "2", "140", "0", "0", "0", "2", "0", "0", "0", "yes"]
-    assert table[-1].split() == ["acme", "2020-03-31", "4", "148", "-", "-", "-", "2", "-", "-", "-", "no"]
+    assert table[1].split() == ["acme", "2020-03-28", "2", "140", "0", "0", "0", "2", "0", "0", "0", "yes", "yes"]
+    assert table[-1].split() == ["acme", "2020-03-31", "4", "148", "-", "-", "-", "2", "-", "-", "-", "no", "no"]
     whole = known.run("totals", *arguments[2:-1]).out.splitlines()
     assert [line.split()[1:] for line in whole[1:]] == [line.split()[1:] for line in table[1:]]
     assert {line.split()[0] for line in whole[1:]} == {"all"}
@@ -214,14 +224,46 @@ def test_periods_are_those_of_the_time_zone(known: Cli) -> None:
     }  # fmt: skip
     labels = ["2020-03-29 00:00+01:00", "2020-03-29 01:00+01:00", "2020-03-29 03:00+02:00"]
     assert [line[14:36] for line in hours.out.splitlines()[1:]] == labels
-    assert [line.split()[-1] for line in hours.out.splitlines()] == ["OBSERVED", "yes", "no", "no"]
+    assert [line.split()[-2] for line in hours.out.splitlines()] == ["OBSERVED", "yes", "no", "no"]
     assert [line.split()[:4] for line in months.out.splitlines()] == [
         ["PROJECT", "MONTH", "BATCHES", "IMAGES"],
-        ["acme/gears", "2020-02", "0", "0"],
+        ["acme/gears", "2020-02", "-", "-"],
         ["acme/gears", "2020-03", "1", "7"],
         ["acme/gears", "2020-04", "1", "7"],
     ]
     assert [(row["period"], row["images_delta"]) for row in weeks.json] == [(told(23), 147), (told(30), 1)]
+
+
+def test_what_was_before_the_first_look_is_unknown(known: Cli) -> None:
+    """The counts are, in every format; nothing that was observed was gained or lost then."""
+    parquet = pytest.importorskip("pyarrow.parquet")
+    ask = ["totals", "acme/gears", "--since", "2020-03-28", "--until", "2020-03-30"]
+    table, rows, text, summed, _ = known.run_all(
+        [ask, [*ask, "--json"], [*ask, "--format", "csv"], [*ask, "--sum", "--json"], [*ask, "-o", "days.parquet"]]
+    )
+    assert table.out.splitlines()[1].split()[:7] == ["acme/gears", "2020-03-28", "-", "-", "-", "-", "-"]
+    unknown = (None, None, None, 0, 0, 0, 0, 0, 0, False, True)
+    for found in (rows.json, summed.json):
+        assert [numbers(row) for row in found] == [unknown, (1, 7, 0, 7, 0, 7, 0, 0, 0, True, True)]
+    assert text.out.splitlines()[1] == f"acme,gears,{told(28)},,,,0,0,0,0,0,0,false,true"
+    stored = parquet.read_table(known.folder / "days.parquet")
+    assert (stored["batches"].to_pylist(), stored["images"].to_pylist()) == ([None, 1], [None, 7])
+    both = known.run("totals", "acme", "--sum", "--since", "2020-03-26", "--until", "2020-03-29", "--json").json
+    assert [row["images"] for row in both] == [None, 140, 140]
+
+
+def test_periods_that_are_cut_are_marked(known: Cli) -> None:
+    week = ["totals", "acme/widgets", "--by", "week", "--since", "2020-03-25", "--until", "2020-04-01"]
+    table, rows, begun, running = known.run_all(
+        [week, [*week, "--json"], ["totals", "--until", "2020-04-01", "--json"], ["totals", "--by", "month", "--json"]]
+    )
+    assert [line.split()[-1] for line in table.out.splitlines()] == ["COMPLETE", "no", "no"]
+    assert [row["complete"] for row in rows.json] == [False, False]
+    # Each project begins with its first observation, in the middle of a day; and this month is not over.
+    assert {row["period"] for row in begun.json if not row["complete"]} == {told(27), told(29)}
+    assert [row["complete"] for row in begun.json if row["period"] == told(29)] == [False, True]
+    gears = [row["complete"] for row in running.json if row["project"] == "gears"]
+    assert gears == [False, *[True] * (len(gears) - 2), False]
 
 
 def test_a_day_that_the_date_line_skipped_has_no_row(known: Cli) -> None:
@@ -267,7 +309,7 @@ def in_parquet(name: str) -> str:
         return "timestamp[us, tz=UTC]"
     if name in {"workspace", "project", "batch_id", "name", "change"}:
         return "string"
-    return "bool" if name == "observed" else "int64"
+    return "bool" if name in {"observed", "complete"} else "int64"
 
 
 def as_told(value: object) -> object:
@@ -301,7 +343,7 @@ def test_where_there_is_nothing_a_line_says_so(fresh: Cli) -> None:
     commands = {
         ("batches", "--as-of", "2020-01-01"): "there was no batch at 2020-01-01 00:00:00",
         ("changes", *before): "no change was observed in that time",
-        ("changes", "--batch", "none"): "no change was observed",
+        ("batches", "--unchanged-for", "5m"): "there is no batch without a change for 5m",
         ("totals", *before): "nothing was observed",
         ("changes", *before, "--json"): "",
         ("changes", *before, "-o", "empty.txt"): "no change was observed in that time",
@@ -332,17 +374,24 @@ def test_what_makes_no_sense_is_refused(fresh: Cli) -> None:
         ("changes", "other"): "has no other: rfsync status",
         ("totals", "a/b/c"): "neither a workspace nor workspace/project",
         ("batches", "acme", "acme"): "unexpected extra argument",
-        ("batches", "--as-of", "soon"): "--as-of: 'soon' is not a time: write a date such as",
+        ("batches", "--as-of", "soon"): "error: --as-of: 'soon' is not a time: write a date such as",
         ("batches", "--as-of", "9998-01-01"): "'9998-01-01' is in the future",
         ("changes", "--since", "1d", "--until", "1d"): "'1d' is not before --until '1d'",
         ("changes", "--since", "2026-01-02", "--until", "2026-01-01"): "--since: '2026-01-02' is not before",
         ("changes", "--until", "3000-02-30"): "--until: '3000-02-30' is not a time",
-        ("changes", "--batch", ""): "'' is not a valid ID",
-        ("changes", "--batch", b"\xff"): r"'\udcff' is not a valid ID",
+        ("batches", "--unchanged-for", "2026-01-01"): "--unchanged-for: '2026-01-01' is not a duration: write 90s",
+        ("changes", "--batch", ""): "no batch with the id ''",
+        ("changes", "--batch", b"\xff"): r"no batch with the id '\udcff'",
+        ("changes", "--batch", "b1", "--batch", "b2", "--json"): "no batch with the id 'b2'",
+        (
+            "changes",
+            "--batch",
+            "name of b1",
+        ): "no batch with the id 'name of b1': this is the name of b1 of acme/widgets",
         ("totals", "--tz", "Mars"): "'Mars' is no time zone: use a name like Europe/Berlin",
         ("totals", "--by", "year"): "'year' is not one of",
         ("totals", "--by", "hour", "--since", "1900-01-01"): "name a later --since",
-        ("changes", "-o", "rows.xlsx"): "its ending says no format",
+        ("changes", "-o", "rows.xlsx"): "its ending says no format: end it with .csv, .json, .jsonl, .parquet or .txt",
         ("status", "-o", "rows"): "its ending says no format",
         ("report", "-o", "report.pdf"): "end the name with .html",
         ("changes", "-o", "nowhere/rows.csv"): "'nowhere/rows.csv' can't be written: No such file",

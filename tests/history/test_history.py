@@ -7,7 +7,7 @@ from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from itertools import product
+from itertools import pairwise, product
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -27,6 +27,8 @@ LAST = datetime(2026, 4, 12, tzinfo=UTC)
 PROJECTS = (("acme", "gears"), ("acme", "widgets"), ("other", "gears"))
 
 State = dict[str, tuple[int, int]]
+#: Of a period: its start, since, until, and its end.
+Edges = tuple[datetime, datetime, datetime, datetime]
 
 
 @dataclass
@@ -143,11 +145,12 @@ def test_the_changes_of_single_batches(model: Model) -> None:
 def expected_totals(
     model: Model,
     scope: Sequence[tuple[str, str]],
-    edges: list[tuple[datetime, datetime, datetime]],
+    edges: list[Edges],
     first_looks: bool = True,
 ) -> Iterator[tuple[Any, ...]]:
     """What ``totals`` has after the names, for a scope taken as one."""
-    for start, since, until in edges:
+    begun = min(model.seen[project][0][0] for project in scope)
+    for start, since, until, end in edges:
         moved = [
             row for project in scope for row in model.moved(project, since, until)
             if first_looks or row[0] != model.seen[project][0][0]
@@ -156,14 +159,15 @@ def expected_totals(
         counts = [batch for state in states for batch in state.values()]
         gained, lost, jobs_gained, jobs_lost = sums(moved)
         observed = any(since <= at < until for project in scope for at, _ in model.seen[project])
+        totals = (len(counts), sum(images for images, _ in counts), sum(jobs for _, jobs in counts))
         yield (
-            start, len(counts), sum(images for images, _ in counts), sum(jobs for _, jobs in counts),
-            gained - lost, jobs_gained - jobs_lost, gained, lost, jobs_gained, jobs_lost, observed,
+            start, *(totals if begun < until else (None, None, None)), gained - lost, jobs_gained - jobs_lost,
+            gained, lost, jobs_gained, jobs_lost, observed, (start, end) == (since, until),
         )  # fmt: skip
 
 
-def edges_of(by: str, since: datetime, until: datetime, tz: str) -> list[tuple[datetime, datetime, datetime]]:
-    """Start of each period, and what of it was asked for; found by looking at every quarter of an hour."""
+def edges_of(by: str, since: datetime, until: datetime, tz: str) -> list[Edges]:
+    """Start of each period, what of it was asked for, and its end; found by looking at every quarter of an hour."""
     zone = ZoneInfo(tz)
 
     def label(at: datetime) -> tuple[object, ...]:
@@ -176,13 +180,12 @@ def edges_of(by: str, since: datetime, until: datetime, tz: str) -> list[tuple[d
         }[by]
 
     at = (since - timedelta(days=32)).replace(minute=0, second=0, microsecond=0)
-    starts = []
-    while at < until:
+    starts: list[datetime] = []
+    while not starts or starts[-1] < until:
         if not starts or label(at) != label(at - timedelta(minutes=15)):
             starts.append(at)
         at += timedelta(minutes=15)
-    ends = [*starts[1:], until]
-    return [(start, max(start, since), min(end, until)) for start, end in zip(starts, ends, strict=True) if end > since]
+    return [(start, max(start, since), min(end, until), end) for start, end in pairwise(starts) if end > since]
 
 
 SPANS = [
@@ -242,6 +245,8 @@ def test_without_since_the_totals_begin_with_the_first_look(model: Model) -> Non
         assert mine[0].period == first.replace(hour=0, minute=0, second=0, microsecond=0)
         assert mine[0].observed
         assert mine[-1].period == LAST - timedelta(days=1)
+        assert [row.complete for row in mine] == [False] + [True] * (len(mine) - 1)
+        assert None not in {row.images for row in mine}
         assert mine == list(history.totals(model.engine, "/".join(project), now=LAST))
 
 
@@ -252,6 +257,27 @@ def test_what_was_pruned_was_looked_at_all_the_same(rig: Rig, model: Model) -> N
     assert rig.rows("SELECT count(*) FROM sync_runs WHERE outcome = 'unchanged'")[0][0] <= len(PROJECTS)
     assert [list(history.totals(model.engine, by=by, now=LAST)) for by in BY] == before
     assert list(history.totals(model.engine, by="hour", now=LAST, summed=True)) == summed
+
+
+def test_a_first_look_that_was_pruned_is_known_to_a_quarter_of_an_hour(rig: Rig) -> None:
+    first = datetime(2026, 1, 1, 10, 7, tzinfo=UTC)
+    for hours in range(3):
+        rig.now = first + hours * timedelta(hours=1)
+        assert rig.sync(minutes=0).outcome == "unchanged"
+    engine = open_engine(rig.url, read_only=True)
+
+    def hours_of(**ask: Any) -> list[tuple[int, int | None, bool]]:
+        rows = history.totals(engine, by="hour", now=rig.now, **ask)
+        return [(row.period.hour, row.images, row.complete) for row in rows]
+
+    before = hours_of(), hours_of(since=first.replace(hour=9, minute=0))
+    assert before == ([(10, 0, False), (11, 0, True), (12, 0, False)], [(9, None, True), (10, 0, True), *before[0][1:]])
+    assert history.first_observed(engine) == first
+    rig.store.prune(LAST)
+    assert (hours_of(), hours_of(since=first.replace(hour=9, minute=0))) == before
+    pruned = history.first_observed(engine)
+    assert pruned is not None
+    assert first.replace(minute=0) < pruned < first
 
 
 def test_the_flow_between_two_times(model: Model) -> None:
@@ -326,8 +352,11 @@ def test_throughput_is_without_what_was_there_at_first(model: Model, tz: str) ->
                 days[total.workspace, total.project].append(total)
             left_out += sum(t.images_gained for own in days.values() for t in own) * (1 if first_looks else -1)
         rows = list(history.throughput(model.engine, window=3, since=since, **ask))
-        assert len(rows) == sum(len(own) - 2 for own in days.values())
+        begun = {key: next(total.period for total in own if total.images is not None) for key, own in days.items()}
+        whole = sum(total.period > begun[key] for key, own in days.items() for total in own)
+        assert len(rows) == whole - 2 * len(days)
         for row in rows:
+            assert row.complete == (row.period != rows[-1].period)
             own = days[row.workspace, row.project]
             last = [total.period for total in own].index(row.period)
             for name in ("images_gained", "images_lost", "jobs_gained", "jobs_lost", "observed"):
@@ -415,8 +444,28 @@ def test_what_a_project_had_when_it_was_first_observed(rig: Rig) -> None:
         assert late == rows[since - 3 :]
     (day,) = history.totals(engine, **span | {"by": "month"}, summed=True)
     assert (day.images, day.images_gained, day.images_lost, day.jobs_gained) == (151, 17, 1, 12)
-    (whole,) = history.throughput(engine, by="month", window=1, since=first, until=span["until"], summed=True)
-    assert whole[3:7] == (17, 1, 12, 1)
+    hours = list(history.throughput(engine, by="hour", window=1, since=first, until=span["until"], summed=True))
+    assert [sum(column) for column in zip(*(row[3:7] for row in hours), strict=True)] == [17, 1, 12, 1]
+
+
+def test_a_window_has_a_row_once_it_is_whole(rig: Rig) -> None:
+    first = datetime(2026, 1, 7, 12, tzinfo=UTC)  # a Wednesday
+    for week in range(6):
+        rig.now = first + week * timedelta(days=7)
+        rig.listed = [record("a", 10 * week, 0)]
+        assert rig.sync(minutes=0).ok
+    engine = open_engine(rig.url, read_only=True)
+
+    def windows(**ask: Any) -> list[tuple[datetime, int, bool]]:
+        rows = history.throughput(engine, by="week", window=4, now=rig.now, **ask)
+        return [(row.period, row.images_gained, row.complete) for row in rows]
+
+    # The week of the first observation is not a whole one.
+    fifth, sixth = (datetime(2026, 2, day, tzinfo=UTC) for day in (2, 9))
+    assert (
+        windows() == windows(summed=True, since=first - timedelta(days=30)) == [(fifth, 40, True), (sixth, 40, False)]
+    )
+    assert windows(until=sixth) == [(fifth, 40, True)]
 
 
 def test_an_age_is_right_to_the_microsecond(rig: Rig) -> None:

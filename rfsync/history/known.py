@@ -1,0 +1,93 @@
+"""Checks that the database has what a query names."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, Final
+
+from sqlalchemy import Engine
+
+from rfsync.errors import ConfigError
+from rfsync.history.query import Query, Targets, targets_of
+from rfsync.parsing import Target
+from rfsync.text import shown_name
+
+#: Most ids that a message lists.
+_LISTED: Final = 5
+
+
+def known_query(engine: Engine, targets: Targets) -> Query:
+    """A query about targets that the database has.
+
+    Raises:
+        ConfigError: a target is malformed or unknown, or there is no list of them, or an empty one.
+        DatabaseError: the database can't be read.
+    """
+    if targets is not None and not (isinstance(targets, Sequence) and targets):
+        raise ConfigError(f"targets: {targets!r} is neither a target nor a list of some; None stands for everything")
+    require_known(engine, targets)
+    return Query(engine, targets)
+
+
+def require_known(engine: Engine, targets: Targets) -> list[tuple[Target, Target]]:
+    """Check that the database has every target.
+
+    Returns:
+        Those that have another id now: as they are named, and as they are called.
+
+    Raises:
+        ConfigError: it doesn't have one of them.
+        DatabaseError: the database can't be read.
+    """
+    named = targets_of(targets)
+    present: set[Target] = set()
+    if projects := [target for target in named if target.project is not None]:
+        sql = "SELECT workspace, project FROM scope"  # those that have these ids now, all at once
+        present.update(Query(engine, projects).rows("looking for the projects", sql, Target._make))
+    renamed = []
+    for target in named:
+        if target in present:
+            continue
+        names = "SELECT DISTINCT workspace, project FROM scope ORDER BY 1, 2 LIMIT 1"
+        found = list(Query(engine, target).rows("looking for the project", names, tuple))
+        if not found:
+            raise ConfigError(f"the database has no {target}: rfsync status shows what it has")
+        workspace, project = found[0]
+        now = Target(workspace, None if target.project is None else project)
+        if now != target:
+            renamed.append((target, now))
+    return renamed
+
+
+def require_batches(engine: Engine, targets: Targets, batch_ids: Sequence[str]) -> None:
+    """Check that the projects have, or had, every batch.
+
+    Raises:
+        ConfigError: they don't have one of them. If it is the name of batches, the message has their ids.
+        DatabaseError: the database can't be read.
+    """
+    # No database has the others.
+    storable = [one for one in batch_ids if isinstance(one, str) and not re.search("[\x00\ud800-\udfff]", one)]
+    found = {batch_id for _, batch_id in _batches(engine, targets, "batch_id", storable, None)}
+    for one in batch_ids:
+        if one not in found:
+            named = _batches(engine, targets, "name", [one] if one in storable else [], _LISTED + 1)
+            ids = ", ".join(f"{batch_id} of {project}" for project, batch_id in named[:_LISTED])
+            more = ", …" if len(named) > _LISTED else ""
+            hint = f": this is the name of {ids}{more}" if ids else ""
+            where = "" if targets is None else f" in {' or '.join(map(str, targets_of(targets)))}"
+            raise ConfigError(f"there is no batch with the id {shown_name(str(one))}{where}{hint}")
+
+
+def _batches(
+    engine: Engine, targets: Targets, column: str, values: Sequence[str], limit: int | None
+) -> list[tuple[Any, ...]]:
+    """Project and id of the batches that have one of some values in a column, the newest first."""
+    if not values:
+        return []
+    query = Query(engine, targets)
+    query.values |= {} if limit is None else {"limit": limit}
+    sql = f"""
+SELECT p.workspace || '/' || p.project, b.batch_id FROM scope p CROSS JOIN batches b
+WHERE b.project_id = p.id AND b.{column} IN ({query.add_values("v", values)}) ORDER BY b.first_seen_at DESC, 1, 2
+{"" if limit is None else "LIMIT :limit"}"""
+    return list(query.rows("looking for the batches", sql, tuple))
