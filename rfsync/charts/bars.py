@@ -7,9 +7,8 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
-from rfsync.charts.labels import days_label, escape
-from rfsync.charts.series import project_name
-from rfsync.charts.theme import GAINED, JOBS, LOST, TEXT, blank_figure, new_figure
+from rfsync.charts.labels import days_label, escape, shortened
+from rfsync.charts.theme import FLOW_NAMES, GAINED, LOST, NEUTRAL, TEXT, blank_figure, new_figure
 from rfsync.history.rows import BacklogRow, FirstJobRow, MoverRow
 
 if TYPE_CHECKING:
@@ -18,8 +17,10 @@ if TYPE_CHECKING:
 _HOUR: Final = 3_600
 _DAY: Final = 86_400
 
-#: Maximum length of a label, in characters; "Uploaded on 11/22/22 at 1:39 pm" fits.
-_LABEL_LENGTH: Final = 32
+#: Maximum length of a label, in characters; fits on a phone.
+_LABEL_LENGTH: Final = 50
+#: A batch's label has at least that much of its project.
+_PROJECT_LENGTH: Final = 16
 #: Label and upper limit of each age class; in seconds, exclusive.
 _AGE_CLASSES: Final = (
     ("under 1 hour", _HOUR),
@@ -38,7 +39,7 @@ def backlog_figure(rows: Sequence[BacklogRow]) -> Figure:
         return blank_figure("No image is waiting for a job")
     classes = [(days_label(row.from_days, row.to_days), row.images) for row in rows]
     hover_texts = [f"{row.images:,} images in {row.batches:,} batches" for row in rows]
-    return _class_bars(classes, hover_texts, GAINED)
+    return _class_bars(classes, hover_texts, "images")
 
 
 def first_jobs_figure(rows: Sequence[FirstJobRow]) -> Figure:
@@ -46,7 +47,7 @@ def first_jobs_figure(rows: Sequence[FirstJobRow]) -> Figure:
     if not rows:
         return blank_figure("No batch got its first job yet")
     classes = age_classes(rows)
-    return _class_bars(classes, [f"{count:,} batches" for _, count in classes], JOBS)
+    return _class_bars(classes, [f"{count:,} batches" for _, count in classes], "batches")
 
 
 def age_classes(rows: Iterable[FirstJobRow]) -> list[tuple[str, int]]:
@@ -76,44 +77,51 @@ def _approximately(seconds: float) -> str:
 
 
 def movers_figure(rows: Sequence[MoverRow]) -> Figure:
-    """Images gained (to the right) and lost (to the left) by each project or batch; the first row on top."""
+    """Images that came in (to the right) and left (to the left) of each project or batch; the first row on top."""
     if not rows:
         return blank_figure("Nothing moved")
-    figure = new_figure(height=70 + 30 * len(rows))
-    with_workspace = len({row.workspace for row in rows}) > 1
-    positions = list(range(len(rows)))
-    full_names = [escape(_full_name(row)) for row in rows]
-    for name, colour, values, sign in (
-        ("images gained", GAINED, [row.images_gained for row in rows], 1),
-        ("images lost", LOST, [row.images_lost for row in rows], -1),
+    figure = new_figure(height=90 + 46 * len(rows))
+    for name, colour, values, sign in zip(
+        FLOW_NAMES["images"],
+        (GAINED, LOST),
+        ([row.images_gained for row in rows], [row.images_lost for row in rows]),
+        (1, -1),
+        strict=True,
     ):
         figure.add_bar(
             orientation="h",
             # Not the names: Plotly would parse numbers and dates, and two names can be equal.
-            y=positions,
+            y=[position + 0.2 for position in range(len(rows))],
             x=[sign * value for value in values],
+            width=0.45,
             name=name,
-            customdata=[list(pair) for pair in zip(full_names, values, strict=True)],
+            customdata=[[escape(_full_name(row)), value] for row, value in zip(rows, values, strict=True)],
             marker={"color": colour, "line": {"width": 0}},
             hovertemplate=f"%{{customdata[0]}}<br>{name}: %{{customdata[1]:,}}<extra></extra>",
         )
-    figure.update_layout(barmode="relative", hovermode="closest")
+    figure.update_layout(barmode="relative", hovermode="closest", annotations=_labels(rows))
     figure.update_xaxes(
-        fixedrange=True, tickformat=",", nticks=6, showline=False, zeroline=True, zerolinecolor=TEXT, showgrid=True
-    )
-    figure.update_yaxes(
-        tickvals=positions,
-        ticktext=[escape(_short_name(row, with_workspace=with_workspace), _LABEL_LENGTH) for row in rows],
-        range=[len(rows) - 0.5, -0.5],
-        showgrid=False,
-    )
-    return figure
+        fixedrange=True, tickformat=",", nticks=6, showline=False, zeroline=True, zerolinecolor=TEXT, showgrid=True,
+        title={"text": "images"},
+    )  # fmt: skip
+    return figure.update_yaxes(range=[len(rows) - 0.5, -0.5], showgrid=False, showticklabels=False)
 
 
-def _short_name(row: MoverRow, *, with_workspace: bool) -> str:
-    if row.batch_id is not None:
-        return row.name or row.batch_id
-    return project_name(row.workspace, row.project, with_workspace=with_workspace)
+def _labels(rows: Sequence[MoverRow]) -> list[dict[str, object]]:
+    """The label of each row, above its bar: beside it, a long name would leave the bars no room on a phone."""
+    place = {"x": 0, "xref": "paper", "xanchor": "left", "yref": "y", "yanchor": "middle", "showarrow": False}
+    return [{**place, "y": position - 0.23, "text": escape(_short_name(row))} for position, row in enumerate(rows)]
+
+
+def _short_name(row: MoverRow) -> str:
+    """The project, after the name of the batch if the row is of one."""
+    project = f"{row.workspace}/{row.project}"
+    if row.batch_id is None:
+        return shortened(project, _LABEL_LENGTH)
+    separator, name = " · ", row.name or row.batch_id
+    room = _LABEL_LENGTH - len(separator)
+    project = shortened(row.project, max(room - len(name), _PROJECT_LENGTH))
+    return f"{shortened(name, room - len(project))}{separator}{project}"
 
 
 def _full_name(row: MoverRow) -> str:
@@ -121,9 +129,9 @@ def _full_name(row: MoverRow) -> str:
     return project if row.batch_id is None else f"{project}: {row.name or 'without a name'} ({row.batch_id})"
 
 
-def _class_bars(classes: Sequence[tuple[str, int]], hover_texts: Sequence[str], colour: str) -> Figure:
+def _class_bars(classes: Sequence[tuple[str, int]], hover_texts: Sequence[str], unit: str) -> Figure:
     """A bar for each class, the first on top, with its value at the end."""
-    figure = new_figure(height=44 + 34 * len(classes))
+    figure = new_figure(height=64 + 34 * len(classes))
     figure.add_bar(
         orientation="h",
         y=[label for label, _ in classes],
@@ -133,10 +141,12 @@ def _class_bars(classes: Sequence[tuple[str, int]], hover_texts: Sequence[str], 
         cliponaxis=False,
         hovertext=hover_texts,
         hoverinfo="text",
-        marker={"color": colour, "line": {"width": 0}},
+        marker={"color": NEUTRAL, "line": {"width": 0}},
     )
     # Leave room for the value at the end of the longest bar.
     longest = max(number for _, number in classes)
-    figure.update_xaxes(range=[0, 1.25 * longest], fixedrange=True, visible=False)
+    figure.update_xaxes(
+        range=[0, 1.25 * longest], fixedrange=True, showticklabels=False, showline=False, ticks="", title={"text": unit}
+    )
     figure.update_yaxes(type="category", autorange="reversed", dtick=1, showgrid=False)
     return figure.update_layout(showlegend=False, hovermode="closest")

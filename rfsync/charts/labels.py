@@ -5,7 +5,7 @@ from typing import Final
 from rfsync.text import printable
 
 #: Maximum length of a name in a legend, in characters; fits on a phone.
-LEGEND_LENGTH: Final = 24
+LEGEND_LENGTH: Final = 40
 
 # Tags and entities, templates such as %{y}, and TeX between dollar signs.
 _ESCAPES: Final = str.maketrans({"&": "&amp;", "<": "&lt;", ">": "&gt;", "%": "&#37;", "$": "&#36;"})
@@ -15,12 +15,20 @@ def escape(text: str, limit: int | None = None) -> str:
     """Escapes a text so that Plotly shows it literally.
 
     Args:
-        limit: maximum length before escaping, in characters; a longer text is cut and ends with an ellipsis.
+        limit: as for ``shortened``; it applies before escaping.
     """
     text = printable(text)
-    if limit is not None and len(text) > limit:
-        text = text[: limit - 1] + "…"
+    if limit is not None:
+        text = shortened(text, limit)
     return text.translate(_ESCAPES)
+
+
+def shortened(text: str, limit: int) -> str:
+    """A text of at most ``limit`` characters: an ellipsis replaces its middle, as names often differ at the end."""
+    if len(text) <= limit:
+        return text
+    tail = (limit - 1) // 2
+    return f"{text[: limit - 1 - tail]}…{text[len(text) - tail :]}"
 
 
 def days_label(from_days: int, to_days: int | None) -> str:

@@ -3,12 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from datetime import UTC, datetime, timedelta, tzinfo
+from datetime import UTC, datetime, tzinfo
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any, Final, Literal
 
-from rfsync.charts.series import Flow, Series, TimeAxis, flows, totals_series
-from rfsync.charts.theme import GAINED, GRID, LOST, OTHERS, PALETTE, TEXT, UNOBSERVED, blank_figure, new_figure
+from rfsync.charts.series import UNKNOWN, Flow, Series, TimeAxis, flows, totals_series
+from rfsync.charts.theme import (
+    FLOW_NAMES,
+    GAINED,
+    GRID,
+    LOST,
+    OTHERS,
+    PALETTE,
+    TEXT,
+    UNOBSERVED,
+    blank_figure,
+    new_figure,
+)
 from rfsync.history.rows import ThroughputRow, TotalRow
 
 if TYPE_CHECKING:
@@ -22,6 +33,10 @@ _SHADED: Final[dict[str, Any]] = {
     "mode": "markers",
     "marker": {"symbol": "square", "size": 11, "color": UNOBSERVED, "line": {"width": 1, "color": GRID}},
 }
+
+#: How a bar is drawn of which only a part was counted; the same pattern stands in the legend.
+_HATCHED: Final = "/"
+_HATCHING: Final[dict[str, Any]] = {"fillmode": "replace", "size": 5, "solidity": 0.45}
 
 #: A shaded gap, without its start and end.
 _GAP: Final[dict[str, Any]] = {
@@ -43,13 +58,13 @@ def totals_figure(rows: Sequence[TotalRow], *, zone: tzinfo = UTC) -> Figure:
     if not all_series:
         return blank_figure("Nothing observed yet")
     axis = TimeAxis(tuple(sorted({row.period for row in rows})), zone)
-    figure = new_figure(height=420 + 12 * len(all_series))  # the legend grows with the number of lines
+    figure = new_figure(height=420 + 20 * len(all_series))  # the legend grows with the number of lines
     gaps = False
     for n, series in enumerate(all_series):
         colour = OTHERS if series.is_others else PALETTE[n % len(PALETTE)]
         for panel in (0, 1):
             gaps |= _draw_series(figure, series, axis, panel, colour, legend=len(all_series) > 1)
-    observed = [any(one.points.get(p, (0, 0, False))[2] for one in all_series) for p in axis.periods]
+    observed = [any(one.points.get(p, UNKNOWN)[2] for one in all_series) for p in axis.periods]
     _finish(figure, axis, observed, legend_entry=_DOTTED if gaps else None)
     figure.update_layout(
         yaxis={"domain": [0.44, 0.95], "rangemode": "tozero", **_whole_steps(row.images or 0 for row in rows)},
@@ -109,7 +124,10 @@ def _bridges(times: Sequence[datetime], values: _Values) -> tuple[list[datetime 
 
 
 def flow_figure(rows: Sequence[TotalRow], of: Literal["images", "jobs"] = "images", *, zone: tzinfo = UTC) -> Figure:
-    """Gains (upwards) and losses (downwards) of each period over all projects; unobserved periods are shaded.
+    """What came in (upwards) and left (downwards) in each period, over all projects.
+
+    Bars are hatched where only a part of the period is counted: it is not over, or the time range cuts it. Unobserved
+    periods are shaded.
 
     Args:
         zone: time zone in which the periods are labelled.
@@ -117,37 +135,57 @@ def flow_figure(rows: Sequence[TotalRow], of: Literal["images", "jobs"] = "image
     by_period = flows(rows, of)
     if not by_period:
         return blank_figure("Nothing observed yet")
-    if list(by_period.values()) == [Flow(observed=True)]:
+    if len(by_period) == 1 and all(flow.observed and not flow.gained + flow.lost for flow in by_period.values()):
         return blank_figure("Nothing moved")
     axis = TimeAxis(tuple(by_period), zone)
     figure = new_figure(height=300)
-    for name, colour, values, sign in (
-        ("gained", GAINED, [flow.gained for flow in by_period.values()], 1),
-        ("lost", LOST, [flow.lost for flow in by_period.values()], -1),
-    ):
-        figure.add_bar(
-            x=axis.local_times,
-            y=[sign * value for value in values],
-            customdata=values,
-            name=f"{of} {name}",
-            # Plotly would make a single bar as wide as the figure, or one millisecond wide.
-            width=1.6 * axis.half_period / timedelta(milliseconds=1) if len(by_period) == 1 else None,
-            marker={"color": colour, "line": {"width": 0}},
-            hovertemplate="%{customdata:,}",
-        )
+    gained, lost = FLOW_NAMES[of]
+    _add_bars(figure, axis, list(by_period.values()), gained, GAINED, sign=1)
+    _add_bars(figure, axis, list(by_period.values()), lost, LOST, sign=-1)
     observed = [flow.observed for flow in by_period.values()]
+    if any(flow.observed and not flow.complete for flow in by_period.values()):
+        _explain_hatching(figure, axis.unit)
     _finish(figure, axis, observed, legend_entry=None if all(observed) else _SHADED)
-    figure.update_layout(barmode="relative", yaxis={"zeroline": True, "zerolinecolor": TEXT})
+    title = {"text": f"{of} per {axis.unit}"}
+    figure.update_layout(barmode="relative", yaxis={"zeroline": True, "zerolinecolor": TEXT, "title": title})
     figure.update_yaxes(_whole_steps(max(flow.gained, flow.lost) for flow in by_period.values()))
     return figure
 
 
+def _add_bars(figure: Figure, axis: TimeAxis, flows: Sequence[Flow], name: str, colour: str, *, sign: int) -> None:
+    """Adds a bar for each observed period, hatched where it is not whole."""
+    # Whole ones first: the legend shows the pattern of the first bar.
+    bars = sorted(zip(axis.local_times, flows, strict=True), key=lambda bar: not bar[1].complete)
+    values = [(flow.gained if sign > 0 else flow.lost) if flow.observed else None for _, flow in bars]
+    parts = ["" if flow.complete else f" (part of a {axis.unit})" for _, flow in bars]
+    figure.add_bar(
+        x=[time for time, _ in bars],
+        y=[None if value is None else sign * value for value in values],
+        customdata=list(zip(values, parts, strict=True)),
+        name=name,
+        width=axis.bar_width,
+        marker={
+            "color": colour,
+            "line": {"width": 0},
+            "pattern": {"shape": [_HATCHED if part else "" for part in parts], **_HATCHING},
+        },
+        hovertemplate="%{customdata[0]:,}%{customdata[1]}",
+    )
+
+
+def _explain_hatching(figure: Figure, unit: str) -> None:
+    """Adds a legend entry for hatched bars."""
+    marker = {"color": TEXT, "line": {"width": 0}, "pattern": {"shape": _HATCHED, **_HATCHING}}
+    figure.add_bar(x=[None], y=[None], name=f"part of a {unit}", marker=marker, hoverinfo="skip")
+
+
 def throughput_figure(rows: Sequence[ThroughputRow], window: int, *, zone: tzinfo = UTC) -> Figure:
-    """Images gained and lost in the ``window`` periods that end with each period, over all projects.
+    """Images that came in and left in the ``window`` periods that end with each period, over all projects.
 
     A line is interrupted where nothing was observed in the whole window.
 
     Args:
+        rows: of whole windows; others would look like a dip.
         zone: time zone in which the periods are labelled.
     """
     by_period = flows(rows, "images")
@@ -157,13 +195,18 @@ def throughput_figure(rows: Sequence[ThroughputRow], window: int, *, zone: tzinf
     figure = new_figure(height=300)
     duration = axis.unit if window == 1 else f"{window} {axis.unit}s"
     observed = [flow.observed for flow in by_period.values()]
-    for name, colour, values in (
-        ("gained", GAINED, [flow.gained if flow.observed else None for flow in by_period.values()]),
-        ("lost", LOST, [flow.lost if flow.observed else None for flow in by_period.values()]),
+    for name, colour, values in zip(
+        FLOW_NAMES["images"],
+        (GAINED, LOST),
+        (
+            [flow.gained if flow.observed else None for flow in by_period.values()],
+            [flow.lost if flow.observed else None for flow in by_period.values()],
+        ),
+        strict=True,
     ):
-        figure.add_scatter(x=axis.local_times, y=values, name=f"{name} in {duration}", **_line_style(colour, observed))
+        figure.add_scatter(x=axis.local_times, y=values, name=name, **_line_style(colour, observed))
     _finish(figure, axis, observed, legend_entry=None if all(observed) else _SHADED)
-    return figure.update_layout(yaxis={"rangemode": "tozero"})
+    return figure.update_layout(yaxis={"rangemode": "tozero", "title": {"text": f"images in {duration}"}})
 
 
 def _finish(figure: Figure, axis: TimeAxis, observed: Sequence[bool], *, legend_entry: dict[str, Any] | None) -> None:
@@ -178,8 +221,8 @@ def _finish(figure: Figure, axis: TimeAxis, observed: Sequence[bool], *, legend_
     # All at once: add_shape copies the existing shapes at each call.
     figure.update_layout(shapes=[{**_GAP, "x0": start, "x1": end} for start, end in axis.gaps(observed)])
     labels: dict[str, Any] = {"tickformatstops": _TICK_FORMATS}
-    if len(axis.local_times) == 1:
-        labels = {"tickvals": axis.local_times, "tickformat": axis.hover_format}
+    if len(axis.local_times) < _LABELLED_EACH:
+        labels = {"tickvals": axis.local_times, "tickformat": axis.tick_format}
     # Not a fixed range: the page takes an axis that has one for zoomed.
     visible = {"include": axis.range}
     figure.update_xaxes(type="date", autorangeoptions=visible, hoverformat=axis.hover_format, **labels)
@@ -191,6 +234,9 @@ def _whole_steps(values: Iterable[int]) -> dict[str, int]:
     """Axis settings that avoid fractional ticks for small numbers."""
     return {"dtick": 1} if max(values) < 6 else {}
 
+
+#: Below this number each period has a label, also where Plotly would put none or one between two of them.
+_LABELLED_EACH: Final = 4
 
 # Ticks of a day or more show no hours; the year is shown where it changes.
 _TICK_FORMATS: Final = [

@@ -13,6 +13,10 @@ from rfsync.history.rows import ThroughputRow, TotalRow
 #: Projects with a line of their own; all others share one.
 TOP: Final = 6
 
+#: Images and jobs at the end of a period, and whether it was observed.
+Point = tuple[int | None, int | None, bool]
+UNKNOWN: Final[Point] = (None, None, False)
+
 _Key = tuple[str | None, str | None]
 
 
@@ -22,13 +26,19 @@ class Series:
 
     #: Escaped for Plotly.
     name: str
+    #: Several projects, which have no colour together.
     is_others: bool = False
-    #: Period -> images, jobs, and whether any of its projects was observed.
-    points: dict[datetime, tuple[int, int, bool]] = field(default_factory=dict)
+    #: Period -> images, jobs, and whether any of its projects was observed; None: none had been observed by then.
+    points: dict[datetime, Point] = field(default_factory=dict)
 
     def add(self, row: TotalRow) -> None:
-        images, jobs, observed = self.points.get(row.period, (0, 0, False))
-        self.points[row.period] = (images + (row.images or 0), jobs + (row.num_jobs or 0), observed or row.observed)
+        images, jobs, observed = self.points.get(row.period, UNKNOWN)
+        self.points[row.period] = (plus(images, row.images), plus(jobs, row.num_jobs), observed or row.observed)
+
+
+def plus(sum_: int | None, value: int | None) -> int | None:
+    """The sum of what is known; None if nothing is."""
+    return sum_ if value is None else (sum_ or 0) + value
 
 
 def totals_series(rows: Sequence[TotalRow]) -> list[Series]:
@@ -41,7 +51,10 @@ def totals_series(rows: Sequence[TotalRow]) -> list[Series]:
     # "1 other" would take as much room in the legend as the project itself.
     top = by_size if len(by_size) <= TOP + 1 else by_size[:TOP]
     with_workspace = len({workspace for workspace, _ in by_size}) > 1
-    series = {key: Series(escape(project_name(*key, with_workspace=with_workspace), LEGEND_LENGTH)) for key in top}
+    series = {
+        key: Series(escape(project_name(*key, with_workspace=with_workspace), LEGEND_LENGTH), key[1] is None)
+        for key in top
+    }
     others = Series(f"{len(by_size) - len(top):,} others", is_others=True)
     for row in rows:
         series.get((row.workspace, row.project), others).add(row)
@@ -62,6 +75,8 @@ class Flow:
     gained: int = 0
     lost: int = 0
     observed: bool = False
+    #: False: it is not over, or only a part of it is counted.
+    complete: bool = False
 
 
 def flows(rows: Iterable[TotalRow | ThroughputRow], of: str) -> dict[datetime, Flow]:
@@ -72,6 +87,7 @@ def flows(rows: Iterable[TotalRow | ThroughputRow], of: str) -> dict[datetime, F
         flow.gained += row.images_gained if of == "images" else row.jobs_gained
         flow.lost += row.images_lost if of == "images" else row.jobs_lost
         flow.observed = flow.observed or bool(row.observed)
+        flow.complete = flow.complete or row.complete
     return dict(sorted(sums.items()))
 
 
@@ -106,16 +122,26 @@ class TimeAxis:
         return {"hour": f"{day}, %H:%M", "day": day, "week": "week of %-d %b %Y", "month": "%B %Y"}[self.unit]
 
     @property
+    def tick_format(self) -> str:
+        """The d3 format of a label below a period."""
+        day = "%-d %b %Y"
+        return {"hour": "%H:%M\n%-d %b %Y", "day": day, "week": f"week of\n{day}", "month": "%b %Y"}[self.unit]
+
+    @property
     def half_period(self) -> timedelta:
         """Approximately half the length of a period."""
         return timedelta(days=_HALF_PERIODS[self.unit])
 
     @property
     def range(self) -> tuple[datetime, datetime]:
-        """The visible range: all periods, with a margin that grows if there are only a few."""
-        times = self.local_times
-        margin = max(_MIN_PERIODS - len(times), 1) * self.half_period
-        return times[0] - margin, times[-1] + margin
+        """The visible range: the periods and nothing else; each is drawn at its start."""
+        return self.local_times[0] - self.half_period, self.local_times[-1] + self.half_period
+
+    @property
+    def bar_width(self) -> float:
+        """Width of a bar in milliseconds: most of a period, but less where a few periods fill the chart."""
+        filled = min(len(self.periods), _MIN_PERIODS) / _MIN_PERIODS
+        return 2 * self.half_period / timedelta(milliseconds=1) * (0.15 + 0.65 * filled)
 
     def gaps(self, observed: Sequence[bool]) -> list[tuple[datetime, datetime]]:
         """Start and end of each run of unobserved periods, including half a period on either side."""
@@ -129,7 +155,7 @@ class TimeAxis:
         return gaps
 
 
-#: The margin around the periods grows below this number.
+#: Bars are narrower below this number.
 _MIN_PERIODS: Final = 12
 #: In days.
 _HALF_PERIODS: Final = {"hour": 0.5 / 24, "day": 0.5, "week": 3.5, "month": 15}

@@ -14,12 +14,22 @@ if TYPE_CHECKING:
     from plotly.graph_objects import Figure
     from plotly.graph_objects.layout import Template
 
-#: Safe for colour-blind readers: based on Okabe and Ito, adjusted to work equally well on light and dark.
-PALETTE: Final = ("#2b83c6", "#d55e00", "#0a9370", "#bf6fa0", "#b58900", "#7a6fcb")
-GAINED: Final = PALETTE[0]
-LOST: Final = PALETTE[1]
-JOBS: Final = PALETTE[2]
+#: The colours of projects; safe for colour-blind readers, and equally visible on light and dark.
+PALETTE: Final = ("#0a9370", "#bf6fa0", "#7a6fcb", "#a0694b", "#2f94a8", "#7f8b22")
+#: All projects that have no colour of their own.
 OTHERS: Final = "#7b7f87"
+#: Images or jobs that came in, in every chart; and those that left, mostly to be worked on. Neither is a project's
+#: colour, nor the red of a warning.
+GAINED: Final = "#2b83c6"
+LOST: Final = "#b58900"
+#: What these are called everywhere: in legends, tables, headlines. "Lost" would alarm, though most images leave because
+#: they are assigned to a job.
+FLOW_NAMES: Final[dict[str, tuple[str, str]]] = {
+    "images": ("images in", "images left"),
+    "jobs": ("jobs added", "jobs gone"),
+}
+#: Counts that are neither: the backlog, ages.
+NEUTRAL: Final = "#66788a"
 TEXT: Final = "#767b84"
 GRID: Final = "rgba(128, 134, 145, 0.22)"
 #: Background of periods that were not observed.
@@ -38,7 +48,13 @@ def template() -> Template:
     """The Plotly template of all figures."""
     from plotly import graph_objects as go
 
-    axis = {"gridcolor": GRID, "linecolor": GRID, "zeroline": False, "automargin": True, "title": {"standoff": 8}}
+    axis = {
+        "gridcolor": GRID,
+        "linecolor": GRID,
+        "zeroline": False,
+        "automargin": True,
+        "title": {"standoff": 8, "font": {"size": 12}},
+    }
     return go.layout.Template(
         layout={
             "autosize": True,

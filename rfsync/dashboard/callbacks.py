@@ -20,7 +20,7 @@ from rfsync.dashboard import components, queries, tables
 from rfsync.dashboard.batch_page import read_page
 from rfsync.dashboard.page import ALL_PROJECTS, REFRESH_SECONDS, graph
 from rfsync.dashboard.queries import StaleFrom, find_renamed, in_scope, read_projects, selectable_targets
-from rfsync.dashboard.view import View, parse
+from rfsync.dashboard.view import UnknownTargetError, View, parse
 from rfsync.errors import DatabaseError
 from rfsync.text import printable
 
@@ -79,6 +79,9 @@ def add_callbacks(app: Dash, context: DashboardContext) -> None:
             times = [now.isoformat() for _ in answered]
             try:
                 drawn, others = answer(context, search, now)
+            except UnknownTargetError as error:
+                shown = _unknown_target(context, search, error.target)
+                return *[no_update] * len(figures), *(shown.get(str(one.component_id), []) for one in outputs), *times
             except DatabaseError as error:
                 # Keep what is shown; the next refresh tries again.
                 kept = [no_update] * (len(outputs) - 1)
@@ -86,11 +89,17 @@ def add_callbacks(app: Dash, context: DashboardContext) -> None:
             view = parse(search, None)[0]
             return *(graph(*one, view=view) for one in zip(figures, drawn, strict=True)), *others, *times
 
-    shown = (Output("notes", "children"), Output("headline", "children"), Output("targets", "data"))
-    add(_overview, ("totals", "images", "jobs"), *shown, answered=[Output("answered", "data")])
+    shown = [Output(name, "children") for name in ("notes", "headline", "first-observed", "projects")]
+    add(
+        _overview,
+        ("totals", "images", "jobs"),
+        *shown,
+        Output("targets", "data"),
+        answered=[Output("answered", "data")],
+    )
     add(_health, (), Output("alerts", "children"), Output("freshness", "children"), Output("syncs", "children"))
     details = (Output("details-alert", "children"), Output("waiting", "children"))
-    add(_details, ("throughput", "backlog", "movers"), *details)
+    add(_details, ("throughput", "movers", "backlog"), *details)
     add(_first_jobs, ("first-jobs",), Output("first-jobs-summary", "children"))
     add(_batches, (), Output("batches-alert", "children"), Output("batches", "children"), source="address")
 
@@ -100,23 +109,38 @@ def _parse(context: DashboardContext, search: Any, targets: list[str]) -> tuple[
 
 
 def _overview(context: DashboardContext, search: Any, now: datetime) -> _Answer:
-    """Headline, totals, gains and losses."""
+    """Headline, projects, totals, what came in and left."""
     projects = read_projects(context.engine)
     targets = selectable_targets(projects)
     view, notes = _parse(context, search, targets)
-    projects = in_scope(projects, view.target)
-    by, totals = queries.overview(context.engine, view, len(projects), now)
-    if by != view.by:
-        notes.append(f"Too many points for a chart by {view.by}: shown by {by} instead.")
+    overview = queries.overview(context.engine, view, in_scope(projects, view.target), now)
+    if overview.by != view.by:
+        notes.append(f"Too many points for a chart by {view.by}: shown by {overview.by} instead.")
     zone = ZoneInfo(view.tz)
     drawn = (
-        charts.totals_figure(totals, zone=zone),
-        charts.flow_figure(totals, of="images", zone=zone),
-        charts.flow_figure(totals, of="jobs", zone=zone),
+        charts.totals_figure(overview.totals, zone=zone),
+        charts.flow_figure(overview.totals, of="images", zone=zone),
+        charts.flow_figure(overview.totals, of="jobs", zone=zone),
     )
     alerts = [components.alert(note, "note") for note in notes]
-    options = [ALL_PROJECTS, *({"label": printable(target), "value": target} for target in targets)]
-    return drawn, (alerts, components.headline(projects, totals, view), options)
+    first_observed = components.first_observed_note(overview.change)
+    headline = components.headline(overview, view)
+    return drawn, (alerts, headline, first_observed, tables.projects(view, overview), _options(targets))
+
+
+def _options(targets: Sequence[str]) -> list[dict[str, str]]:
+    """The options of the project selection."""
+    return [ALL_PROJECTS, *({"label": printable(target), "value": target} for target in targets)]
+
+
+def _unknown_target(context: DashboardContext, search: Any, target: str) -> dict[str, Any]:
+    """What is shown for an unknown target, by the output's id; all other outputs are empty, and the page hides them."""
+    try:
+        targets = selectable_targets(read_projects(context.engine))
+    except DatabaseError as error:
+        return {"notes": [_unreadable(context, error)], "targets": no_update}
+    view = parse(search, None)[0]
+    return {"notes": [components.unknown_target(target, targets, view)], "targets": _options(targets)}
 
 
 def _health(context: DashboardContext, search: Any, now: datetime) -> _Answer:
@@ -136,8 +160,8 @@ def _details(context: DashboardContext, search: Any, now: datetime) -> _Answer:
     details = queries.details(context.engine, view, len(in_scope(projects, view.target)), now)
     drawn = (
         charts.throughput_figure(details.throughput, details.window, zone=ZoneInfo(view.tz)),
-        charts.backlog_figure(details.backlog),
         charts.movers_figure(details.movers),
+        charts.backlog_figure(details.backlog),
     )
     return drawn, ([], tables.waiting(view, details.waiting, now))
 

@@ -1,7 +1,9 @@
 """Building blocks of the page. Dash renders all strings as text, never as markup."""
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
+from functools import reduce
 from itertools import islice
 from typing import Any, Final
 from zoneinfo import ZoneInfo
@@ -9,14 +11,21 @@ from zoneinfo import ZoneInfo
 from dash import html
 from dash.development.base_component import Component
 
-from rfsync.dashboard.queries import ProjectTotals
+from rfsync.charts import FLOW_NAMES, plus
+from rfsync.dashboard.queries import Overview
 from rfsync.dashboard.view import PERIODS, View
-from rfsync.history import ProjectStatus, TotalRow
+from rfsync.history import ProjectStatus
+from rfsync.history.net_change import NetChange
 from rfsync.history.periods import BY
 from rfsync.text import age, local_time, printable
 
 #: Problems listed individually.
 MAX_PROBLEMS: Final = 5
+#: Targets offered instead of an unknown one.
+MAX_TARGETS: Final = 20
+_DATES: Final = re.compile(r"(\d{4}-\d\d-\d\d)")
+#: What is not known.
+UNKNOWN: Final = "–"
 
 
 def link(text: str, view: View, sets: str, **attributes: Any) -> html.A:
@@ -85,22 +94,64 @@ def problem_alert(problems: Mapping[str, str], projects: int) -> list[Component]
     return [alert([html.B(f"{subject} may be out of date."), html.Ul(items)], "bad")]
 
 
-def headline(projects: Sequence[ProjectTotals], moved: Sequence[TotalRow], view: View) -> list[Component]:
-    """Current batches, images and jobs, and gains and losses in the view's time range."""
-    range_text = f"{view.first_day} to {view.last_day}" if view.first_day else _PERIOD_TEXTS[view.period]
-    images, jobs = sum(row.images_delta for row in moved), sum(row.num_jobs_delta for row in moved)
+def headline(overview: Overview, view: View) -> list[Component]:
+    """Images, jobs and batches at the end of the view's time range, and what changed in it."""
+    change, projects = overview.change, overview.projects
+    at_end = at_end_text(change, view)
     figures = [
-        ("Images without a job", sum(p.images for p in projects), f"{images:+,} {range_text}"),
-        ("Jobs", sum(p.num_jobs for p in projects), f"{jobs:+,} {range_text}"),
-        ("Batches", sum(p.batches for p in projects), "now"),
-        ("Images gained", sum(row.images_gained for row in moved), range_text),
-        ("Images lost", sum(row.images_lost for row in moved), range_text),
+        ("Images without a job", _total(p.images for p in projects), change.images),
+        ("Jobs", _total(p.num_jobs for p in projects), change.jobs),
+        ("Batches", _total(p.batches for p in projects), change.batches),
     ]
-    cards: list[Component] = []
-    for label, number, below in figures:
-        texts = {"label": label, "value": f"{number:,}", "small": below}
-        cards.append(html.Div([html.Span(text, className=name) for name, text in texts.items()], className="figure"))
+    span = span_text(change, view)
+    images_in, images_left = (name.capitalize() for name in FLOW_NAMES["images"])
+    cards = [_card(f"{label}{at_end}", total, f"{delta:+,} {span}") for label, total, delta in figures]
+    cards += [
+        _card(images_in, change.images_gained, span),
+        _card(images_left, change.images_lost, f"{span}; mostly assigned to jobs"),
+    ]
     return cards
 
 
-_PERIOD_TEXTS: Final = {"7d": "in 7 days", "30d": "in 30 days", "90d": "in 90 days", "1y": "in a year", "all": "in all"}
+def _total(counts: Iterable[int | None]) -> int | None:
+    """The sum of what is known; None if nothing is."""
+    return reduce(plus, counts, None)
+
+
+def _card(label: str, number: int | None, below: str) -> Component:
+    value = UNKNOWN if number is None else f"{number:,}"
+    texts = {"label": _unbroken(label), "value": value, "small": _unbroken(below)}
+    return html.Div([html.Span(text, className=name) for name, text in texts.items()], className="figure")
+
+
+def _unbroken(text: str) -> list[Any]:
+    """A text whose dates are not broken at their hyphens."""
+    return [html.Span(part, className="date") if n % 2 else part for n, part in enumerate(_DATES.split(text))]
+
+
+def span_text(change: NetChange, view: View) -> str:
+    """The time range of a change: ``since 2026-01-31 18:00``."""
+    days = f"from {view.first_day} to {view.last_day}" if view.first_day else f"since {moment(change.since, view.tz)}"
+    return f"{days}{', so far' if view.first_day and change.until is None else ''}"
+
+
+def at_end_text(change: NetChange, view: View) -> str:
+    """The end of a time range in the past: `` at the end of 2026-01-31``; empty for now."""
+    return "" if change.until is None else f" at the end of {view.last_day}"
+
+
+def first_observed_note(change: NetChange) -> str:
+    """A sentence about what the change leaves out; empty if nothing."""
+    if not change.first_observed:
+        return ""
+    projects = "1 project" if change.first_observed == 1 else f"{change.first_observed:,} projects"
+    return f"Not counted as in or added: what {projects} had when first observed in this time."
+
+
+def unknown_target(target: str, targets: Sequence[str], view: View) -> Component:
+    """A message about a target that the database does not have, with links to those that it has."""
+    links = [link(printable(one), view.replace(target=one), "target page project batch") for one in targets]
+    separated = [part for one in links[:MAX_TARGETS] for part in (", ", one)][1:]
+    more = f", and {len(targets) - MAX_TARGETS:,} more: see Project" if len(targets) > MAX_TARGETS else ""
+    there_is = ["There is: ", *separated, more, "."] if targets else ["It has no project yet."]
+    return alert([html.B(f"The database has no {printable(target)[:100]}. "), *there_is], "bad unknown")

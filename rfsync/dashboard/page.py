@@ -14,12 +14,13 @@ REFRESH_SECONDS: Final = 60
 #: Id -> title, and whether it takes the full width.
 CHARTS: Final = {
     "totals": ("Images and jobs over time", True),
-    "images": ("Images gained and lost", False),
-    "jobs": ("Jobs gained and lost", False),
+    "images": ("Images in and left", False),
+    "jobs": ("Jobs added and gone", False),
     "throughput": ("Throughput", False),
-    "backlog": ("Backlog by age of the batch", False),
     "movers": ("Top movers", False),
     "first-jobs": ("Age of batches at their first job", False),
+    # The charts above are of the period.
+    "backlog": ("Backlog now, by age of the batch", False),
 }
 
 #: Option of the project selection.
@@ -108,7 +109,11 @@ def _date_input(name: str) -> dcc.Input:
 
 def _charts() -> list[Component]:
     notes = {
-        "movers": html.P("Includes what a project had when it was first observed.", className="small"),
+        "images": html.P(
+            "Most images that left were assigned to a job. Hatched: not a whole period.", className="small"
+        ),
+        "jobs": html.P("Hatched: not a whole period.", className="small"),
+        "throughput": html.P("Only whole periods.", className="small"),
         "first-jobs": html.P(id="first-jobs-summary", className="small"),
     }
     cards = []
@@ -117,7 +122,9 @@ def _charts() -> list[Component]:
         chart = html.Div(id=f"{name}-place", className=f"chart {name}")
         cards.append(html.Section([html.H2(title), chart, notes.get(name)], className="card wide" if wide else "card"))
     headline = html.Section(id="headline", className="headline", **aria_label("Headline figures"))
-    return [headline, html.Div(cards, className="charts")]
+    first_observed = html.P(id="first-observed", className="small")
+    projects = html.Section([html.H2("Projects"), html.Div(id="projects")], className="card")
+    return [headline, first_observed, projects, html.Div(cards, className="charts")]
 
 
 def graph(name: str, figure: Figure, *, view: View) -> dict[str, Any]:
@@ -133,9 +140,9 @@ def graph(name: str, figure: Figure, *, view: View) -> dict[str, Any]:
 
 def _tables() -> list[Component]:
     search = dcc.Input(id="name", type="search", debounce=0.4, placeholder="Name or id", maxLength=200)
-    waiting = html.Section([html.H2("Waiting longest for a job"), html.Div(id="waiting")], className="card")
-    syncs = html.Section([html.H2("Syncs"), html.Div(id="syncs")], className="card")
-    titled = html.Div([html.H2("Batches"), _labelled("Find", "name", search)], className="titled")
+    waiting = html.Section([html.H2("Waiting longest for a job, now"), html.Div(id="waiting")], className="card")
+    syncs = html.Section([html.H2("Syncs now"), html.Div(id="syncs")], className="card")
+    titled = html.Div([html.H2("Batches now"), _labelled("Find", "name", search)], className="titled")
     alert = html.Div(id="batches-alert", role="status")
     return [
         html.Div(id="details-alert", role="status"),

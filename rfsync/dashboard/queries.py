@@ -4,15 +4,16 @@ Each raises a DatabaseError if the database can't be read.
 """
 
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from datetime import datetime, timedelta
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from sqlalchemy import Engine
 
 from rfsync import history
 from rfsync.dashboard.view import PERIOD_DAYS, Batch, TimeRange, View, time_range
 from rfsync.errors import ConfigError
+from rfsync.history.net_change import NetChange, net_change
 from rfsync.history.periods import By
 from rfsync.history.query import Query
 
@@ -32,24 +33,29 @@ StaleFrom = Callable[[str, datetime], datetime]
 
 
 class ProjectTotals(NamedTuple):
-    """A project's current totals."""
+    """A project's totals at a moment; None: it had not been observed by then."""
 
     workspace: str
     project: str
-    batches: int
-    images: int
-    num_jobs: int
+    batches: int | None
+    images: int | None
+    num_jobs: int | None
 
 
-def full_name(row: ProjectTotals | history.ProjectStatus | history.BatchRow | history.WaitingRow) -> str:
+def full_name(
+    row: ProjectTotals | history.ProjectStatus | history.FlowRow | history.BatchRow | history.WaitingRow,
+) -> str:
     """``workspace/project``."""
     return f"{row.workspace}/{row.project}"
 
 
 def read_projects(engine: Engine) -> list[ProjectTotals]:
-    """All projects, ordered by workspace and project; a cheap part of ``history.status``, which reads the runs too."""
+    """All projects now, by workspace and project; a cheap part of ``history.status``, which reads the runs too."""
     query = Query(engine, None)
-    sql = "SELECT workspace, project, batches, images, num_jobs FROM projects ORDER BY workspace, project"
+    sql = """
+SELECT workspace, project, CASE WHEN observed_at IS NOT NULL THEN batches END,
+    CASE WHEN observed_at IS NOT NULL THEN images END, CASE WHEN observed_at IS NOT NULL THEN num_jobs END
+FROM projects ORDER BY workspace, project"""
     return list(query.rows("reading the projects", sql, ProjectTotals._make))
 
 
@@ -73,37 +79,65 @@ def in_scope(projects: Sequence[ProjectTotals], target: str | None) -> list[Proj
     return [p for p in projects if target in {None, p.workspace, full_name(p)}]
 
 
+class Overview(NamedTuple):
+    """The totals of a view's time range, and what changed in it."""
+
+    #: Of ``totals``; possibly a coarser one than selected.
+    by: By
+    #: The charts' rows: by project, or of all projects together if they are too many. What a project had when it was
+    #: first observed does not count as gained.
+    totals: list[history.TotalRow]
+    #: Each project in scope at the end of the time range.
+    projects: list[ProjectTotals]
+    change: NetChange
+
+
 class Details(NamedTuple):
-    """Throughput, backlog and the batches behind them."""
+    """Throughput and top movers of a view's time range; the backlog and the longest waiting batches of now."""
 
     throughput: list[history.ThroughputRow]
     #: Throughput window, in periods.
     window: int
-    backlog: list[history.BacklogRow]
     movers: list[history.MoverRow]
+    backlog: list[history.BacklogRow]
     waiting: list[history.WaitingRow]
 
 
-def overview(engine: Engine, view: View, projects: int, now: datetime) -> tuple[By, list[history.TotalRow]]:
-    """Reads the totals for a view, and by which periods they are: possibly coarser ones than selected.
-
-    By project, or of all projects together if they are too many. What a project had when it was first observed does not
-    count as gained.
+def overview(engine: Engine, view: View, projects: Sequence[ProjectTotals], now: datetime) -> Overview:
+    """Reads the totals for a view.
 
     Args:
-        projects: number of projects in the view's scope.
+        projects: those in the view's scope, now.
     """
     since, until, by = _time_range(engine, view, now)
-    points = projects * (((until or now) - since) / timedelta(days=PERIOD_DAYS[by]) + 1)
-    summed = projects > MAX_LINES or points > MAX_POINTS
+    points = len(projects) * (((until or now) - since) / timedelta(days=PERIOD_DAYS[by]) + 1)
+    summed = len(projects) > MAX_LINES or points > MAX_POINTS
     rows = history.totals(
         engine, view.target, by=by, since=since, until=until, tz=view.tz, summed=summed, first_looks=False, now=now
     )
-    return by, list(rows)
+    at_end = list(projects) if until is None else _totals_at(engine, view.target, until, now)
+    shown = list(rows) if view.first_day else _from_first_known(rows)
+    return Overview(by, shown, at_end, net_change(engine, view.target, since=since, until=until))
+
+
+def _from_first_known(rows: Iterable[history.TotalRow]) -> list[history.TotalRow]:
+    """The rows without a first period that is cut and was not observed in the rest: it would be a gap that is none."""
+    kept = list(rows)
+    first = min((row.period for row in kept), default=None)
+    known = any(row.complete or row.observed or row.images is None for row in kept if row.period == first)
+    return kept if known else [row for row in kept if row.period != first] or kept
+
+
+def _totals_at(engine: Engine, target: str | None, moment: datetime, now: datetime) -> list[ProjectTotals]:
+    """Each project's totals at a moment in the past."""
+    rows = history.totals(engine, target, since=moment - timedelta(microseconds=1), until=moment, now=now)
+    return [
+        ProjectTotals(row.workspace or "", row.project or "", row.batches, row.images, row.num_jobs) for row in rows
+    ]
 
 
 def details(engine: Engine, view: View, projects: int, now: datetime) -> Details:
-    """Reads throughput, backlog, top movers and longest waiting batches for a view.
+    """Reads throughput, top movers, backlog and longest waiting batches for a view.
 
     Args:
         projects: number of projects in the view's scope.
@@ -113,12 +147,13 @@ def details(engine: Engine, view: View, projects: int, now: datetime) -> Details
     rows = history.throughput(
         engine, target, by=by, window=window, since=since, until=until, tz=view.tz, summed=True, now=now
     )
-    throughput = list(rows)
+    throughput = [row for row in rows if row.complete]
+    of: Literal["batches", "projects"] = "batches" if projects == 1 else "projects"
     return Details(
         throughput if any(row.observed for row in throughput) else [],
         window,
+        history.movers(engine, target, of=of, since=since, until=until, first_looks=False),
         history.backlog(engine, target, now=now),
-        history.movers(engine, target, of="batches" if projects == 1 else "projects", since=since, until=until),
         history.waiting(engine, target, limit=_WAITING_ROWS),
     )
 

@@ -7,10 +7,11 @@ from typing import Any, Final
 from dash import html
 from dash.development.base_component import Component
 
+from rfsync.charts import FLOW_NAMES
 from rfsync.dashboard.batch_page import PAGE_SIZE, BatchPage
-from rfsync.dashboard.components import link, moment
+from rfsync.dashboard.components import UNKNOWN, at_end_text, link, moment, span_text
 from rfsync.dashboard.page import aria_label
-from rfsync.dashboard.queries import MAX_CHANGES, full_name
+from rfsync.dashboard.queries import MAX_CHANGES, Overview, full_name
 from rfsync.dashboard.view import SORTS, Batch, View
 from rfsync.history import BatchRow, ChangeRow, ProjectStatus, WaitingRow
 from rfsync.text import age, printable, rfc3339
@@ -34,13 +35,13 @@ def _header(text: Any, *, number: bool = False, **attributes: Any) -> html.Th:
 def _time_cell(instant: datetime | None, tz: str, now: datetime | None = None) -> html.Td:
     """A cell with a local time, its age if ``now`` is given, and the exact instant as a tooltip."""
     if instant is None:
-        return html.Td("–")
+        return html.Td(UNKNOWN)
     text = moment(instant, tz) + (f" ({age(now - instant)} ago)" if now else "")
     return html.Td(text, title=rfc3339(instant), className="moment")
 
 
-def _number_cell(value: int) -> html.Td:
-    return html.Td(f"{value:,}", className="number")
+def _number_cell(value: int | None) -> html.Td:
+    return html.Td(UNKNOWN if value is None else f"{value:,}", className="number")
 
 
 def _delta_cell(value: int) -> html.Td:
@@ -122,7 +123,7 @@ def _history(view: View, changes: Sequence[ChangeRow]) -> list[Component]:
                 _delta_cell(row.images_delta),
                 _number_cell(row.num_jobs),
                 _delta_cell(row.num_jobs_delta),
-                html.Td(printable(row.name) if row.name else "–"),
+                html.Td(printable(row.name) if row.name else UNKNOWN),
             ]
         )
         for row in shown
@@ -164,6 +165,35 @@ def waiting(view: View, rows: Sequence[WaitingRow], now: datetime) -> list[Compo
     return [_table(headers, lines, "Batches with images and no job, longest waiting first")]
 
 
+def projects(view: View, overview: Overview) -> list[Component]:
+    """The table of the projects at the end of the view's time range, those with the most images first."""
+    if len(overview.projects) < 2:
+        return []
+    moved = {full_name(row): row for row in overview.change.projects}
+    ordered = sorted(overview.projects, key=lambda p: (-(p.images or 0), full_name(p)))
+    lines = []
+    for project in ordered[:MAX_PROJECTS]:
+        name = full_name(project)
+        row = moved.get(name)
+        if row is None:  # renamed meanwhile
+            continue
+        cells = [html.Td(link(printable(name), view.replace(target=name), "target page"), className="name")]
+        cells += [_number_cell(project.images), _delta_cell(row.images_delta)]
+        cells += map(_number_cell, (row.images_gained, row.images_lost, project.num_jobs, project.batches))
+        lines.append(html.Tr(cells))
+    names = ("Images", "Change", *map(str.capitalize, FLOW_NAMES["images"]), "Jobs", "Batches")
+    headers = [_header("Project"), *(_header(name, number=True) for name in names)]
+    span = span_text(overview.change, view)
+    caption = f"Images without a job{at_end_text(overview.change, view)}; change, in and left {span}"
+    table = _table(headers, lines, caption)
+    hidden = len(ordered) - MAX_PROJECTS
+    return [
+        html.P(f"{caption}.", className="small"),
+        table,
+        *([html.P(f"{hidden:,} more with fewer images.", className="small")] if hidden > 0 else []),
+    ]
+
+
 def syncs(projects: Sequence[ProjectStatus], problems: Collection[str], now: datetime, tz: str) -> list[Component]:
     """The table of each project's last run, those with problems first."""
     if not projects:
@@ -184,8 +214,8 @@ def _sync_row(project: ProjectStatus, now: datetime, tz: str, *, bad: bool) -> h
     cells = [
         html.Td(printable(full_name(project))),
         _time_cell(project.observed_at, tz, now) if project.observed_at else html.Td("never"),
-        html.Td(project.last_outcome or "–", className=project.last_outcome or ""),
+        html.Td(project.last_outcome or UNKNOWN, className=project.last_outcome or ""),
         _number_cell(project.consecutive_failures),
-        html.Td(printable(project.last_error) if project.last_error and project.consecutive_failures else "–"),
+        html.Td(printable(project.last_error) if project.last_error and project.consecutive_failures else UNKNOWN),
     ]
     return html.Tr(cells, className="bad" if bad else "")

@@ -11,12 +11,12 @@ from urllib.parse import parse_qs, urlencode
 from zoneinfo import ZoneInfo
 
 from rfsync.errors import ConfigError
-from rfsync.history.periods import BY, By, first_day, midnight
+from rfsync.history.periods import BY, By, midnight
 from rfsync.history.periods import zone as time_zone
 from rfsync.parsing import parse_target
 from rfsync.text import printable
 
-#: Name -> days, including today; None: since the first observation.
+#: Name -> days of 24 hours until now; None: since the first observation.
 PERIODS: Final[Mapping[str, int | None]] = {"7d": 7, "30d": 30, "90d": 90, "1y": 365, "all": None}
 #: Columns that the table of batches can be sorted by.
 SORTS: Final = ("project", "name", "images", "jobs", "uploaded", "changed")
@@ -100,6 +100,18 @@ class View:
 _DEFAULT: Final = View()
 
 
+class UnknownTargetError(Exception):
+    """The address names a target that the database does not have.
+
+    Attributes:
+        target: as the address has it.
+    """
+
+    def __init__(self, target: str) -> None:
+        super().__init__(target)
+        self.target = target
+
+
 def parse(
     search: object, targets: Collection[str] | None, find_renamed: Callable[[str], str | None] = lambda _: None
 ) -> tuple[View, list[str]]:
@@ -112,14 +124,12 @@ def parse(
 
     Returns:
         The view, with the default for each invalid value, and a note about each of those.
+
+    Raises:
+        UnknownTargetError: the target is none of ``targets``. Others in its place would be taken for it.
     """
     values = _query_values(search)
-    notes: list[str] = []
-    for name in ("target", "project"):
-        old = values.get(name)
-        if old is not None and targets is not None and old not in targets and (new := find_renamed(old)):
-            values[name] = new
-            notes.append(f"{printable(old)} is now {printable(new)}.")
+    notes = [] if targets is None else _rename(values, targets, find_renamed)
 
     def reject(name: str, fallback: str) -> None:
         notes.append(f"{name}={printable(values[name])[:60]} is not known here: {fallback}.")
@@ -130,11 +140,16 @@ def parse(
             return True
         return target in targets
 
+    def target(text: str) -> _Changes:
+        if not known(text):
+            raise UnknownTargetError(text)
+        return {"target": text}
+
     def batch(text: str) -> _Changes | None:
         return {"batch": Batch(values["project"], _storable(text))} if known(values.get("project", "")) else None
 
     parameters: tuple[tuple[str, Callable[[str], _Changes | None], str], ...] = (
-        ("target", lambda text: {"target": text} if known(text) else None, "all projects are shown"),
+        ("target", target, ""),
         ("by", lambda text: {"by": text} if text in BY else None, "days are shown"),
         ("tz", lambda text: {"tz": time_zone(text).key}, "times are in UTC"),
         ("sort", _sort, "the batches with the most images come first"),
@@ -154,6 +169,17 @@ def parse(
             else:
                 view = view.replace(**changes)
     return _with_time(view, values, reject), notes
+
+
+def _rename(values: dict[str, str], targets: Collection[str], find_renamed: Callable[[str], str | None]) -> list[str]:
+    """Replaces ids that projects had before, and returns a note about each."""
+    notes = []
+    for name in ("target", "project"):
+        old = values.get(name)
+        if old is not None and old not in targets and (new := find_renamed(old)):
+            values[name] = new
+            notes.append(f"{printable(old)} is now {printable(new)}.")
+    return notes
 
 
 #: Fields of a view that a parameter sets.
@@ -214,33 +240,31 @@ def _storable(text: str) -> str:
 class TimeRange(NamedTuple):
     """A view's time range, resolved to instants."""
 
-    #: Start of its first period.
+    #: Inclusive; not always the start of a period.
     since: datetime
-    #: None: until now.
+    #: Exclusive; None: until now.
     until: datetime | None
     #: Possibly coarser than selected.
     by: By
 
 
 def time_range(view: View, now: datetime, first_observed: datetime | None) -> TimeRange:
-    """The time range of a view, extended to the start of its first period.
+    """The time range of a view: whole days if they are given, else so many times 24 hours until now.
 
     Args:
         first_observed: time of the first observation, before which nothing is shown unless days are given; None if
             there is none.
     """
     zone = ZoneInfo(view.tz)
-    today = now.astimezone(zone).date()
     days = PERIODS[view.period]
     until = None
     if view.first_day is not None and view.last_day is not None:
-        begin = view.first_day
+        since = midnight(view.first_day, zone)
         until = midnight(view.last_day + timedelta(days=1), zone)
     else:
-        first = (first_observed or now).astimezone(zone).date()
-        begin = first if days is None else max(today - timedelta(days=days - 1), first)
+        first = first_observed or now
+        since = first if days is None else max(now - timedelta(days=days), first)
     by = view.by
-    length = (until or now) - midnight(begin, zone)
-    while length / timedelta(days=PERIOD_DAYS[by]) > MAX_PERIODS and by in _COARSER:
+    while ((until or now) - since) / timedelta(days=PERIOD_DAYS[by]) > MAX_PERIODS and by in _COARSER:
         by = _COARSER[by]
-    return TimeRange(midnight(max(first_day(by, begin), _FIRST_DAY), zone), until, by)
+    return TimeRange(since, None if until is not None and until > now else until, by)

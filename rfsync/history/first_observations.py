@@ -6,7 +6,9 @@ from typing import Final
 from rfsync.history.query import Query
 
 _AT_ONCE: Final = "c.project_id = p.id AND c.observed_at = p.at"
-_INITIAL: Final = f"{_AT_ONCE} AND c.observed_after IS NULL AND c.change = 'added'"
+#: A row ``c`` of the ledger that has what was there when its project was first observed.
+IS_INITIAL: Final = "c.observed_after IS NULL AND c.change = 'added'"
+_INITIAL: Final = f"{_AT_ONCE} AND {IS_INITIAL}"
 
 
 def define_initial(query: Query, since: datetime, until: datetime) -> None:

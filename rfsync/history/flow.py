@@ -6,6 +6,7 @@ from typing import Final, Literal, get_args
 from sqlalchemy import Engine
 
 from rfsync.history.arguments import Time, read_span, read_time, require_choice, require_count, utc_now
+from rfsync.history.first_observations import IS_INITIAL, define_initial
 from rfsync.history.known import known_query
 from rfsync.history.periods import Period
 from rfsync.history.query import Query, Targets
@@ -71,12 +72,15 @@ def define_flows(query: Query, periods: SplitPeriods, *, by_workspace: bool = Fa
     )
 
 
-def flow(engine: Engine, targets: Targets = None, *, since: Time, until: Time | None = None) -> list[FlowRow]:
+def flow(
+    engine: Engine, targets: Targets = None, *, since: Time, until: Time | None = None, first_looks: bool = True
+) -> list[FlowRow]:
     """What each project gained and lost, by workspace and project; also those in which nothing changed.
 
     Args:
         since: inclusive.
         until: exclusive; None: to the last change.
+        first_looks: as for ``totals``.
 
     Raises:
         ConfigError: a target is malformed or unknown, a time is none, or ``since`` is not before ``until``.
@@ -84,7 +88,7 @@ def flow(engine: Engine, targets: Targets = None, *, since: Time, until: Time | 
     """
     first, end = _read_span(since, until)
     query = known_query(engine, targets)
-    _define_sums(query, first, end)
+    _define_sums(query, first, end, first_looks=first_looks)
     zeros = ", ".join(f"coalesce({name}, 0) AS {name}" for name in FLOWS)
     query.define("filled", f"SELECT workspace, project, {zeros} FROM scope p LEFT JOIN sums s ON s.id = p.id")
     sql = f"""
@@ -101,12 +105,14 @@ def movers(
     since: Time,
     until: Time | None = None,
     limit: int = 10,
+    first_looks: bool = True,
 ) -> list[MoverRow]:
     """The projects, or the batches, with the most images gained and lost, added up; the biggest first.
 
     Args:
         since: inclusive.
         until: exclusive; None: to the last change.
+        first_looks: as for ``totals``.
 
     Raises:
         ConfigError: a target is malformed or unknown, a time is none, ``since`` is not before ``until``, ``of`` is
@@ -119,13 +125,14 @@ def movers(
     query = known_query(engine, targets)
     query.values["limit"] = limit
     if of == "projects":
-        _define_sums(query, first, end)
+        _define_sums(query, first, end, first_looks=first_looks)
         sql = f"""
 SELECT workspace, project, NULL, name, changes, {_IMAGES_AND_JOBS}
 FROM scope p JOIN sums s ON s.id = p.id ORDER BY {_BIGGEST_FIRST} LIMIT :limit"""
     else:
         of_ledger = ", ".join(f"{sql} AS {name}" for name, sql in FLOWS.items())
-        query.define("flow", f"SELECT c.project_id, c.batch_id, {of_ledger} FROM scope p {query.ledger(first, end)}")
+        changes = query.ledger(first, end, *([] if first_looks else [f"NOT ({IS_INITIAL})"]))
+        query.define("flow", f"SELECT c.project_id, c.batch_id, {of_ledger} FROM scope p {changes}")
         query.define("sums", f"SELECT project_id, batch_id, {_SUMS} FROM flow GROUP BY project_id, batch_id")
         query.define(
             "biggest",
@@ -146,9 +153,19 @@ def _read_span(since: Time, until: Time | None) -> tuple[datetime, datetime | No
     return first, read_span(first, until, now)[1]
 
 
-def _define_sums(query: Query, since: datetime, until: datetime | None) -> None:
+def _define_sums(query: Query, since: datetime, until: datetime | None, *, first_looks: bool) -> None:
     """Add the CTE ``sums (id, *FLOWS)`` of the projects in which something changed."""
     query.define("member", "SELECT id, workspace, id AS series FROM scope")
     end = max(since, min(until or _END_OF_TIME, _END_OF_TIME))
     define_flows(query, split_periods([Period(since, since, end, end)]))
-    query.define("sums", f"SELECT series AS id, {_SUMS} FROM flow GROUP BY series HAVING sum(changes) > 0")
+    source = "flow"
+    if not first_looks:
+        source = "part"
+        define_initial(query, since, end)
+        query.define(
+            f"part (series, {', '.join(FLOWS)})",
+            f"""SELECT series, {", ".join(FLOWS)} FROM flow
+    UNION ALL
+    SELECT series, -1, -1, 0, -images, 0, -num_jobs, 0 FROM initial""",
+        )
+    query.define("sums", f"SELECT series AS id, {_SUMS} FROM {source} GROUP BY series HAVING sum(changes) > 0")

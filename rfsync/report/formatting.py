@@ -1,11 +1,15 @@
 """Numbers and durations as the report shows them."""
 
 from datetime import datetime
+from typing import Final
+
+#: What is not known.
+UNKNOWN: Final = "–"
 
 
-def count(number: int) -> str:
-    """A number with thousands separators."""
-    return f"{number:,}"
+def count(number: int | None) -> str:
+    """A number with thousands separators; a dash for None."""
+    return UNKNOWN if number is None else f"{number:,}"
 
 
 def signed(number: int) -> str:

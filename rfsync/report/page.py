@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Final
 from rfsync import charts
 from rfsync.report.data import ReportData
 from rfsync.report.formatting import age, count
-from rfsync.report.sections import change_lines, health_table, problems, sections, waiting_table
+from rfsync.report.sections import change_lines, health_table, problems, projects_table, sections, waiting_table
 from rfsync.text import printable
 from rfsync.version import __version__
 
@@ -51,6 +51,7 @@ def render(data: ReportData) -> str:
         observed=_observed(data),
         problems=problems(data),
         headlines=headlines,
+        projects=projects_table(data),
         sections=sections(data),
         waiting=waiting_table(data),
         health=health_table(data),

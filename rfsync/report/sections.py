@@ -8,12 +8,16 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Final, Literal
 
 from rfsync import charts
+from rfsync.history.net_change import NetChange
 from rfsync.history.rows import MoverRow, ProjectStatus, ThroughputRow
-from rfsync.report.data import MOVERS_DAYS, WINDOW_DAYS, ReportData
-from rfsync.report.formatting import age, count, plural, signed
+from rfsync.report.data import WINDOW_DAYS, ReportData
+from rfsync.report.formatting import UNKNOWN, age, count, plural, signed
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
+
+
+_FLOW_HEADERS: Final = tuple(name.capitalize() for names in charts.FLOW_NAMES.values() for name in names)
 
 
 @dataclass(frozen=True)
@@ -49,16 +53,16 @@ def _over_time(data: ReportData) -> list[Section]:
     note = "At the end of each day. Only images without a job are counted: assigning them to a job lowers the line."
     totals = charts.totals_figure(data.totals, zone=data.zone)
     charted = [Section("totals", "Images and jobs over time", note, totals, _totals_table(data))]
-    for of, flow_note in _FLOWS:
-        title, flow = f"{of.capitalize()} gained and lost", charts.flow_figure(data.totals, of=of, zone=data.zone)
+    for of, title, flow_note in _FLOWS:
+        flow = charts.flow_figure(data.totals, of=of, zone=data.zone)
         charted.append(Section(f"flow-{of}", title, flow_note, flow, _flow_table(data, of), half=True))
     return charted
 
 
-_NOT_GAINED: Final = "By day. What a project had when it was first observed does not count as gained."
-_FLOWS: Final[tuple[tuple[Literal["images", "jobs"], str], ...]] = (
-    ("images", f"{_NOT_GAINED} Most lost images were assigned to a job."),
-    ("jobs", _NOT_GAINED),
+_BY_DAY: Final = "By day; hatched: not a whole day. What a project had when it was first observed is not counted."
+_FLOWS: Final[tuple[tuple[Literal["images", "jobs"], str, str], ...]] = (
+    ("images", "Images in and left", f"Most images that left were assigned to a job. {_BY_DAY}"),
+    ("jobs", "Jobs added and gone", _BY_DAY),
 )
 
 
@@ -88,9 +92,8 @@ def _now(data: ReportData) -> list[Section]:
 
 
 def _movers(data: ReportData) -> list[Section]:
-    assert data.moved_since is not None  # noqa: S101 set together with since
-    note = f"By images gained and lost since {data.day(data.moved_since)}, at most the last {MOVERS_DAYS} days."
-    note += " Everything that a project had when it was first observed after that day counts as gained."
+    change = data.changes[-1]
+    note = f"By images in and left since {data.moment(change.since)}{_without_first(change)}."
     charted = [("movers-batches", "Batches that moved most", data.moving_batches)]
     if len(data.projects) != 1:
         charted.insert(0, ("movers-projects", "Projects that moved most", data.moving_projects))
@@ -98,6 +101,12 @@ def _movers(data: ReportData) -> list[Section]:
         Section(id_, title, note, charts.movers_figure(rows), _movers_table(rows), half=len(charted) > 1)
         for id_, title, rows in charted
     ]
+
+
+def _without_first(change: NetChange) -> str:
+    """What a change leaves out, in words; empty if nothing."""
+    number = change.first_observed
+    return f", without what {plural(number, 'project')} had when first observed" if number else ""
 
 
 def _movers_table(movers: Sequence[MoverRow]) -> Table:
@@ -109,7 +118,7 @@ def _movers_table(movers: Sequence[MoverRow]) -> Table:
         )
         for row in movers
     ]
-    return Table(("Project", "Batch", "Images gained", "lost", "Jobs gained", "lost"), rows, number_columns=4)
+    return Table(("Project", "Batch", *_FLOW_HEADERS), rows, number_columns=4)
 
 
 def _gains_and_losses(row: MoverRow | ThroughputRow) -> Iterator[str]:
@@ -117,37 +126,45 @@ def _gains_and_losses(row: MoverRow | ThroughputRow) -> Iterator[str]:
 
 
 def _throughput(data: ReportData) -> Section:
-    note = f"Images gained and lost in the {WINDOW_DAYS} days that end with each day. "
+    note = f"Images that came in and left in the {WINDOW_DAYS} days that end with each day, as soon as it is over. "
     note += "Where the lines cross, the backlog starts to grow or shrink."
     rows = [
         (data.day(row.period), *_gains_and_losses(row), f"{row.observed} of {WINDOW_DAYS}")
         for row in reversed(data.throughput)
     ]
-    table = Table(("Day", "Images gained", "lost", "Jobs gained", "lost", "Days observed"), rows, number_columns=5)
+    table = Table(("Last day", *_FLOW_HEADERS, "Days observed"), rows, number_columns=5)
     figure = charts.throughput_figure(data.throughput, WINDOW_DAYS, zone=data.zone)
     return Section("throughput", f"Throughput in {WINDOW_DAYS} days", note, figure, table)
 
 
 def _totals_table(data: ReportData) -> Table:
     """Totals of all projects together, newest day first."""
-    sums: dict[datetime, list[int]] = {}
+    sums: dict[datetime, list[int | None]] = {}
+    observed: dict[datetime, int] = {}
     for row in data.totals:
-        day = sums.setdefault(row.period, [0, 0, 0, 0])
-        for column, number in enumerate((row.batches, row.images, row.num_jobs, int(row.observed))):
-            day[column] += number or 0
+        counts = (row.batches, row.images, row.num_jobs)
+        sums[row.period] = [charts.plus(*pair) for pair in zip(sums.get(row.period, [None] * 3), counts, strict=True)]
+        observed[row.period] = observed.get(row.period, 0) + row.observed
     rows = [
-        (data.day(period), plural(observed, "project") if observed else "no", *map(count, totals))
-        for period, (*totals, observed) in sorted(sums.items(), reverse=True)
+        (data.day(period), plural(observed[period], "project") if observed[period] else "no", *map(count, totals))
+        for period, totals in sorted(sums.items(), reverse=True)
     ]
     return Table(("Day", "Observed", "Batches", "Images", "Jobs"), rows, number_columns=3)
 
 
-def _flow_table(data: ReportData, of: str) -> Table:
+def _flow_table(data: ReportData, of: Literal["images", "jobs"]) -> Table:
     rows = [
-        (data.day(period), count(flow.gained), count(flow.lost), signed(flow.gained - flow.lost))
+        (
+            data.day(period) + ("" if flow.complete else " (part)"),
+            *(
+                (count(flow.gained), count(flow.lost), signed(flow.gained - flow.lost))
+                if flow.observed
+                else [UNKNOWN] * 3
+            ),
+        )
         for period, flow in reversed(charts.flows(data.totals, of).items())
     ]
-    return Table(("Day", "Gained", "Lost", "Net"), rows, number_columns=3)
+    return Table(("Day", *map(str.capitalize, charts.FLOW_NAMES[of]), "Net"), rows, number_columns=3)
 
 
 def waiting_table(data: ReportData) -> Table:
@@ -174,12 +191,10 @@ def health_table(data: ReportData) -> Table:
             "never" if project.observed_at is None else data.moment(project.observed_at),
             "" if project.observed_at is None else age(project.observed_at, data.made_at),
             _error(project),
-            *map(count, (project.batches, project.images, project.num_jobs)),
         )
         for project in sorted(data.projects, key=_urgency)
     ]
-    headers = ("Project", "Sync", "Last observed", "Age", "Last error", "Batches", "Images", "Jobs")
-    return Table(headers, rows, number_columns=3)
+    return Table(("Project", "Sync", "Last observed", "Age", "Last error"), rows, number_columns=0)
 
 
 def _health(project: ProjectStatus) -> str:
@@ -216,11 +231,25 @@ def problems(data: ReportData) -> str:
 
 def change_lines(data: ReportData, of: Literal["images", "jobs", "batches"]) -> list[str]:
     """Changes of a headline number, in words."""
-    lines = []
-    for change in data.changes:
-        if not change.known:
-            lines.append(f"not yet known for {change.days} days")
-            continue
-        line = f"{signed(getattr(change, of))} in {change.days} days"
-        lines.append(line + (f", without {plural(change.newer, 'newer project')}" if change.newer else ""))
-    return lines
+    return [f"{signed(getattr(change, of))} {_since(data, change)}" for change in data.changes]
+
+
+def _since(data: ReportData, change: NetChange) -> str:
+    return f"since {data.moment(change.since)}{_without_first(change)}"
+
+
+def projects_table(data: ReportData) -> Table:
+    """The numbers of each project, those with the most images first."""
+    deltas = [{(row.workspace, row.project): row.images_delta for row in change.projects} for change in data.changes]
+    rows = [
+        (
+            f"{project.workspace}/{project.project}",
+            count(project.images if project.observed_at else None),
+            *(signed(delta.get((project.workspace, project.project), 0)) for delta in deltas),
+            *map(count, (project.num_jobs, project.batches) if project.observed_at else (None, None)),
+        )
+        for project in sorted(data.projects, key=lambda one: (-one.images, one.workspace, one.project))
+    ]
+    since = [f"Since {data.moment(change.since)}" for change in data.changes]
+    headers = ("Project", "Images", *since, "Jobs", "Batches")
+    return Table(headers, rows, number_columns=len(headers) - 1)

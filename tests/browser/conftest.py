@@ -29,6 +29,15 @@ _ARGUMENTS = [
 ]
 _LOCAL_HOSTS = {"127.0.0.1", "localhost", "::1"}
 
+#: Script that finds the texts in charts that are cut off at a side.
+CUT_OFF = """[...document.querySelectorAll(".chart")].flatMap(chart => {
+    const frame = chart.getBoundingClientRect();
+    return [...chart.querySelectorAll("text")].filter(text => {
+        const box = text.getBoundingClientRect();
+        return box.width && (box.left < frame.left - 1 || box.right > frame.right + 1);
+    }).map(text => text.textContent);
+})"""
+
 #: Accepts the options of playwright's ``Browser.new_context``: ``color_scheme``, ``viewport`` and so on.
 NewPage = Callable[..., Page]
 

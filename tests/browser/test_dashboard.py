@@ -12,7 +12,7 @@ from typing import Any, Literal
 import pytest
 from playwright.sync_api import Page, Request, Route, expect
 
-from tests.browser.conftest import NewPage, Watch
+from tests.browser.conftest import CUT_OFF, NewPage, Watch
 from tests.e2e.conftest import LONG, Cli, batch
 
 expect.set_options(timeout=LONG * 1000)
@@ -105,8 +105,9 @@ def test_the_charts_have_the_numbers_that_sql_gives(cli: Cli, start: Start, page
     (waiting,) = traces(page, "backlog")
     assert sum(waiting["x"]) == sql.one("SELECT CAST(sum(images) AS bigint) FROM current_batches")
     moved = {trace["name"]: trace["x"] for trace in traces(page, "movers")}
-    sums = "SELECT CAST(sum(images_{}) AS bigint) FROM project_totals_daily GROUP BY project ORDER BY 1 DESC"
-    assert moved["images gained"] == sql.column(sums.format("gained"))
+    sums = """SELECT CAST(sum(CASE WHEN images_delta > 0 THEN images_delta END) AS bigint) FROM change_log
+        WHERE observed_after IS NOT NULL GROUP BY project ORDER BY 1 DESC"""
+    assert moved["images in"] == sql.column(sums)
     rows = page.locator("#batches tbody tr").all_inner_texts()
     expected = sql.rows("SELECT name, images, num_jobs FROM current_batches ORDER BY images DESC, project, batch_id")
     assert [row.split("\t")[1:4] for row in rows] == [[name, str(i), str(j)] for name, i, j in expected]
@@ -252,16 +253,21 @@ def test_a_project_stays_selected_while_the_projects_are_loading(fresh: Cli, sta
     expect(page).to_have_url(re.compile(r"/\?tz=Asia/Tokyo$"))
 
 
-def test_an_unknown_project_stays_in_the_address(fresh: Cli, start: Start, page: Page) -> None:
+def test_an_unknown_project_is_named_and_stays_in_the_address(fresh: Cli, start: Start, page: Page) -> None:
     fresh.list(batch("b1", 10, 1))
     fresh.run("sync", "acme/widgets")
-    opened(page, start(fresh) + "?target=acme/gears")
-    expect(page.locator("#notes")).to_contain_text("target=acme/gears is not known here: all projects are shown.")
+    page.goto(start(fresh) + "?target=acme/gears&by=week")
+    expect(page.locator("#notes")).to_have_text("The database has no acme/gears. There is: acme/widgets.")
+    expect(page.locator("main")).to_be_hidden()
     with page.expect_response(lambda answer: is_request_for(answer.request, "headline")):
         tick(page)
     settle(page)
     expect(page.locator("#notes")).to_contain_text("acme/gears")
-    assert page.url.endswith("?target=acme/gears")
+    assert page.url.endswith("?target=acme/gears&by=week")
+    page.locator("#notes").get_by_role("link", name="acme/widgets").click()
+    expect(page.locator("#headline .value").first).to_have_text("10")
+    expect(page).to_have_url(re.compile(r"\?target=acme/widgets&by=week$"))
+    page.wait_for_function("() => document.querySelector('#totals .main-svg')?.clientWidth > 300")
 
 
 def test_an_outdated_response_is_not_shown(fresh: Cli, start: Start, page: Page) -> None:
@@ -280,7 +286,7 @@ def test_an_outdated_response_is_not_shown(fresh: Cli, start: Start, page: Page)
     assert answer.value.ok
     settle(page)
     assert page.evaluate(shown) == "view?period=90d"
-    expect(page.locator("#headline")).to_contain_text("in 90 days")
+    expect(page.locator("#headline .small").first).to_contain_text("since")
 
 
 def test_a_batch_s_history_is_a_click_away(fresh: Cli, start: Start, page: Page) -> None:
@@ -434,16 +440,21 @@ def test_nothing_observed_yet(fresh: Cli, start: Start, page: Page) -> None:
 
 
 def test_it_fits_phones_and_wide_screens(fresh: Cli, start: Start, page: Page, tmp_path: Path) -> None:
-    fresh.list(*(batch(f"b{n:02}", n, n % 2, name="a name that is long " * (n % 5)) for n in range(40)))
-    fresh.run("sync", "acme/widgets")
+    projects = [f"conveyor-belt-inspection-hall-{n:02}-north-side" for n in range(3)]
+    for images in (0, 9):
+        for n, project in enumerate(projects):
+            named = (batch(f"b{m:02}", m + images * n, m % 2, name="a name that is long " * (m % 5)) for m in range(40))
+            fresh.list(*named, project=project)
+        fresh.run("sync", *(f"acme/{project}" for project in projects))
     address = start(fresh)
-    cases: list[tuple[int, Literal["light", "dark"]]] = [(360, "dark"), (360, "light"), (1600, "light"), (1600, "dark")]
+    cases: list[tuple[int, Literal["light", "dark"]]] = [(400, "dark"), (400, "light"), (1600, "light"), (1600, "dark")]
     for width, scheme in cases:
         page.emulate_media(color_scheme=scheme)
         if page.viewport_size != {"width": width, "height": 800}:
             page.set_viewport_size({"width": width, "height": 800})
             opened(page, address)
         assert page.evaluate("document.documentElement.scrollWidth") <= width
+        assert page.evaluate(CUT_OFF) == []
         background, text = page.evaluate("['background-color', 'color'].map(of => getComputedStyle(document.body)[of])")
         light = [sum(map(int, re.findall(r"\d+", colour)[:3])) > 380 for colour in (background, text)]
         assert light == ([True, False] if scheme == "light" else [False, True])

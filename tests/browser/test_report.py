@@ -9,19 +9,20 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from playwright.sync_api import Page
+from playwright.sync_api import Page, expect
 from rig import Rig
 
+from rfsync.charts import FLOW_NAMES
 from rfsync.errors import ErrorKind, FetchError
 from rfsync.schema import upgrade as schema
-from tests.browser.conftest import NewPage, Watch
+from tests.browser.conftest import CUT_OFF, NewPage, Watch
 from tests.e2e.conftest import COMMAND, Cli
 
 #: Names that would become an element, a link or an alert if they were not escaped.
 EVIL = "<img src=x onerror=alert(1)>"
 EVIL_BATCH = "</script><script>alert(2)</script><a href='http://evil.example'>%{y} $x$</a>"
-#: The name of its line: shortened, and escaped for Plotly.
-EVIL_SHORT = "&lt;img src=x onerror=aler…"
+#: The name of its line, escaped for Plotly.
+EVIL_ESCAPED = "&lt;img src=x onerror=alert(1)&gt;"
 TODAY = datetime.combine(datetime.now(UTC).date(), time(), UTC)
 
 
@@ -103,7 +104,7 @@ def points(page: Page, chart: str, trace: str, axis: str = "y") -> dict[str, Any
 def test_charts_have_the_numbers_of_the_database(known: Cli, page: Page) -> None:
     show(page, make(known))
     ask = known.database.rows
-    for project, name in (("widgets", "widgets"), (EVIL, EVIL_SHORT)):
+    for project, name in (("widgets", "widgets"), (EVIL, EVIL_ESCAPED)):
         days = ask(f"SELECT day, images, num_jobs FROM project_totals_daily WHERE project = '{project}' ORDER BY day")
         images, jobs = points(page, "totals", name), points(page, "totals", name, "y2")
         assert {day: (images[day], jobs[day]) for day, _, _ in days} == {day: (i, j) for day, i, j in days}
@@ -115,10 +116,20 @@ def test_charts_have_the_numbers_of_the_database(known: Cli, page: Page) -> None
             f"""SELECT day, CAST(sum({of}_gained) AS bigint), CAST(sum({of}_lost) AS bigint) FROM project_totals_daily d
             WHERE day > (SELECT min(day) FROM project_totals_daily e WHERE e.project = d.project) GROUP BY day"""
         )
-        gained, lost = points(page, f"flow-{of}", f"{of} gained"), points(page, f"flow-{of}", f"{of} lost")
+        gained, lost = (points(page, f"flow-{of}", name) for name in FLOW_NAMES[of])
         drawn = {day: (gained[day], -lost[day]) for day in gained if (gained[day], lost[day]) != (0, 0)}
         assert drawn == {day: (up, down) for day, up, down in flows if up or down}
         assert drawn
+
+
+def test_a_bar_of_a_part_of_a_day_is_hatched(report: Path, page: Page) -> None:
+    show(page, report)
+    hatched = """[...document.querySelectorAll('#flow-images .trace.bars')].slice(0, 2).map(bars =>
+        [...bars.querySelectorAll('path')].filter(bar => bar.style.fill.startsWith('url(')).length)"""
+    assert page.evaluate(hatched) == [2, 2]
+    expect(page.locator("#flow-images .legendtext")).to_contain_text(["images in", "images left", "part of a day"])
+    table = page.locator("section:has(#flow-images) tbody td:first-child").all_text_contents()
+    assert [cell for cell in table if "(part)" in cell] == [table[0], table[-1]]
 
 
 def test_what_there_is_now_and_what_moved(known: Cli, page: Page) -> None:
@@ -130,15 +141,18 @@ def test_what_there_is_now_and_what_moved(known: Cli, page: Page) -> None:
     )
     assert page.locator(".headlines strong").all_inner_texts() == [f"{n:,}" for n in (images, jobs, batches)]
     assert page.evaluate(bars, "backlog") == [0, 0, 0, images, 0]
-    since = f"{TODAY - timedelta(days=30):%Y-%m-%d}"
-    moved = f"""SELECT project, CAST(sum(images_gained) AS bigint), CAST(sum(images_lost) AS bigint)
-        FROM project_totals_daily WHERE day >= '{since}' GROUP BY project ORDER BY 2 DESC"""
+    # Of the last 30 days: all of it was observed six days ago, or one.
     found = page.evaluate("Array.from(document.getElementById('movers-projects')._fullData, trace => trace.x)")
-    assert [tuple(x) for x in zip(*found, strict=True)] == [(gained, -lost) for _, gained, lost in ask(moved)]
+    sums = """SELECT CAST(sum(CASE WHEN images_delta > 0 THEN images_delta END) AS bigint),
+        CAST(-sum(CASE WHEN images_delta < 0 THEN images_delta ELSE 0 END) AS bigint)
+        FROM change_log WHERE observed_after IS NOT NULL AND observed_at >= :since GROUP BY project ORDER BY 1 DESC"""
+    recent = sums.replace(":since", f"'{TODAY - timedelta(days=29):%Y-%m-%d}'")
+    assert [tuple(x) for x in zip(*found, strict=True)] == [(gained, -lost) for gained, lost in ask(recent)]
     assert page.evaluate(bars, "first-jobs") == [0, 0, 0, 1, 1, 0, 0]
-    week = points(page, "throughput", "lost in 7 days")
+    week = points(page, "throughput", "images left")
     assert week[f"{TODAY - timedelta(days=6):%Y-%m-%d}"] == 80
-    assert week[f"{TODAY:%Y-%m-%d}"] == 80  # the window's last day
+    assert max(week) == f"{TODAY - timedelta(days=1):%Y-%m-%d}"  # today is not over
+    assert week[max(week)] == 80
     waiting = page.locator("section", has=page.locator("#waiting")).locator("tbody tr")
     assert [row.split("\t")[-1] for row in waiting.all_inner_texts()] == ["9", "90"]
 
@@ -160,8 +174,9 @@ def test_names_from_the_api_are_plain_text(report: Path, page: Page, watch: Watc
     assert page.locator("img, iframe, object, embed, form, base").count() == 0
     assert [link.get_attribute("href") for link in page.locator("a").all()] == ["#health"]
     assert page.locator("svg a").count() == 0
-    assert page.locator("#totals .legendtext").all_text_contents()[0:2] == ["widgets", "<img src=x onerror=aler…"]
-    assert EVIL_BATCH[:31] + "…" in page.locator("#movers-batches .ytick text").all_text_contents()
+    assert page.locator("#totals .legendtext").all_text_contents()[0:2] == ["widgets", EVIL]
+    labels = page.locator("#movers-batches .annotation-text").all_text_contents()
+    assert "</script><script>ale…ample'>%{y} $x$</a> · widgets" in labels
     assert f"auth: HTTP 401 {EVIL}" in page.locator("section", has=page.locator("#health")).inner_text()
     lost = page.locator("#movers-batches .barlayer .trace").nth(1)
     lost.locator("path").first.hover(force=True)  # a layer above receives the event
@@ -193,7 +208,7 @@ def test_the_policy_blocks_other_scripts(report: Path, page: Page, watch: Watch)
     watch.clear()
 
 
-@pytest.mark.parametrize("width", [360, 800, 1600])
+@pytest.mark.parametrize("width", [400, 1600])
 def test_it_fits_phones_and_wide_screens(report: Path, new_page: NewPage, width: int) -> None:
     page = new_page(viewport={"width": width, "height": 800})
     show(page, report)
@@ -202,6 +217,7 @@ def test_it_fits_phones_and_wide_screens(report: Path, new_page: NewPage, width:
         "[...document.querySelectorAll('.main-svg')].filter(svg => svg.clientWidth > svg.closest('.chart').clientWidth)"
     )
     assert page.evaluate(f"{wider}.length") == 0
+    assert page.evaluate(CUT_OFF) == []
 
 
 def test_it_follows_light_and_dark(report: Path, new_page: NewPage) -> None:
@@ -280,9 +296,9 @@ def test_one_observation_is_a_page(cli: Cli, page: Page) -> None:
     rig.close()
     show(page, make(cli))
     assert page.locator(".headlines strong").all_inner_texts() == ["7", "1", "2"]
-    assert page.locator(".headlines small").all_inner_texts() == [
-        f"not yet known for {days} days" for _ in range(3) for days in (7, 30)
-    ]
+    first = f"{TODAY + timedelta(hours=12):%Y-%m-%d %H:%M}"
+    without = ", without what 1 project had when first observed"
+    assert page.locator(".headlines small").all_inner_texts() == [f"±0 since {first}{without}"] * 3
     assert points(page, "totals", "widgets") == {f"{TODAY:%Y-%m-%d}": 7}
 
 
@@ -295,6 +311,7 @@ def test_a_new_project_is_no_change_of_the_others(cli: Cli, page: Page) -> None:
     rig.close()
     show(page, make(cli))
     changes = page.locator(".headlines li").first.locator("small").all_inner_texts()
-    assert changes == ["−6 in 7 days, without 1 newer project", "not yet known for 30 days"]
+    assert [change[:9] for change in changes] == ["−6 since ", "−6 since "]
+    assert changes[0].endswith(", without what 1 project had when first observed")
     show(page, make(cli, "acme/gears"))
     assert page.locator(".headlines strong").first.inner_text() == "1,000"

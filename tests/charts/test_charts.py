@@ -92,6 +92,7 @@ def test_projects_of_several_workspaces_are_named_with_them() -> None:
 def test_a_total_of_all_projects_is_a_line() -> None:
     row = total(0, 4, project=None)
     assert line(charts.totals_figure([row]), "acme") == {naive(0): 4}
+    assert charts.totals_figure([row]).data[0].line.color == theme.OTHERS
     assert line(charts.totals_figure([row._replace(workspace=None)]), "all projects") == {naive(0): 4}
 
 
@@ -149,12 +150,75 @@ def test_flow_goes_up_and_down_and_sums_the_projects() -> None:
         total(1, 0, project="gears", gained=2, lost=1, jobs_gained=1),
     ]
     images = charts.flow_figure(rows)
-    assert line(images, "images gained") == {naive(0): 5, naive(1): 2}
-    assert line(images, "images lost") == {naive(0): -3, naive(1): -8}
-    assert list(images.data[1].customdata) == [3, 8]
+    assert line(images, "images in") == {naive(0): 5, naive(1): 2}
+    assert line(images, "images left") == {naive(0): -3, naive(1): -8}
+    assert [value for value, _ in images.data[1].customdata] == [3, 8]
     jobs = charts.flow_figure(rows, of="jobs")
-    assert line(jobs, "jobs gained") == {naive(0): 4, naive(1): 1}
-    assert line(jobs, "jobs lost") == {naive(0): 0, naive(1): 0}
+    assert line(jobs, "jobs added") == {naive(0): 4, naive(1): 1}
+    assert line(jobs, "jobs gone") == {naive(0): 0, naive(1): 0}
+
+
+def test_a_bar_of_a_part_of_a_period_is_hatched_and_explained() -> None:
+    rows = [total(0, 1, gained=1)._replace(complete=False), total(1, 1, gained=2), total(2, 1, lost=3)]
+    rows += [row._replace(project="gears") for row in rows]
+    cut = [*rows[:2], rows[2]._replace(complete=False), *rows[3:5], rows[5]._replace(complete=False)]
+    for figure, hatched in ((charts.flow_figure(rows), {0}), (charts.flow_figure(cut), {0, 2})):
+        for bars in figure.data[:2]:
+            assert {x for x, shape in zip(bars.x, bars.marker.pattern.shape, strict=True) if shape} == set(
+                map(naive, hatched)
+            )
+            assert bars.marker.pattern.shape[0] == ""  # what the legend shows
+        assert figure.data[2].name == "part of a day"
+        assert figure.data[2].marker.pattern.shape == "/"
+    assert len(charts.flow_figure([row._replace(complete=True) for row in rows]).data) == 2
+
+
+def test_what_is_unknown_is_a_gap_and_no_zero() -> None:
+    unknown = {"batches": None, "images": None, "num_jobs": None}
+    rows = [total(0, 0, observed=False)._replace(**unknown), total(1, 5, 1, gained=2)]
+    assert line(charts.totals_figure(rows), "widgets") == {naive(0): None, naive(1): 5}
+    assert line(charts.flow_figure(rows), "images in") == {naive(0): None, naive(1): 2}
+    others = [row._replace(project=f"p{n}") for n in range(9) for row in rows]
+    assert line(charts.totals_figure(others), "3 others") == {naive(0): None, naive(1): 15}
+
+
+def test_the_axis_shows_the_periods_and_nothing_else() -> None:
+    weeks = [total(7 * n, 1, gained=1) for n in range(3)]
+    for figure in (charts.totals_figure(weeks), charts.flow_figure(weeks)):
+        assert figure.layout.xaxis.autorangeoptions.include == (
+            naive(0) - timedelta(days=3.5), naive(14) + timedelta(days=3.5),
+        )  # fmt: skip
+
+
+def test_axes_have_units() -> None:
+    rows = [total(0, 9, gained=1), total(1, 9, lost=1)]
+    assert charts.flow_figure(rows).layout.yaxis.title.text == "images per day"
+    assert charts.flow_figure(rows, of="jobs").layout.yaxis.title.text == "jobs per day"
+    assert charts.movers_figure([mover()]).layout.xaxis.title.text == "images"
+    assert charts.backlog_figure([BacklogRow(0, None, 1, 1)]).layout.xaxis.title.text == "images"
+    assert charts.first_jobs_figure([first_job(1)]).layout.xaxis.title.text == "batches"
+    assert [a.text for a in charts.totals_figure(rows).layout.annotations] == ["Images without a job", "Jobs"]
+
+
+def test_a_colour_has_one_meaning() -> None:
+    meanings = [*theme.PALETTE, theme.OTHERS, theme.GAINED, theme.LOST, theme.NEUTRAL]
+    assert len(set(meanings)) == len(meanings)
+    flows = [total(0, 1, gained=1), total(1, 1, lost=1)]
+    windows = [ThroughputRow(None, None, day(n), 1, 1, 0, 0, 7, complete=True) for n in range(2)]
+    for bars in (charts.flow_figure(flows), charts.flow_figure(flows, of="jobs"), charts.movers_figure([mover()])):
+        assert [bar.marker.color for bar in bars.data] == [theme.GAINED, theme.LOST]
+    lines = charts.throughput_figure(windows, 7)
+    assert [one.line.color for one in lines.data] == [theme.GAINED, theme.LOST]
+    for bars in (charts.backlog_figure([BacklogRow(0, None, 1, 1)]), charts.first_jobs_figure([first_job(1)])):
+        assert bars.data[0].marker.color == theme.NEUTRAL
+
+
+def test_a_long_label_keeps_both_its_batch_and_its_project() -> None:
+    row = mover("conveyor-belt-inspection-hall-17", "b", "camera 17 of the second line, the evening of the 27th")
+    (label,) = charts.movers_figure([row]).layout.annotations
+    assert label.text == "camera 17 of th…ing of the 27th · conveyor…hall-17"
+    (short,) = charts.movers_figure([mover("widgets", "b", "Uploaded on 11/22/22 at 1:39 pm")]).layout.annotations
+    assert short.text == "Uploaded on 11/22/22 at 1:39 pm · widgets"
 
 
 def test_nothing_moved_in_the_only_period() -> None:
@@ -179,8 +243,10 @@ def test_movers_with_equal_or_numeric_names_have_their_own_bars() -> None:
     figure = charts.movers_figure(rows)
     gained, lost = figure.data
     assert (list(gained.x), list(lost.x)) == ([9, 3, 1, 1, 1], [-4, -2, -1, -1, -1])
-    assert list(gained.y) == list(lost.y) == [0, 1, 2, 3, 4]
-    assert list(figure.layout.yaxis.ticktext) == ["2024", "2024-01-01", "same", "same", "b3"]
+    assert list(gained.y) == list(lost.y)
+    assert len(set(gained.y)) == 5
+    labels = [annotation.text for annotation in figure.layout.annotations]
+    assert labels == ["acme/2024", "acme/2024-01-01", "same · widgets", "same · widgets", "b3 · widgets"]
     assert figure.layout.yaxis.range[0] > figure.layout.yaxis.range[1]  # the first on top
     assert [name for name, _ in gained.customdata][2:4] == ["acme/widgets: same (b1)", "acme/widgets: same (b2)"]
     assert [value for _, value in lost.customdata] == [4, 2, 1, 1, 1]
@@ -216,8 +282,8 @@ def test_throughput_ends_where_nothing_was_observed() -> None:
         ThroughputRow(None, None, day(2), 0, 0, 0, 0, 0, True),
     ]
     figure = charts.throughput_figure(rows, 7)
-    assert line(figure, "gained in 7 days") == {naive(0): 5, naive(1): 6, naive(2): None}
-    assert line(figure, "lost in 7 days") == {naive(0): 3, naive(1): 2, naive(2): None}
+    assert line(figure, "images in") == {naive(0): 5, naive(1): 6, naive(2): None}
+    assert line(figure, "images left") == {naive(0): 3, naive(1): 2, naive(2): None}
     assert len(figure.layout.shapes) == 1
 
 
@@ -232,7 +298,7 @@ def test_throughput_ends_where_nothing_was_observed() -> None:
 )
 def test_the_window_is_named_by_its_periods(step: timedelta, unit: str) -> None:
     rows = [ThroughputRow(None, None, START + n * step, 1, 1, 0, 0, 3, True) for n in range(3)]
-    assert charts.throughput_figure(rows, 3).data[0].name == f"gained in 3 {unit}"
+    assert charts.throughput_figure(rows, 3).layout.yaxis.title.text == f"images in 3 {unit}"
 
 
 @pytest.mark.parametrize(
@@ -254,7 +320,7 @@ def test_no_rows_give_a_message(figure: Callable[[Sequence[Any]], Figure]) -> No
 def test_a_single_bar_does_not_fill_the_figure() -> None:
     (gained, _) = charts.flow_figure([total(0, 1, gained=1)]).data
     first, last = charts.flow_figure([total(0, 1, gained=1)]).layout.xaxis.autorangeoptions.include
-    assert timedelta(milliseconds=gained.width) < timedelta(days=1) < last - first
+    assert timedelta(milliseconds=gained.width) < (last - first) / 4
 
 
 def test_whole_numbers_have_no_fractions_on_the_axis() -> None:
@@ -294,7 +360,7 @@ def test_escaping_keeps_readable_text(name: str, shown: str) -> None:
 
 
 def test_a_long_name_is_cut_before_it_is_escaped() -> None:
-    assert charts.escape("<" * 10, 4) == "&lt;&lt;&lt;…"
+    assert charts.escape("<" * 10, 4) == "&lt;&lt;…&lt;"
 
 
 def _luminance(colour: str) -> float:
@@ -303,7 +369,7 @@ def _luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-@pytest.mark.parametrize("colour", [*theme.PALETTE, theme.OTHERS, theme.TEXT])
+@pytest.mark.parametrize("colour", [*theme.PALETTE, theme.OTHERS, theme.TEXT, theme.GAINED, theme.LOST, theme.NEUTRAL])
 @pytest.mark.parametrize("background", ["#ffffff", "#15181c"])
 def test_colours_contrast_with_light_and_dark_pages(colour: str, background: str) -> None:
     dark, light = sorted((_luminance(colour), _luminance(background)))

@@ -194,7 +194,8 @@ def test_an_address_is_a_view(dashboard: Dashboard) -> None:
     for search in [
         "", "?target=acme", "?target=acme/widgets&period=all&by=hour&tz=Asia/Kolkata", "?period=1y&by=month",
         "?from=2026-01-01&to=2026-02-01&by=week", "?from=1970-01-02&to=9000-01-01&by=hour",
-        "?project=acme/widgets&batch=b1", "?project=acme/widgets&batch=nothing", "?sort=-uploaded&page=2&name=zzz",
+        "?from=2999-01-01&to=2999-01-02", "?project=acme/widgets&batch=b1", "?project=acme/widgets&batch=nothing",
+        "?sort=-uploaded&page=2&name=zzz",
         *(f"?sort={way}{by}" for by in SORTS for way in ("", "-")),
     ]:  # fmt: skip
         alerts = texts(dashboard.call("notes.children", search)["notes"]["children"])
@@ -205,7 +206,7 @@ def test_an_address_is_a_view(dashboard: Dashboard) -> None:
 
 def test_what_an_address_gets_wrong_is_said(server: Dashboard) -> None:
     for search, told in [
-        ("?target=acme/nothing", "target"), ("?target=a%00b/'%22", "target"), ("?period=1", "period"),
+        ("?period=1", "period"),
         ("?by=year", "by"), ("?tz=Mars/Olympus", "tz"), ("?tz=../../etc/passwd", "tz"),
         ("?tz=%00", "tz"), ("?from=2026-02-30", "from"),
         ("?from=2026-02-01&to=2026-01-01", "from"), ("?to=0001-01-01", "to"),
@@ -218,6 +219,22 @@ def test_what_an_address_gets_wrong_is_said(server: Dashboard) -> None:
         assert any(text.startswith(f"{told}=") and "is not known here" in text for text in alerts), (search, alerts)
         for output in OUTPUTS:
             assert server.call(output, search), (output, search)
+
+
+def test_an_unknown_target_is_not_all_projects(server: Dashboard) -> None:
+    for search, named in [
+        ("?target=acme/nothing", "acme/nothing"), ("?target=nothing&by=week", "nothing"), ("?target=a/b/c", "a/b/c"),
+        ("?target=a%00b/'%22", "a\ufffdb/'\""),
+    ]:  # fmt: skip
+        overview = server.call("notes.children", search)
+        said = texts(overview["notes"]["children"])
+        assert "".join(said) == f"The database has no {named}. There is: acme, acme/gears, acme/widgets."
+        assert "totals-chart" not in overview
+        assert [one["value"] for one in overview["targets"]["data"]] == ["", "acme", "acme/gears", "acme/widgets"]
+        for output in OUTPUTS[:-1]:
+            answer = server.call(output, search)
+            shown = {name: part["children"] for name, part in answer.items() if "children" in part and name != "notes"}
+            assert not any(shown.values()), (output, search)
 
 
 def test_anything_may_come_as_an_address(dashboard: Dashboard) -> None:

@@ -19,6 +19,7 @@ from rfsync import history
 from rfsync.database.engine import open_engine
 from rfsync.errors import ConfigError
 from rfsync.history import BY, By, TotalRow
+from rfsync.history.net_change import net_change
 from rfsync.ledger.verify import verify
 
 #: In Berlin the clocks went forward on 29 March, and would go back on 25 October.
@@ -289,6 +290,30 @@ def test_the_flow_between_two_times(model: Model) -> None:
             gained, lost, jobs_gained, jobs_lost = sums(moved)
             assert row.changes == len(moved)
             assert row[5:] == (gained - lost, jobs_gained - jobs_lost, gained, lost, jobs_gained, jobs_lost)
+
+
+@pytest.mark.parametrize("looks", [True, False])
+def test_flow_and_movers_with_and_without_what_was_there_at_first(model: Model, looks: bool) -> None:
+    since, until = FIRST, MOMENTS[2]
+    moved = {
+        project: [row for row in model.moved(project, since, until) if looks or row[0] != model.seen[project][0][0]]
+        for project in PROJECTS
+    }
+    assert sum(map(len, moved.values())) > 3
+    flows = history.flow(model.engine, since=since, until=until, first_looks=looks)
+    assert [(row.changes, *row[-4:]) for row in flows] == [(len(rows), *sums(rows)) for rows in moved.values()]
+    states = [(model.state(p, model.seen[p][0][0]), model.state(p, until, before=True)) for p in PROJECTS]
+    added = [len(end) - (0 if looks else len(first)) for first, end in states]
+    assert [row.batches_added - row.batches_removed for row in flows] == added
+    projects = history.movers(model.engine, since=since, until=until, first_looks=looks)
+    assert {(row[:2], row.changes, *row[-4:]) for row in projects} == {
+        (row[:2], row.changes, *row[-4:]) for row in flows if row.changes
+    }
+    batches = history.movers(model.engine, of="batches", since=since, until=until, limit=100, first_looks=looks)
+    assert sum(row.changes for row in batches) == sum(map(len, moved.values()))
+    change = net_change(model.engine, since=since, until=until)
+    assert change.first_observed == sum(bool(first) for first, _ in states)
+    assert looks or (change.images, change.batches) == (sum(row.images_delta for row in flows), sum(added))
 
 
 @pytest.mark.parametrize("name", ["America/New_York", "Asia/Kolkata"])

@@ -44,6 +44,10 @@ QUESTIONS: dict[str, Ask] = {
     "flow": lambda e: history.flow(e, since=WEEK[0], until=WEEK[1]),
     "movers": lambda e: history.movers(e, since=WEEK[0], until=WEEK[1]),
     "movers among batches": lambda e: history.movers(e, of="batches", since=WEEK[0], until=WEEK[1]),
+    "flow without first looks": lambda e: history.flow(e, since=WEEK[0], until=WEEK[1], first_looks=False),
+    "movers without first looks": lambda e: history.movers(
+        e, of="batches", since=WEEK[0], until=WEEK[1], first_looks=False
+    ),
     "waiting": lambda e: history.waiting(e, PROJECT),
     "backlog": lambda e: history.backlog(e, now=END),
     "first jobs": lambda e: history.first_jobs(e, PROJECT, since=MONTH[0], until=MONTH[1]),
