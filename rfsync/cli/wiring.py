@@ -47,7 +47,8 @@ def parsed_database_url(options: Options, config: Config) -> URL:
     Raises:
         ConfigError: it is none of the two databases'.
     """
-    url = parse_url(config.database.url)
+    source = "$RFSYNC_DATABASE_URL" if os.environ.get("RFSYNC_DATABASE_URL", "").strip() else "[database] url"
+    url = parse_url(config.database.url, "--database" if options.database else source)
     for secret in url_secrets(url):
         options.redact.add(secret)
     return url

@@ -13,7 +13,7 @@ from rfsync.ledger.projects import KnownProject, ProjectPath, ProjectSnapshot, r
 from rfsync.ledger.renames import Owner
 from rfsync.ledger.runs import Run
 from rfsync.parsing import Target
-from rfsync.schema.models import Project, SyncRun
+from rfsync.schema.models import Batch, Project, SyncRun
 
 _T = TypeVar("_T")
 
@@ -38,6 +38,15 @@ class Projects:
             DatabaseError: the database refused or vanished.
         """
         return self._transact("reading the projects", partial(read_known, workspace=workspace))
+
+    def paths(self) -> list[ProjectPath]:
+        """Returns the ids of all projects.
+
+        Raises:
+            DatabaseError: the database refused or vanished.
+        """
+        query = select(Project.workspace, Project.project)
+        return self._transact("reading the projects", lambda c: [ProjectPath(*row) for row in c.execute(query)])
 
     def snapshot(self, path: ProjectPath) -> ProjectSnapshot:
         """Returns what the database has of a project now.
@@ -105,6 +114,16 @@ class Projects:
             DatabaseError: the database refused or vanished.
         """
         return self._transact("reading the projects", partial(renames.observed_projects, but=run.project_id))
+
+    def batches_of_name(self, run: Run, name: str) -> list[str]:
+        """The ids of the run's project's batches that have this name, the existing ones first.
+
+        Raises:
+            DatabaseError: the database refused or vanished.
+        """
+        query = select(Batch.batch_id).where(Batch.project_id == run.project_id, Batch.name == name)
+        query = query.order_by(Batch.removed_at.is_not(None), Batch.batch_id)
+        return self._transact("reading the batches", lambda connection: list(connection.execute(query).scalars()))
 
     def some_batches(self, owner: Owner, number: int) -> list[str]:
         """See ``renames.some_batches``.
