@@ -50,6 +50,7 @@ _COMMANDS = {
     "import": ("import_", "Imports saved answers as past observations."),
     "verify": ("verify", "Proves that the books balance."),
     "rename": ("rename", "Gives a project or workspace its new id."),
+    "drop": ("drop", "Takes a project or workspace out of the database."),
     "prune": ("prune", "Deletes old runs that changed nothing."),
     "db": ("db", "The schema: upgrade, current, check."),
     "simulate": ("simulate", "Runs a local stand-in for the API."),

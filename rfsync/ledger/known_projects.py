@@ -7,7 +7,8 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection, exists, select
 
-from rfsync.ledger import renames
+from rfsync.ledger import drop, renames
+from rfsync.ledger.drop import Holding
 from rfsync.ledger.observed import was_observed
 from rfsync.ledger.projects import KnownProject, ProjectPath, ProjectSnapshot, read_known, read_snapshot
 from rfsync.ledger.renames import Owner
@@ -97,6 +98,23 @@ class Projects:
             DatabaseError: the database refused or vanished.
         """
         return self._transact("renaming", partial(renames.rename_by_hand, old=old, new=new, at=at))
+
+    def holdings(self, target: Target) -> list[Holding]:
+        """Returns what the database has of the projects that a target means; see ``drop.find_projects``.
+
+        Raises:
+            ConfigError: there is none.
+            DatabaseError: the database refused or vanished.
+        """
+        return self._transact("reading the projects", lambda c: drop.measure(c, drop.find_projects(c, target)))
+
+    def drop(self, path: ProjectPath) -> None:
+        """See ``drop.drop_project``.
+
+        Raises:
+            DatabaseError: the database refused or vanished; all of it is still there.
+        """
+        self._transact(f"dropping {path}", partial(drop.drop_project, path=path))
 
     def find_owners(self, run: Run, batch_ids: Sequence[str]) -> list[Owner]:
         """See ``renames.find_owners``: of the projects but the run's own.
