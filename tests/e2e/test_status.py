@@ -132,6 +132,12 @@ def test_the_books_are_proved(cli: Cli) -> None:
     assert set(TAMPERED) - found == set()
     assert "sound" not in found
     assert [name for name in TAMPERED if f"acme/{name} " not in done.out] == []
+    lines = done.out.splitlines()
+    assert [one["message"] for one in verdict["findings"]] == lines[: len(verdict["findings"])]
+    total = f"The books do not balance: {verdict['total']} findings in "
+    assert next(line for line in lines if line.startswith("The books")).startswith(total)
+    first = verdict["findings"][0]["project"]
+    assert lines[-1].endswith(f" without its history: rfsync drop acme/{first}; rfsync sync acme/{first}")
     assert done.err == ""
 
 
