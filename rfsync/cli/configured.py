@@ -15,6 +15,7 @@ from rfsync.ledger.projects import ProjectPath
 from rfsync.ledger.renames import find_renames
 from rfsync.parsing import Target
 from rfsync.schema.models import Project
+from rfsync.text import close_names, did_you_mean
 
 if TYPE_CHECKING:
     from rfsync.config import Config, WorkspaceConfig
@@ -51,7 +52,7 @@ def look(engine: Engine, config: Config, targets: Sequence[Target]) -> Overview:
         DatabaseError: the database can't be read.
     """
     workspaces = {table.id for table in config.workspaces} | {target.workspace for target in targets}
-    known = _Known(engine, workspaces)
+    known = _Known(engine, config, workspaces)
     overview = Overview()
     for target in targets:
         known.add_target(overview, target, next((t for t in config.workspaces if t.id == target.workspace), None))
@@ -66,14 +67,20 @@ def look(engine: Engine, config: Config, targets: Sequence[Target]) -> Overview:
 
 
 class _Known:
-    """What the database has.
+    """What the database has, and what is named in the configuration.
 
     Attributes:
         rows: the projects that have not departed.
     """
 
-    def __init__(self, engine: Engine, workspaces: Iterable[str]) -> None:
+    def __init__(self, engine: Engine, config: Config, workspaces: Iterable[str]) -> None:
         """Reads it; of ids that projects had before those in ``workspaces``."""
+        self._named = [
+            ProjectPath(table.id, project)
+            for table in config.workspaces
+            for project in table.projects
+            if project != "*"
+        ]
         with translated("reading the projects"), engine.connect() as connection, connection.begin():
             query = select(Project.workspace, Project.project, Project.written_at)
             self._observed = {ProjectPath(w, p): at is not None for w, p, at in connection.execute(query)}
@@ -93,7 +100,7 @@ class _Known:
             return
         paths = self._of_workspace(target.workspace)
         if not paths and table is None:
-            raise ConfigError(f"{target} is neither in the database nor configured: rfsync status shows what is")
+            raise self._unknown(target)
         if paths and paths[0].workspace != target.workspace:
             overview.renamed.append((target, Target(paths[0].workspace, None)))
         overview.expect(self.rows[path] for path in paths if path in self.rows)
@@ -115,7 +122,7 @@ class _Known:
         assert target.project is not None  # noqa: S101 the caller has looked
         path = self._find(target.workspace, target.project)
         if path is None and (table is None or target.project not in table.projects):
-            raise ConfigError(f"{target} is neither in the database nor configured: rfsync status shows what is")
+            raise self._unknown(target)
         row = self._row(target.workspace, target.project)
         if path is not None and path != (target.workspace, target.project):
             overview.renamed.append((target, Target(*path)))
@@ -123,6 +130,11 @@ class _Known:
             overview.expect([row])
         elif path is not None:
             overview.departed.append(path)
+
+    def _unknown(self, target: Target) -> ConfigError:
+        names = {str(path) if target.project else path.workspace for path in (*self._observed, *self._named)}
+        meant = did_you_mean(close_names(str(target), names))
+        return ConfigError(f"{target} is neither in the database nor configured: rfsync status shows what is{meant}")
 
     def _row(self, workspace: str, project: str) -> ProjectStatus | None:
         """The state of a project that is expected to be there; None: it has departed."""

@@ -140,12 +140,15 @@ def require_path(url: URL) -> None:
             f"the database {path} can't be opened: the working directory does not exist any more"
         ) from None
     try:
+        is_folder = path.is_dir()
         path.stat()
     except FileNotFoundError:
         return
     except (OSError, ValueError) as error:  # ValueError: there is a NUL in it
         reason = getattr(error, "strerror", None) or error
         raise DatabaseError(f"the database {shown_name(str(path))} can't be opened: {reason}") from None
+    if is_folder:
+        raise DatabaseError(f"the database {path} is a folder: name a file in it, such as sqlite:///{path}/rfsync.db")
 
 
 def shown_url(url: URL) -> str:

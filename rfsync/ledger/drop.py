@@ -7,8 +7,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Table, delete, func, select, update
 
-from rfsync.errors import ConfigError
-from rfsync.ledger.projects import ProjectPath
+from rfsync.ledger.projects import ProjectPath, unknown_target
 from rfsync.ledger.renames import find_renames
 from rfsync.parsing import Target
 from rfsync.schema.models import Batch, BatchChange, Project, ProjectDay, SyncRun, WorkspaceDay, metadata
@@ -56,7 +55,7 @@ def find_projects(connection: Connection, target: Target) -> list[ProjectPath]:
         renames = find_renames(connection, target.workspace)
         found = {now for old, now in renames.items() if target.project in {None, old}}
     if not found:
-        raise ConfigError(f"the database has no {target}: rfsync status shows what it has")
+        raise unknown_target(connection, target)
     return sorted(found)
 
 

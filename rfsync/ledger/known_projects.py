@@ -10,7 +10,7 @@ from sqlalchemy import Connection, exists, select
 from rfsync.ledger import drop, renames
 from rfsync.ledger.drop import Holding
 from rfsync.ledger.observed import was_observed
-from rfsync.ledger.projects import KnownProject, ProjectPath, ProjectSnapshot, read_known, read_snapshot
+from rfsync.ledger.projects import KnownProject, ProjectPath, ProjectSnapshot, read_known, read_paths, read_snapshot
 from rfsync.ledger.renames import Owner
 from rfsync.ledger.runs import Run
 from rfsync.parsing import Target
@@ -46,8 +46,7 @@ class Projects:
         Raises:
             DatabaseError: the database refused or vanished.
         """
-        query = select(Project.workspace, Project.project)
-        return self._transact("reading the projects", lambda c: [ProjectPath(*row) for row in c.execute(query)])
+        return self._transact("reading the projects", read_paths)
 
     def snapshot(self, path: ProjectPath) -> ProjectSnapshot:
         """Returns what the database has of a project now.

@@ -156,7 +156,7 @@ def require_folder(path: Path) -> None:
     """
     folder = path.absolute().parent
     if not folder.is_dir():
-        raise DatabaseError(f"the database {path} can't be made: its folder does not exist")
+        raise DatabaseError(f"the database {path} can't be made: its folder does not exist; make it: mkdir -p {folder}")
     if not path.exists() and not os.access(folder, os.W_OK):
         raise DatabaseError(f"the database {path} can't be made: you have no write permission for its folder")
 

@@ -28,7 +28,7 @@ def refresh(context: SyncContext, run: Run, task: SyncTask) -> Result:
         DatabaseError: the database refused or vanished.
     """
     if run.departed:
-        text = "it had departed: look for all of it first, without --batch"
+        text = f"it had departed: look for all of it first, rfsync sync {task}"
         raise FetchError(ErrorKind.NOT_FOUND, text)
     ids = task.batch_ids
     responses = [_fetch(context, run, task, batch_id) for batch_id in ids]

@@ -7,8 +7,9 @@ from rfsync.api.failures import describe_error
 from rfsync.errors import DatabaseError, ErrorKind, FetchError
 from rfsync.ledger.projects import ProjectPath
 from rfsync.sync.task import SyncContext
+from rfsync.text import close_names, did_you_mean
 
-#: Ids that a message names.
+#: Projects of the same name that a message proposes.
 _MAX_NAMED: Final = 3
 
 
@@ -20,18 +21,18 @@ def describe_unlisted(context: SyncContext, workspace: str, error: FetchError) -
     known = _known_projects(context)
     # Somebody may have left out the workspace.
     meant = sorted(str(path) for path in known if path.project == workspace)[:_MAX_NAMED]
-    return text + _question(meant or _close(workspace, _workspaces(context, known)))
+    return text + did_you_mean(meant or close_names(workspace, _workspaces(context, known)))
 
 
 def suggest_project(task: ProjectPath, listed: Iterable[str]) -> str:
     """A question that follows the error of a project which its workspace lacks; empty: none of the others is close."""
-    return _question([f"{task.workspace}/{project}" for project in _close(task.project, listed)])
+    return did_you_mean([f"{task.workspace}/{project}" for project in close_names(task.project, listed)])
 
 
 def suggest_workspace(context: SyncContext, task: ProjectPath) -> str:
     """What follows the error of a project in a workspace that is not there either."""
-    close = _close(task.workspace, _workspaces(context, _known_projects(context)))
-    question = _question([f"{workspace}/{task.project}" for workspace in close])
+    close = close_names(task.workspace, _workspaces(context, _known_projects(context)))
+    question = did_you_mean([f"{workspace}/{task.project}" for workspace in close])
     return f"; there is no workspace {task.workspace} either{question}"
 
 
@@ -41,6 +42,7 @@ def _known_projects(context: SyncContext) -> set[ProjectPath]:
         ProjectPath(workspace.id, project)
         for workspace in context.workspaces.configured
         for project in workspace.projects
+        if project != "*"
     }
     try:
         return named | set(context.store.projects.paths())
@@ -50,13 +52,3 @@ def _known_projects(context: SyncContext) -> set[ProjectPath]:
 
 def _workspaces(context: SyncContext, known: Iterable[ProjectPath]) -> set[str]:
     return {path.workspace for path in known} | {workspace.id for workspace in context.workspaces.configured}
-
-
-def _close(word: str, words: Iterable[str]) -> list[str]:
-    from difflib import get_close_matches  # slow to import, and seldom needed
-
-    return get_close_matches(word, sorted(set(words) - {word}), _MAX_NAMED)
-
-
-def _question(meant: list[str]) -> str:
-    return f"; did you mean {' or '.join(meant)}?" if meant else ""

@@ -63,7 +63,10 @@ def wanted(config: Config, targets: Sequence[Target], env: Mapping[str, str]) ->
         else:
             listed = [p for p in workspace.projects if not workspace.excludes(p)]
             if not listed:
-                raise ConfigError(f"workspace {workspace.id!r} has no project to sync: its exclude leaves none")
+                raise ConfigError(
+                    f"workspace {workspace.id!r} has no project to sync: exclude = {list(workspace.exclude)} in its "
+                    f"[[workspaces]] table leaves none of {list(workspace.projects)}"
+                )
             names.update(dict.fromkeys(listed))
     return [
         Selection(config.workspace(w), _key(config, w, env), tuple(names), whole.get(w, False), frozenset(insist[w]))

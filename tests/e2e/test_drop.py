@@ -92,9 +92,14 @@ def test_an_old_id_means_the_project_and_an_unknown_one_nothing(fresh: Cli) -> N
     fresh.sync()
     fresh.run("rename", "acme", "newco")
     before = fresh.database.dump()
-    for target in ("acme/widgts", "other"):
-        done = fresh.run("drop", target, "--yes", code=2)
-        assert done.err == f"rfsync: error: the database has no {target}: rfsync status shows what it has\n"
+    for target, meant in (
+        ("newco/widgts", "; did you mean newco/widgets?"),
+        ("newc", "; did you mean newco?"),
+        ("x", ""),
+    ):
+        what = f"the database has no {target}: rfsync status shows what it has{meant}\n"
+        assert fresh.run("drop", target, "--yes", code=2).err == f"rfsync: error: {what}"
+        assert fresh.run("rename", target, target + "2", code=2).err == f"rfsync: error: {what}"
     assert "TARGET" in fresh.run("drop", code=2).err
     assert fresh.database.dump() == before
     done = fresh.run("drop", "acme", code=2)

@@ -86,6 +86,19 @@ def test_a_file_in_place_of_the_url_of_a_database(fresh: Cli) -> None:
     assert f"[database] url {right}" in fresh.run("verify", code=2).err
 
 
+def test_a_folder_in_place_of_a_database_and_a_folder_that_is_not_there(fresh: Cli) -> None:
+    done = fresh.run("sync", "acme/widgets", "--database", f"sqlite:///{fresh.folder}", code=3)
+    assert f"is a folder: name a file in it, such as sqlite:///{fresh.folder}/rfsync.db" in done.err
+    done = fresh.run("sync", "acme/widgets", "--database", f"sqlite:///{fresh.folder}/none/x.db", code=3)
+    assert done.err.endswith(f"its folder does not exist; make it: mkdir -p {fresh.folder}/none\n")
+
+
+def test_an_exclude_that_leaves_nothing_is_quoted(fresh: Cli) -> None:
+    fresh.configure(workspaces=[{"projects": ["widgets"], "exclude": ["w*"]}])
+    done = fresh.run("sync", code=2)
+    assert "exclude = ['w*'] in its [[workspaces]] table leaves none of ['widgets']" in done.err
+
+
 def test_a_port_that_is_taken(fresh: Cli, taken: int) -> None:
     fresh.configure(workspaces=[{"projects": ["widgets"]}], more=f'[daemon]\nlisten = "127.0.0.1:{taken}"\n')
     other = f"127.0.0.1:{taken + 1}"

@@ -195,11 +195,14 @@ def test_what_is_configured_and_was_never_observed_is_shown_and_late(fresh: Cli)
     assert late(fresh, "acme/widgets", code=0) == []
     assert late(fresh, "acme", code=1) == late(fresh, "acme/typo", code=1) == ["acme/typo was never observed"]
     assert shown(fresh, "acme/typo", "acme/widgets", "other") == ["typo", "widgets"]
-    for target in ("acme/widgts", "others", "other/things"):
+    unknown = "is neither in the database nor configured: rfsync status shows what is"
+    for target, meant in (
+        ("acme/widgts", "; did you mean acme/widgets?"),
+        ("acmee", "; did you mean acme?"),
+        ("other/things", ""),
+    ):
         done = fresh.run("status", target, code=2)
-        assert done.err == (
-            f"rfsync: error: {target} is neither in the database nor configured: rfsync status shows what is\n"
-        )
+        assert done.err == f"rfsync: error: {target} {unknown}{meant}\n"
     # One whose runs have failed otherwise has an entry of its own, and a workspace with such projects, too.
     fresh.world.set("other/things", [])
     fresh.simulator.faults.add("/other/things/batches", Status(403))
