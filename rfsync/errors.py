@@ -78,6 +78,10 @@ class ListenError(ConfigError):
         super().__init__(text)
 
 
+#: What is done, by the message of a ``DatabaseError``, when a database can't be reached at all.
+OPENING: Final = "opening the database"
+
+
 class DatabaseError(RfsyncError):
     """The database can't be reached, or refused a statement."""
 

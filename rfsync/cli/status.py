@@ -25,7 +25,7 @@ rfsync status --max-age 15m || mail -s "rfsync is late" ops@example.com </dev/nu
 rfsync status --json""")
 @click.argument("targets", metavar="[TARGET]...", nargs=-1)
 @click.option("--max-age", callback=parsed_by(parse_duration), metavar="AGE",
-              help="Exit with 1 if a named, or else any configured project was last observed longer ago.")  # fmt: skip
+              help="Exit with 1 if a named, or else any configured project was not observed for so long.")  # fmt: skip
 @format_options
 def command(
     options: Options, targets: tuple[str, ...], max_age: timedelta | None, form: str, output: str | None

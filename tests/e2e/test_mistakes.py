@@ -86,6 +86,24 @@ def test_a_file_in_place_of_the_url_of_a_database(fresh: Cli) -> None:
     assert f"[database] url {right}" in fresh.run("verify", code=2).err
 
 
+def test_a_server_that_is_none_is_named_with_what_names_it(fresh: Cli) -> None:
+    with socket.socket() as nobody:
+        nobody.bind(("127.0.0.1", 0))
+        url = f"postgresql://rfsync:hunter22@127.0.0.1:{nobody.getsockname()[1]}/labels"
+        way_out = "; if that is the wrong server or name, correct {}\n"
+        (fresh.folder / "rfsync.toml").write_text(f'[database]\nurl = "{url}"\n')
+        for arguments, env, source in (
+            (["--database", url], {}, "--database"),
+            ([], {"RFSYNC_DATABASE_URL": url}, "$RFSYNC_DATABASE_URL"),
+            ([], {}, "[database] url"),
+        ):
+            for command in (["sync", "acme/widgets"], ["verify"]):
+                done = fresh.run(*command, *arguments, code=3, env=env)
+                assert done.err.endswith(way_out.format(source))
+                assert f"port {nobody.getsockname()[1]} failed" in done.err
+                assert "hunter22" not in done.err
+
+
 def test_a_folder_in_place_of_a_database_and_a_folder_that_is_not_there(fresh: Cli) -> None:
     done = fresh.run("sync", "acme/widgets", "--database", f"sqlite:///{fresh.folder}", code=3)
     assert f"is a folder: name a file in it, such as sqlite:///{fresh.folder}/rfsync.db" in done.err
