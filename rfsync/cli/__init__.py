@@ -15,7 +15,7 @@ from typing import Any, Final
 import click
 
 from rfsync.cli.options import CONTEXT, Options, common_options, drop_output
-from rfsync.errors import ConfigError, DatabaseError, RfsyncError
+from rfsync.errors import OPENING, ConfigError, DatabaseError, RfsyncError
 from rfsync.text import printable
 from rfsync.version import __version__
 
@@ -50,6 +50,7 @@ _COMMANDS = {
     "import": ("import_", "Imports saved answers as past observations."),
     "verify": ("verify", "Proves that the books balance."),
     "rename": ("rename", "Gives a project or workspace its new id."),
+    "drop": ("drop", "Takes a project or workspace out of the database."),
     "prune": ("prune", "Deletes old runs that changed nothing."),
     "db": ("db", "The schema: upgrade, current, check."),
     "simulate": ("simulate", "Runs a local stand-in for the API."),
@@ -113,7 +114,10 @@ def main(arguments: list[str] | None = None) -> int:
         _print(options, "stopped")
         return 130
     except RfsyncError as error:
-        lines = (options.redact(line) for line in (f"error: {error}", *(f"  {detail}" for detail in error.details)))
+        text = f"error: {error}"
+        if isinstance(error, DatabaseError) and str(error).startswith(f"{OPENING}: "):
+            text += f"; if that is the wrong server or name, correct {options.database_source}"
+        lines = (options.redact(line) for line in (text, *(f"  {detail}" for detail in error.details)))
         _print(options, "\n".join(map(printable, lines)))
         return 2 if isinstance(error, ConfigError) else 3 if isinstance(error, DatabaseError) else 1
     except Exception as error:

@@ -5,13 +5,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rfsync.api.failures import describe_error
 from rfsync.daemon.plan import CurrentPlan, Plan
 from rfsync.daemon.polls import Polls
 from rfsync.daemon.timetable import Timetable
 from rfsync.errors import Cancelled, DatabaseError, FetchError
 from rfsync.ledger.projects import KnownProject
 from rfsync.sync.bugs import BUG, failed_by_bug
+from rfsync.sync.suggestions import describe_unlisted
 from rfsync.sync.targets import Selection, discover_with_known
 from rfsync.sync.task import SyncContext, SyncTask
 
@@ -130,7 +130,7 @@ def _find_projects(
     try:
         return discover_with_known(selection, context.workspaces.renewed(), known)
     except FetchError as error:
-        text = describe_error(error, context.redact)
+        text = describe_unlisted(context, selection.workspace.id, error)
         log.warning("%s: its projects can't be listed (%s): %s", selection.workspace.id, error.kind, text)
         return Unlisted(str(error.kind), text)
     except Cancelled:
