@@ -4,6 +4,7 @@
 
     RfsyncError
     ├── ConfigError            the command line or the configuration is wrong          exit 2
+    │   └── ListenError        an address can't be listened on
     ├── DatabaseError          the database refused or vanished                        exit 3
     │   ├── TransientDatabaseError   the same transaction may pass when tried again
     │   ├── SchemaError        reachable, but not at this version's schema
@@ -18,10 +19,11 @@
 Anything else that escapes is a bug, and is shown with its traceback.
 """
 
+import errno
 from collections.abc import Sequence
 from datetime import datetime
 from enum import StrEnum
-from typing import Final
+from typing import Final, NamedTuple
 
 
 class ErrorKind(StrEnum):
@@ -58,6 +60,29 @@ class ConfigError(RfsyncError):
     """The command line or the configuration is wrong; the message names the key and says how to fix it."""
 
 
+class ListenError(ConfigError):
+    """The address for a server can't be listened on.
+
+    Args:
+        written: the address as it was written: ``{}`` stands for HOST:PORT.
+        error: of the system.
+    """
+
+    def __init__(self, written: str, host: str, port: int, error: OSError) -> None:
+        shown = f"[{host}]" if ":" in host else host
+        text = f"{written.format(f'{shown}:{port}')}: {error.strerror or error}"
+        if error.errno == errno.EADDRINUSE:
+            other = written.format(f"{shown}:{port + 1 if port < 65_535 else port - 1}")
+            text += f": another program has port {port}; stop that one, or write another port, such as {other}"
+        elif error.errno == errno.EACCES:
+            text += f": port {port} needs more rights; write one above 1023, such as {written.format(f'{shown}:8787')}"
+        super().__init__(text)
+
+
+#: What is done, by the message of a ``DatabaseError``, when a database can't be reached at all.
+OPENING: Final = "opening the database"
+
+
 class DatabaseError(RfsyncError):
     """The database can't be reached, or refused a statement."""
 
@@ -82,6 +107,15 @@ class Cancelled(RfsyncError):
     """The process was asked to stop; what was not committed is given up."""
 
 
+class Asked(NamedTuple):
+    """The address that a request was sent to."""
+
+    #: Without the key.
+    address: str
+    #: Where its base URL is set; None: it is one of Roboflow's own, which need no correction.
+    setting: str | None
+
+
 class FetchError(RfsyncError):
     """A failed request.
 
@@ -94,6 +128,7 @@ class FetchError(RfsyncError):
         retryable: another attempt may succeed.
         sent_at: when the request was sent that got the last answer, by the clock; None: there was no answer.
         sent_us: the same by the monotonic clock, in microseconds; 0: there was no answer.
+        asked: what was asked; None: no request was sent.
     """
 
     def __init__(
@@ -116,6 +151,15 @@ class FetchError(RfsyncError):
         self.retryable = retryable
         self.sent_at: datetime | None = None
         self.sent_us = 0
+        self.asked: Asked | None = None
+
+    def reworded(self, message: str) -> "FetchError":
+        """The same failure with another message."""
+        error = FetchError(
+            self.kind, message, http_status=self.http_status, attempts=self.attempts, response_bytes=self.response_bytes
+        )
+        error.asked = self.asked
+        return error
 
 
 class BadResponse(FetchError):

@@ -3,6 +3,7 @@
 import codecs
 import json
 import re
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta, tzinfo
 from typing import Final
 
@@ -21,6 +22,10 @@ def printable(text: str) -> str:
 _NO_NAME: Final = re.compile("[\x00-\x1f\x7f-\x9f]|://|:/[^/]*:[^/]*@|=\\s*[\"']")
 #: In characters.
 _LONGEST_NAME: Final = 200
+#: Names that a message proposes.
+_MAX_CLOSE: Final = 3
+#: Of two typing errors in a name of eight characters.
+_LIKENESS: Final = 0.75
 
 
 def shown_name(name: str) -> str:
@@ -31,6 +36,18 @@ def shown_name(name: str) -> str:
     if _NO_NAME.search(name):
         return f"({len(name):,} characters, not shown)"
     return printable(repr(name if len(name) <= _LONGEST_NAME else f"{name[:_LONGEST_NAME]}…"))
+
+
+def close_names(name: str, names: Iterable[str]) -> list[str]:
+    """The names that are most like another one, at most three; empty: none is."""
+    from difflib import get_close_matches  # slow to import, and seldom needed
+
+    return get_close_matches(name, sorted(set(names) - {name}), _MAX_CLOSE, _LIKENESS)
+
+
+def did_you_mean(meant: Sequence[str]) -> str:
+    """A question at the end of a message, about what was probably meant; empty if there is nothing."""
+    return f"; did you mean {' or '.join(meant)}?" if meant else ""
 
 
 def decode_utf8(raw: bytes) -> str:

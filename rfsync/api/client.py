@@ -25,7 +25,7 @@ from rfsync.api.failures import network_error, retry_after, status_error
 from rfsync.api.rate_limit import RateLimit, RateLimits
 from rfsync.api.route import Route, make_route, origin, origin_text
 from rfsync.config import ApiConfig
-from rfsync.errors import BadResponse, Cancelled, ErrorKind, FetchError
+from rfsync.errors import Asked, BadResponse, Cancelled, ErrorKind, FetchError
 from rfsync.redaction import Redactor, Secret
 from rfsync.version import __version__
 
@@ -57,6 +57,8 @@ class Response:
     size: int = 0
     #: When the request was sent, by the monotonic clock in microseconds: nobody can set it, so it orders requests.
     sent_us: int = 0
+    #: For messages; None: it was not requested.
+    asked: Asked | None = None
 
     @property
     def not_modified(self) -> bool:
@@ -78,6 +80,7 @@ class Response:
             return parser(self.body)
         except BadResponse as error:
             error.attempts, error.http_status, error.response_bytes = self.attempts, self.status, self.size
+            error.asked = self.asked
             raise
 
 
@@ -145,15 +148,16 @@ class Client:
         path = "/".join(quote(segment, safe="") for segment in segments)
         # A segment of dots alone would mean a folder above; percent-encoded it does not.
         url = f"{route.base_url.rstrip('/')}/{path}".replace("/..", "/%2E%2E").replace("/.", "/%2E")
+        asked = Asked(url, None if route.is_roboflow else route.setting)
         stop = tenacity.stop_after_attempt(attempts or self._settings.attempts)
         retry = tenacity.retry_if_exception(self._should_retry)
         retrying = tenacity.Retrying(stop=stop, wait=self._wait, retry=retry, sleep=self._pause, reraise=True)
         try:
             response = retrying(self._attempt, route, url, key, etag)
         except FetchError as error:
-            error.attempts = retrying.statistics["attempt_number"]
+            error.attempts, error.asked = retrying.statistics["attempt_number"], asked
             raise
-        return replace(response, attempts=retrying.statistics["attempt_number"])
+        return replace(response, attempts=retrying.statistics["attempt_number"], asked=asked)
 
     def _pause(self, seconds: float) -> None:
         if self._cancelled.wait(seconds):

@@ -39,6 +39,10 @@ _UNTRUSTED: Final = frozenset({18, 19, 20, 21})
 _INSPECTED: Final = (
     "; if a proxy of your network inspects TLS, name the file of its certificate authority in $REQUESTS_CA_BUNDLE"
 )
+#: Kinds of errors that a wrong base URL or id leads to. A message about the network names the server already.
+_MAY_BE_WRONG_ADDRESS: Final = frozenset(
+    {ErrorKind.NETWORK, ErrorKind.TIMEOUT, ErrorKind.NOT_FOUND, ErrorKind.REQUEST, ErrorKind.BAD_RESPONSE}
+)
 _Redact = Callable[[str], str]
 
 
@@ -133,15 +137,26 @@ def retry_after(header: str | None, now: datetime) -> float | None:
 
 
 def describe_error(error: FetchError, redact: _Redact) -> str:
-    """One line for people: the error, and how the answer begins where that explains something.
+    """One line for people: the error, how the answer begins where that explains something, and what was asked.
 
     Args:
         redact: takes secrets out.
     """
     text = redact(str(error))
-    if isinstance(error, BadResponse) and error.body is not None:
+    if isinstance(error, BadResponse):
+        if error.body is None:
+            return text  # it is the API's, and has what is wrong
         text += f": {_excerpt(error.body, redact)}"
-    return text
+    return text + _where(error, redact)
+
+
+def _where(error: FetchError, redact: _Redact) -> str:
+    """The address that was asked, and where it is set, if it may be the wrong one."""
+    asked = error.asked
+    if asked is None or error.kind not in _MAY_BE_WRONG_ADDRESS:
+        return ""
+    text = "" if error.kind is ErrorKind.NETWORK else f"; asked: {redact(shortened(asked.address, _SHOWN))}"
+    return text if asked.setting is None else f"{text}; if that is the wrong address, correct {asked.setting}"
 
 
 def _excerpt(body: bytes, redact: _Redact) -> str:

@@ -44,9 +44,7 @@ def find_key(workspace: WorkspaceConfig, env: Mapping[str, str], folder: Path = 
             return _checked(key, f"${variable}")
         tried.append(f"${variable} is not set")
     if workspace.api_key_file:
-        # A value that does not look like a path may be the key itself, pasted into the wrong place.
-        is_path = bool({"/", "."} & set(workspace.api_key_file))
-        shown = shown_name(workspace.api_key_file) if is_path else "the file that api_key_file names"
+        shown = _shown_file(workspace.api_key_file)
         try:
             path = folder / _expanded(workspace.api_key_file, env)
             key = _bare(decode_utf8(path.read_bytes()))
@@ -61,10 +59,24 @@ def find_key(workspace: WorkspaceConfig, env: Mapping[str, str], folder: Path = 
     if isinstance(found, Secret):
         return _checked(found.reveal(), f"{path} of the Roboflow CLI")
     tried.append(f"{shown_name(str(path))} of the Roboflow CLI {found}")
-    raise ConfigError(
-        f"workspace {workspace.id!r} has no API key: {'; '.join(tried)}. "
-        f"Set {variable or DEFAULT_KEY_ENV}, or name api_key_file in its [[workspaces]] table"
-    )
+    raise ConfigError(f"workspace {workspace.id!r} has no API key: {'; '.join(tried)}. {_way_out(workspace)}")
+
+
+def _shown_file(name: str) -> str:
+    # A value that does not look like a path may be the key itself, pasted into the wrong place.
+    return shown_name(name) if {"/", "."} & set(name) else "the file that api_key_file names"
+
+
+def _way_out(workspace: WorkspaceConfig) -> str:
+    """The places where a key would count: the default variable does not where another place is named."""
+    table = "in its [[workspaces]] table"
+    if workspace.api_key_file is None:
+        other = f"correct api_key_env {table}" if workspace.api_key_env else f"name api_key_file {table}"
+        return f"Set {workspace.api_key_env or DEFAULT_KEY_ENV}, or {other}"
+    file = f"write the key, and nothing else, into {_shown_file(workspace.api_key_file)}"
+    if workspace.api_key_env is not None:
+        return f"Set {workspace.api_key_env}, or {file}, or correct api_key_env or api_key_file {table}"
+    return f"{file[0].upper()}{file[1:]}, or correct api_key_file {table}"
 
 
 def _expanded(name: str, env: Mapping[str, str]) -> Path:
@@ -92,7 +104,8 @@ def _bare(text: str) -> str:
 def _checked(key: str, source: str) -> FoundKey:
     # A character that a header can't contain would fail later, in an exception that shows the key.
     if not key.isascii() or not key.isprintable() or " " in key:
-        raise ConfigError(f"{source} holds no API key: there are characters in it that no key has")
+        what = "there are characters in it that no key has; write the key there, and nothing else"
+        raise ConfigError(f"{source} holds no API key: {what}")
     return FoundKey(Secret(key), source)
 
 

@@ -21,6 +21,11 @@ _PROXY_KINDS: Final = ("http", "https", *_SOCKS)
 _SHOWN: Final = 200
 
 
+#: Where Roboflow keeps workspaces: each is at one of these, and unknown at the other.
+WORLD: Final = "https://api.roboflow.com"
+EU: Final = "https://api.roboflow.eu"
+
+
 @dataclass(frozen=True, slots=True)
 class Route:
     """The way to one API."""
@@ -39,6 +44,11 @@ class Route:
     def origin(self) -> str:
         """Scheme, host and port, as a URL."""
         return origin_text(self.base_url)
+
+    @property
+    def is_roboflow(self) -> bool:
+        """True if it leads to one of Roboflow's own addresses."""
+        return self.base_url.rstrip("/") in {WORLD, EU}
 
     def certificates_problem(self) -> str | None:
         """Why the certificates that the environment names can't be read; None: it names none, or they can."""

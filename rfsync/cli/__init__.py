@@ -17,7 +17,7 @@ from typing import Any, Final
 import click
 
 from rfsync.cli.options import CONTEXT, Options, common_options, drop_output
-from rfsync.errors import ConfigError, DatabaseError, RfsyncError
+from rfsync.errors import OPENING, ConfigError, DatabaseError, RfsyncError
 from rfsync.logs import FORMATS, with_fields
 from rfsync.text import printable
 from rfsync.version import __version__
@@ -53,6 +53,7 @@ _COMMANDS = {
     "import": ("import_", "Imports saved answers as past observations."),
     "verify": ("verify", "Proves that the books balance."),
     "rename": ("rename", "Gives a project or workspace its new id."),
+    "drop": ("drop", "Takes a project or workspace out of the database."),
     "prune": ("prune", "Deletes old runs that changed nothing."),
     "db": ("db", "The schema: upgrade, current, check."),
     "simulate": ("simulate", "Runs a local stand-in for the API."),
@@ -119,10 +120,13 @@ def main(arguments: list[str] | None = None) -> int:
         _print(options, "stopped")
         return 130
     except RfsyncError as error:
+        text = str(error)
+        if isinstance(error, DatabaseError) and text.startswith(f"{OPENING}: "):
+            text += f"; if that is the wrong server or name, correct {options.database_source}"
         if options.log_format == "json":
-            _log(options, str(error), details=list(error.details))
+            _log(options, text, details=list(error.details))
         else:
-            lines = (options.redact(line) for line in (f"error: {error}", *(f"  {detail}" for detail in error.details)))
+            lines = (options.redact(line) for line in (f"error: {text}", *(f"  {one}" for one in error.details)))
             _print(options, "\n".join(map(printable, lines)))
         return 2 if isinstance(error, ConfigError) else 3 if isinstance(error, DatabaseError) else 1
     except Exception as error:

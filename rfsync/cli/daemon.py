@@ -63,8 +63,9 @@ def _load(options: Options, metrics: PrometheusMetrics, databases: set[URL]) -> 
         stack.callback(engine.dispose)
         client = Client(config.api, options.redact, utc_now, config.base_urls)
         stack.callback(client.close)
+        workspaces = make_workspaces(selections, client, config.workspaces)
         context = SyncContext(
-            client, make_workspaces(selections, client), store, config.removals, utc_now, options.redact,
+            client, workspaces, store, config.removals, utc_now, options.redact,
             trigger="schedule", timer=metrics.time,
         )  # fmt: skip
         plan = Plan(

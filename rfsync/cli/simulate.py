@@ -9,7 +9,7 @@ from datetime import timedelta
 import click
 
 from rfsync.cli.options import Options, make_command, parsed_by, utc_now
-from rfsync.errors import ConfigError
+from rfsync.errors import ConfigError, ListenError
 from rfsync.parsing import is_loopback, parse_listen
 from rfsync.threads import starting
 
@@ -71,7 +71,7 @@ def command(
             with starting():
                 simulator = stack.enter_context(Simulator(world, host=listen[0], port=listen[1], keys=accepted))
         except OSError as error:
-            raise ConfigError(f"--listen {listen[0]}:{listen[1]}: {error.strerror}") from error
+            raise ListenError("--listen {}", *listen, error) from error
         stop = threading.Event()
         # Explicitly, because a shell makes its background commands ignore Ctrl-C; and before the address is printed,
         # because a reader may stop the process from then on.

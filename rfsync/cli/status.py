@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime, timedelta
 from typing import IO, TYPE_CHECKING
 
@@ -9,47 +10,76 @@ import click
 
 from rfsync.cli.options import Options, make_command, parsed_by, utc_now
 from rfsync.cli.output import ago, count, format_options, open_output, print_table
-from rfsync.parsing import parse_duration
+from rfsync.cli.queries import warn_of_renamed
+from rfsync.parsing import parse_duration, parse_target
 from rfsync.text import age, printable
 
 if TYPE_CHECKING:
+    from rfsync.cli.configured import Overview
     from rfsync.history import ProjectStatus
 
 
 @make_command("""rfsync status
+rfsync status acme/widgets
 rfsync status --max-age 15m || mail -s "rfsync is late" ops@example.com </dev/null
 rfsync status --json""")
+@click.argument("targets", metavar="[TARGET]...", nargs=-1)
 @click.option("--max-age", callback=parsed_by(parse_duration), metavar="AGE",
-              help="Exit with 1 if any project's last observation is older than this.")  # fmt: skip
+              help="Exit with 1 if a named, or else any configured project was not observed for so long.")  # fmt: skip
 @format_options
-def command(options: Options, max_age: timedelta | None, form: str, output: str | None) -> int:
-    """Each project's totals, last run, age and health."""
-    from rfsync.cli import wiring
-    from rfsync.history import ProjectStatus, status
+def command(
+    options: Options, targets: tuple[str, ...], max_age: timedelta | None, form: str, output: str | None
+) -> int:
+    """Each project's totals, last run, age and health.
 
-    rows = status(wiring.open_reader(options, options.begin()))
-    now = utc_now()
+    TARGET is a workspace or workspace/project; without any, all projects of the database are shown, and those that are
+    configured and were never observed. For --max-age only configured ones count, or all if no workspace is configured.
+    """
+    from rfsync.cli import wiring
+    from rfsync.cli.configured import look
+    from rfsync.history import ProjectStatus
+
+    named = [parse_target(target) for target in targets]
+    config = options.begin()
+    overview = look(wiring.open_reader(options, config), config, named)
+    warn_of_renamed(overview.renamed)
+    _warn(f"{path} is no longer in its workspace: nothing of it is current" for path in overview.departed)
+    if max_age is None:
+        _warn(_unobserved(overview))
+    rows, now = [overview.rows[path] for path in sorted(overview.rows)], utc_now()
     if form == "table":
-        with open_output(output) as file:
-            print_status(rows, now, file)
+        if rows or not (overview.departed or overview.unobserved):
+            with open_output(output) as file:
+                print_status(rows, now, file)
     else:
         from rfsync.cli.formats import write_rows
 
         write_rows(rows, ProjectStatus, form, output)
-    return _late(rows, max_age, now)
+    return 0 if max_age is None else _late(overview, max_age, now)
 
 
-def _late(rows: list[ProjectStatus], max_age: timedelta | None, now: datetime) -> int:
-    if max_age is None:
-        return 0
-    if not rows:
-        click.echo("rfsync: no project was ever synced", err=True)
-        return 1
-    late = [r for r in rows if r.observed_at is None or now - r.observed_at > max_age]
-    for row in late:
-        seen = "never observed" if row.observed_at is None else f"last observed {age(now - row.observed_at)} ago"
-        click.echo(printable(f"rfsync: {row.workspace}/{row.project} was {seen}"), err=True)
+def _late(overview: Overview, max_age: timedelta, now: datetime) -> int:
+    """Names what is too old; returns the exit code."""
+    late = _unobserved(overview)
+    for path in sorted(overview.expected):
+        observed_at = overview.rows[path].observed_at
+        if observed_at is None:
+            late.append(f"{path} was never observed")
+        elif now - observed_at > max_age:
+            late.append(f"{path} was last observed {age(now - observed_at)} ago")
+    if not overview.rows and not late and not overview.departed:
+        late = ["no project was ever synced"]
+    _warn(late)
     return 1 if late else 0
+
+
+def _unobserved(overview: Overview) -> list[str]:
+    return [f"{workspace}: none of its projects was ever observed" for workspace in overview.unobserved]
+
+
+def _warn(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(printable(f"rfsync: {line}"), err=True)
 
 
 def print_status(rows: list[ProjectStatus], now: datetime, file: IO[str]) -> None:

@@ -63,7 +63,7 @@ def command(
     # Errors in the configuration are found before the database is opened.
     selections = wiring.select(options, config, targets)
     if batch_ids and (len(selections) != 1 or selections[0].discover or len(selections[0].projects) != 1):
-        raise ConfigError("--batch needs exactly one project: rfsync sync WORKSPACE/PROJECT --batch ID")
+        raise ConfigError(f"--batch needs exactly one project: rfsync sync WORKSPACE/PROJECT --batch {batch_ids[0]}")
     started_at = utc_now()
     results = _sync(
         options, config, selections, batch_ids, dry_run=dry_run, allow_removals=allow_removals, quiet=as_json
@@ -107,7 +107,7 @@ def _sync(
             store.abandon_dead_runs(utc_now())
         breaker = CircuitBreaker(client, config.base_urls)
         context = SyncContext(
-            breaker, make_workspaces(selections, breaker), store, config.removals, utc_now, redact,
+            breaker, make_workspaces(selections, breaker, config.workspaces), store, config.removals, utc_now, redact,
             allow_removals=allow_removals, keep_changes=keep_changes,
         )  # fmt: skip
         tasks, failures = resolve(selections, context)

@@ -1,6 +1,7 @@
 """``rfsync verify``."""
 
 from dataclasses import asdict
+from typing import Final
 
 import click
 
@@ -8,20 +9,29 @@ from rfsync.cli.options import Options, make_command
 from rfsync.cli.output import as_json as to_json
 from rfsync.text import printable
 
+_ADVICE: Final = """
+What to do:
+- Change nothing by hand. Stop the syncs, and keep a copy of the database as it is.
+- If there is a backup that passes rfsync verify, restore it (docs/operations.md, Restore).
+- If nothing but rfsync has written to the database, and the disk is sound, it is a bug: report it with these lines.
+- The last way is to begin a project anew, without its history: rfsync drop {project}; rfsync sync {project}"""
+
 
 @make_command("rfsync verify\nrfsync verify --database postgresql://rfsync@db/labels --json")
 @click.option("--json", "as_json", is_flag=True, help="Print one JSON object.")
 def command(options: Options, as_json: bool) -> int:
     """Proves that the books balance, and names whatever does not.
 
-    Recomputes every sum from the ledger: batches, projects, days and runs. Read-only; exits with 1 on a finding.
+    Recomputes every sum from the ledger: batches, projects, days and runs. Says in words what is wrong, one line each,
+    and what to do next. Read-only; exits with 1 on a finding.
     """
     from rfsync.cli import wiring
     from rfsync.ledger.verify import verify
 
     verdict = verify(wiring.open_reader(options, options.begin()))
     if as_json:
-        click.echo(to_json({"ok": verdict.ok, **asdict(verdict)}))
+        named = [{**asdict(finding), "message": str(finding)} for finding in verdict.findings]
+        click.echo(to_json({"ok": verdict.ok, **asdict(verdict), "findings": named}))
         return 0 if verdict.ok else 1
     scope = f"{verdict.changes:,} changes of {verdict.batches:,} batches in {verdict.projects:,} projects"
     if verdict.ok:
@@ -31,5 +41,8 @@ def command(options: Options, as_json: bool) -> int:
         click.echo(printable(str(finding)))
     if verdict.total > len(verdict.findings):
         click.echo(f"… and {verdict.total - len(verdict.findings):,} more.")
-    click.echo(f"The books do not balance: {verdict.total:,} findings in {scope}.")
+    findings = f"{verdict.total:,} finding{'' if verdict.total == 1 else 's'}"
+    click.echo(f"The books do not balance: {findings} in {scope}.")
+    first = verdict.findings[0]
+    click.echo(printable(_ADVICE.format(project=f"{first.workspace}/{first.project}")))
     return 1

@@ -16,7 +16,7 @@ from rfsync.cli.options import Options
 from rfsync.config import Config
 from rfsync.database.engine import Database, open_database
 from rfsync.database.url import parse_url, require_path, shown_url, sqlite_file, url_secrets
-from rfsync.errors import DatabaseError
+from rfsync.errors import OPENING, DatabaseError
 from rfsync.ledger.run_locks import FileLocks, Leases, NoRunLocks
 from rfsync.ledger.store import Store
 from rfsync.parsing import parse_target
@@ -47,7 +47,7 @@ def parsed_database_url(options: Options, config: Config) -> URL:
     Raises:
         ConfigError: it is none of the two databases'.
     """
-    url = parse_url(config.database.url)
+    url = parse_url(config.database.url, options.database_source)
     for secret in url_secrets(url):
         options.redact.add(secret)
     return url
@@ -103,7 +103,7 @@ def current_revision(options: Options, config: Config) -> str | None:
 
 
 def _revision(database: Database) -> str | None:
-    with closing(database), database.begin("opening the database") as connection:
+    with closing(database), database.begin(OPENING) as connection:
         return schema.current(connection)
 
 

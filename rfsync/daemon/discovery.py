@@ -5,7 +5,6 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from rfsync.api.failures import describe_error
 from rfsync.daemon.plan import CurrentPlan, Plan
 from rfsync.daemon.polls import Polls
 from rfsync.daemon.timetable import Timetable
@@ -13,6 +12,7 @@ from rfsync.errors import Cancelled, DatabaseError, FetchError
 from rfsync.ledger.projects import KnownProject
 from rfsync.logs import log_context, with_fields
 from rfsync.sync.bugs import BUG, failed_by_bug
+from rfsync.sync.suggestions import describe_unlisted
 from rfsync.sync.targets import Selection, discover_with_known
 from rfsync.sync.task import SyncContext, SyncTask
 
@@ -137,7 +137,7 @@ def _find_projects(
     try:
         return discover_with_known(selection, context.workspaces.renewed(), known)
     except FetchError as error:
-        text = describe_error(error, context.redact)
+        text = describe_unlisted(context, selection.workspace.id, error)
         fields = with_fields({"error_kind": str(error.kind)})
         log.warning("%s: its projects can't be listed (%s): %s", selection.workspace.id, error.kind, text, extra=fields)
         return Unlisted(str(error.kind), text)

@@ -16,7 +16,7 @@ from rfsync.daemon.http import Endpoint
 from rfsync.daemon.metrics import ProjectTotals, PrometheusMetrics
 from rfsync.daemon.plan import Plan
 from rfsync.daemon.systemd import ServiceManager
-from rfsync.errors import ConfigError, DatabaseError, RfsyncError
+from rfsync.errors import DatabaseError, ListenError, RfsyncError
 from rfsync.parsing import parse_listen
 from rfsync.sync.bugs import BUG
 from rfsync.threads import exit_after
@@ -169,11 +169,12 @@ class Service:
     def _listen(self, setup: Setup) -> Endpoint | None:
         if not setup.listen:
             return None
+        address = parse_listen(setup.listen)
         try:
             ask_health, ask_ready = partial(health, self._daemon, self._totals), lambda: self._daemon.is_ready
-            return Endpoint(parse_listen(setup.listen), ask_health, ask_ready, self._metrics.registry)
+            return Endpoint(address, ask_health, ask_ready, self._metrics.registry)
         except OSError as error:
-            raise ConfigError(f"[daemon] listen = {setup.listen!r}: {error.strerror}") from None
+            raise ListenError('[daemon] listen = "{}"', *address, error) from None
 
     def _totals(self) -> Iterable[ProjectTotals]:
         return self._setup.totals()

@@ -11,7 +11,7 @@ from flask import Flask
 from waitress import create_server
 
 from rfsync.dashboard.security import MAX_REQUEST_BYTES
-from rfsync.errors import ConfigError
+from rfsync.errors import ListenError
 from rfsync.threads import starting
 
 #: Requests handled at once; each uses at most one database connection.
@@ -32,7 +32,7 @@ def listen(host: str, port: int) -> socket.socket:
         family, kind, protocol, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listener = socket.socket(family, kind, protocol)
     except OSError as error:
-        raise ConfigError(f"--listen {host}:{port}: {error.strerror or error}") from None
+        raise ListenError("--listen {}", host, port, error) from None
     try:
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind(address)
@@ -40,7 +40,7 @@ def listen(host: str, port: int) -> socket.socket:
         listener.listen()
     except OSError as error:
         listener.close()
-        raise ConfigError(f"--listen {host}:{port}: {error.strerror or error}") from None
+        raise ListenError("--listen {}", host, port, error) from None
     return listener
 
 

@@ -7,13 +7,14 @@ from typing import Protocol, TypeVar
 
 from sqlalchemy import Connection, exists, select
 
-from rfsync.ledger import renames
+from rfsync.ledger import drop, renames
+from rfsync.ledger.drop import Holding
 from rfsync.ledger.observed import was_observed
-from rfsync.ledger.projects import KnownProject, ProjectPath, ProjectSnapshot, read_known, read_snapshot
+from rfsync.ledger.projects import KnownProject, ProjectPath, ProjectSnapshot, read_known, read_paths, read_snapshot
 from rfsync.ledger.renames import Owner
 from rfsync.ledger.runs import Run
 from rfsync.parsing import Target
-from rfsync.schema.models import Project, SyncRun
+from rfsync.schema.models import Batch, Project, SyncRun
 
 _T = TypeVar("_T")
 
@@ -38,6 +39,14 @@ class Projects:
             DatabaseError: the database refused or vanished.
         """
         return self._transact("reading the projects", partial(read_known, workspace=workspace))
+
+    def paths(self) -> list[ProjectPath]:
+        """Returns the ids of all projects.
+
+        Raises:
+            DatabaseError: the database refused or vanished.
+        """
+        return self._transact("reading the projects", read_paths)
 
     def snapshot(self, path: ProjectPath) -> ProjectSnapshot:
         """Returns what the database has of a project now.
@@ -89,6 +98,23 @@ class Projects:
         """
         return self._transact("renaming", partial(renames.rename_by_hand, old=old, new=new, at=at))
 
+    def holdings(self, target: Target) -> list[Holding]:
+        """Returns what the database has of the projects that a target means; see ``drop.find_projects``.
+
+        Raises:
+            ConfigError: there is none.
+            DatabaseError: the database refused or vanished.
+        """
+        return self._transact("reading the projects", lambda c: drop.measure(c, drop.find_projects(c, target)))
+
+    def drop(self, path: ProjectPath) -> None:
+        """See ``drop.drop_project``.
+
+        Raises:
+            DatabaseError: the database refused or vanished; all of it is still there.
+        """
+        self._transact(f"dropping {path}", partial(drop.drop_project, path=path))
+
     def find_owners(self, run: Run, batch_ids: Sequence[str]) -> list[Owner]:
         """See ``renames.find_owners``: of the projects but the run's own.
 
@@ -105,6 +131,16 @@ class Projects:
             DatabaseError: the database refused or vanished.
         """
         return self._transact("reading the projects", partial(renames.observed_projects, but=run.project_id))
+
+    def batches_of_name(self, run: Run, name: str) -> list[str]:
+        """The ids of the run's project's batches that have this name, the existing ones first.
+
+        Raises:
+            DatabaseError: the database refused or vanished.
+        """
+        query = select(Batch.batch_id).where(Batch.project_id == run.project_id, Batch.name == name)
+        query = query.order_by(Batch.removed_at.is_not(None), Batch.batch_id)
+        return self._transact("reading the batches", lambda connection: list(connection.execute(query).scalars()))
 
     def some_batches(self, owner: Owner, number: int) -> list[str]:
         """See ``renames.some_batches``.

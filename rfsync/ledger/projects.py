@@ -10,9 +10,12 @@ from sqlalchemy.ext.compiler import compiles
 from sqlalchemy.sql.expression import FunctionElement
 
 from rfsync.database.upsert import insert
+from rfsync.errors import ConfigError
 from rfsync.ledger.run_locks import is_running_of
+from rfsync.parsing import Target
 from rfsync.schema.models import Project, ProjectRename, SyncRun
 from rfsync.schema.upgrade import VERSION, require_revision
+from rfsync.text import close_names, did_you_mean
 
 #: How often a departed project is looked for.
 AWAY_INTERVAL: Final = timedelta(days=1)
@@ -175,6 +178,18 @@ def read_known(connection: Connection, workspace: str) -> list[KnownProject]:
         .order_by(Project.project)
     )
     return [KnownProject(project, observed) for project, observed in connection.execute(query)]
+
+
+def read_paths(connection: Connection) -> list[ProjectPath]:
+    """Reads the ids of all projects."""
+    return [ProjectPath(*row) for row in connection.execute(select(Project.workspace, Project.project))]
+
+
+def unknown_target(connection: Connection, target: Target) -> ConfigError:
+    """The error for a target that the database does not have, with the likely ones."""
+    names = {str(path) if target.project else path.workspace for path in read_paths(connection)}
+    meant = did_you_mean(close_names(str(target), names))
+    return ConfigError(f"the database has no {target}: rfsync status shows what it has{meant}")
 
 
 def add_project(connection: Connection, path: ProjectPath, name: str | None) -> None:

@@ -9,7 +9,7 @@ from typing import Any, Final
 from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, insert, or_, select, update
 
 from rfsync.errors import ConfigError
-from rfsync.ledger.projects import ProjectPath, ProjectState, read_known, read_state
+from rfsync.ledger.projects import ProjectPath, ProjectState, read_known, read_state, unknown_target
 from rfsync.parsing import Target
 from rfsync.schema.models import Batch, Project, ProjectDay, ProjectRename, SyncRun
 
@@ -136,11 +136,11 @@ def rename_by_hand(
         projects = [known.project for known in read_known(connection, old.workspace)]
         pairs = [(ProjectPath(old.workspace, project), ProjectPath(new.workspace, project)) for project in projects]
     if not pairs:
-        raise ConfigError(f"the database has no {old}: rfsync status shows what it has")
+        raise unknown_target(connection, old)
     for path, renamed in pairs:
         state = find_state(connection, path)
         if state is None:
-            raise ConfigError(f"the database has no {path}: rfsync status shows what it has")
+            raise unknown_target(connection, Target(*path))
         if not is_free(connection, renamed):
             raise ConfigError(f"{renamed} was observed: it has a history of its own, and two can't be made one")
         rename(connection, state, renamed, at)

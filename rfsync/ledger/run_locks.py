@@ -107,6 +107,10 @@ class NoRunLocks:
         """Nothing to close."""
 
 
+#: How often a byte is tried, a millisecond apart.
+_TRIES: Final = 200
+
+
 class FileLocks:
     """One byte of a file beside the SQLite database for each run; the file stays empty."""
 
@@ -119,12 +123,20 @@ class FileLocks:
         self._guard = threading.Lock()
 
     def hold(self, run_id: int) -> None:
-        """Declares a run of this process alive."""
+        """Declares a run of this process alive.
+
+        Raises:
+            TransientDatabaseError: another one has the number.
+        """
         with self._guard:
-            # A process that checks whether a run of this number is dead has the byte for a moment.
-            while not self._lock(fcntl.F_WRLCK, run_id):
+            # A process that checks whether a run of this number is dead has the byte for a moment. A run whose project
+            # was dropped has it until it notices: SQLite has given its number to this one.
+            for _ in range(0 if run_id in self._held else _TRIES):
+                if self._lock(fcntl.F_WRLCK, run_id):
+                    self._held.add(run_id)
+                    return
                 time.sleep(0.001)
-            self._held.add(run_id)
+        raise TransientDatabaseError("a run that was dropped with its project is still under way, and has the number")
 
     def release(self, run_id: int) -> None:
         """Declares it over."""

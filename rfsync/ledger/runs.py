@@ -9,7 +9,7 @@ from typing import Final
 
 from sqlalchemy import Connection, Insert, bindparam, delete, exists, select, update
 
-from rfsync.errors import RfsyncError
+from rfsync.errors import DatabaseError, RfsyncError
 from rfsync.ledger.changes import Tally
 from rfsync.ledger.projects import ProjectPath, ProjectSnapshot
 from rfsync.schema.models import Project, SyncRun
@@ -87,6 +87,16 @@ class ProjectRenamed(RfsyncError):
         self.new = new
 
 
+class ProjectDropped(DatabaseError):
+    """The run's project was taken out of the database while the run was under way, and the run with it."""
+
+    def __init__(self, path: ProjectPath) -> None:
+        super().__init__(
+            f"{path} was dropped from the database in the middle of the run, of which nothing was written: the next "
+            "sync begins its history anew"
+        )
+
+
 class ProjectAway(RfsyncError):
     """No run begins: the project has departed, and was looked for within a day."""
 
@@ -124,9 +134,16 @@ def abandon(connection: Connection, run_ids: Sequence[int], at: datetime) -> Non
         connection.execute(_ABANDON, {"run_ids": run_ids, "finished_at": at})
 
 
-def project_of_run(connection: Connection, run_id: int) -> int:
-    """The number of a run's project."""
-    return connection.execute(select(SyncRun.project_id).where(SyncRun.id == run_id)).scalar_one()
+def project_of_run(connection: Connection, run: Run) -> int:
+    """The number of a run's project.
+
+    Raises:
+        ProjectDropped: the run has no row any more. No other run has its number, as long as it holds its lock.
+    """
+    project_id = connection.execute(select(SyncRun.project_id).where(SyncRun.id == run.id)).scalar()
+    if project_id is None:
+        raise ProjectDropped(run.path)
+    return project_id
 
 
 def read_end(connection: Connection, run_id: int) -> RunRow | None:

@@ -17,6 +17,7 @@ from rfsync.errors import DatabaseError, TransientDatabaseError
 from rfsync.ledger import prune, renames
 from rfsync.ledger.bulk import bulk_for
 from rfsync.ledger.known_projects import Projects
+from rfsync.ledger.own_project import lock_own_project, require_same_file
 from rfsync.ledger.projects import (
     ProjectPath,
     ProjectSnapshot,
@@ -29,6 +30,7 @@ from rfsync.ledger.projects import (
 from rfsync.ledger.run_locks import RunLocks
 from rfsync.ledger.runs import (
     ProjectAway,
+    ProjectDropped,
     ProjectRenamed,
     Run,
     RunEnded,
@@ -43,12 +45,6 @@ from rfsync.ledger.runs import (
 from rfsync.ledger.transaction import Transaction
 
 _T = TypeVar("_T")
-
-
-def _require_same_file(connection: Connection, run: Run) -> None:
-    """In another file, the numbers of the run and the project may be those of others."""
-    if run.id is not None and connection.info.get(FILE_NUMBER) != run.file_number:
-        raise DatabaseError("another file has taken the place of the database in the middle of the run")
 
 
 class Store:
@@ -236,7 +232,7 @@ class Store:
         def write(connection: Connection) -> tuple[_T, bool]:
             nonlocal tries
             tries += 1
-            _require_same_file(connection, run)
+            require_same_file(connection, run)
             state = self._read_state(connection, run)
             # Under the lock: an earlier try has ended by now, on the server too.
             ended = read_end(connection, run.id) if tries > 1 and run.id is not None else None
@@ -255,15 +251,12 @@ class Store:
         return result
 
     def _read_state(self, connection: Connection, run: Run) -> ProjectState:
-        """The run's project, locked."""
-        if run.project_id is None:
-            return ProjectState()
-        state = read_state(connection, run.project_id, lock=not self._dry)
-        if state is None and run.id is not None:
-            # Another run found meanwhile that it is a renamed one, and has made the two one.
-            state = read_state(connection, project_of_run(connection, run.id), lock=True)
+        """The run's project; locked, unless the run is a dry one."""
+        if run.id is not None:
+            return lock_own_project(connection, run)
+        state = ProjectState() if run.project_id is None else read_state(connection, run.project_id, lock=False)
         if state is None:
-            raise DatabaseError("its project is no longer in the database")
+            raise ProjectDropped(run.path)
         return state
 
     def fail_run(self, run: Run, row: RunRow, at: datetime) -> RunRow | None:
@@ -280,7 +273,8 @@ class Store:
             return None
 
         def record(connection: Connection) -> RunRow | None:
-            _require_same_file(connection, run)
+            require_same_file(connection, run)
+            project_of_run(connection, run)  # raises an error if it was dropped
             ended = read_end(connection, run_id)
             if ended is None:
                 write_end(connection, run_id, row, at)
@@ -309,7 +303,8 @@ class Store:
             return
 
         def forget(connection: Connection) -> None:
-            _require_same_file(connection, run)
+            require_same_file(connection, run)
+            project_of_run(connection, run)
             try:
                 forget_run(connection, run_id, project_id)
             except IntegrityError:

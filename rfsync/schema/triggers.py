@@ -73,7 +73,7 @@ CHECKED_BY_TRIGGER: Final = frozenset({"batches", "batch_changes"})
 ONLY_ON_SQLITE: Final = frozenset({"ix_batch_changes_run_id"})
 
 #: Child table, parent table, the child's columns, the parent's, and whether the parent's row is locked as a foreign key
-#: would lock it. Batches need no lock: nothing ever deletes one.
+#: would lock it. Batches need no lock: they are only deleted under the lock of their project, which who writes has.
 _PARENTS: Final = (
     ("batches", "projects", "project_id", "id", True),
     ("batch_changes", "sync_runs", "run_id", "id", True),

@@ -27,7 +27,7 @@ from sqlalchemy import (
 
 from rfsync.database.engine import Database, open_database
 from rfsync.database.errors import translated
-from rfsync.errors import DatabaseError, SchemaError
+from rfsync.errors import OPENING, DatabaseError, SchemaError
 from rfsync.schema.models import metadata
 from rfsync.schema.triggers import CHECKED_BY_TRIGGER, ONLY_ON_SQLITE, create_trigger_statements
 from rfsync.schema.views import VIEWS, create_view_statements
@@ -106,7 +106,7 @@ def require(database: Database) -> None:
         SchemaError: it is not; the message says how to fix that.
         DatabaseError: it can't be reached.
     """
-    with database.begin("opening the database") as connection:
+    with database.begin(OPENING) as connection:
         require_revision(current(connection))
 
 
@@ -161,7 +161,7 @@ def require_folder(path: Path) -> None:
     """
     folder = path.absolute().parent
     if not folder.is_dir():
-        raise DatabaseError(f"the database {path} can't be made: its folder does not exist")
+        raise DatabaseError(f"the database {path} can't be made: its folder does not exist; make it: mkdir -p {folder}")
     if not path.exists() and not os.access(folder, os.W_OK):
         raise DatabaseError(f"the database {path} can't be made: you have no write permission for its folder")
 

@@ -6,12 +6,13 @@ from datetime import datetime
 from functools import partial
 from typing import Final
 
-from rfsync.errors import Cancelled, FetchError
+from rfsync.errors import Cancelled, ErrorKind, FetchError
 from rfsync.ledger.diff import diff
 from rfsync.ledger.runs import Run, RunRow
 from rfsync.ledger.transaction import Transaction
 from rfsync.sync.ordering import is_superseded, observed_at, sent_us, warn_of_clock
 from rfsync.sync.result import Result, finish
+from rfsync.sync.suggestions import suggest_project, suggest_workspace
 from rfsync.sync.task import SyncContext, SyncTask
 
 #: New projects that a message names; of the others, their number.
@@ -53,14 +54,17 @@ def conclude_not_found(
     found = _NotFound(error, error.sent_at or context.clock(), error.sent_us)
     try:
         listed = context.workspaces.projects(task.workspace, task.key)
-    except FetchError:
+    except FetchError as unlisted:
         if not run.departed:
-            raise error from None
+            is_none = unlisted.kind is ErrorKind.NOT_FOUND and not run.observed
+            raise error.reworded(f"{error}{suggest_workspace(context, run.path)}") if is_none else error from None
         listed = {}
     if run.departed and task.project not in listed:
         return context.store.write(run, partial(_write_still_away, context, run, found))
     observed = {known.project for known in context.store.projects.of_workspace(task.workspace) if known.observed}
     new = [project for project in listed if project not in observed]
+    if not run.observed and task.project not in listed:
+        error = error.reworded(f"{error}{suggest_project(run.path, listed)}")
     if not run.observed or task.project in listed or not listed:
         raise _naming(error, run, new)
     covered = [project for project in new if context.workspaces.covers(task.workspace, project)]
@@ -95,10 +99,7 @@ def _naming(error: FetchError, run: Run, new: Sequence[str]) -> FetchError:
     """The error, with the projects that the workspace has and that are new here: it may be one of them."""
     if not new:
         return error
-    text = f"{error}; new in its workspace: {_names(run, new)}"
-    return FetchError(
-        error.kind, text, http_status=error.http_status, attempts=error.attempts, response_bytes=error.response_bytes
-    )
+    return error.reworded(f"{error}; new in its workspace: {_names(run, new)}")
 
 
 def _names(run: Run, projects: Sequence[str]) -> str:

@@ -1,9 +1,12 @@
 """Some batches only, from their own addresses: quicker than the list, and no observation of the project."""
 
+import shlex
 from dataclasses import replace
 from functools import partial
+from typing import Final
 
 from rfsync.api.answers import parse_one
+from rfsync.api.client import Response
 from rfsync.errors import ErrorKind, FetchError
 from rfsync.ledger.diff import diff
 from rfsync.ledger.runs import Run, RunRow
@@ -12,6 +15,9 @@ from rfsync.sync.ordering import is_superseded, observed_at, sent_us, warn_of_cl
 from rfsync.sync.renames import find_rename
 from rfsync.sync.result import Result, finish
 from rfsync.sync.task import SyncContext, SyncTask
+
+#: Batches of the same name that a message names.
+_MAX_NAMED: Final = 5
 
 
 def refresh(context: SyncContext, run: Run, task: SyncTask) -> Result:
@@ -22,10 +28,10 @@ def refresh(context: SyncContext, run: Run, task: SyncTask) -> Result:
         DatabaseError: the database refused or vanished.
     """
     if run.departed:
-        text = "it had departed: look for all of it first, without --batch"
+        text = f"it had departed: look for all of it first, rfsync sync {task}"
         raise FetchError(ErrorKind.NOT_FOUND, text)
     ids = task.batch_ids
-    responses = [context.fetcher.get(task.workspace, task.project, "batches", i, key=task.key) for i in ids]
+    responses = [_fetch(context, run, task, batch_id) for batch_id in ids]
     seen = [r.parse(partial(parse_one, batch_id=batch_id)) for r, batch_id in zip(responses, ids, strict=True)]
     seen.sort(key=lambda batch: batch.id)
     first, last = responses[0], responses[-1]
@@ -53,3 +59,17 @@ def refresh(context: SyncContext, run: Run, task: SyncTask) -> Result:
 
     with context.timer("write"):
         return context.store.write(run, write)
+
+
+def _fetch(context: SyncContext, run: Run, task: SyncTask, batch_id: str) -> Response:
+    """Raises ``FetchError``, which tells the ids of the batches that have this name: it may have been taken for one."""
+    try:
+        return context.fetcher.get(task.workspace, task.project, "batches", batch_id, key=task.key)
+    except FetchError as error:
+        named = context.store.projects.batches_of_name(run, batch_id) if error.kind is ErrorKind.NOT_FOUND else []
+        if not named:
+            raise
+        shown = " ".join(f"--batch {shlex.quote(one)}" for one in named[:_MAX_NAMED])
+        more = f" (and {len(named) - _MAX_NAMED} more)" if len(named) > _MAX_NAMED else ""
+        text = f"no batch has the id {batch_id!r}, which is a name: write the id, {shown}{more}; {error}"
+        raise error.reworded(text) from None

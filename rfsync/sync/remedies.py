@@ -2,7 +2,7 @@
 
 from typing import Final
 
-from rfsync.api.route import origin
+from rfsync.api.route import EU, WORLD, origin
 from rfsync.errors import ErrorKind, FetchError
 
 _SETTINGS: Final = "in the workspace's settings at app.roboflow.com"
@@ -29,11 +29,6 @@ _BY_KIND: Final = {
 }
 
 
-#: Where Roboflow keeps workspaces: each is at one of these, and unknown at the other.
-_WORLD: Final = "https://api.roboflow.com"
-_EU: Final = "https://api.roboflow.eu"
-
-
 def remedy(error: FetchError, base_url: str, setting: str, *, known: bool) -> str:
     """What to do, in one line.
 
@@ -47,12 +42,12 @@ def remedy(error: FetchError, base_url: str, setting: str, *, known: bool) -> st
         text = _BY_STATUS.get(error.http_status, text)
     other = None if known or error.http_status not in {401, 403, 404} else _other_host(base_url)
     if other is not None:
-        kind = "an EU workspace" if other == _EU else "not an EU workspace"
+        kind = "an EU workspace" if other == EU else "not an EU workspace"
         text += f'; if it is {kind}, set base_url = "{other}" in its [[workspaces]] table'
     return text
 
 
 def _other_host(base_url: str) -> str | None:
     """The other of Roboflow's hosts; None: this one is not Roboflow's."""
-    others = {origin(_WORLD): _EU, origin(_EU): _WORLD}
+    others = {origin(WORLD): EU, origin(EU): WORLD}
     return others.get(origin(base_url))

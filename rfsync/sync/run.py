@@ -7,7 +7,7 @@ from functools import partial
 
 from rfsync.api.failures import describe_error
 from rfsync.errors import BadResponse, Cancelled, DatabaseError, ErrorKind, FetchError
-from rfsync.ledger.runs import ProjectAway, ProjectRenamed, Run, RunEnded, RunRow
+from rfsync.ledger.runs import ProjectAway, ProjectDropped, ProjectRenamed, Run, RunEnded, RunRow
 from rfsync.logs import log_context, with_fields
 from rfsync.sync.bugs import failed_by_bug
 from rfsync.sync.departures import conclude_not_found
@@ -102,11 +102,14 @@ def _fail(context: SyncContext, run: Run, task: SyncTask, row: RunRow) -> Result
 
 def _record(context: SyncContext, run: Run, task: SyncTask, row: RunRow) -> Result:
     ended = None
+    without_row = Result(task.workspace, task.project, row)
     try:
         if row.error_kind == ErrorKind.NOT_FOUND and not run.observed:
             context.store.forget_run(run)
-            return Result(task.workspace, task.project, row)
+            return without_row
         ended = context.store.fail_run(run, row, context.clock())
+    except ProjectDropped:
+        return without_row
     except DatabaseError as error:
         log.warning("%s: the failed run could not be recorded: %s", task, error)
     except Exception as error:

@@ -4,7 +4,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from rfsync.api.failures import describe_error
 from rfsync.api.keys import exposed_file, find_key
 from rfsync.config import Config, WorkspaceConfig
 from rfsync.errors import ConfigError, ErrorKind, FetchError, RfsyncError
@@ -15,6 +14,7 @@ from rfsync.parsing import Target
 from rfsync.redaction import Secret
 from rfsync.sync.bugs import failed_by_bug
 from rfsync.sync.result import Result
+from rfsync.sync.suggestions import describe_unlisted
 from rfsync.sync.task import Fetcher, SyncContext, SyncTask, log
 from rfsync.sync.workspaces import Workspaces
 
@@ -64,7 +64,10 @@ def wanted(config: Config, targets: Sequence[Target], env: Mapping[str, str]) ->
         else:
             listed = [p for p in workspace.projects if not workspace.excludes(p)]
             if not listed:
-                raise ConfigError(f"workspace {workspace.id!r} has no project to sync: its exclude leaves none")
+                raise ConfigError(
+                    f"workspace {workspace.id!r} has no project to sync: exclude = {list(workspace.exclude)} in its "
+                    f"[[workspaces]] table leaves none of {list(workspace.projects)}"
+                )
             names.update(dict.fromkeys(listed))
     return [
         Selection(config.workspace(w), _key(config, w, env), tuple(names), whole.get(w, False), frozenset(insist[w]))
@@ -81,11 +84,17 @@ def _key(config: Config, workspace_id: str, env: Mapping[str, str]) -> Secret:
     return found.key
 
 
-def make_workspaces(selections: Sequence[Selection], fetcher: Fetcher) -> Workspaces:
-    """What a pass over these selections knows of their workspaces before it begins."""
+def make_workspaces(
+    selections: Sequence[Selection], fetcher: Fetcher, configured: Sequence[WorkspaceConfig] = ()
+) -> Workspaces:
+    """What a pass over these selections knows of their workspaces before it begins.
+
+    Args:
+        configured: all that the configuration has.
+    """
     by_id = {selection.workspace.id: selection for selection in selections}
     keys = {workspace: selection.key for workspace, selection in by_id.items()}
-    return Workspaces(fetcher, keys, lambda workspace, p: workspace in by_id and by_id[workspace].covers(p))
+    return Workspaces(fetcher, keys, lambda workspace, p: workspace in by_id and by_id[workspace].covers(p), configured)
 
 
 def resolve(selections: Iterable[Selection], context: SyncContext) -> tuple[list[SyncTask], list[Result]]:
@@ -129,7 +138,7 @@ def _discover_or_known(
         moved = _moved_projects(selection, context) if error.kind is ErrorKind.NOT_FOUND and not known else []
         if moved:
             return moved, []
-        text = f"its projects can't be listed: {describe_error(error, context.redact)}"
+        text = f"its projects can't be listed: {describe_unlisted(context, workspace, error)}"
         row = RunRow("failed", attempts=error.attempts, error_kind=error.kind, error=text)
         log.warning(
             "%s: %s (%s)", workspace, text, error.kind, extra=with_fields({"workspace": workspace, **row.log_fields})

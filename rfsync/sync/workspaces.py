@@ -2,9 +2,10 @@
 
 import threading
 from collections import defaultdict
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 
 from rfsync.api.answers import parse_projects
+from rfsync.config import WorkspaceConfig
 from rfsync.errors import FetchError
 from rfsync.ledger.projects import ProjectPath
 from rfsync.redaction import Secret
@@ -19,6 +20,7 @@ class Workspaces:
         fetcher: sends the requests.
         keys: of the workspaces that have one.
         covers: tells whether the pass syncs a project of a workspace, if there is one of that id.
+        configured: all workspaces of the configuration, whether the pass is about them or not.
     """
 
     def __init__(
@@ -26,10 +28,12 @@ class Workspaces:
         fetcher: Fetcher,
         keys: Mapping[str, Secret] | None = None,
         covers: Callable[[str, str], bool] = lambda _workspace, _project: False,
+        configured: Sequence[WorkspaceConfig] = (),
     ) -> None:
         self._fetcher = fetcher
         self._keys = keys or {}
         self.covers = covers
+        self.configured = configured
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._lists: dict[str, Mapping[str, str | None] | FetchError] = {}
         #: Projects whose own list was answered in this pass.
@@ -39,7 +43,7 @@ class Workspaces:
 
     def renewed(self) -> "Workspaces":
         """For another pass: nothing was listed yet."""
-        return Workspaces(self._fetcher, self._keys, self.covers)
+        return Workspaces(self._fetcher, self._keys, self.covers, self.configured)
 
     def key(self, workspace: str) -> Secret | None:
         """The key of a workspace; None: none is configured."""

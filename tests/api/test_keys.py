@@ -204,6 +204,31 @@ def test_no_key_anywhere_is_an_error_that_says_where_it_was_looked_for(env: dict
 
 
 @pytest.mark.parametrize(
+    ("named", "way_out"),
+    [
+        ({}, "Set ROBOFLOW_API_KEY, or name api_key_file"),
+        ({"api_key_env": "ACME"}, "Set ACME, or correct api_key_env"),
+        ({"api_key_file": "/no/key"}, "Write the key, and nothing else, into '/no/key', or correct api_key_file"),
+        (
+            {"api_key_file": "/no/key", "api_key_env": "ACME"},
+            "Set ACME, or write the key, and nothing else, into '/no/key', or correct api_key_env or api_key_file",
+        ),
+        (
+            {"api_key_file": FILE},
+            "Write the key, and nothing else, into the file that api_key_file names, or correct api_key_file",
+        ),
+    ],
+)
+def test_the_way_out_is_one_that_counts_with_this_configuration(
+    env: dict[str, str], named: dict[str, str], way_out: str
+) -> None:
+    with pytest.raises(ConfigError) as caught:
+        find_key(WorkspaceConfig(id="acme", **named), env)
+    assert str(caught.value).endswith(f". {way_out} in its [[workspaces]] table")
+    assert FILE not in str(caught.value)
+
+
+@pytest.mark.parametrize(
     "name",
     ["", "~nobody-of-this-name/key", "a\0b"],
     ids=["folder", "nobody-s-home", "nul"],

@@ -61,6 +61,32 @@ def test_another_database_is_refused_by_table_and_key_without_its_password(url: 
     assert "hunter22" not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("written", "right"),
+    [
+        ("rfsync.db", "sqlite:///rfsync.db"), ("sqlite:rfsync.db", "sqlite:///rfsync.db"),
+        ("sqlite://rfsync.db", "sqlite:///rfsync.db"), ("./a-b/rfsync", "sqlite:///./a-b/rfsync"),
+        ("/var/lib/rfsync.db", "sqlite:////var/lib/rfsync.db"),
+    ],
+)  # fmt: skip
+def test_a_file_is_refused_with_its_url(written: str, right: str) -> None:
+    for source in ("--database", "[database] url"):
+        with pytest.raises(ConfigError) as caught:
+            parse_url(written, source)
+        assert str(caught.value).startswith(source)
+        assert str(caught.value).endswith(f": write {right}")
+    assert sqlite_file(parse_url(right)) == Path(right.removeprefix("sqlite:///"))
+
+
+@pytest.mark.parametrize(
+    "written", ["hunter22", "u:hunter22.x@h/db", "psql --password hunter22.x", "sqlite://h/x?pw=2"]
+)
+def test_what_may_be_a_password_is_not_repeated(written: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        parse_url(written)
+    assert written.removeprefix("sqlite://") not in str(caught.value)
+
+
 def test_a_password_with_a_slash_is_refused_before_it_is_taken_for_the_name_of_a_database() -> None:
     for rest in (
         "12/hunter22@host/name",

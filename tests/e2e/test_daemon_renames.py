@@ -39,3 +39,24 @@ def test_it_follows_a_rename_and_forgets_what_departs(cli: Cli, start: Start) ->
     events = [line["event"] for line in daemon.lines if line["level"] in {"warning", "error"}]
     assert [event.partition(":")[0] for event in events] == ["acme/sprockets", "acme/gears"]
     cli.verify()
+
+
+def test_a_configured_project_that_is_none_is_polled_on_and_leaves_nothing(cli: Cli, start: Start) -> None:
+    cli.configure(workspaces=[{"projects": ["widgets", "widgts"]}], more=QUICK + LISTEN)
+    cli.list(batch("a", 10))
+    daemon = start(cli)
+    for _ in range(2):
+        line = daemon.await_line("acme/widgts: not_found: HTTP 404", project="widgts")
+        assert "; did you mean acme/widgets?" in line["event"]
+    (stale,) = daemon.await_health(503)["stale"]
+    assert (stale["project"], stale["error_kind"]) == ("widgts", "not_found")
+    assert [*daemon.metrics()["rfsync_project_images"]] == [("acme", "widgets")]
+    daemon.await_line("acme/widgts: not_found: HTTP 404")
+    daemon.stop()
+    assert cli.database.column("SELECT project FROM projects") == ["widgets"]
+    assert cli.database.column("SELECT DISTINCT project_id FROM sync_runs") == cli.database.column(
+        "SELECT id FROM projects"
+    )
+    # Once it is there, it is a project like any other.
+    cli.list(batch("b", 1), project="widgts")
+    assert cli.sync(target="acme/widgts")["images_delta"] == 1

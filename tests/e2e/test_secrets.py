@@ -444,6 +444,8 @@ def when_all_is_well(every: Everything, project: str) -> None:
     (every.cli.folder / SAVED).write_text(json.dumps([batch("b1", name=NAME), {"id": 5, "name": NAME}]))
     every.run(0, report, saved, report, saved)
     every.run(0, ["rename", "acme/saved", "acme/kept"], ["rename", "acme/kept", "acme/saved"])
+    unwanted, drop = ["import", "acme/unwanted", SAVED], ["drop", "acme/unwanted", "--yes"]
+    every.run(0, unwanted, drop, unwanted, drop)
     every.run(0, ["init", "--config", "one.toml"], ["init", "--config", "two.toml"], ["demo"], how="variable")
     keep_a_server(every, "simulate", "console")
     for form in LOGS:
@@ -504,6 +506,7 @@ def when_the_database_is_not_to_be_had(every: Everything, address: str) -> list[
         every.run(3, ["sync"], ["status"], ["verify"], ["db", "current"], ["daemon"], ["prune"], url=url)
         every.run(3, ["batches"], ["changes"], ["totals"], ["report", "-o", "r.html"], ["dashboard"], url=url)
         every.run(3, ["import", "acme/saved", SAVED], *[["rename", "acme/saved", "acme/kept"]] * 2, url=url)
+        every.run(3, *[["drop", "acme/saved", "--yes"]] * 2, url=url)
         every.run(1, ["check"], ["check", "--json"], url=url)
         every.run(3, ["db", "upgrade"], ["db", "check"], ["sync", "--dry-run"], url=url)
     return urls

@@ -132,7 +132,108 @@ def test_the_books_are_proved(cli: Cli) -> None:
     assert set(TAMPERED) - found == set()
     assert "sound" not in found
     assert [name for name in TAMPERED if f"acme/{name} " not in done.out] == []
+    lines = done.out.splitlines()
+    assert [one["message"] for one in verdict["findings"]] == lines[: len(verdict["findings"])]
+    total = f"The books do not balance: {verdict['total']} findings in "
+    assert next(line for line in lines if line.startswith("The books")).startswith(total)
+    first = verdict["findings"][0]["project"]
+    assert lines[-1].endswith(f" without its history: rfsync drop acme/{first}; rfsync sync acme/{first}")
     assert done.err == ""
+
+
+NEVER = {
+    **dict.fromkeys(FIELDS),
+    "workspace": "acme",
+    **dict.fromkeys(("batches", "images", "num_jobs", "consecutive_failures"), 0),
+}
+
+
+def late(cli: Cli, *targets: str, code: int) -> list[str]:
+    """What is said to be too old."""
+    return cli.run("status", *targets, "--max-age", "30d", code=code).err.removeprefix("rfsync: ").splitlines()
+
+
+def shown(cli: Cli, *targets: str) -> list[str]:
+    return [row["project"] for row in cli.run("status", *targets, "--json").json]
+
+
+def test_what_is_configured_is_shown_and_has_to_be_fresh(cli: Cli) -> None:
+    prepare(cli)
+    observed = "'2020-01-02 03:04:05.000006'" if cli.database.is_sqlite else "'2020-01-02 03:04:05.000006+00'"
+    cli.database.execute(f"UPDATE projects SET observed_at = {observed} WHERE project = 'gears'")
+    assert [line.partition(" last")[0] for line in late(cli, code=1)] == ["acme/gears was"]
+    # One that was taken out of the configuration is still shown, and is late only by its name.
+    cli.configure(workspaces=[{"projects": ["widgets"]}])
+    assert late(cli, code=0) == []
+    assert shown(cli) == ["gears", "widgets"]
+    assert len(late(cli, "acme/gears", code=1)) == len(late(cli, "acme", code=1)) == 1
+    cli.configure(workspaces=[{"projects": ["*"], "exclude": ["gears"]}])
+    assert late(cli, code=0) == []
+    cli.configure(workspaces=[{"projects": ["widgets", "gears"], "exclude": ["ge*"]}])
+    assert late(cli, code=0) == []
+    cli.configure(workspaces=[{"projects": ["*"]}])
+    assert len(late(cli, code=1)) == 1
+    cli.configure()
+    assert len(late(cli, code=1)) == 1
+
+
+def test_what_is_configured_and_was_never_observed_is_shown_and_late(fresh: Cli) -> None:
+    fresh.list(batch("b1", 1))
+    fresh.sync()
+    fresh.configure(
+        workspaces=[{"projects": ["typo", "widgets"]}, {"id": "other", "projects": ["*"], "exclude": ["x"]}]
+    )
+    fresh.run("sync", code=1)
+    never, widgets = fresh.run("status", "--json").json
+    assert never == {**NEVER, "project": "typo"}
+    assert widgets["project"] == "widgets"
+    assert "acme/typo" in fresh.run("status").out
+    other = "other: none of its projects was ever observed"
+    assert late(fresh, code=1) == [other, "rfsync: acme/typo was never observed"]
+    assert late(fresh, "other", code=1) == [other]
+    assert fresh.run("status", "other").err == f"rfsync: {other}\n"
+    assert late(fresh, "acme/widgets", code=0) == []
+    assert late(fresh, "acme", code=1) == late(fresh, "acme/typo", code=1) == ["acme/typo was never observed"]
+    assert shown(fresh, "acme/typo", "acme/widgets", "other") == ["typo", "widgets"]
+    unknown = "is neither in the database nor configured: rfsync status shows what is"
+    for target, meant in (
+        ("acme/widgts", "; did you mean acme/widgets?"),
+        ("acmee", "; did you mean acme?"),
+        ("other/things", ""),
+    ):
+        done = fresh.run("status", target, code=2)
+        assert done.err == f"rfsync: error: {target} {unknown}{meant}\n"
+    # One whose runs have failed otherwise has an entry of its own, and a workspace with such projects, too.
+    fresh.world.set("other/things", [])
+    fresh.simulator.faults.add("/other/things/batches", Status(403))
+    fresh.run("sync", "other", code=1)
+    assert late(fresh, "other", code=1) == ["other/things was never observed"]
+    fresh.run("sync", "other")
+    assert late(fresh, "other", code=0) == []
+
+
+def test_departed_and_renamed_projects_are_told_by_their_ids(fresh: Cli) -> None:
+    fresh.configure(workspaces=[{"projects": ["widgets", "gears"]}])
+    fresh.list(batch("b1", 1))
+    fresh.list(batch("g", 1), project="gears")
+    fresh.list(project="others")
+    fresh.run("sync")
+    fresh.world.remove("acme/gears")
+    fresh.run("sync", "acme/gears")
+    fresh.run("rename", "acme/widgets", "acme/sprockets")
+    assert shown(fresh) == ["sprockets"]
+    assert late(fresh, code=0) == []
+    done = fresh.run("status", "acme/gears", "acme/widgets", "--json")
+    assert [row["project"] for row in done.json] == ["sprockets"]
+    assert done.err.splitlines() == [
+        "rfsync: acme/widgets is now acme/sprockets: use the new id",
+        "rfsync: acme/gears is no longer in its workspace: nothing of it is current",
+    ]
+    assert fresh.run("status", "acme/gears", "--max-age", "1d").out == ""
+    fresh.run("rename", "acme", "newco")
+    done = fresh.run("status", "acme", "--max-age", "1d")
+    assert done.err == "rfsync: acme is now newco: use the new id\n"
+    assert "newco/sprockets" in done.out
 
 
 def test_nothing_yet(fresh: Cli) -> None:

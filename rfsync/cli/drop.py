@@ -1,0 +1,91 @@
+"""``rfsync drop``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+import click
+
+from rfsync.cli.options import Options, make_command
+from rfsync.cli.output import utc_time
+from rfsync.errors import ConfigError
+from rfsync.parsing import Target, parse_target
+from rfsync.text import printable
+
+if TYPE_CHECKING:
+    from rfsync.config import Config
+    from rfsync.ledger.drop import Holding
+
+
+@make_command("""rfsync drop acme/widgets
+rfsync drop acme                              a workspace, with all its projects
+rfsync drop acme/widgets --yes                in a script, where nobody can be asked""")
+@click.argument("target", metavar="TARGET")
+@click.option("--yes", is_flag=True, help="Don't ask.")
+def command(options: Options, target: str, yes: bool) -> int:
+    """Takes a project, or a whole workspace's, out of the database with all its history.
+
+    Shows what would go, and asks. Only a backup brings it back: a project that is still configured begins anew with the
+    next sync.
+    """
+    from rfsync.cli import wiring
+
+    named = parse_target(target)
+    config = options.begin()
+    with closing(wiring.open_store(options, config)) as store:
+        holdings = store.projects.holdings(named)
+        _announce(named, holdings, config)
+        if not yes and not _confirm(named):
+            click.echo("rfsync: nothing was dropped", err=True)
+            return 1
+        for holding in holdings:
+            store.projects.drop(holding.path)
+            click.echo(printable(f"{holding.path} was dropped"))
+    return 0
+
+
+def _announce(named: Target, holdings: Sequence[Holding], config: Config) -> None:
+    lines = []
+    for holding in holdings:
+        workspace, project = holding.path
+        if workspace != named.workspace or named.project not in {None, project}:
+            old = named.workspace if named.project is None else named
+            lines.append(f"rfsync: {old} is now {workspace if named.project is None else holding.path}: use the new id")
+    lines = list(dict.fromkeys(lines))
+    lines += (f"rfsync: {holding.path}: {_describe(holding)}" for holding in holdings)
+    configured = [str(holding.path) for holding in holdings if _is_configured(config, *holding.path)]
+    if configured:
+        lines.append(
+            f"rfsync: {', '.join(configured)}: still configured, so the next sync begins a new history; to prevent "
+            "that, take it out of projects in [[workspaces]], or write it into exclude"
+        )
+    click.echo("\n".join(map(printable, lines)), err=True)
+
+
+def _describe(holding: Holding) -> str:
+    counts = ((holding.batches, "batch", "es"), (holding.changes, "change", "s"), (holding.runs, "run", "s"))
+    batches, changes, runs = (f"{number:,} {word}{'' if number == 1 else plural}" for number, word, plural in counts)
+    if holding.since is None:
+        return f"no history, {runs}"
+    return f"{batches}, {changes} since {utc_time(holding.since)}, {runs}"
+
+
+def _is_configured(config: Config, workspace: str, project: str) -> bool:
+    return any(
+        table.id == workspace and (table.discovers or project in table.projects) and not table.excludes(project)
+        for table in config.workspaces
+    )
+
+
+def _confirm(named: Target) -> bool:
+    """Asks.
+
+    Raises:
+        ConfigError: there is nobody to ask.
+    """
+    if not sys.stdin.isatty():
+        raise ConfigError(f"there is no terminal to ask on, so nothing was dropped: rfsync drop {named} --yes")
+    return click.confirm("Drop this for good, with all its history?", err=True)

@@ -1,0 +1,159 @@
+"""Projects that are taken out of the database: nothing of them stays, and nothing of others goes."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+from rig import START, Rig, record, run_locks
+
+from rfsync.database.engine import open_database
+from rfsync.errors import ConfigError, DatabaseError
+from rfsync.ledger.drop import Holding
+from rfsync.ledger.projects import ProjectPath
+from rfsync.ledger.store import Store
+from rfsync.ledger.transaction import Transaction
+from rfsync.ledger.verify import verify
+from rfsync.parsing import Target
+from rfsync.schema.models import WorkspaceDay, metadata
+
+WIDGETS, GEARS = ProjectPath("acme", "widgets"), ProjectPath("acme", "gears")
+
+
+def dump(rig: Rig) -> dict[str, list[tuple[object, ...]]]:
+    """All rows of all tables that the models have."""
+    return {name: sorted(rig.rows(f"SELECT * FROM {name}"), key=repr) for name in metadata.tables}
+
+
+def fill(rig: Rig, project: str) -> None:
+    """Leaves rows of a project in every table."""
+    rig.project = project
+    rig.listed = [record(f"{project}-{i}", 10) for i in range(3)]
+    rig.sync()
+    rig.by_id = {f"{project}-0": record(f"{project}-0", 7)}  # it exists without being listed
+    rig.listed = rig.listed[1:]
+    rig.sync()
+    for _ in range(2):
+        rig.sync()
+    rig.store.prune(rig.now - timedelta(minutes=1))
+    rig.store.projects.rename(Target("acme", project), Target("acme", f"{project}-2"), rig.now)
+    rig.store.projects.rename(Target("acme", f"{project}-2"), Target("acme", project), rig.now + timedelta(minutes=1))
+
+
+def test_no_table_keeps_a_row_of_it_and_others_keep_all_of_theirs(rig: Rig) -> None:
+    fill(rig, "gears")
+    others = dump(rig)
+    fill(rig, "widgets")
+    before = dump(rig)
+    # A table that is new has to be filled above, unless it has no project.
+    assert [name for name in metadata.tables if not len(before[name]) > len(others[name])] == [
+        WorkspaceDay.__tablename__
+    ]
+    rig.store.projects.drop(WIDGETS)
+    assert dump(rig) == others
+    assert verify(rig.database.engine).findings == ()
+    rig.store.projects.drop(WIDGETS)
+    assert dump(rig) == others
+    rig.store.projects.drop(GEARS)
+    assert {name: rows for name, rows in dump(rig).items() if rows} == {}
+
+
+def test_every_table_that_refers_to_a_project_is_known_by_its_column() -> None:
+    without = {name for name, table in metadata.tables.items() if "project_id" not in table.c}
+    assert without == {"projects", WorkspaceDay.__tablename__}
+
+
+def test_a_day_on_which_no_other_project_changed_goes_with_it(rig: Rig) -> None:
+    fill(rig, "gears")
+    sums = rig.rows("SELECT * FROM workspace_daily")
+    rig.now = START + timedelta(days=3)
+    fill(rig, "widgets")
+    assert len(rig.rows("SELECT * FROM workspace_daily")) == 2
+    rig.store.projects.drop(WIDGETS)
+    assert rig.rows("SELECT * FROM workspace_daily") == sums
+
+
+def test_a_target_means_what_has_its_id_and_else_what_had_it(rig: Rig) -> None:
+    for project in ("gears", "widgets"):
+        rig.project, rig.listed = project, [record(f"{project}-1", 10), record(f"{project}-2")]
+        rig.sync()
+    rename = rig.store.projects.rename
+    rename(Target("acme", "gears"), Target("acme", "cogs"), rig.now)
+    since = {path: START + timedelta(minutes=m) for path, m in (("cogs", 5), ("widgets", 10))}
+    cogs, widgets = (Holding(ProjectPath("acme", p), 2, 2, 1, since[p]) for p in ("cogs", "widgets"))
+    holdings = rig.store.projects.holdings
+    assert holdings(Target("acme", "gears")) == holdings(Target("acme", "cogs")) == [cogs]
+    assert holdings(Target("acme", None)) == [cogs, widgets]
+    rename(Target("acme", "widgets"), Target("acme", "gears"), rig.now)
+    assert [holding.path for holding in holdings(Target("acme", "gears"))] == [GEARS]
+    rename(Target("acme", None), Target("newco", None), rig.now + timedelta(minutes=1))
+    assert [holding.path.workspace for holding in holdings(Target("acme", None))] == ["newco", "newco"]
+    for target in (Target("acme", "nix"), Target("newcomer", None)):
+        with pytest.raises(ConfigError, match=f"the database has no {target}"):
+            holdings(target)
+
+
+def test_a_sync_that_is_under_way_ends_as_failed_and_brings_nothing_back(rig: Rig) -> None:
+    rig.listed = [record("a", 1)]
+    rig.sync()
+    for listed in ([record("a", 2), record("b", 5)], [record("a", 2)]):  # a change, and nothing new
+        rig.listed = listed
+        rig.meanwhile = lambda: rig.store.projects.drop(WIDGETS)
+        result = rig.sync()
+        assert (result.outcome, result.error_kind, result.run_id) == ("failed", "database", None)
+        assert result.error is not None
+        assert result.error.startswith("acme/widgets was dropped from the database in the middle of the run")
+        assert {name: rows for name, rows in dump(rig).items() if rows} == {}
+        assert rig.sync().tally.added == len(listed)
+        assert verify(rig.database.engine).findings == ()
+
+
+def test_another_project_that_gets_the_numbers_is_left_alone(rig: Rig) -> None:
+    """SQLite gives the numbers of deleted rows again."""
+    rig.listed = [record("a", 1)]
+    rig.sync()
+    other = Rig(rig.text)
+    other.store = Store(other.database, other.run_locks, retry_seconds=0.0)
+    other.project, other.listed, other.now = "gears", [record("g", 3)], rig.now
+
+    def meanwhile() -> None:
+        rig.store.projects.drop(WIDGETS)
+        # On SQLite it has to wait for the run whose number it would get.
+        assert (other.sync().outcome == "changed") is (rig.file is None)
+
+    rig.listed, rig.meanwhile = [record("a", 2)], meanwhile
+    assert (rig.sync().outcome, other.sync().ok) == ("failed", True)
+    assert rig.rows("SELECT project, batches, images FROM projects") == [("gears", 1, 3)]
+    assert rig.rows("SELECT DISTINCT outcome FROM sync_runs WHERE outcome <> 'unchanged'") == [("changed",)]
+    assert verify(rig.database.engine).findings == ()
+    other.close()
+
+
+def test_a_run_of_an_id_that_became_a_renamed_projects_writes_to_none_that_got_its_number(rig: Rig) -> None:
+    rig.listed = [record("a", 1)]
+    rig.sync()
+    run = rig.store.begin_run(ProjectPath("acme", "sprockets"), None, "cli", rig.now)
+    rig.store.projects.rename(Target("acme", "widgets"), Target("acme", "sprockets"), rig.now)
+    rig.project, rig.listed = "gears", [record("g", 3)]
+    rig.sync()
+    # On SQLite, it has the number that the run began with.
+    assert rig.value("SELECT id FROM projects WHERE project = :project") == run.project_id or rig.file is None
+    assert rig.store.write(run, lambda transaction: transaction.state.project) == "sprockets"
+
+
+def test_it_waits_for_a_sync_that_is_writing(rig: Rig) -> None:
+    rig.listed = [record("a", 1)]
+    rig.sync()
+    database = open_database(rig.url)
+    impatient = Store(database, run_locks(database), retry_seconds=0.0)
+    run = rig.store.begin_run(WIDGETS, None, "cli", rig.now)
+
+    def work(transaction: Transaction) -> int:
+        with pytest.raises(DatabaseError, match="dropping acme/widgets"):
+            impatient.projects.drop(WIDGETS)
+        return transaction.state.images
+
+    assert rig.store.write(run, work) == 1
+    impatient.projects.drop(WIDGETS)
+    impatient.close()
+    assert rig.rows("SELECT * FROM projects") == []
