@@ -56,16 +56,23 @@ def configure(level: str, form: str, redact: Redactor) -> None:
     logging.captureWarnings(True)
 
 
+def is_json() -> bool:
+    """Tells whether standard error has logs in JSON."""
+    return any(
+        isinstance(handler, _StderrHandler) and handler.form == "json" for handler in logging.getLogger().handlers
+    )
+
+
 class _StderrHandler(logging.Handler):
     def __init__(self, form: str, redact: Redactor) -> None:
         super().__init__()
-        self._form = form
+        self.form = form
         self._redact = redact
 
     def emit(self, record: logging.LogRecord) -> None:
         try:
             if self.formatter is None:
-                self.formatter = _formatter(self._form)
+                self.formatter = _formatter(self.form)
             # Not a stored stream: a progress bar may have replaced sys.stderr.
             sys.stderr.write(self._redact(self.format(record)) + "\n")
             sys.stderr.flush()

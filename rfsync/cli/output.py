@@ -3,6 +3,7 @@
 import functools
 import io
 import json
+import logging
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,11 +18,22 @@ import click
 from rfsync.cli.files import STDOUT, is_ordinary, open_for_writing
 from rfsync.cli.options import drop_output
 from rfsync.errors import ConfigError
+from rfsync.logs import is_json
 from rfsync.text import age, escaped, printable, shown_name
+
+log = logging.getLogger("rfsync")
 
 FORMATS: Final = ("table", "json", "jsonl", "csv", "parquet")
 #: Ending of a file -> its format.
 _ENDINGS: Final = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".parquet": "parquet", ".txt": "table"}
+
+
+def tell(text: str) -> None:
+    """Writes a line for people to standard error; among logs in JSON it is one of them."""
+    if is_json():
+        log.warning("%s", text)
+    else:
+        click.echo(printable(f"rfsync: {text}"), err=True)
 
 
 def as_json(value: object) -> str:

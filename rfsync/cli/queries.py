@@ -12,8 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import click
 
 from rfsync.cli.options import Options
-from rfsync.cli.output import open_output, print_table
-from rfsync.text import printable
+from rfsync.cli.output import open_output, print_table, tell
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
@@ -82,7 +81,7 @@ def open_history(options: Options, target: str | None) -> Engine:
 def warn_of_renamed(renamed: Sequence[tuple[Target, Target]]) -> None:
     """Warns of targets that have another id now: (as named, as it is called)."""
     for old, new in renamed:
-        click.echo(printable(f"rfsync: {old} is now {new}: use the new id"), err=True)
+        tell(f"{old} is now {new}: use the new id")
 
 
 def show(rows: Iterator[_Row], kind: type[_Row], layout: Layout[_Row], form: str, output: str | None) -> None:
@@ -102,6 +101,6 @@ def show(rows: Iterator[_Row], kind: type[_Row], layout: Layout[_Row], form: str
     with open_output(output) as file:
         first = next(rows, None)
         if first is None:
-            click.echo(f"rfsync: {layout.no_rows}", err=True)
+            tell(layout.no_rows)
             return
         print_table(layout.headers, map(layout.cells, chain([first], rows)), right=layout.right, file=file)

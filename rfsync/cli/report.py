@@ -7,10 +7,10 @@ import click
 
 from rfsync.cli.files import is_ordinary
 from rfsync.cli.options import Options, make_command, utc_now
-from rfsync.cli.output import open_binary_output
+from rfsync.cli.output import open_binary_output, tell
 from rfsync.cli.queries import warn_of_renamed
 from rfsync.errors import ConfigError
-from rfsync.text import printable, shown_name
+from rfsync.text import shown_name
 
 
 @make_command("""rfsync report -o report.html
@@ -42,5 +42,5 @@ def command(options: Options, targets: tuple[str, ...], output: str, tz: str) ->
     with open_binary_output(output) as file:
         file.write(page.encode())
     if to_file:
-        click.echo(printable(f"rfsync: wrote {output}"), err=True)
+        tell(f"wrote {output}")
     return 0

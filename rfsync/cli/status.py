@@ -9,10 +9,10 @@ from typing import IO, TYPE_CHECKING
 import click
 
 from rfsync.cli.options import Options, make_command, parsed_by, utc_now
-from rfsync.cli.output import ago, count, format_options, open_output, print_table
+from rfsync.cli.output import ago, count, format_options, open_output, print_table, tell
 from rfsync.cli.queries import warn_of_renamed
 from rfsync.parsing import parse_duration, parse_target
-from rfsync.text import age, printable
+from rfsync.text import age
 
 if TYPE_CHECKING:
     from rfsync.cli.configured import Overview
@@ -79,13 +79,13 @@ def _unobserved(overview: Overview) -> list[str]:
 
 def _warn(lines: Iterable[str]) -> None:
     for line in lines:
-        click.echo(printable(f"rfsync: {line}"), err=True)
+        tell(line)
 
 
 def print_status(rows: list[ProjectStatus], now: datetime, file: IO[str]) -> None:
     """Prints the status as a table for people."""
     if not rows:
-        click.echo("rfsync: no project yet; next: rfsync sync WORKSPACE/PROJECT", err=True)
+        tell("no project yet; next: rfsync sync WORKSPACE/PROJECT")
         return
     numbers = ("BATCHES", "IMAGES", "JOBS", "FAILED")
     headers = ("PROJECT", *numbers[:3], "OBSERVED", "LAST RUN", "OUTCOME", "FAILED", "ERROR")

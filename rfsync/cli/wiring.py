@@ -9,10 +9,10 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import click
 from sqlalchemy import URL, Engine
 
 from rfsync.cli.options import Options
+from rfsync.cli.output import tell
 from rfsync.config import Config
 from rfsync.database.engine import Database, open_database
 from rfsync.database.url import parse_url, require_path, shown_url, sqlite_file, url_secrets
@@ -21,7 +21,6 @@ from rfsync.ledger.run_locks import FileLocks, Leases, NoRunLocks
 from rfsync.ledger.store import Store
 from rfsync.parsing import parse_target
 from rfsync.schema import upgrade as schema
-from rfsync.text import printable
 
 if TYPE_CHECKING:
     from rfsync.sync.targets import Selection
@@ -170,7 +169,7 @@ def _announce_new(options: Options, path: Path) -> None:
     if log.isEnabledFor(logging.INFO):
         log.info("%s", text)
     else:
-        click.echo(printable(f"rfsync: {text}"), err=True)
+        tell(text)
 
 
 def _dry_database(url: URL, path: Path | None) -> Database:

@@ -281,5 +281,11 @@ def test_it_says_why_it_can_not_start(fresh: Cli) -> None:
         (line,) = fresh.run(*command, "--log-format", "json", code=code).err.splitlines()
         said = json.loads(line)
         assert (said["level"], words in said["event"]) == ("error", True)
+    # So is what a watchdog says, and that a database was made.
+    fresh.configure(workspaces=[{"projects": ["widgets", "gears"]}])
+    fresh.list(batch("b1", 1))
+    made = json.loads(fresh.run("sync", "acme/widgets", "--log-format", "json").err)
+    late = json.loads(fresh.run("status", "--max-age", "1d", "--log-format", "json", code=1).err)
+    assert ("made a new database" in made["event"], late["event"]) == (True, "acme/gears was never observed")
     fresh.configure(workspaces=[{"projects": ["widgets"]}], more='[daemon]\nlisten = "192.0.2.1:1"\n')
     assert "192.0.2.1:1" in fresh.run("daemon", code=2).err
