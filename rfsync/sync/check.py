@@ -3,7 +3,6 @@
 import math
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from difflib import get_close_matches
 from fnmatch import fnmatchcase
 from functools import partial
 from pathlib import Path
@@ -20,6 +19,7 @@ from rfsync.sync.remedies import remedy
 from rfsync.sync.renames import MAX_OWNERS
 from rfsync.sync.task import Fetcher, SyncTask
 from rfsync.sync.workspaces import Workspaces
+from rfsync.text import close_names, did_you_mean
 
 #: Names that one line shows.
 _MAX_NAMES: Final = 10
@@ -209,9 +209,8 @@ def _with_existing(check: Check, task: SyncTask, workspaces: Workspaces) -> Chec
         listed = list(workspaces.projects(task.workspace, task.key))
     except FetchError:
         return check
-    similar = get_close_matches(task.project, listed, 1)
-    found = f"did you mean {similar[0]}" if similar else f"the workspace has {_names(listed) or 'no project'}"
-    return replace(check, found=f"{check.found}; {found}", remedy="correct projects in its [[workspaces]] table")
+    meant = did_you_mean(close_names(task.project, listed)) or f"; the workspace has {_names(listed) or 'no project'}"
+    return replace(check, found=f"{check.found}{meant}", remedy="correct projects in its [[workspaces]] table")
 
 
 def _project(task: SyncTask, fetcher: Fetcher) -> Check:

@@ -58,7 +58,7 @@ def test_check_says_which_projects_are_left_out_and_which_are_not_there(fresh: C
     done = fresh.run("check", code=1).out
     assert 'acme: 4 projects named, 1 excluded: old-1 by "old-*"\n' in done
     assert "acme/old-1:" not in done
-    assert re.search("acme/widgts: not_found: .*; did you mean widgets\n", done)
+    assert re.search("acme/widgts: not_found: .*; did you mean widgets\\?\n", done)
     assert re.search(
         "acme/nothing-like-it: not_found: .*; the workspace has widgets, gears, old-0, .* and 4 more\n", done
     )
