@@ -395,3 +395,27 @@ def test_the_table_of_metrics_names_what_a_real_scrape_has(scrapes: Scrapes) -> 
     rows = re.findall(r"^\| `(rfsync_\w+)` \| (\w+) \| (.*?) ?\|", page, re.MULTILINE)
     told = {(name, kind, frozenset(re.findall(r"`(\w+)`", labels))) for name, kind, labels in rows}
     assert told == scrapes.kinds
+
+
+def test_what_alertmanager_holds_back_are_alerts_that_there_are() -> None:
+    held = yaml.safe_load(RULES.with_name("alertmanager.yaml").read_text())
+    assert held["route"]["receiver"] in {receiver["name"] for receiver in held["receivers"]}
+    followed = set()
+    for rule in held["inhibit_rules"]:
+        (source,) = (matching(one) for one in rule["source_matchers"])
+        (cause,) = source
+        followed.add(cause)
+        targets = set.intersection(*(matching(one) for one in rule["target_matchers"]))
+        # None holds itself back, and none is without an effect.
+        assert targets - {cause} == targets != set()
+        labels = {"job", "instance", "workspace"}
+        assert {*rule["equal"]} <= labels
+    assert followed == {"RfsyncDown", "RfsyncDatabaseDown", "RfsyncKeyRejected", "RfsyncBatchesVanished"}
+
+
+def matching(matcher: str) -> set[str]:
+    """The rules whose name a matcher of Alertmanager matches."""
+    found = re.fullmatch(r'alertname(=~|!~|!=|=)"(.*)"', matcher)
+    assert found is not None, matcher
+    match, wanted = found[2] if "~" in found[1] else re.escape(found[2]), not found[1].startswith("!")
+    return {name for name in rules() if (re.fullmatch(match, name) is not None) == wanted}
