@@ -547,3 +547,23 @@ def test_bad_questions(rig: Rig) -> None:
         list(history.totals(engine, since=FIRST, tz="Europe/Berlim"))
     with pytest.raises(ConfigError, match="periods"):
         list(history.totals(engine, since=datetime(1970, 1, 1, tzinfo=UTC), by="hour"))
+
+
+@pytest.mark.parametrize("project", ["widgets", "gears"])
+def test_what_is_written_between_the_reads_of_a_net_change_is_no_error(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, project: str
+) -> None:
+    rig.listed = [record("a", 1)]
+    rig.sync()
+    since = rig.now + timedelta(minutes=1)
+
+    def flow(*args: Any, **kwargs: Any) -> list[history.FlowRow]:
+        rows = history.flow(*args, **kwargs)
+        rig.project, rig.listed = project, [record(f"{project}-1", 2), record("a", 3)]
+        rig.sync()
+        return rows
+
+    monkeypatch.setattr("rfsync.history.net_change.flow", flow)
+    change = net_change(rig.database.engine, since=since)
+    # The project that is new has been first observed in that time; the one that has changed has not.
+    assert (change.images, change.first_observed) == (0, int(project == "gears"))
