@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rfsync.cli.options import Options, make_command
-from rfsync.cli.output import utc_time
+from rfsync.cli.output import tell, utc_time
 from rfsync.errors import ConfigError
 from rfsync.parsing import Target, parse_target
 from rfsync.text import printable
@@ -41,10 +41,14 @@ def command(options: Options, target: str, yes: bool) -> int:
         if not yes and not _confirm(named):
             click.echo("rfsync: nothing was dropped", err=True)
             return 1
+        code = 0
         for holding in holdings:
-            store.projects.drop(holding.path)
-            click.echo(printable(f"{holding.path} was dropped"))
-    return 0
+            if store.projects.drop(holding.path):
+                click.echo(printable(f"{holding.path} was dropped"))
+            else:  # it was renamed, or dropped by another, since the question
+                tell(f"{holding.path} is no longer there, and was not dropped: rfsync status shows what there is")
+                code = 1
+    return code
 
 
 def _announce(named: Target, holdings: Sequence[Holding], config: Config) -> None:
