@@ -39,7 +39,7 @@ def command(options: Options, target: str, yes: bool) -> int:
         holdings = store.projects.holdings(named)
         _announce(named, holdings, config)
         if not yes and not _confirm(named):
-            click.echo("rfsync: nothing was dropped", err=True)
+            tell("nothing was dropped")
             return 1
         code = 0
         for holding in holdings:
@@ -57,16 +57,17 @@ def _announce(named: Target, holdings: Sequence[Holding], config: Config) -> Non
         workspace, project = holding.path
         if workspace != named.workspace or named.project not in {None, project}:
             old = named.workspace if named.project is None else named
-            lines.append(f"rfsync: {old} is now {workspace if named.project is None else holding.path}: use the new id")
+            lines.append(f"{old} is now {workspace if named.project is None else holding.path}: use the new id")
     lines = list(dict.fromkeys(lines))
-    lines += (f"rfsync: {holding.path}: {_describe(holding)}" for holding in holdings)
+    lines += (f"{holding.path}: {_describe(holding)}" for holding in holdings)
     configured = [str(holding.path) for holding in holdings if _is_configured(config, *holding.path)]
     if configured:
         lines.append(
-            f"rfsync: {', '.join(configured)}: still configured, so the next sync begins a new history; to prevent "
+            f"{', '.join(configured)}: still configured, so the next sync begins a new history; to prevent "
             "that, take it out of projects in [[workspaces]], or write it into exclude"
         )
-    click.echo("\n".join(map(printable, lines)), err=True)
+    for line in lines:
+        tell(line)
 
 
 def _describe(holding: Holding) -> str:
