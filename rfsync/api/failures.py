@@ -155,7 +155,7 @@ def _where(error: FetchError, redact: _Redact) -> str:
     asked = error.asked
     if asked is None or error.kind not in _MAY_BE_WRONG_ADDRESS:
         return ""
-    text = "" if error.kind is ErrorKind.NETWORK else f"; asked: {redact(shortened(asked.address, _SHOWN))}"
+    text = "" if error.kind is ErrorKind.NETWORK else f"; asked: {shortened(redact(asked.address), _SHOWN)}"
     return text if asked.setting is None else f"{text}; if that is the wrong address, correct {asked.setting}"
 
 

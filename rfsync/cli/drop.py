@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from rfsync.cli.options import Options, make_command
-from rfsync.cli.output import utc_time
+from rfsync.cli.output import tell, utc_time
 from rfsync.errors import ConfigError
 from rfsync.parsing import Target, parse_target
 from rfsync.text import printable
@@ -39,12 +39,16 @@ def command(options: Options, target: str, yes: bool) -> int:
         holdings = store.projects.holdings(named)
         _announce(named, holdings, config)
         if not yes and not _confirm(named):
-            click.echo("rfsync: nothing was dropped", err=True)
+            tell("nothing was dropped")
             return 1
+        code = 0
         for holding in holdings:
-            store.projects.drop(holding.path)
-            click.echo(printable(f"{holding.path} was dropped"))
-    return 0
+            if store.projects.drop(holding.path):
+                click.echo(printable(f"{holding.path} was dropped"))
+            else:  # it was renamed, or dropped by another, since the question
+                tell(f"{holding.path} is no longer there, and was not dropped: rfsync status shows what there is")
+                code = 1
+    return code
 
 
 def _announce(named: Target, holdings: Sequence[Holding], config: Config) -> None:
@@ -53,16 +57,17 @@ def _announce(named: Target, holdings: Sequence[Holding], config: Config) -> Non
         workspace, project = holding.path
         if workspace != named.workspace or named.project not in {None, project}:
             old = named.workspace if named.project is None else named
-            lines.append(f"rfsync: {old} is now {workspace if named.project is None else holding.path}: use the new id")
+            lines.append(f"{old} is now {workspace if named.project is None else holding.path}: use the new id")
     lines = list(dict.fromkeys(lines))
-    lines += (f"rfsync: {holding.path}: {_describe(holding)}" for holding in holdings)
+    lines += (f"{holding.path}: {_describe(holding)}" for holding in holdings)
     configured = [str(holding.path) for holding in holdings if _is_configured(config, *holding.path)]
     if configured:
         lines.append(
-            f"rfsync: {', '.join(configured)}: still configured, so the next sync begins a new history; to prevent "
+            f"{', '.join(configured)}: still configured, so the next sync begins a new history; to prevent "
             "that, take it out of projects in [[workspaces]], or write it into exclude"
         )
-    click.echo("\n".join(map(printable, lines)), err=True)
+    for line in lines:
+        tell(line)
 
 
 def _describe(holding: Holding) -> str:

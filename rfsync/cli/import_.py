@@ -10,7 +10,7 @@ import click
 
 from rfsync.cli import wiring
 from rfsync.cli.options import Options, make_command, utc_now
-from rfsync.cli.output import print_table, utc_time
+from rfsync.cli.output import print_table, tell, utc_time
 from rfsync.cli.queries import parse_moment, warn_of_renamed
 from rfsync.cli.sync import NUMBERS, numbers
 from rfsync.config import Config
@@ -95,9 +95,7 @@ def _task(context: SyncContext, named: Target) -> SyncTask:
 def _announce(answers: list[SavedAnswer]) -> None:
     """Says which time each answer has, and where that is from, before anything is written."""
     number = "1 answer" if len(answers) == 1 else f"{len(answers):,} answers"
-    click.echo(f"rfsync: {number} to import, with their times in UTC:", err=True)
-    for line in first_lines([_with_time(answer) for answer in answers]):
-        click.echo(printable(f"  {line}"), err=True)
+    tell(f"{number} to import, with their times in UTC:", first_lines([_with_time(answer) for answer in answers]))
 
 
 def _with_time(answer: SavedAnswer) -> str:
@@ -136,9 +134,9 @@ def _print(imported: list[tuple[SavedAnswer, Result | Skipped]]) -> int:
     print_table(("TIME", "BY", "OUTCOME", *NUMBERS, "FILE"), rows, right=NUMBERS)
     if too_old:
         text = (
-            f"rfsync: {len(too_old):,} of {len(imported):,} files refused, the first {too_old[0].path}: older than the "
+            f"{len(too_old):,} of {len(imported):,} files refused, the first {too_old[0].path}: older than the "
             "project's last observation, and what is in the ledger stays. Import into a database that has not seen "
             "the project yet, and sync into that one from then on"
         )
-        click.echo(printable(text), err=True)
+        tell(text)
     return 1 if too_old or refused else 0

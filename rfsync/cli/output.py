@@ -18,7 +18,7 @@ import click
 from rfsync.cli.files import STDOUT, is_ordinary, open_for_writing
 from rfsync.cli.options import drop_output
 from rfsync.errors import ConfigError
-from rfsync.logs import is_json
+from rfsync.logs import is_json, with_fields
 from rfsync.text import age, escaped, printable, shown_name
 
 log = logging.getLogger("rfsync")
@@ -28,12 +28,15 @@ FORMATS: Final = ("table", "json", "jsonl", "csv", "parquet")
 _ENDINGS: Final = {".csv": "csv", ".json": "json", ".jsonl": "jsonl", ".parquet": "parquet", ".txt": "table"}
 
 
-def tell(text: str) -> None:
-    """Writes a line for people to standard error; among logs in JSON it is one of them."""
+def tell(text: str, details: Sequence[str] = ()) -> None:
+    """Writes a line for people to standard error, and those that belong to it; among logs in JSON it is one of them."""
     if is_json():
-        log.warning("%s", text)
+        # It is no log: what explains an exit code is written whatever --log-level says.
+        level = max(logging.WARNING, log.getEffectiveLevel())
+        log.log(level, "%s", text, extra=with_fields({"details": list(details)} if details else {}))
     else:
-        click.echo(printable(f"rfsync: {text}"), err=True)
+        lines = [f"rfsync: {text}", *(f"  {one}" for one in details)]
+        click.echo("\n".join(map(printable, lines)), err=True)
 
 
 def as_json(value: object) -> str:

@@ -13,7 +13,8 @@ _ADVICE: Final = """
 What to do:
 - Change nothing by hand. Stop the syncs, and keep a copy of the database as it is.
 - If there is a backup that passes rfsync verify, restore it (docs/operations.md, Restore).
-- If nothing but rfsync has written to the database, and the disk is sound, it is a bug: report it with these lines.
+- If nothing but rfsync has written to the database, and the disk is sound, it is a bug: report it with these lines."""
+_LAST_WAY: Final = """
 - The last way is to begin a project anew, without its history: rfsync drop {project}; rfsync sync {project}"""
 
 
@@ -26,6 +27,7 @@ def command(options: Options, as_json: bool) -> int:
     and what to do next. Read-only; exits with 1 on a finding.
     """
     from rfsync.cli import wiring
+    from rfsync.ledger.rules import OF_WORKSPACE
     from rfsync.ledger.verify import verify
 
     verdict = verify(wiring.open_reader(options, options.begin()))
@@ -43,6 +45,8 @@ def command(options: Options, as_json: bool) -> int:
         click.echo(f"… and {verdict.total - len(verdict.findings):,} more.")
     findings = f"{verdict.total:,} finding{'' if verdict.total == 1 else 's'}"
     click.echo(f"The books do not balance: {findings} in {scope}.")
-    first = verdict.findings[0]
-    click.echo(printable(_ADVICE.format(project=f"{first.workspace}/{first.project}")))
+    # What is wrong with the sums of a workspace is not mended by dropping one of its projects.
+    own = [finding for finding in verdict.findings if finding.rule != OF_WORKSPACE and finding.project is not None]
+    last_way = _LAST_WAY.format(project=f"{own[0].workspace}/{own[0].project}") if own else ""
+    click.echo("\n".join(map(printable, f"{_ADVICE}{last_way}".split("\n"))))
     return 1

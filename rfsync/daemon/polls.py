@@ -2,7 +2,7 @@
 
 import logging
 import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
 
@@ -104,15 +104,22 @@ class Polls:
             del self._projects[key]
             self._timetable.remove(key)
 
-    def retry_after_database_failure(self) -> None:
-        """Makes the projects due at once whose last poll failed because of the database."""
+    def retry_after_database_failure(self, *, but: Container[str]) -> set[str]:
+        """Makes the projects due at once whose last poll failed because of the database, and returns them.
+
+        Args:
+            but: not these, as workspace/project.
+        """
+        retried = set()
         with self._current.lock:
             now = self._now()
             for key, project in self._projects.items():
                 failed = project.last is not None and project.last.error_kind == ErrorKind.DATABASE
-                if failed and key not in self._running:
+                if failed and key not in self._running and key not in but:
                     self._projects[key] = replace(project, due=now.wall, starts_at=now.monotonic)
                     self._put(key)
+                    retried.add(key)
+        return retried
 
     def after_clock_change(self) -> None:
         """Brings the timetable in line with a wall clock that was changed."""

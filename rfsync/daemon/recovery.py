@@ -21,8 +21,9 @@ _NAME: Final = "database"
 class Recovery:
     """Watches the database after a run has failed because of it, and makes such projects due when it answers.
 
-    A database that answers and yet refuses what a run writes (a full disk, say) would have all of them polled every few
-    seconds. So that is done only if it did not answer before, or if a run was written since it was done last.
+    A database that answers and yet refuses what a run writes (a full disk, or a sum that it can't store) would have its
+    project polled every few seconds. So each is polled again once, until the database was away or a run of that project
+    was written.
     """
 
     def __init__(self, current: CurrentPlan, timetable: Timetable, polls: Polls) -> None:
@@ -32,13 +33,15 @@ class Recovery:
         # Changed under the lock of ``current``.
         self._is_watching = False
         self._was_away = False
-        self._was_written = True
+        #: Those that were polled again, as workspace/project.
+        self._retried: set[str] = set()
 
     def note(self, result: Result) -> None:
         """Takes the end of a run into account."""
         with self._current.lock:
             if result.error_kind != ErrorKind.DATABASE:
-                self._was_written = self._was_written or result.run_id is not None
+                if result.run_id is not None:
+                    self._retried.discard(str(result))
             elif not self._is_watching:
                 self._is_watching = True
                 self._timetable.put(_NAME, PROBE_INTERVAL, self._probe)
@@ -67,6 +70,6 @@ class Recovery:
                     return
                 if self._was_away:
                     log.info("the database answers again")
-                if self._was_away or self._was_written:
-                    self._polls.retry_after_database_failure()
-                self._is_watching = self._was_away = self._was_written = False
+                    self._retried.clear()
+                self._retried |= self._polls.retry_after_database_failure(but=self._retried)
+                self._is_watching = self._was_away = False

@@ -97,6 +97,21 @@ FROM filled ORDER BY workspace, project"""
     return list(query.rows("reading the flow", sql, FlowRow._make))
 
 
+def count_first_observed(engine: Engine, targets: Targets = None, *, since: Time, until: Time | None = None) -> int:
+    """The number of projects first observed in that time, with batches that ``first_looks=False`` leaves out.
+
+    Raises:
+        ConfigError: as for ``flow``.
+        DatabaseError: the database can't be read.
+    """
+    first, end = _read_span(since, until)
+    query = known_query(engine, targets)
+    _define_sums(query, first, end, first_looks=False)
+    sql = "SELECT count(DISTINCT id) FROM first_observation"
+    ((number,),) = query.rows("counting the first observations", sql, tuple)
+    return int(number)
+
+
 def movers(
     engine: Engine,
     targets: Targets = None,

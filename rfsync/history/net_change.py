@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 from sqlalchemy import Engine
 
-from rfsync.history.flow import flow
+from rfsync.history.flow import count_first_observed, flow
 from rfsync.history.query import Targets
 from rfsync.history.rows import FlowRow
 
@@ -55,6 +55,5 @@ def net_change(engine: Engine, targets: Targets = None, *, since: datetime, unti
         ConfigError: a target is malformed.
         DatabaseError: the database can't be read.
     """
-    ledger = flow(engine, targets, since=since, until=until)
-    without = flow(engine, targets, since=since, until=until, first_looks=False)
-    return NetChange(since, until, without, sum(a != b for a, b in zip(ledger, without, strict=True)))
+    projects = flow(engine, targets, since=since, until=until, first_looks=False)
+    return NetChange(since, until, projects, count_first_observed(engine, targets, since=since, until=until))

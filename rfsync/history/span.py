@@ -21,6 +21,8 @@ class Observations(NamedTuple):
     first: dict[int, datetime]
     #: The last instant about which anything is known; None: there is none.
     last: datetime | None
+    #: In which they are now.
+    workspaces: frozenset[str]
 
     @property
     def earliest(self) -> datetime | None:
@@ -53,21 +55,23 @@ def observations(engine: Engine, targets: Targets) -> Observations:
         for name in ("day", "am", "pm")
     )
     sql = f"""
-SELECT p.id, w.written_at, (SELECT min(c.observed_at) FROM batch_changes c WHERE c.project_id = p.id),
+SELECT p.id, p.workspace, w.written_at, (SELECT min(c.observed_at) FROM batch_changes c WHERE c.project_id = p.id),
     (SELECT min(r.started_at) FROM sync_runs r WHERE r.project_id = p.id AND r.outcome = 'unchanged'),
     {columns}
 FROM scope p JOIN projects w ON w.id = p.id"""
     first: dict[int, datetime] = {}
     last: datetime | None = None
-    for project_id, written, *seen, day, am, pm in known_query(engine, targets).rows(
-        "reading the first observations", sql, tuple, times=(1, 2, 3)
+    workspaces = set()
+    for project_id, workspace, written, *seen, day, am, pm in known_query(engine, targets).rows(
+        "reading the first observations", sql, tuple, times=(2, 3, 4)
     ):
+        workspaces.add(workspace)
         if day is not None:
             seen.append(_first_quarter(date.fromisoformat(str(day)), am | pm << NOON))
         if known := [at for at in seen if at is not None]:
             first[project_id] = min(known)
         last = max(filter(None, (last, written)), default=None)
-    return Observations(first, last)
+    return Observations(first, last, frozenset(workspaces))
 
 
 def _first_quarter(day: date, quarters: int) -> datetime:

@@ -53,7 +53,7 @@ def throughput(
         lead = periods(by, begin, start, zone(tz))[1 - window :]
         wanted[0] = wanted[0]._replace(since=start)
     query = Query(engine, targets)
-    define_totals(query, targets, [*lead, *wanted], summed=summed, first_looks=False)
+    define_totals(query, targets, [*lead, *wanted], seen, summed=summed, first_looks=False)
     query.values.update(preceding=window - 1, lead=len(lead))
     window_sums = ", ".join(f"CAST(sum({name}) OVER w AS bigint) AS {name}" for name in SUMMED)
     query.define(

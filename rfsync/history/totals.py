@@ -70,7 +70,7 @@ def totals(
     if not wanted:
         return iter(())
     query = Query(engine, targets)
-    define_totals(query, targets, wanted, summed=summed, first_looks=first_looks)
+    define_totals(query, targets, wanted, seen, summed=summed, first_looks=first_looks)
     first = first_of_series(seen, summed=summed)
 
     def make(row: Iterable[Any]) -> TotalRow:
@@ -98,23 +98,30 @@ def first_of_series(seen: Observations, *, summed: bool) -> Mapping[int, datetim
     return {} if seen.earliest is None else {0: seen.earliest}
 
 
-def define_totals(query: Query, targets: Targets, wanted: list[Period], *, summed: bool, first_looks: bool) -> None:
+def define_totals(
+    query: Query, targets: Targets, wanted: list[Period], seen: Observations, *, summed: bool, first_looks: bool
+) -> None:
     """Add the CTEs up to ``total``, which has a row for each series and period.
 
     Args:
         targets: those of the query.
         wanted: one or more periods; ``n`` is a period's index.
+        seen: of the targets.
     """
     named = targets_of(targets)
+    workspaces = {target.workspace for target in named}
     if summed:
-        query.values["workspace"] = named[0].workspace if len({target.workspace for target in named}) == 1 else None
+        is_one = len(workspaces) == len(seen.workspaces) == 1
+        query.values["workspace"] = next(iter(seen.workspaces)) if is_one else None
         query.define("series", "SELECT 0 AS id, CAST(:workspace AS text) AS workspace, CAST(NULL AS text) AS project")
         query.define("member", "SELECT id, workspace, 0 AS series FROM scope")
     else:
         query.define("series", "SELECT id, workspace, project FROM scope")
         query.define("member", "SELECT id, workspace, id AS series FROM scope")
     split = split_periods(wanted)
-    define_flows(query, split, by_workspace=summed and all(target.project is None for target in named))
+    # The former id of a workspace means some of the projects of the one that they are in now.
+    is_whole = all(target.project is None for target in named) and (not named or seen.workspaces <= workspaces)
+    define_flows(query, split, by_workspace=summed and is_whole)
     _define_opening(query, wanted[0].since)
     _define_observed(query, split, summed=summed)
     parts = [

@@ -76,8 +76,8 @@ def _measure(connection: Connection, path: ProjectPath) -> Holding:
     return Holding(path, batches, changes, runs, since)
 
 
-def drop_project(connection: Connection, path: ProjectPath) -> None:
-    """Deletes a project and all rows of it; nothing if there is no such project.
+def drop_project(connection: Connection, path: ProjectPath) -> bool:
+    """Deletes a project and all rows of it; False: there is no such project.
 
     A sync of it that is under way ends with ``ProjectDropped``, or has ended before.
     """
@@ -85,7 +85,7 @@ def drop_project(connection: Connection, path: ProjectPath) -> None:
     # Not even a run may begin meanwhile.
     project_id = connection.execute(own.with_for_update()).scalar()
     if project_id is None:
-        return
+        return False
     for table in _TABLES:
         if table is SyncRun.__table__:
             # PostgreSQL's trigger looks through the whole ledger for the changes of each run that has some, if it is to
@@ -96,3 +96,4 @@ def drop_project(connection: Connection, path: ProjectPath) -> None:
     # What the triggers have left of days on which no other project changed.
     connection.execute(delete(WorkspaceDay).where(WorkspaceDay.workspace == path.workspace, WorkspaceDay.changes == 0))
     connection.execute(delete(Project).where(Project.id == project_id))
+    return True

@@ -107,13 +107,13 @@ class Projects:
         """
         return self._transact("reading the projects", lambda c: drop.measure(c, drop.find_projects(c, target)))
 
-    def drop(self, path: ProjectPath) -> None:
+    def drop(self, path: ProjectPath) -> bool:
         """See ``drop.drop_project``.
 
         Raises:
             DatabaseError: the database refused or vanished; all of it is still there.
         """
-        self._transact(f"dropping {path}", partial(drop.drop_project, path=path))
+        return self._transact(f"dropping {path}", partial(drop.drop_project, path=path))
 
     def find_owners(self, run: Run, batch_ids: Sequence[str]) -> list[Owner]:
         """See ``renames.find_owners``: of the projects but the run's own.

@@ -23,6 +23,9 @@ _RUN: Final = (
     "{} batches added, {} changed, {} removed, {} restored, a sum of {} images and {} jobs, and the outcome {}"
 )
 
+#: The rule that is about a workspace, and not about the project that its findings name.
+OF_WORKSPACE: Final = "a workspace's day is the sum of its projects' days"
+
 RULES: Final[dict[str, Rule]] = {
     "a batch's deltas sum up to its counts": Rule(
         "the ledger says {expected}, the batch's row says {found}",
@@ -144,7 +147,7 @@ FROM project_daily d LEFT JOIN (SELECT DISTINCT c.project_id, {day} AS day FROM 
     ON l.project_id = d.project_id AND l.day = d.day
 WHERE l.day IS NULL""",
     ),
-    "a workspace's day is the sum of its projects' days": Rule(
+    OF_WORKSPACE: Rule(
         "its projects' days add up to {expected}; the day's row in workspace_daily has {found}",
         _DAY,
         """

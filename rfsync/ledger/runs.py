@@ -12,7 +12,7 @@ from sqlalchemy import Connection, Insert, bindparam, delete, exists, select, up
 from rfsync.errors import DatabaseError, RfsyncError
 from rfsync.ledger.changes import Tally
 from rfsync.ledger.projects import ProjectPath, ProjectSnapshot
-from rfsync.schema.models import Project, SyncRun
+from rfsync.schema.models import Project, ProjectRename, SyncRun
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,10 +156,20 @@ def read_end(connection: Connection, run_id: int) -> RunRow | None:
 
 
 def forget_run(connection: Connection, run_id: int, project_id: int) -> None:
-    """Deletes a run, and its project if nothing else is known of that."""
+    """Deletes a run; and its project with all that is known of it, if it was never observed and no other run goes on.
+
+    Raises:
+        sqlalchemy.exc.IntegrityError: another run of it began just now.
+    """
     connection.execute(delete(SyncRun).where(SyncRun.id == run_id))
-    others = exists().where(SyncRun.project_id == Project.id)
-    connection.execute(delete(Project).where(Project.id == project_id, Project.written_at.is_(None), ~others))
+    is_running = exists().where(SyncRun.project_id == Project.id, SyncRun.outcome == "running")
+    known = select(Project.id).where(Project.id == project_id, Project.written_at.is_(None), ~is_running)
+    if connection.execute(known.with_for_update()).scalar() is None:
+        return
+    # Such as one that failed because of its key: it says nothing of a project that is none.
+    connection.execute(delete(SyncRun).where(SyncRun.project_id == project_id, SyncRun.outcome != "running"))
+    connection.execute(delete(ProjectRename).where(ProjectRename.project_id == project_id))
+    connection.execute(delete(Project).where(Project.id == project_id))
 
 
 def write_end(connection: Connection, run_id: int, row: RunRow, at: datetime) -> None:

@@ -298,15 +298,14 @@ class Store:
         Raises:
             DatabaseError: that could not be written.
         """
-        run_id, project_id = run.id, run.project_id
-        if self._dry or run_id is None or project_id is None:
+        run_id = run.id
+        if self._dry or run_id is None:
             return
 
         def forget(connection: Connection) -> None:
             require_same_file(connection, run)
-            project_of_run(connection, run)
             try:
-                forget_run(connection, run_id, project_id)
+                forget_run(connection, run_id, project_of_run(connection, run))
             except IntegrityError:
                 raise TransientDatabaseError("forgetting a run: another one of its project began just now") from None
 

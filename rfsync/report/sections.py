@@ -250,6 +250,13 @@ def projects_table(data: ReportData) -> Table:
         )
         for project in sorted(data.projects, key=lambda one: (-one.images, one.workspace, one.project))
     ]
+    # What a project took along that departed is in the headline's changes.
+    known = {(project.workspace, project.project) for project in data.projects}
+    departed = [path for path in deltas[-1] if path not in known and any(delta.get(path) for delta in deltas)]
+    rows += (
+        (f"{'/'.join(path)} (gone)", count(0), *(signed(delta.get(path, 0)) for delta in deltas), count(0), count(0))
+        for path in departed
+    )
     since = [f"Since {data.moment(change.since)}" for change in data.changes]
     headers = ("Project", "Images", *since, "Jobs", "Batches")
     return Table(headers, rows, number_columns=len(headers) - 1)

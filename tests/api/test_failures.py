@@ -14,9 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rfsync.api.deadline import Deadline
-from rfsync.api.failures import describe_error, network_error, retry_after, status_error
+from rfsync.api.failures import _SHOWN, describe_error, network_error, retry_after, status_error
 from rfsync.api.route import Route, origin
-from rfsync.errors import BadResponse, ErrorKind
+from rfsync.errors import Asked, BadResponse, ErrorKind, FetchError
 from rfsync.redaction import Redactor
 
 NOON = datetime(2026, 1, 2, 12, tzinfo=UTC)  # a Friday
@@ -203,3 +203,12 @@ def test_each_error_of_the_network_is_of_the_documented_kind_in_one_line_without
     late = Deadline(0.0)
     late.expired = True
     assert network_error(error, late, ROUTE, 60.0, REDACT).kind is ErrorKind.TIMEOUT
+
+
+@pytest.mark.parametrize("room", range(1, len("SECRET")))
+def test_an_address_is_cut_without_leaving_a_part_of_a_secret(room: int) -> None:
+    error = FetchError(ErrorKind.NOT_FOUND, "no")
+    address = "https://api.roboflow.com/"
+    error.asked = Asked(f"{address}{'x' * (_SHOWN - room - len(address))}SECRET/batches", None)
+    shown = describe_error(error, lambda text: text.replace("SECRET", "***"))
+    assert "x*" in shown

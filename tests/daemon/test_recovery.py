@@ -84,6 +84,19 @@ def test_a_database_that_answers_and_yet_refuses_what_is_written_is_not_tried_ev
     assert world.polled.count("acme/a") == 5
 
 
+def test_a_project_that_it_refuses_is_not_tried_every_few_seconds_because_others_are_written(world: World) -> None:
+    world.acts["acme/a"] = [NO_DATABASE] * 9
+    driver = world.daemon(workspace("a"))
+    driver.done("acme/a", 1)
+    driver.run("database", 1)
+    driver.done("acme/a", 2)
+    driver.reconfigure(workspace("a", "b"))
+    driver.done("acme/b", 1)
+    driver.run("database", 1)
+    driver.settle()
+    assert world.polled.count("acme/a") == 2
+
+
 def test_a_changed_clock_has_it_ask_at_once(world: World) -> None:
     driver = without_database(world, "a")
     world.is_away = False

@@ -181,3 +181,17 @@ def test_throughput_has_whole_windows_only(engine: Engine) -> None:
     )
     weeks = queries.details(engine, View(period="all", by="week"), 2, NOW).throughput
     assert [row.period for row in weeks] == [datetime(2026, 2, 23, tzinfo=UTC), datetime(2026, 3, 2, tzinfo=UTC)]
+
+
+def test_the_changes_of_the_report_s_projects_add_up_to_its_headline_s_even_if_one_departed(
+    rig: Rig, engine: Engine
+) -> None:
+    rig.now, rig.project = NOW - timedelta(hours=1), "gears"
+    rig.projects = ["widgets"]
+    assert rig.sync(minutes=0).outcome == "changed"
+    data = report.read(engine, (), ZoneInfo("UTC"), NOW)
+    rows = projects_table(data).rows
+    assert [row[0] for row in rows] == ["acme/widgets", "acme/gears (gone)"]
+    for number, change in enumerate(data.changes, 2):
+        deltas = [int(row[number].replace("−", "-").replace(",", "")) for row in rows]
+        assert (sum(deltas), deltas[1] < 0) == (change.images, True)

@@ -17,11 +17,12 @@ from typing import Any
 import pytest
 import yaml
 from datasette.app import Datasette
+from rig import Rig
 
 from rfsync.schema import upgrade as schema
 from rfsync.schema.views import VIEWS
 from tests.deploy.conftest import DEPLOY
-from tests.deploy.known import write_history
+from tests.deploy.known import at, batch, write_history
 
 METADATA: dict[str, Any] = yaml.safe_load((DEPLOY / "datasette" / "metadata.yaml").read_text())
 QUERIES: dict[str, dict[str, Any]] = METADATA["databases"]["rfsync"]["queries"]
@@ -206,3 +207,16 @@ def test_the_command_of_the_page_serves_it(path: Path) -> None:
     done = subprocess.run(once, cwd=path.parent, capture_output=True, text=True)
     assert done.returncode == 0, done
     assert [row["project"] for row in json.loads(done.stdout)] == ["o'neill", "widgets", "gears"]
+
+
+def test_what_changed_before_the_first_list_was_no_first_observation(path: Path, ask: Ask) -> None:
+    rig = Rig(f"sqlite:///{path}")
+    rig.workspace, rig.project, rig.now = "new", "rods", at(20)
+    for images, batch_ids in ((10, ("r1",)), (12, ("r1",)), (15, ())):
+        rig.listed = [batch("r1", images), batch("r2", 5)]
+        rig.sync(batch_ids=batch_ids)
+    rig.close()
+    period = {"workspace": "new", "since": "2026-03-20", "until": "2026-03-21"}
+    assert ask("totals", **period) == [["new", "rods", 2, 0, 20, 5, 0, 0]]
+    assert ask("gained_and_lost_by_day", **period) == [["2026-03-20", 5, 0, 0, 0, 4]]
+    assert [row[2:6] for row in ask("moved_most", **period)] == [["r1", "name of r1", 2, 5]]

@@ -285,7 +285,13 @@ def test_it_says_why_it_can_not_start(fresh: Cli) -> None:
     fresh.configure(workspaces=[{"projects": ["widgets", "gears"]}])
     fresh.list(batch("b1", 1))
     made = json.loads(fresh.run("sync", "acme/widgets", "--log-format", "json").err)
-    late = json.loads(fresh.run("status", "--max-age", "1d", "--log-format", "json", code=1).err)
+    late = json.loads(
+        fresh.run("status", "--max-age", "1d", "--log-format", "json", "--log-level", "error", code=1).err
+    )
     assert ("made a new database" in made["event"], late["event"]) == (True, "acme/gears was never observed")
+    lines = [json.loads(line) for line in fresh.run("drop", "acme", "--log-format", "json", code=2).err.splitlines()]
+    assert [line["event"].partition(":")[0] for line in lines] == [
+        "acme/widgets", "acme/widgets", "there is no terminal to ask on, so nothing was dropped"
+    ]  # fmt: skip
     fresh.configure(workspaces=[{"projects": ["widgets"]}], more='[daemon]\nlisten = "192.0.2.1:1"\n')
     assert "192.0.2.1:1" in fresh.run("daemon", code=2).err

@@ -136,9 +136,19 @@ def test_the_books_are_proved(cli: Cli) -> None:
     assert [one["message"] for one in verdict["findings"]] == lines[: len(verdict["findings"])]
     total = f"The books do not balance: {verdict['total']} findings in "
     assert next(line for line in lines if line.startswith("The books")).startswith(total)
+    assert lines[-5] == "What to do:"
     first = verdict["findings"][0]["project"]
     assert lines[-1].endswith(f" without its history: rfsync drop acme/{first}; rfsync sync acme/{first}")
     assert done.err == ""
+
+
+def test_what_is_wrong_with_the_sums_of_a_workspace_is_no_reason_to_drop_a_project(cli: Cli) -> None:
+    cli.list(batch("b1", 10, 1))
+    cli.sync()
+    cli.database.execute("UPDATE workspace_daily SET changes = changes + 1")
+    done = cli.run("verify", code=1)
+    assert "\n\nWhat to do:\n- Change nothing by hand." in done.out
+    assert "rfsync drop" not in done.out
 
 
 NEVER = {

@@ -21,6 +21,7 @@ from rfsync.errors import ConfigError
 from rfsync.history import BY, By, TotalRow
 from rfsync.history.net_change import net_change
 from rfsync.ledger.verify import verify
+from rfsync.parsing import Target
 
 #: In Berlin the clocks went forward on 29 March, and would go back on 25 October.
 FIRST = datetime(2026, 3, 20, 21, 40, tzinfo=UTC)
@@ -547,3 +548,38 @@ def test_bad_questions(rig: Rig) -> None:
         list(history.totals(engine, since=FIRST, tz="Europe/Berlim"))
     with pytest.raises(ConfigError, match="periods"):
         list(history.totals(engine, since=datetime(1970, 1, 1, tzinfo=UTC), by="hour"))
+
+
+@pytest.mark.parametrize("project", ["widgets", "gears"])
+def test_what_is_written_between_the_reads_of_a_net_change_is_no_error(
+    rig: Rig, monkeypatch: pytest.MonkeyPatch, project: str
+) -> None:
+    rig.listed = [record("a", 1)]
+    rig.sync()
+    since = rig.now + timedelta(minutes=1)
+
+    def flow(*args: Any, **kwargs: Any) -> list[history.FlowRow]:
+        rows = history.flow(*args, **kwargs)
+        rig.project, rig.listed = project, [record(f"{project}-1", 2), record("a", 3)]
+        rig.sync()
+        return rows
+
+    monkeypatch.setattr("rfsync.history.net_change.flow", flow)
+    change = net_change(rig.database.engine, since=since)
+    # The project that is new has been first observed in that time; the one that has changed has not.
+    assert (change.images, change.first_observed) == (0, int(project == "gears"))
+
+
+def test_the_former_id_of_a_workspace_means_its_own_projects_in_a_sum_too(rig: Rig) -> None:
+    rig.listed = [record("a", 10)]
+    rig.sync()
+    rig.workspace, rig.project, rig.listed = "newco", "own", [record("o", 1000)]
+    rig.sync()
+    rig.store.projects.rename(Target("acme", "widgets"), Target("newco", "widgets"), rig.now)
+    engine, now = rig.database.engine, rig.now + timedelta(days=2)
+    (apart, *_), (together, *_) = (
+        list(history.totals(engine, "acme", summed=summed, now=now)) for summed in (False, True)
+    )
+    assert (apart.images, apart.images_gained) == (together.images, together.images_gained) == (10, 10)
+    assert together.workspace == "newco"
+    assert {row.images for row in history.totals(engine, "newco", summed=True, now=now)} == {1010}

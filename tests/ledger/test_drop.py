@@ -49,10 +49,10 @@ def test_no_table_keeps_a_row_of_it_and_others_keep_all_of_theirs(rig: Rig) -> N
     assert [name for name in metadata.tables if not len(before[name]) > len(others[name])] == [
         WorkspaceDay.__tablename__
     ]
-    rig.store.projects.drop(WIDGETS)
+    assert rig.store.projects.drop(WIDGETS)
     assert dump(rig) == others
     assert verify(rig.database.engine).findings == ()
-    rig.store.projects.drop(WIDGETS)
+    assert not rig.store.projects.drop(WIDGETS)
     assert dump(rig) == others
     rig.store.projects.drop(GEARS)
     assert {name: rows for name, rows in dump(rig).items() if rows} == {}

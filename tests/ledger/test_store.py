@@ -23,6 +23,7 @@ from rfsync.ledger.projects import ProjectPath
 from rfsync.ledger.runs import RunRow
 from rfsync.ledger.transaction import Transaction
 from rfsync.ledger.verify import verify
+from rfsync.parsing import Target
 from rfsync.redaction import Secret
 from rfsync.sync.check import worst_case
 from rfsync.sync.run import sync
@@ -163,6 +164,21 @@ def test_a_failed_run_leaves_one_row_and_the_state_as_it_was(rig: Rig) -> None:
         "FROM sync_runs ORDER BY id DESC"
     )[0]
     assert last == ("failed", 5, 503, 7, None, "server", "HTTP 503")
+
+
+def test_a_project_that_is_none_leaves_nothing_whatever_its_runs_ended_with_before(rig: Rig) -> None:
+    rig.listed = FetchError(ErrorKind.AUTH, "HTTP 401", http_status=401, attempts=1)
+    assert rig.sync().run_id is not None
+    rig.store.projects.rename(Target("acme", "widgets"), Target("acme", "widgts"), rig.now)
+    rig.project = "widgts"
+    rig.projects = []
+    other = rig.store.begin_run(ProjectPath("acme", "widgts"), None, "cli", rig.now)
+    assert (rig.sync().error_kind, rig.sync().run_id) == ("not_found", None)
+    # Another one still goes on.
+    assert rig.rows("SELECT project FROM projects") == [("widgts",)]
+    rig.store.fail_run(other, RunRow("failed", error_kind="auth", error="HTTP 401"), rig.now)
+    assert rig.sync().error_kind == "not_found"
+    assert [rig.rows(f"SELECT * FROM {name}") for name in ("projects", "sync_runs", "project_renames")] == [[]] * 3
 
 
 def test_what_raises_inside_a_transaction_undoes_all_of_it(rig: Rig) -> None:
