@@ -155,6 +155,8 @@ def _where(error: FetchError, redact: _Redact) -> str:
     asked = error.asked
     if asked is None or error.kind not in _MAY_BE_WRONG_ADDRESS:
         return ""
+    if error.kind is ErrorKind.NETWORK and not error.retryable:
+        return ""  # what does not pass by itself is the proxy or a certificate, and its message says so
     text = "" if error.kind is ErrorKind.NETWORK else f"; asked: {shortened(redact(asked.address), _SHOWN)}"
     return text if asked.setting is None else f"{text}; if that is the wrong address, correct {asked.setting}"
 

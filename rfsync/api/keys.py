@@ -142,8 +142,13 @@ def exposed_file(workspace: WorkspaceConfig, found: FoundKey) -> Path | None:
 
 
 def readable_by_others(path: Path) -> bool:
-    """Tells if others than the file's owner and group can read it."""
+    """Tells if others than the file's owner and group can read it, and its mode could be changed.
+
+    Secrets that a container gets are readable by all users in it, in a file system that can't be written.
+    """
     try:
+        if os.statvfs(path).f_flag & os.ST_RDONLY:
+            return False
         return bool(path.stat().st_mode & 0o004)
     except OSError:
         return False

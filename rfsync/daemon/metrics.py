@@ -1,7 +1,7 @@
 """Metrics for Prometheus. Their labels are workspaces and projects, phases and outcomes: never batches."""
 
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from contextlib import AbstractContextManager, suppress
 from datetime import datetime
 from functools import partial
 from typing import Final, NamedTuple
@@ -78,8 +78,11 @@ class PrometheusMetrics:
         self._runs.labels(*project, result.outcome).inc()
         if result.error_kind is not None:
             self._errors.labels(*project, str(result.error_kind)).inc()
-        if result.row.batches is not None:
-            self._listed.labels(*project).set(result.row.batches)
+        if result.old is not None:
+            with suppress(KeyError):
+                self._listed.remove(*result.old)
+        if result.departed or result.row.batches is not None:
+            self._listed.labels(*project).set(0 if result.departed else result.row.batches or 0)
         self._bytes.labels(*project).inc(result.row.response_bytes or 0)
         tally = result.tally
         for change in ("added", "changed", "removed", "restored"):

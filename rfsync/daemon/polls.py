@@ -171,13 +171,19 @@ class Polls:
                 workspaces = plan.context.workspaces.renewed()
                 context = replace(plan.context, workspaces=workspaces, failure_level=self._failure_level)
                 result = sync(context, poll.project.task)
-                if not result.skipped:
-                    self._on_result(result)
             except Exception:
-                # A bug in what is done with a result: those of the run itself are in the result.
                 log.exception("%s: %s", key, BUG)
             finally:
                 self._end(key, poll, result)
+            if result is not None and not result.skipped:
+                self._tell(key, result)
+
+    def _tell(self, key: str, result: Result) -> None:
+        try:
+            self._on_result(result)
+        except Exception:
+            # A bug in what is done with a result: those of the run itself are in the result.
+            log.exception("%s: %s", key, BUG)
 
     def _begin(self, plan: Plan, key: str, starts_at: float) -> Poll | None:
         """None: the entry of the timetable went out of date while it waited for a thread."""

@@ -21,7 +21,7 @@ from rfsync.dashboard.batch_page import read_page
 from rfsync.dashboard.page import ALL_PROJECTS, REFRESH_SECONDS, graph
 from rfsync.dashboard.queries import StaleFrom, find_renamed, in_scope, read_projects, selectable_targets
 from rfsync.dashboard.view import UnknownTargetError, View, parse
-from rfsync.errors import DatabaseError
+from rfsync.errors import ConfigError, DatabaseError, RfsyncError
 from rfsync.text import printable
 
 
@@ -82,8 +82,8 @@ def add_callbacks(app: Dash, context: DashboardContext) -> None:
             except UnknownTargetError as error:
                 shown = _unknown_target(context, search, error.target)
                 return *[no_update] * len(figures), *(shown.get(str(one.component_id), []) for one in outputs), *times
-            except DatabaseError as error:
-                # Keep what is shown; the next refresh tries again.
+            except (DatabaseError, ConfigError) as error:
+                # Keep what is shown; the next refresh tries again. A project may have gone between two questions.
                 kept = [no_update] * (len(outputs) - 1)
                 return *[no_update] * len(figures), [_unreadable(context, error)], *kept, *times
             view = parse(search, None)[0]
@@ -185,7 +185,7 @@ def _batches(context: DashboardContext, search: Any, _: datetime) -> _Answer:
     return (), ([components.alert(note, "note") for note in own_notes], table)
 
 
-def _unreadable(context: DashboardContext, error: DatabaseError) -> Component:
+def _unreadable(context: DashboardContext, error: RfsyncError) -> Component:
     reason = printable(context.redact(str(error)))
     text = f"The database can't be read: {reason}. This page tries again every {REFRESH_SECONDS} seconds."
     return components.alert(text, "bad unreadable")

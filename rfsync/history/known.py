@@ -1,7 +1,7 @@
 """Checks that the database has what a query names."""
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, Final
 
 from sqlalchemy import Engine
@@ -9,7 +9,7 @@ from sqlalchemy import Engine
 from rfsync.errors import ConfigError
 from rfsync.history.query import Query, Targets, targets_of
 from rfsync.parsing import Target
-from rfsync.text import shown_name
+from rfsync.text import close_names, did_you_mean, shown_name
 
 #: Most ids that a message lists.
 _LISTED: Final = 5
@@ -50,12 +50,18 @@ def require_known(engine: Engine, targets: Targets) -> list[tuple[Target, Target
         names = "SELECT DISTINCT workspace, project FROM scope ORDER BY 1, 2 LIMIT 1"
         found = list(Query(engine, target).rows("looking for the project", names, tuple))
         if not found:
-            raise ConfigError(f"the database has no {target}: rfsync status shows what it has")
+            known = {str(one) if target.project else one.workspace for one in _projects(engine)}
+            meant = did_you_mean(close_names(str(target), known))
+            raise ConfigError(f"the database has no {target}: rfsync status shows what it has{meant}")
         workspace, project = found[0]
         now = Target(workspace, None if target.project is None else project)
         if now != target:
             renamed.append((target, now))
     return renamed
+
+
+def _projects(engine: Engine) -> Iterator[Target]:
+    return Query(engine, None).rows("looking for the projects", "SELECT workspace, project FROM scope", Target._make)
 
 
 def require_batches(engine: Engine, targets: Targets, batch_ids: Sequence[str]) -> None:

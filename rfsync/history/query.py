@@ -7,6 +7,7 @@ from typing import Any, Final, TypeAlias, TypeVar
 from sqlalchemy import Engine, text
 
 from rfsync.database.errors import translated
+from rfsync.errors import ConfigError
 from rfsync.history.dialects import Postgresql, Sqlite
 from rfsync.parsing import Target, parse_target
 
@@ -36,6 +37,9 @@ def targets_of(targets: Targets) -> tuple[Target, ...]:
     if targets is None:
         return ()
     named = [targets] if isinstance(targets, (str, Target)) else targets
+    for one in named:
+        if not isinstance(one, (str, Target)):
+            raise ConfigError(f"targets: {one!r} is no target, such as 'acme' or 'acme/widgets'")
     return tuple(parse_target(one) if isinstance(one, str) else one for one in named)
 
 

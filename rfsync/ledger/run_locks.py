@@ -13,7 +13,6 @@ import os
 import struct
 import sys
 import threading
-import time
 from collections.abc import Sequence
 from datetime import timedelta
 from pathlib import Path
@@ -37,8 +36,11 @@ class RunLocks(Protocol):
     def insert(self) -> Insert:
         """The statement that writes a new run down."""
 
-    def hold(self, run_id: int) -> None:
+    def hold(self, run_id: int) -> bool:
         """Declares a run of this process alive. To be called before others can see the run.
+
+        Returns:
+            False: another run that is under way has the number.
 
         Raises:
             DatabaseError: it can't be held.
@@ -91,8 +93,9 @@ class NoRunLocks:
 
     insert: ClassVar = insert(SyncRun)
 
-    def hold(self, run_id: int) -> None:
+    def hold(self, run_id: int) -> bool:
         """Nothing to hold."""
+        return True
 
     def release(self, run_id: int) -> None:
         """Nothing to release."""
@@ -107,10 +110,6 @@ class NoRunLocks:
         """Nothing to close."""
 
 
-#: How often a byte is tried, a millisecond apart.
-_TRIES: Final = 200
-
-
 class FileLocks:
     """One byte of a file beside the SQLite database for each run; the file stays empty."""
 
@@ -122,21 +121,17 @@ class FileLocks:
         self._held: set[int] = set()
         self._guard = threading.Lock()
 
-    def hold(self, run_id: int) -> None:
+    def hold(self, run_id: int) -> bool:
         """Declares a run of this process alive.
 
-        Raises:
-            TransientDatabaseError: another one has the number.
+        A run whose project was dropped keeps its number until it notices, though SQLite gives that to the next run; and
+        a process that checks whether a run is dead has its byte for a moment.
         """
         with self._guard:
-            # A process that checks whether a run of this number is dead has the byte for a moment. A run whose project
-            # was dropped has it until it notices: SQLite has given its number to this one.
-            for _ in range(0 if run_id in self._held else _TRIES):
-                if self._lock(fcntl.F_WRLCK, run_id):
-                    self._held.add(run_id)
-                    return
-                time.sleep(0.001)
-        raise TransientDatabaseError("a run that was dropped with its project is still under way, and has the number")
+            if run_id in self._held or not self._lock(fcntl.F_WRLCK, run_id):
+                return False
+            self._held.add(run_id)
+            return True
 
     def release(self, run_id: int) -> None:
         """Declares it over."""
@@ -235,8 +230,8 @@ class Leases:
         self._expiry = func.clock_timestamp() + timedelta(seconds=lease)
         self.insert = insert(SyncRun).values(lease_expires_at=self._expiry)
 
-    def hold(self, run_id: int) -> None:
-        """Keeps the lease of a run of this process from expiring.
+    def hold(self, run_id: int) -> bool:
+        """Keeps the lease of a run of this process from expiring; the server gives no number twice.
 
         Raises:
             TransientDatabaseError: the thread that would renew it can't be started.
@@ -251,6 +246,7 @@ class Leases:
                     raise TransientDatabaseError(f"the lease of a run can't be kept: {error}") from None
                 self._thread = thread
             self._held.add(run_id)
+            return True
 
     def release(self, run_id: int) -> None:
         """Lets the lease expire."""

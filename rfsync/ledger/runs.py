@@ -128,6 +128,12 @@ def insert_run(connection: Connection, project_id: int, trigger: str, at: dateti
     return int(key[0])
 
 
+def renumber_run(connection: Connection, run_id: int) -> int:
+    """Gives a run that was just written down, and is the last, the next number, and returns that."""
+    connection.execute(update(SyncRun).where(_THIS_RUN).values(id=run_id + 1), {"run_id": run_id})
+    return run_id + 1
+
+
 def abandon(connection: Connection, run_ids: Sequence[int], at: datetime) -> None:
     """Marks the runs of killed processes."""
     if run_ids:

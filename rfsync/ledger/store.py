@@ -40,6 +40,7 @@ from rfsync.ledger.runs import (
     insert_run,
     project_of_run,
     read_end,
+    renumber_run,
     write_end,
 )
 from rfsync.ledger.transaction import Transaction
@@ -195,7 +196,8 @@ class Store:
         except IntegrityError:
             raise TransientDatabaseError("beginning a run: its project was just made one with another") from None
         # Before the commit that lets others see the run.
-        self._run_locks.hold(run_id)
+        while not self._run_locks.hold(run_id):
+            run_id = renumber_run(connection, run_id)
         tried.append(run_id)
         return Run.of(run_id, path, known, connection.info.get(FILE_NUMBER))
 

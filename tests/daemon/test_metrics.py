@@ -18,6 +18,7 @@ from rfsync.daemon.metrics import ProjectTotals, PrometheusMetrics
 from rfsync.daemon.polls import ProjectStatus
 from rfsync.errors import DatabaseError, ErrorKind
 from rfsync.ledger.changes import Tally
+from rfsync.ledger.projects import ProjectPath
 from rfsync.ledger.runs import RunRow
 from rfsync.redaction import Secret
 from rfsync.sync.result import Result
@@ -169,6 +170,17 @@ def test_the_length_of_the_last_list_is_shown_until_there_is_another() -> None:
     assert samples(metrics)["rfsync_project_listed_batches", of("a")] == 2
     metrics.ended(Result("acme", "a", RunRow("changed", batches=0)))
     assert samples(metrics)["rfsync_project_listed_batches", of("a")] == 0
+
+
+def test_the_list_of_a_project_that_departs_is_empty_and_of_an_old_id_there_is_none() -> None:
+    metrics = PrometheusMetrics()
+    metrics.ended(Result("acme", "a", RunRow("unchanged", batches=2)))
+    metrics.ended(Result("acme", "a", RunRow("changed"), departed=True))
+    metrics.ended(Result("acme", "b", RunRow("unchanged", batches=3)))
+    metrics.ended(Result("acme", "c", RunRow("changed", batches=4), old=ProjectPath("acme", "b")))
+    metrics.ended(Result("acme", "e", RunRow("changed", batches=5), old=ProjectPath("acme", "never-polled")))
+    listed = {labels: value for (name, labels), value in samples(metrics).items() if name.endswith("listed_batches")}
+    assert listed == {of("a"): 0, of("c"): 4, of("e"): 5}
 
 
 def test_the_version_the_last_reload_and_the_last_pruning_are_shown() -> None:

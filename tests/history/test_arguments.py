@@ -126,7 +126,9 @@ def test_a_target_that_is_none_is_the_error_of_the_command_line(engine: Engine) 
     """When the function is called, even if it returns an iterator."""
     wrong: dict[Any, str] = {
         "acme/gone": "the database has no acme/gone: rfsync status shows what it has",
-        ("acme/widgets", "acmee"): "the database has no acmee",
+        ("acme/widgets", "acmee"): "the database has no acmee: rfsync status shows what it has; did you mean acme?",
+        "acme/widgts": "did you mean acme/widgets?",
+        (5,): "targets: 5 is no target, such as 'acme' or 'acme/widgets'",
         "a/b/c": "TARGET 'a/b/c' is neither a workspace nor workspace/project",
         (): "targets: () is neither a target nor a list of some; None stands for everything",
         iter(["acme"]): "is neither a target nor a list",

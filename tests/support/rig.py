@@ -160,9 +160,9 @@ class RecordedLeases(Leases):
         super().__init__(database)
         self.begun: list[int] = []
 
-    def hold(self, run_id: int) -> None:
+    def hold(self, run_id: int) -> bool:
         self.begun.append(run_id)
-        super().hold(run_id)
+        return super().hold(run_id)
 
 
 def run_locks(database: Database) -> RunLocks:
