@@ -196,6 +196,14 @@ WHERE coalesce(l.added, 0) <> r.added OR coalesce(l.changed, 0) <> r.changed
     OR coalesce(l.images, 0) <> r.images_delta OR coalesce(l.jobs, 0) <> r.num_jobs_delta
     OR (l.run_id IS NOT NULL AND r.outcome <> 'changed')""",
     ),
+    "a change is of a run that is there": Rule(
+        "the ledger has {expected}, the table sync_runs has {found}",
+        "{} changes of it",
+        """
+SELECT c.project_id, 'run ' || c.run_id AS what, '' || count(*) AS expected, 'no row' AS found
+FROM batch_changes c LEFT JOIN sync_runs r ON r.id = c.run_id
+WHERE r.id IS NULL GROUP BY c.project_id, c.run_id""",
+    ),
     "a departed project has no batches": Rule(
         "the project's row says that it is gone, and should have {expected}; it has {found}",
         "{} batches",

@@ -66,6 +66,10 @@ BREAKS = {
         "UPDATE sync_runs SET added = changed, changed = added WHERE id = 1",
         f"run 1: the ledger has, of this run, {_RUN.format(3, 0)}; the run's row says {_RUN.format(0, 3)}",
     ),
+    "a change is of a run that is there": (
+        None,
+        "run 1: the ledger has 3 changes of it, the table sync_runs has no row",
+    ),
     "a departed project has no batches": (
         "UPDATE projects SET departed_at = written_at",
         """departed at 2026-01-01 00:15:00: the project's row says that it is gone, and should have 0 batches;
@@ -127,19 +131,24 @@ def test_what_breaks_a_rule_is_found_and_said_in_words(filled: Rig, rule: str) -
     assert said(found) == f"acme/widgets {' '.join(words.split())}"
 
 
-def test_a_batch_that_was_taken_from_under_its_changes_is_found(filled: Rig) -> None:
+@pytest.mark.parametrize(
+    ("rule", "table", "row"),
+    [
+        ("a change is of a batch that is there", "batches", "batch_id = 'b'"),
+        ("a change is of a run that is there", "sync_runs", "id = 1"),
+    ],
+)
+def test_what_was_taken_from_under_its_changes_is_found(filled: Rig, rule: str, table: str, row: str) -> None:
+    delete = f"DELETE FROM {table} WHERE {row}"
     if filled.file is None:
-        filled.rows("ALTER TABLE batches DISABLE TRIGGER USER")
-        filled.rows("DELETE FROM batches WHERE batch_id = 'b'")
+        filled.rows(f"ALTER TABLE {table} DISABLE TRIGGER USER")
+        filled.rows(delete)
     else:
         with filled.database.begin("testing") as connection:
-            for statement in (
-                *("COMMIT", "PRAGMA foreign_keys = OFF", "BEGIN"),
-                "DELETE FROM batches WHERE batch_id = 'b'",
-            ):
+            # As the program sqlite3, which looks after no reference unless it is told to.
+            for statement in ("COMMIT", "PRAGMA foreign_keys = OFF", "BEGIN", delete):
                 connection.exec_driver_sql(statement)
     verdict = verify(open_engine(filled.url, read_only=True))
-    rule = "a change is of a batch that is there"
     assert [said(finding) for finding in verdict.findings if finding.rule == rule] == [
         f"acme/widgets {BREAKS[rule][1]}"
     ]
