@@ -44,7 +44,7 @@ def find_key(workspace: WorkspaceConfig, env: Mapping[str, str], folder: Path = 
             return _checked(key, f"${variable}")
         tried.append(f"${variable} is not set")
     if workspace.api_key_file:
-        shown = _shown_file(workspace.api_key_file)
+        shown = _shown_file(workspace.api_key_file, folder)
         try:
             path = folder / _expanded(workspace.api_key_file, env)
             key = _bare(decode_utf8(path.read_bytes()))
@@ -59,21 +59,26 @@ def find_key(workspace: WorkspaceConfig, env: Mapping[str, str], folder: Path = 
     if isinstance(found, Secret):
         return _checked(found.reveal(), f"{path} of the Roboflow CLI")
     tried.append(f"{shown_name(str(path))} of the Roboflow CLI {found}")
-    raise ConfigError(f"workspace {workspace.id!r} has no API key: {'; '.join(tried)}. {_way_out(workspace)}")
+    raise ConfigError(f"workspace {workspace.id!r} has no API key: {'; '.join(tried)}. {_way_out(workspace, folder)}")
 
 
-def _shown_file(name: str) -> str:
+def _shown_file(name: str, folder: Path) -> str:
     # A value that does not look like a path may be the key itself, pasted into the wrong place.
-    return shown_name(name) if {"/", "."} & set(name) else "the file that api_key_file names"
+    if not {"/", "."} & set(name):
+        return "the file that api_key_file names"
+    shown = shown_name(name)
+    if shown != repr(name) or name[0] in "$~":  # not shown as it is, or of a folder of its own
+        return shown
+    return repr(str(folder / name))
 
 
-def _way_out(workspace: WorkspaceConfig) -> str:
+def _way_out(workspace: WorkspaceConfig, folder: Path) -> str:
     """The places where a key would count: the default variable does not where another place is named."""
     table = "in its [[workspaces]] table"
     if workspace.api_key_file is None:
         other = f"correct api_key_env {table}" if workspace.api_key_env else f"name api_key_file {table}"
         return f"Set {workspace.api_key_env or DEFAULT_KEY_ENV}, or {other}"
-    file = f"write the key, and nothing else, into {_shown_file(workspace.api_key_file)}"
+    file = f"write the key, and nothing else, into {_shown_file(workspace.api_key_file, folder)}"
     if workspace.api_key_env is not None:
         return f"Set {workspace.api_key_env}, or {file}, or correct api_key_env or api_key_file {table}"
     return f"{file[0].upper()}{file[1:]}, or correct api_key_file {table}"

@@ -258,3 +258,11 @@ def test_a_key_file_that_everybody_can_read_is_noticed(tmp_path: Path) -> None:
         file.chmod(mode)
         assert readable_by_others(file) is expected
     assert readable_by_others(tmp_path / "none") is False
+
+
+def test_a_missing_file_is_told_with_the_folder_that_it_starts_from(env: dict[str, str], tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        find_key(WorkspaceConfig(id="acme", api_key_file="roboflow.key"), env, tmp_path / "elsewhere")
+    path = tmp_path / "elsewhere" / "roboflow.key"
+    assert f"'{path}' can't be read" in str(caught.value)
+    assert f"Write the key, and nothing else, into '{path}'" in str(caught.value)
