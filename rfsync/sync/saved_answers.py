@@ -22,7 +22,10 @@ _TIME: Final = re.compile(
 )
 #: What follows a time, or a date alone, that was not matched completely.
 _MORE_OF_TIME: Final = re.compile(r"\s?(?:[+-]\d|[ap]\.?m\b)", re.IGNORECASE)
-_MORE_OF_DATE: Final = re.compile(r"[\sT_-]?\d{1,2}\s?[ap]\.?m\b", re.IGNORECASE)
+#: Also an hour alone (2026-01-31-18, 2026-01-31 6h30), which could as well be a number: neither is guessed.
+_MORE_OF_DATE: Final = re.compile(
+    r"[\sT_-]?\d{1,2}\s?[ap]\.?m\b|[\s_.-](?:[01]\d|2[0-3]|\d{1,2}h(?:\d\d)?)(?![^\W_])", re.IGNORECASE
+)
 #: The time of day may stand before the date: 18-30-00_2026-01-31.
 _TIME_BEFORE_DATE: Final = re.compile(
     r"(?<![^\W_])(?:[01]?\d|2[0-3])[:.h_-]?[0-5]\d(?:[:.m_-]?[0-5]\ds?)?(?:\s?[ap]\.?m)?[\sT_-]+$", re.IGNORECASE
