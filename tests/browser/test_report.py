@@ -218,6 +218,10 @@ def test_it_fits_phones_and_wide_screens(report: Path, new_page: NewPage, width:
     )
     assert page.evaluate(f"{wider}.length") == 0
     assert page.evaluate(CUT_OFF) == []
+    # A number that is cut off looks like a smaller one: -15 of -150.
+    tables = "[...document.querySelectorAll('.scroll')].filter(table => !table.closest('details'))"
+    assert page.evaluate(f"{tables}.length") >= 3
+    assert page.evaluate(f"{tables}.map(one => one.scrollWidth - one.clientWidth).filter(more => more > 0)") == []
 
 
 def test_it_follows_light_and_dark(report: Path, new_page: NewPage) -> None:
