@@ -96,6 +96,10 @@ class Target(NamedTuple):
         return self.workspace if self.project is None else f"{self.workspace}/{self.project}"
 
 
+#: A page of the app, or an address of the API, in place of a target.
+_ADDRESS: Final = re.compile(r"(?:https?://)?(?:app|api)\.roboflow\.(?:com|eu)/([\w-]+)(?:/([\w-]+))?")
+
+
 def parse_target(text: str) -> Target:
     """Parses ``workspace`` or ``workspace/project``.
 
@@ -103,11 +107,12 @@ def parse_target(text: str) -> Target:
         ConfigError: anything else.
     """
     workspace, slash, project = text.partition("/")
-    if not is_url_id(workspace) or (slash and not is_url_id(project)):
-        raise ConfigError(
-            f"TARGET {shown_name(text)} is neither a workspace nor workspace/project: "
-            "use the ids as in the address app.roboflow.com/WORKSPACE/PROJECT"
-        )
+    address = _ADDRESS.match(text)
+    if address or not is_url_id(workspace) or (slash and not is_url_id(project)):
+        ids = "use the ids as in the address app.roboflow.com/WORKSPACE/PROJECT"
+        if address:
+            ids = f"write {'/'.join(filter(None, address.groups()))}"
+        raise ConfigError(f"TARGET {shown_name(text)} is neither a workspace nor workspace/project: {ids}")
     return Target(workspace, project if slash else None)
 
 
@@ -124,7 +129,7 @@ def parse_listen(text: str) -> tuple[str, int]:
     """
     match = re.fullmatch(r"(?:\[([^\[\]]+)\]|([^\[\]:]+)):([0-9]{1,5})", text)
     if match is None or int(match[3]) > 65_535:
-        raise ValueError(f"{text!r} is not HOST:PORT")
+        raise ValueError(f"{text!r} is not HOST:PORT, such as 127.0.0.1:9108")
     return match[1] or match[2], int(match[3])
 
 

@@ -9,7 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rfsync.parsing import parse_time
+from rfsync.errors import ConfigError
+from rfsync.parsing import parse_target, parse_time
 
 NOW = datetime(2026, 3, 10, 12, 30, 0, 5, tzinfo=UTC)
 BERLIN = ZoneInfo("Europe/Berlin")
@@ -124,3 +125,18 @@ def test_any_text_is_a_time_or_a_clear_error(text: str) -> None:
         assert repr(text) in str(error)  # noqa: PT017 most texts are none
     else:
         assert parsed.tzinfo is UTC
+
+
+@pytest.mark.parametrize(
+    ("text", "meant"),
+    [
+        ("https://app.roboflow.com/acme/widgets/batches", "write acme/widgets"),
+        ("app.roboflow.com/acme", "write acme"),
+        ("https://api.roboflow.eu/acme/widgets?api_key=secret-1", "write acme/widgets"),
+        ("a/b/c", "use the ids as in the address app.roboflow.com/WORKSPACE/PROJECT"),
+    ],
+)
+def test_an_address_in_place_of_a_target_is_told_with_the_ids_in_it(text: str, meant: str) -> None:
+    with pytest.raises(ConfigError, match=f": {meant}$") as raised:
+        parse_target(text)
+    assert "secret-1" not in str(raised.value)

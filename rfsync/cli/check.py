@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from collections.abc import Iterable
 from contextlib import closing
 from dataclasses import asdict
@@ -114,7 +113,7 @@ def _shown(checks: Iterable[Check]) -> Iterable[Check]:
 
 
 def _next(config: Config, options: Options, *, ok: bool) -> str:
-    flag = f" --config {shlex.quote(options.config_file)}" if options.config_file else ""
+    flag = options.flags()
     if not ok:
         return f"Fix what is wrong, then run again: rfsync check{flag}"
     return f"Next: rfsync sync{flag}" if config.workspaces else f"Next: rfsync sync{flag} WORKSPACE/PROJECT"

@@ -103,8 +103,12 @@ class _Known:
             raise self._unknown(target)
         if paths and paths[0].workspace != target.workspace:
             overview.renamed.append((target, Target(paths[0].workspace, None)))
-        overview.expect(self.rows[path] for path in paths if path in self.rows)
-        if table is not None:
+        stored = {path: self.rows[path] for path in paths if path in self.rows}
+        if table is None:
+            overview.expect(stored.values())
+        else:
+            # One that was taken out of the configuration is shown, and need not be fresh.
+            overview.rows |= stored
             self.add_configured(overview, table)
 
     def add_configured(self, overview: Overview, table: WorkspaceConfig) -> None:

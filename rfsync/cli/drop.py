@@ -38,7 +38,7 @@ def command(options: Options, target: str, yes: bool) -> int:
     with closing(wiring.open_store(options, config)) as store:
         holdings = store.projects.holdings(named)
         _announce(named, holdings, config)
-        if not yes and not _confirm(named):
+        if not yes and not _confirm(named, options):
             tell("nothing was dropped")
             return 1
         code = 0
@@ -85,12 +85,14 @@ def _is_configured(config: Config, workspace: str, project: str) -> bool:
     )
 
 
-def _confirm(named: Target) -> bool:
+def _confirm(named: Target, options: Options) -> bool:
     """Asks.
 
     Raises:
         ConfigError: there is nobody to ask.
     """
     if not sys.stdin.isatty():
-        raise ConfigError(f"there is no terminal to ask on, so nothing was dropped: rfsync drop {named} --yes")
+        raise ConfigError(
+            f"there is no terminal to ask on, so nothing was dropped: rfsync drop {named} --yes{options.flags()}"
+        )
     return click.confirm("Drop this for good, with all its history?", err=True)

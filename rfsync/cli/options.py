@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import os
+import shlex
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -65,6 +66,11 @@ class Options:
         from rfsync.config import load
 
         return load(self.file(), os.environ, database_url=self.database)
+
+    def flags(self) -> str:
+        """The options that name configuration and database, for a command that a message proposes; no password."""
+        named = (("--config", self.config_file), ("--database", self.database))
+        return "".join(f" {option} {shlex.quote(self.redact(value))}" for option, value in named if value)
 
     def begin(self) -> Config:
         """As ``load``, and then ``start_logging``."""

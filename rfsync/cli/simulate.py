@@ -1,5 +1,6 @@
 """``rfsync simulate``."""
 
+import shlex
 import signal
 import threading
 from collections.abc import Mapping
@@ -77,7 +78,7 @@ def command(
         # because a reader may stop the process from then on.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: stop.set())
-        _introduce(simulator.url, workspaces, any_key=not keys)
+        _introduce(simulator.url, workspaces, keys[0] if keys else "any")
         stop.wait()
         click.echo("stopped", err=True)
 
@@ -100,13 +101,12 @@ def _accepted(workspaces: tuple[str, ...], keys: tuple[str, ...]) -> Mapping[str
     return dict(zip(keys, workspaces, strict=True))
 
 
-def _introduce(url: str, workspaces: tuple[str, ...], *, any_key: bool) -> None:
+def _introduce(url: str, workspaces: tuple[str, ...], key: str) -> None:
     """Says where it listens, and how to sync it."""
     named = f"the workspace {workspaces[0]}" if len(workspaces) == 1 else f"the workspaces {', '.join(workspaces)}"
-    key = "any" if any_key else "KEY"
     click.echo(f"The stand-in for Roboflow's API listens at {url}, with {named}. To sync it:")
     click.echo(f"  printf '[api]\\nbase_url = \"{url}\"\\n' > simulated.toml")
     click.echo(
-        f"  ROBOFLOW_API_KEY={key} rfsync sync {workspaces[0]} --config simulated.toml --database sqlite:///simulated.db"
+        f"  ROBOFLOW_API_KEY={shlex.quote(key)} rfsync sync {workspaces[0]} --config simulated.toml --database sqlite:///simulated.db"
     )
     click.echo("Ctrl-C ends it.")

@@ -15,7 +15,7 @@ What to do:
 - If there is a backup that passes rfsync verify, restore it (docs/operations.md, Restore).
 - If nothing but rfsync has written to the database, and the disk is sound, it is a bug: report it with these lines."""
 _LAST_WAY: Final = """
-- The last way is to begin a project anew, without its history: rfsync drop {project}; rfsync sync {project}"""
+- The last way is to begin anew, without the history: rfsync drop {project}{flags}; rfsync sync {project}{flags}"""
 
 
 @make_command("rfsync verify\nrfsync verify --database postgresql://rfsync@db/labels --json")
@@ -47,6 +47,6 @@ def command(options: Options, as_json: bool) -> int:
     click.echo(f"The books do not balance: {findings} in {scope}.")
     # What is wrong with the sums of a workspace is not mended by dropping one of its projects.
     own = [finding for finding in verdict.findings if finding.rule != OF_WORKSPACE and finding.project is not None]
-    last_way = _LAST_WAY.format(project=f"{own[0].workspace}/{own[0].project}") if own else ""
+    last_way = _LAST_WAY.format(project=f"{own[0].workspace}/{own[0].project}", flags=options.flags()) if own else ""
     click.echo("\n".join(map(printable, f"{_ADVICE}{last_way}".split("\n"))))
     return 1

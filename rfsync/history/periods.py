@@ -44,7 +44,7 @@ def zone(name: str) -> ZoneInfo:
     """
     try:
         return ZoneInfo(name)
-    except (KeyError, ValueError, OSError):
+    except (KeyError, ValueError, OSError, TypeError, AttributeError):
         raise ConfigError(f"{name!r} is no time zone: use a name like Europe/Berlin, America/New_York or UTC") from None
 
 

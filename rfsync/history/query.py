@@ -59,6 +59,10 @@ class Query:
         Raises:
             ConfigError: a target is malformed.
         """
+        if not isinstance(engine, Engine):
+            raise ConfigError(
+                f"the first argument is an engine, as rfsync.connect(URL) makes it, not {type(engine).__name__}"
+            )
         self._engine = engine
         self._ctes: list[str] = []
         self.dialect = Sqlite() if engine.dialect.name == "sqlite" else Postgresql()

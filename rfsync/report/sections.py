@@ -252,7 +252,11 @@ def projects_table(data: ReportData) -> Table:
     ]
     # What a project took along that departed is in the headline's changes.
     known = {(project.workspace, project.project) for project in data.projects}
-    departed = [path for path in deltas[-1] if path not in known and any(delta.get(path) for delta in deltas)]
+    departed = [
+        path
+        for path in (deltas[-1] if deltas else ())
+        if path not in known and any(delta.get(path) for delta in deltas)
+    ]
     rows += (
         (f"{'/'.join(path)} (gone)", count(0), *(signed(delta.get(path, 0)) for delta in deltas), count(0), count(0))
         for path in departed

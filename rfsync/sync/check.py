@@ -67,9 +67,12 @@ def diagnose(
     try:
         yield Check("database", database_name, True, database())
     except RfsyncError as error:
-        remedy = "look at [database] url, and whether the server is running"
+        remedy = (
+            "look whether the server is running, and at the URL: --database, $RFSYNC_DATABASE_URL or [database] url"
+        )
         if isinstance(error, SchemaError):
-            remedy = "rfsync db upgrade, or a newer rfsync"
+            is_older = "rfsync db upgrade" in str(error)
+            remedy = "rfsync db upgrade" if is_older else "look at the message: another version made the tables"
         elif isinstance(error, RightsError):
             remedy = (
                 "deploy/postgres/writer.sql makes a role that may; or GRANT SELECT, INSERT, UPDATE, DELETE to this one"

@@ -33,7 +33,7 @@ def suggest_workspace(context: SyncContext, task: ProjectPath) -> str:
     """What follows the error of a project in a workspace that is not there either."""
     close = close_names(task.workspace, _workspaces(context, _known_projects(context)))
     question = did_you_mean([f"{workspace}/{task.project}" for workspace in close])
-    return f"; there is no workspace {task.workspace} either{question}"
+    return f"; its workspace can't be listed either: it is not there, or the key may not see it{question}"
 
 
 def _known_projects(context: SyncContext) -> set[ProjectPath]:

@@ -197,5 +197,6 @@ def discover(workspace: WorkspaceConfig, key: Secret, workspaces: Workspaces) ->
         if not workspace.excludes(id_)
     ]
     if not tasks:
-        log.warning("%s: the workspace has no project to sync", workspace.id)
+        left_out = f" but the {len(listed):,} that exclude leaves out" if listed else ""
+        log.warning("%s: the workspace has no project to sync%s", workspace.id, left_out)
     return tasks
