@@ -13,7 +13,7 @@ from typing import Any
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.conftest import LONG, Cli
+from tests.e2e.conftest import LONG, Cli, Process
 
 #: Seconds that a stop may take.
 STOP = 10.0
@@ -31,7 +31,7 @@ class Daemon:
         self._coming: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         command = ["daemon", "--log-format", "json", "--log-level", level, *arguments]
         if under:
-            self.process = subprocess.Popen(
+            self.process: Process = subprocess.Popen(
                 [*under, *command],
                 cwd=cli.folder,
                 env=cli.env,
@@ -41,7 +41,7 @@ class Daemon:
             )
             cli._started.append(self.process)
         else:
-            self.process = cli.start(*command)
+            self.process = cli.fork(*command)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self.url = self.await_line("health and metrics: ")["event"].rpartition(" ")[2]

@@ -20,6 +20,7 @@ from tests.e2e.daemons import LISTEN, QUICK, Start, await_runs, runs
 NO_KEY = '[[workspaces]]\nid = "other"\napi_key_env = "NOT_SET"\n'
 
 
+@pytest.mark.new_python
 def test_it_polls_on_its_schedule_and_logs_what_changes(cli: Cli, start: Start) -> None:
     cli.configure(workspaces=[{"projects": ["*"], "exclude": ["scratch"]}], more=QUICK + LISTEN)
     for project in ("widgets", "gears", "scratch"):

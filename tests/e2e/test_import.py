@@ -373,7 +373,7 @@ def test_a_record_that_breaks_the_rules_takes_nothing_with_it(cli: Cli) -> None:
 def test_killed_in_the_middle_it_goes_on_where_it_was(cli: Cli) -> None:
     for number in range(60):
         save(cli, f"2026-01-01T00:{number:02d}:00Z.json", *(batch(f"b{n}", number) for n in range(20)))
-    process = cli.start("import", "acme/widgets", "saved")
+    process = cli.fork("import", "acme/widgets", "saved")
     count = "SELECT count(*) FROM sync_runs WHERE outcome = 'changed'"
     while process.poll() is None and cli.database.one(count) < 5:
         pass
@@ -394,7 +394,7 @@ def test_the_live_answer_wins_over_an_older_file(cli: Cli) -> None:
     """A sync between the look at the project and the writing of a file is no matter."""
     archive(cli)
     cli.list(batch("a", 50))
-    importing, syncing = cli.start("import", "acme/widgets", "saved"), cli.start("sync", "acme/widgets")
+    importing, syncing = cli.fork("import", "acme/widgets", "saved"), cli.fork("sync", "acme/widgets")
     cli.finish(syncing)
     importing.communicate(timeout=LONG)
     assert importing.returncode in {0, 1}
