@@ -25,8 +25,6 @@ from rfsync.history import BY, By, TotalRow
 from rfsync.history.net_change import net_change
 from rfsync.ledger.verify import verify
 from rfsync.parsing import Target
-from rfsync.schema import upgrade as schema
-from tests.conftest import new_databases
 
 #: In Berlin the clocks went forward on 29 March, and would go back on 25 October.
 FIRST = datetime(2026, 3, 20, 21, 40, tzinfo=UTC)
@@ -81,18 +79,11 @@ def sums(moved: list[tuple[datetime, str, int, int]]) -> tuple[int, int, int, in
     )
 
 
-@pytest.fixture(scope="module", params=["sqlite", "postgresql"])
-def model(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Model]:
+@pytest.fixture(scope="module")
+def model(shared_database_url: str) -> Iterator[Model]:
     """Three weeks of three projects of two workspaces; to be read only."""
-    if request.param == "postgresql":
-        template: str = request.getfixturevalue("postgres_template")
-        with new_databases(request.getfixturevalue("postgres")) as make, closing(Rig(make(template))) as rig:
-            yield observed(rig)
-    else:
-        path = tmp_path_factory.mktemp("history") / "rfsync.db"
-        schema.ensure_sqlite(path).close()
-        with closing(Rig(f"sqlite:///{path}")) as rig:
-            yield observed(rig)
+    with closing(Rig(shared_database_url)) as rig:
+        yield observed(rig)
 
 
 @pytest.fixture
