@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import signal
@@ -72,6 +73,7 @@ class Daemon:
             found, body = self.get("/healthz")
             if found == status:
                 return dict(json.loads(body))
+            await_any_request(self.cli)
 
     def metrics(self) -> dict[str, dict[tuple[str, ...], float]]:
         """Name -> values of the labels, in the order of ``LABELS`` -> value."""
@@ -106,4 +108,10 @@ def runs(cli: Cli, project: str) -> list[str]:
 def await_runs(cli: Cli, project: str, outcome: str, count: int = 1) -> None:
     """Returns when so many runs of a project have ended like that."""
     while runs(cli, project).count(outcome) < count:
-        pass
+        await_any_request(cli)
+
+
+def await_any_request(cli: Cli) -> None:
+    """Waits for the next request, or for a moment: who waits for what a daemon does must not take its processor."""
+    with contextlib.suppress(TimeoutError):
+        cli.simulator.await_requests(len(cli.simulator.requests) + 1, 0.05)
