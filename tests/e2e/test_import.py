@@ -70,16 +70,15 @@ def test_a_folder_becomes_the_history_that_it_tells(cli: Cli) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.new_python
 def test_it_is_safe_to_repeat(cli: Cli) -> None:
     archive(cli)
-    cli.run("import", "acme/widgets", "saved")
+    cli.finish(cli.start("import", "acme/widgets", "saved"))
     before = cli.database.dump()
     done = cli.run("import", "acme/widgets", "saved")
     assert [line.split()[3] for line in done.out.splitlines()[1:]] == ["known"] * 4
     assert cli.database.dump() == before
     # The run that found nothing new is deleted, and is known all the same.
-    cli.run("prune")
+    cli.finish(cli.start("prune"))
     assert cli.database.rows(RUNS) != before["sync_runs"]
     assert len(cli.database.rows(RUNS)) == 3
     cli.run("import", "acme/widgets", "saved")
