@@ -224,6 +224,12 @@ def demo_postgres(postgres: str, postgres_template: str, tmp_path_factory: pytes
 
 
 @pytest.fixture
+def quick_retries(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For tests with a failure at each step: what failed is tried again with hardly a pause."""
+    monkeypatch.setattr("rfsync.database.retry._FIRST_WAIT", 0.001)
+
+
+@pytest.fixture
 def rig(database_url: str) -> Iterator[Rig]:
     """An empty database with a fake API."""
     made = Rig(database_url)

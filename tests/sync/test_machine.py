@@ -14,6 +14,7 @@ from datetime import date, datetime, timedelta
 from functools import partial
 from typing import Any
 
+import pytest
 from faults import inject
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -516,6 +517,7 @@ def _by_id(batch_id: str, said: str | Said) -> dict[str, object] | FetchError:
     return record(batch_id, *said)
 
 
+@pytest.mark.usefixtures("quick_retries")
 def test_whatever_happens_in_whatever_order(database_url: str) -> None:
     assert START.year == 2026
     url = parse_url(database_url)
