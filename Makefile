@@ -1,6 +1,8 @@
 # Everything happens in .venv, which is made on the way. Needs Python 3.11 or newer, and make.
 PYTHON ?= python3
 BIN := .venv/bin
+# Each process of the tests would compile all of them again.
+unexport PYTHONDONTWRITEBYTECODE
 
 .PHONY: demo test test-oldest lint types imports docs-check check wheel-check audit lock sbom docs bench clean
 

@@ -15,7 +15,7 @@ What to do:
 - If there is a backup that passes rfsync verify, restore it (docs/operations.md, Restore).
 - If nothing but rfsync has written to the database, and the disk is sound, it is a bug: report it with these lines."""
 _LAST_WAY: Final = """
-- The last way is to begin anew, without the history: rfsync drop {project}{flags}; rfsync sync {project}{flags}"""
+- The last way is to begin anew, without its history: rfsync drop {project}{flags}; rfsync sync {project}{flags}"""
 
 
 @make_command("rfsync verify\nrfsync verify --database postgresql://rfsync@db/labels --json")

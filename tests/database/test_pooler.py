@@ -17,7 +17,7 @@ from rfsync.ledger.projects import ProjectPath
 from rfsync.ledger.verify import verify
 from rfsync.schema import upgrade as schema
 from rfsync.simulator import FixedWorld
-from tests.e2e.conftest import MakeCli, batch, cli, make_cli, simulator
+from tests.e2e.conftest import LONG, MakeCli, batch, cli, make_cli, simulator
 
 pytestmark = pytest.mark.skipif(PGBOUNCER is None, reason="pgbouncer is missing")
 
@@ -48,9 +48,9 @@ def test_syncs_at_once_from_many_processes(make_cli: MakeCli, url: str, direct: 
     for images in (1, 5, 9):
         for project in range(6):
             world.set(f"acme/p{project}", [batch("a", images), batch("b", 2)])
-        started = [command.start("sync", f"acme/p{project}", "--json") for project in range(6)]
+        started = [command.fork("sync", f"acme/p{project}", "--json") for project in range(6)]
         for process in started:
-            out, err = process.communicate()
+            out, err = process.communicate(timeout=LONG)
             assert process.returncode == 0, err
             assert '"outcome": "changed"' in out
     verdict = verify(open_engine(parse_url(direct), read_only=True))

@@ -99,6 +99,7 @@ def await_waiting(url: str) -> None:
             pass
 
 
+@pytest.mark.usefixtures("quick_retries")
 def test_a_backend_that_is_terminated_at_each_step(rig: Rig, url: str) -> None:
 
     def terminate() -> None:

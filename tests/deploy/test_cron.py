@@ -60,7 +60,7 @@ def run(command: str, home: Path) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-@pytest.mark.parametrize("name", CRONTABS)
+@pytest.mark.parametrize("name", [name for name in CRONTABS if name != "README.md"])  # which has the same lines
 def test_the_lines_of_a_crontab_work_as_they_stand_and_mail_only_what_is_wrong(
     fresh: Cli, home: Path, name: str
 ) -> None:

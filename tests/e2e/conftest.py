@@ -260,11 +260,16 @@ class Cli:
         self._started.append(process)
         return process
 
-    def fork(self, *arguments: str, env: Mapping[str, str] | None = None) -> Process:
-        """Starts a command without starting Python; it ends with the test at the latest."""
+    def fork(self, *arguments: str, env: Mapping[str, str] | None = None, by_the_mode: bool = False) -> Process:
+        """Starts a command without starting Python; it ends with the test at the latest.
+
+        Args:
+            by_the_mode: see ``Forked``; not in tests that are marked ``new_python``.
+        """
         if self._new_python:
+            assert not by_the_mode
             return self.start(*arguments, env=env)
-        process = Forked(arguments, self.folder, {**self.env, **(env or {})})
+        process = Forked(arguments, self.folder, {**self.env, **(env or {})}, by_the_mode=by_the_mode)
         self._started.append(process)
         return process
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import queue
 import signal
@@ -13,7 +14,7 @@ from typing import Any
 import requests
 from prometheus_client.parser import text_string_to_metric_families
 
-from tests.e2e.conftest import LONG, Cli
+from tests.e2e.conftest import LONG, Cli, Process
 
 #: Seconds that a stop may take.
 STOP = 10.0
@@ -31,7 +32,7 @@ class Daemon:
         self._coming: queue.SimpleQueue[str | None] = queue.SimpleQueue()
         command = ["daemon", "--log-format", "json", "--log-level", level, *arguments]
         if under:
-            self.process = subprocess.Popen(
+            self.process: Process = subprocess.Popen(
                 [*under, *command],
                 cwd=cli.folder,
                 env=cli.env,
@@ -41,7 +42,7 @@ class Daemon:
             )
             cli._started.append(self.process)
         else:
-            self.process = cli.start(*command)
+            self.process = cli.fork(*command)
         self._reader = threading.Thread(target=self._read, daemon=True)
         self._reader.start()
         self.url = self.await_line("health and metrics: ")["event"].rpartition(" ")[2]
@@ -72,6 +73,7 @@ class Daemon:
             found, body = self.get("/healthz")
             if found == status:
                 return dict(json.loads(body))
+            await_any_request(self.cli)
 
     def metrics(self) -> dict[str, dict[tuple[str, ...], float]]:
         """Name -> values of the labels, in the order of ``LABELS`` -> value."""
@@ -106,4 +108,10 @@ def runs(cli: Cli, project: str) -> list[str]:
 def await_runs(cli: Cli, project: str, outcome: str, count: int = 1) -> None:
     """Returns when so many runs of a project have ended like that."""
     while runs(cli, project).count(outcome) < count:
-        pass
+        await_any_request(cli)
+
+
+def await_any_request(cli: Cli) -> None:
+    """Waits for the next request, or for a moment: who waits for what a daemon does must not take its processor."""
+    with contextlib.suppress(TimeoutError):
+        cli.simulator.await_requests(len(cli.simulator.requests) + 1, 0.05)

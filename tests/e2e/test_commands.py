@@ -15,14 +15,13 @@ import pytest
 import rfsync
 from tests.e2e.conftest import LONG, Cli, batch
 
-pytestmark = pytest.mark.new_python
-
 COMMANDS = (
     *("init", "check", "sync", "daemon", "status", "batches", "changes", "totals", "report", "dashboard", "import"),
     *("verify", "prune", "db", "simulate", "demo"),
 )
 
 
+@pytest.mark.new_python
 def test_every_command_has_help_with_an_example(fresh: Cli) -> None:
     whole, *each = fresh.run_all([["--help"], *([name, "--help"] for name in COMMANDS)])
     assert [name for name in COMMANDS if f"  {name} " not in whole.out] == []
@@ -33,6 +32,7 @@ def test_every_command_has_help_with_an_example(fresh: Cli) -> None:
         assert done.err == ""
 
 
+@pytest.mark.new_python
 def test_the_version(fresh: Cli) -> None:
     before, after = fresh.run_all([["--version"], ["sync", "--version"]])
     assert before.out.split()[-1] == after.out.split()[-1] == rfsync.__version__
@@ -41,7 +41,7 @@ def test_the_version(fresh: Cli) -> None:
 def test_init_writes_a_file_that_loads_and_replaces_none(fresh: Cli) -> None:
     path = fresh.folder / "rfsync.toml"
     path.unlink()
-    fresh.run("init")
+    fresh.finish(fresh.start("init"))
     written = path.read_text()
     assert "[api]" in written
     path.write_text(written + "# mine\n")
@@ -50,7 +50,7 @@ def test_init_writes_a_file_that_loads_and_replaces_none(fresh: Cli) -> None:
     fresh.run("init", "--force")
     assert path.read_text() == written
     # Nothing but defaults: a workspace is still to be named, so nobody is asked.
-    fresh.run("check")
+    fresh.finish(fresh.start("check"))
     elsewhere = fresh.folder / "elsewhere.toml"
     fresh.run("init", "--config", str(elsewhere))
     assert elsewhere.read_text() == written
@@ -96,7 +96,7 @@ def test_a_stand_in_with_two_workspaces_each_with_its_key(fresh: Cli) -> None:
 
 
 def test_the_demo_leaves_books_that_balance(fresh: Cli) -> None:
-    done = fresh.run("demo")
+    done = fresh.finish(fresh.start("demo"))
     assert done.err == ""
     path = fresh.folder / "rfsync-demo.db"
     with closing(sqlite3.connect(path)) as connection:

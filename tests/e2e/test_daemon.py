@@ -15,11 +15,12 @@ import pytest
 from rfsync.simulator import Reset, Stall, Status
 from tests.conftest import PostgresServer
 from tests.e2e.conftest import LONG, Cli, MakeCli, batch
-from tests.e2e.daemons import LISTEN, QUICK, Start, await_runs, runs
+from tests.e2e.daemons import LISTEN, QUICK, Start, await_any_request, await_runs, runs
 
 NO_KEY = '[[workspaces]]\nid = "other"\napi_key_env = "NOT_SET"\n'
 
 
+@pytest.mark.new_python
 def test_it_polls_on_its_schedule_and_logs_what_changes(cli: Cli, start: Start) -> None:
     cli.configure(workspaces=[{"projects": ["*"], "exclude": ["scratch"]}], more=QUICK + LISTEN)
     for project in ("widgets", "gears", "scratch"):
@@ -206,7 +207,7 @@ def test_a_clock_that_is_set_stops_nothing(fresh: Cli, start: Start, jump: int) 
         daemon.await_line("the clock was changed")
         count = len(runs(fresh, "widgets"))
         while len(runs(fresh, "widgets")) < count + 2:
-            pass
+            await_any_request(fresh)
     fresh.list(batch("b1", 2))
     await_runs(fresh, "widgets", "changed", 2)
     assert daemon.await_health(200)["stale"] == []
@@ -232,7 +233,7 @@ def test_two_hundred_projects(cli: Cli, start: Start) -> None:
     daemon = start(cli)
     unchanged = "SELECT count(DISTINCT project_id) FROM sync_runs WHERE outcome = 'unchanged'"
     while cli.database.one(unchanged) < len(names) - 2:
-        pass
+        await_any_request(cli)
     assert cli.database.one("SELECT count(*) FROM current_batches") == 2 * (len(names) - 2)
     assert daemon.metrics()["rfsync_project_consecutive_failures"][("acme", "p007")] >= 1
     stale = {one["project"] for one in json.loads(daemon.get("/healthz")[1])["stale"]}

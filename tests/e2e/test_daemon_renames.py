@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from tests.e2e.conftest import Cli, batch
-from tests.e2e.daemons import LISTEN, QUICK, Start, await_runs
+from tests.e2e.daemons import LISTEN, QUICK, Start, await_any_request, await_runs
 
 
 def test_it_follows_a_rename_and_forgets_what_departs(cli: Cli, start: Start) -> None:
@@ -25,7 +25,7 @@ def test_it_follows_a_rename_and_forgets_what_departs(cli: Cli, start: Start) ->
     cli.world.remove("acme/gears")
     daemon.await_line("acme/gears: it is gone", level="warning")
     while daemon.await_health(200)["projects"] != 1:
-        pass
+        await_any_request(cli)
     ended = cli.database.column(
         "SELECT count(*) FROM sync_runs r JOIN projects p ON p.id = r.project_id WHERE project = 'gears'"
     )

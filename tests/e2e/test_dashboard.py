@@ -16,7 +16,7 @@ import pytest
 
 from rfsync.dashboard.view import SORTS
 from rfsync.simulator import Status
-from tests.e2e.conftest import LONG, Cli, batch
+from tests.e2e.conftest import LONG, Cli, Process, batch
 
 #: One of each callback's.
 OUTPUTS = [
@@ -26,10 +26,11 @@ OUTPUTS = [
 
 
 class Dashboard:
-    """A running dashboard."""
+    """A running dashboard, in a new Python if that is what a test is about."""
 
-    def __init__(self, cli: Cli, *arguments: str, listen: str = "127.0.0.1:0") -> None:
-        self.process = cli.fork("dashboard", "--listen", listen, *arguments)
+    def __init__(self, cli: Cli, *arguments: str, listen: str = "127.0.0.1:0", new_python: bool = False) -> None:
+        begin = cli.start if new_python else cli.fork
+        self.process: Process = begin("dashboard", "--listen", listen, *arguments)
         assert self.process.stdout is not None
         self.url = self.process.stdout.readline().strip()
         assert self.url, self.process.communicate(timeout=LONG)
@@ -345,10 +346,9 @@ def test_old_data_is_said_loudly(filled: Cli) -> None:
     assert any("its data is old" in text for text in said)
 
 
-@pytest.mark.new_python
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_ends_it_in_order(filled: Cli, number: signal.Signals) -> None:
-    dashboard = Dashboard(filled)
+    dashboard = Dashboard(filled, new_python=True)
     with socket.create_connection(("127.0.0.1", dashboard.port)) as idle:
         idle.sendall(b"GET / HT")  # and never more
         dashboard.process.send_signal(number)

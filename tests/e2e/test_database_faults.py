@@ -20,15 +20,6 @@ from rfsync.simulator import Stall
 from tests.conftest import PostgresServer
 from tests.e2e.conftest import Cli, Database, Done, MakeCli, batch
 
-# Lets the superuser be stopped by a file's mode, like everybody else: drops CAP_DAC_OVERRIDE and CAP_DAC_READ_SEARCH
-# from what the command can have (prctl 24 is PR_CAPBSET_DROP).
-_BY_THE_MODE = """
-import ctypes, os, sys
-prctl = ctypes.CDLL(None).prctl
-if sys.platform == "linux":
-    prctl(24, 1), prctl(24, 2)
-os.execv(sys.argv[1], sys.argv[1:])
-"""
 _SMALL_FILES = """
 import os, resource, sys
 resource.setrlimit(resource.RLIMIT_FSIZE, (int(sys.argv[1]), int(sys.argv[1])))
@@ -73,8 +64,7 @@ def test_a_file_or_folder_that_can_only_be_read(filled: Cli, tmp_path: Path, wha
     for leftover in folder.glob("rfsync.db-*"):
         leftover.unlink()
     locked.chmod(mode)
-    under = [sys.executable, "-c", _BY_THE_MODE]
-    process = filled.start("sync", "acme/widgets", "--database", f"sqlite:///{path}", under=under)
+    process = filled.fork("sync", "acme/widgets", "--database", f"sqlite:///{path}", by_the_mode=True)
     done = filled.finish(process, code=3)
     assert done.out == ""
     assert str(path) in done.err
@@ -136,7 +126,7 @@ def test_a_server_that_crashes_between_two_transactions_and_comes_back(
     cli.list(batch("b1", 2), project="gears")
     release = threading.Event()
     cli.simulator.faults.add("*", Stall(release), times=None)
-    process = cli.start("sync", "--json", "--log-level", "info")
+    process = cli.fork("sync", "--json", "--log-level", "info")
     cli.simulator.await_requests(4)
     postgres_server.stop()
     release.set()
@@ -161,7 +151,7 @@ def test_a_server_that_crashes_within_a_transaction(
     cli.list(batch("b1", 2))
     with contextlib.closing(psycopg.connect(cli.database.url)) as other:
         other.execute("SELECT 1 FROM projects FOR UPDATE")
-        process = cli.start("sync", "--json", "acme/widgets")
+        process = cli.fork("sync", "--json", "acme/widgets")
         query = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
         while not cli.database.rows(query):
             pass
@@ -215,8 +205,7 @@ def only_readable(path: Path) -> Iterator[None]:
 
 
 def read_by_the_mode(cli: Cli, path: Path, code: int) -> list[Done]:
-    under = [sys.executable, "-c", _BY_THE_MODE]
-    started = [cli.start(*command, "--database", f"sqlite:///{path}", under=under) for command in READING]
+    started = [cli.fork(*command, "--database", f"sqlite:///{path}", by_the_mode=True) for command in READING]
     return [cli.finish(process, code) for process in started]
 
 
@@ -247,9 +236,7 @@ def test_check_says_that_a_file_can_only_be_read(fresh: Cli, somebodys: Path) ->
         in_use.execute("UPDATE projects SET name = 'in the log'")
         in_use.commit()
         with only_readable(somebodys):
-            process = fresh.start(
-                *("check", "--json", "--database", f"sqlite:///{somebodys}"), under=[sys.executable, "-c", _BY_THE_MODE]
-            )
+            process = fresh.fork("check", "--json", "--database", f"sqlite:///{somebodys}", by_the_mode=True)
             checks = fresh.finish(process).json["checks"]
     assert "no permission to write" in next(check["found"] for check in checks if check["what"] == "database")
 

@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from rfsync.simulator import Stall
-from tests.e2e.conftest import Cli, Database, MakeCli, batch
+from tests.e2e.conftest import LONG, Cli, Database, MakeCli, batch
 
 #: Commands that need a database, with all that they need of the command line.
 COMMANDS = (["sync", "acme/widgets"], ["sync", "acme/widgets", "--dry-run"], ["status"])
@@ -136,8 +136,8 @@ def test_a_dry_run_exits_as_the_sync_would(make_cli: MakeCli, tmp_path: Path) ->
         cli.list(batch("b1", 1))
         codes = []
         for arguments in (["--dry-run"], []):
-            process = cli.start("sync", "acme/widgets", *arguments)
-            process.communicate()
+            process = cli.fork("sync", "acme/widgets", *arguments)
+            process.communicate(timeout=LONG)
             codes.append(process.returncode)
         assert codes[0] == codes[1], path.name
 
@@ -204,7 +204,7 @@ def test_a_postgres_that_goes_away_in_the_middle(
     cli.list(batch("b1", 2))
     release = Event()
     cli.simulator.faults.add("*", Stall(release))
-    process = cli.start("sync", "--json", "acme/widgets")
+    process = cli.fork("sync", "--json", "acme/widgets")
     cli.simulator.await_requests(2)
     with psycopg.connect(postgres, autocommit=True) as connection:
         cut = connection.execute(

@@ -70,16 +70,15 @@ def test_a_folder_becomes_the_history_that_it_tells(cli: Cli) -> None:
     ]  # fmt: skip
 
 
-@pytest.mark.new_python
 def test_it_is_safe_to_repeat(cli: Cli) -> None:
     archive(cli)
-    cli.run("import", "acme/widgets", "saved")
+    cli.finish(cli.start("import", "acme/widgets", "saved"))
     before = cli.database.dump()
     done = cli.run("import", "acme/widgets", "saved")
     assert [line.split()[3] for line in done.out.splitlines()[1:]] == ["known"] * 4
     assert cli.database.dump() == before
     # The run that found nothing new is deleted, and is known all the same.
-    cli.run("prune")
+    cli.finish(cli.start("prune"))
     assert cli.database.rows(RUNS) != before["sync_runs"]
     assert len(cli.database.rows(RUNS)) == 3
     cli.run("import", "acme/widgets", "saved")
@@ -376,7 +375,7 @@ def test_a_record_that_breaks_the_rules_takes_nothing_with_it(cli: Cli) -> None:
 def test_killed_in_the_middle_it_goes_on_where_it_was(cli: Cli) -> None:
     for number in range(60):
         save(cli, f"2026-01-01T00:{number:02d}:00Z.json", *(batch(f"b{n}", number) for n in range(20)))
-    process = cli.start("import", "acme/widgets", "saved")
+    process = cli.fork("import", "acme/widgets", "saved")
     count = "SELECT count(*) FROM sync_runs WHERE outcome = 'changed'"
     while process.poll() is None and cli.database.one(count) < 5:
         pass
@@ -397,7 +396,7 @@ def test_the_live_answer_wins_over_an_older_file(cli: Cli) -> None:
     """A sync between the look at the project and the writing of a file is no matter."""
     archive(cli)
     cli.list(batch("a", 50))
-    importing, syncing = cli.start("import", "acme/widgets", "saved"), cli.start("sync", "acme/widgets")
+    importing, syncing = cli.fork("import", "acme/widgets", "saved"), cli.fork("sync", "acme/widgets")
     cli.finish(syncing)
     importing.communicate(timeout=LONG)
     assert importing.returncode in {0, 1}

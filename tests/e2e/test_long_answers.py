@@ -10,28 +10,36 @@ import subprocess
 import tty
 
 import pytest
+from rig import Rig, record
 
 from rfsync.text import printable
-from tests.e2e.conftest import COMMAND, LONG, Cli, batch
+from tests.e2e.conftest import COMMAND, LONG, Cli, Database, MakeCli, batch
 
 
-@pytest.fixture
-def long(cli: Cli) -> Cli:
-    """A ledger of 100,001 rows, more than any pipe holds."""
-    cli.list(batch("b1", 1))
-    cli.sync()
+@pytest.fixture(scope="module")
+def ledger(shared_database_url: str) -> str:
+    """The URL of one of 100,001 rows, more than any pipe holds; to be read only."""
+    with contextlib.closing(Rig(shared_database_url)) as rig:
+        rig.listed = [record("b1", 1)]
+        assert rig.sync().ok
+    database = Database(shared_database_url)
     # Moments of 2020, a second apart.
     series, moment = (
         ("(WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 100000) SELECT i FROM n)",
          "strftime('%Y-%m-%d %H:%M:%S.000000', '2020-01-01', '+' || i || ' seconds')"),
         ("(SELECT generate_series(1, 100000) AS i)", "timestamptz '2020-01-01 00:00:00+00' + i * interval '1 second'"),
-    )[not cli.database.is_sqlite]  # fmt: skip
+    )[not database.is_sqlite]  # fmt: skip
     columns = "run_id, project_id, batch_id, images, num_jobs, name"
-    cli.database.execute(
+    database.execute(
         f"""INSERT INTO batch_changes ({columns}, images_delta, num_jobs_delta, change, observed_at)
         SELECT {columns}, 0, 0, 'changed', {moment} FROM batch_changes CROSS JOIN {series} AS series"""
     )
-    return cli
+    return shared_database_url
+
+
+@pytest.fixture
+def long(make_cli: MakeCli, ledger: str) -> Cli:
+    return make_cli(ledger)
 
 
 @pytest.mark.parametrize("form", ["table", "json", "jsonl", "csv"])

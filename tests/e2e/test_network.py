@@ -94,7 +94,7 @@ def test_nothing_is_asked_over_tls_that_is_not_sound(
             cli = make_cli(f"sqlite:///{tmp_path / name}.db")
             deadline = 0.5 if name == "stalled" else 30.0
             cli.configure(api={"base_url": url, "attempts": 2, "deadline_seconds": deadline})
-            started[name] = cli, cli.start("sync", "acme/widgets", "--json", env=trusting)
+            started[name] = cli, cli.fork("sync", "acme/widgets", "--json", env=trusting)
         done = {name: cli.finish(process, 1) for name, (cli, process) in started.items()}
         assert {name: server.requests for name, server in servers.items()} == {name: [] for name in servers}
         assert (closing.connections, resetting.connections) == (2, 2)

@@ -10,8 +10,6 @@ import pytest
 
 from tests.e2e.conftest import COMMAND, LONG, Cli, batch
 
-pytestmark = pytest.mark.new_python
-
 COMMANDS = ("status --format csv", "batches --format csv", "changes --format csv", "totals --format jsonl", "report")
 
 

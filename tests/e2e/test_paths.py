@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import subprocess
-import sys
 from collections.abc import Iterator
 
 import pytest
 
 from tests.e2e.conftest import COMMAND, LONG, Cli, Process, batch
-from tests.e2e.test_database_faults import _BY_THE_MODE
 
 PASSWORD = "pa55-w0rd-of-the-tests"
 CONTENT = f'[database]\nurl = "postgresql://user:{PASSWORD}@host/name"\n'
@@ -37,9 +35,7 @@ def bad_paths(fresh: Cli) -> Iterator[None]:
 
 def start(cli: Cli, *arguments: str, **env: str) -> Process:
     """Starts a command; where the mode of a folder matters, so that it applies to the superuser, too."""
-    if "locked" in " ".join([*arguments, *env.values()]):
-        return cli.start(*arguments, env=env, under=[sys.executable, "-c", _BY_THE_MODE])
-    return cli.fork(*arguments, env=env)
+    return cli.fork(*arguments, env=env, by_the_mode="locked" in " ".join([*arguments, *env.values()]))
 
 
 def refusal(cli: Cli, *arguments: str, code: int = 2, **env: str) -> str:

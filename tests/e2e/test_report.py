@@ -18,9 +18,8 @@ def synced(cli: Cli) -> Cli:
     return cli
 
 
-@pytest.mark.new_python
 def test_one_file_with_nothing_beside_it(synced: Cli) -> None:
-    done = synced.run("report", "-o", "report.html")
+    done = synced.finish(synced.start("report", "-o", "report.html"))
     assert (done.out, done.err) == ("", "rfsync: wrote report.html\n")
     page = (synced.folder / "report.html").read_text()
     ours = re.sub(r"<script>.*?</script>", "", page, flags=re.DOTALL)

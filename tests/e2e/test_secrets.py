@@ -456,7 +456,7 @@ def when_all_is_well(every: Everything, project: str) -> None:
 def keep_a_server(every: Everything, name: str, form: str) -> None:
     """It has begun to listen."""
     command = [name, "--listen", "127.0.0.1:0", "--log-level", "debug", "--log-format", form]
-    process = every.cli.start(*command, env={"RFSYNC_DATABASE_URL": every.cli.database.url})
+    process = every.cli.fork(*command, env={"RFSYNC_DATABASE_URL": every.cli.database.url})
     assert process.stdout
     first = process.stdout.readline()
     process.send_signal(signal.SIGINT)
@@ -468,7 +468,7 @@ def keep_a_daemon(every: Everything, form: str) -> None:
     """It has polled everything once."""
     before = len(every.cli.simulator.requests)
     command = ["daemon", "--log-format", form, "--log-level", "debug"]
-    process = every.cli.start(*command, env={"RFSYNC_DATABASE_URL": every.cli.database.url})
+    process = every.cli.fork(*command, env={"RFSYNC_DATABASE_URL": every.cli.database.url})
     every.cli.simulator.await_requests(before + 1 + len(KEYS), LONG)
     process.send_signal(signal.SIGTERM)
     done = every.cli.finish(process)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import signal
 import sqlite3
-import subprocess
 import threading
 from collections.abc import Iterator
 
@@ -13,13 +12,13 @@ import psycopg
 import pytest
 
 from rfsync.simulator import Stall
-from tests.e2e.conftest import Cli, batch
+from tests.e2e.conftest import Cli, Process, batch
 
 #: What is promised is 5 s; a machine that is busy with other things needs a little longer to start the clock.
 SOON = 8.0
 
 
-def stop(process: subprocess.Popen[str], number: signal.Signals) -> str:
+def stop(process: Process, number: signal.Signals) -> str:
     """Standard error of a command that is asked to stop, and says so."""
     process.send_signal(number)
     out, err = process.communicate(timeout=SOON)
@@ -78,7 +77,7 @@ def test_a_lock_is_not_waited_for(cli: Cli) -> None:
     cli.list(batch("b1", 2))
     release = threading.Event()
     cli.simulator.faults.add("*", Stall(release))
-    process = cli.start("sync", "acme/widgets", "--log-level", "debug")  # of which urllib3 has a line for each answer
+    process = cli.fork("sync", "acme/widgets", "--log-level", "debug")  # of which urllib3 has a line for each answer
     cli.simulator.await_requests(2)
     with locked(cli):
         release.set()
@@ -92,7 +91,7 @@ def test_a_lock_is_not_waited_for(cli: Cli) -> None:
     assert cli.database.column("SELECT outcome FROM sync_runs ORDER BY id") == ["changed", "abandoned", "changed"]
 
 
-def await_waiting(cli: Cli, process: subprocess.Popen[str]) -> None:
+def await_waiting(cli: Cli, process: Process) -> None:
     """Returns when the sync waits for the lock; on SQLite, when all that is left to it is to wait for the lock."""
     if cli.database.is_sqlite:
         assert process.stderr is not None
@@ -105,7 +104,7 @@ def await_waiting(cli: Cli, process: subprocess.Popen[str]) -> None:
 def test_a_great_write_is_finished_soon_or_undone(cli: Cli) -> None:
     cli.simulator.compress = False
     cli.list(*({"id": f"b{number:06}", "images": 1, "numJobs": 0} for number in range(200_000)))
-    process = cli.start("sync", "acme/widgets")
+    process = cli.fork("sync", "acme/widgets")
     await_writing(cli)
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=SOON)
@@ -155,7 +154,7 @@ def test_many_that_wait_for_a_lock_end_together(cli: Cli) -> None:
     cli.run("sync")
     release = threading.Event()
     cli.simulator.faults.add("*", Stall(release), times=None)
-    process = cli.start("sync")
+    process = cli.fork("sync")
     cli.simulator.await_requests(16)
     with locked(cli):
         release.set()

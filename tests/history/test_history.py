@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import random
+from bisect import bisect_left, bisect_right
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from itertools import pairwise, product
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -40,24 +43,30 @@ class Model:
     engine: Engine
     #: Project -> the instants at which it was looked at, with what was there.
     seen: dict[tuple[str, str], list[tuple[datetime, State]]] = field(default_factory=lambda: defaultdict(list))
+    #: Project -> all that ``moved`` has of it; made when it is first asked for.
+    _moved: dict[tuple[str, str], list[tuple[datetime, str, int, int]]] = field(default_factory=dict)
 
     def state(self, project: tuple[str, str], at: datetime, *, before: bool = False) -> State:
         """As it was last seen at that moment, or before it."""
-        past = [state for instant, state in self.seen[project] if instant < at or (not before and instant == at)]
-        return past[-1] if past else {}
+        find = bisect_left if before else bisect_right
+        number = find(self.seen[project], at, key=lambda look: look[0])
+        return self.seen[project][number - 1][1] if number else {}
 
     def moved(self, project: tuple[str, str], since: datetime, until: datetime) -> list[tuple[datetime, str, int, int]]:
         """Instant, batch, and the two deltas of every change."""
-        found = []
+        if project not in self._moved:
+            self._moved[project] = list(self._all_moved(project))
+        return [row for row in self._moved[project] if since <= row[0] < until]
+
+    def _all_moved(self, project: tuple[str, str]) -> Iterator[tuple[datetime, str, int, int]]:
         last: State = {}
         for at, state in self.seen[project]:
             for batch in sorted(last.keys() | state.keys()):
                 old, new = last.get(batch), state.get(batch)
-                if old != new and since <= at < until:
+                if old != new:
                     (a, b), (c, d) = old or (0, 0), new or (0, 0)
-                    found.append((at, batch, c - a, d - b))
+                    yield at, batch, c - a, d - b
             last = state
-        return found
 
 
 def sums(moved: list[tuple[datetime, str, int, int]]) -> tuple[int, int, int, int]:
@@ -70,9 +79,21 @@ def sums(moved: list[tuple[datetime, str, int, int]]) -> tuple[int, int, int, in
     )
 
 
+@pytest.fixture(scope="module")
+def model(shared_database_url: str) -> Iterator[Model]:
+    """Three weeks of three projects of two workspaces; to be read only."""
+    with closing(Rig(shared_database_url)) as rig:
+        yield observed(rig)
+
+
 @pytest.fixture
-def model(rig: Rig) -> Model:
-    """Three weeks of three projects of two workspaces, at odd moments, with a gap of days."""
+def own(rig: Rig) -> Model:
+    """The same in a database of the test's own, to be written."""
+    return observed(rig)
+
+
+def observed(rig: Rig) -> Model:
+    """At odd moments, with a gap of days."""
     dice = random.Random(5)  # noqa: S311 the same on every run
     made = Model(open_engine(rig.url, read_only=True))
     states: dict[tuple[str, str], State] = {project: {} for project in PROJECTS}
@@ -168,6 +189,7 @@ def expected_totals(
         )  # fmt: skip
 
 
+@cache
 def edges_of(by: str, since: datetime, until: datetime, tz: str) -> list[Edges]:
     """Start of each period, what of it was asked for, and its end; found by looking at every quarter of an hour."""
     zone = ZoneInfo(tz)
@@ -228,12 +250,12 @@ def test_the_totals_of_all_as_one(model: Model, by: By) -> None:
             assert list(rows) == [TotalRow(workspace, None, *values) for values in expected]
 
 
-def test_the_days_of_a_workspace_follow_whoever_writes_those_of_a_project(rig: Rig, model: Model) -> None:
+def test_the_days_of_a_workspace_follow_whoever_writes_those_of_a_project(rig: Rig, own: Model) -> None:
     rig.rows("UPDATE project_daily SET day = '2026-01-01' WHERE day = '2026-03-21'")
     rig.rows("UPDATE project_daily SET jobs_gained = jobs_gained + 3")
     rig.rows("DELETE FROM project_daily WHERE day = '2026-03-22'")
     rig.rows("INSERT INTO project_daily VALUES (1, '2020-01-01', 1, 1, 0, 5, 0, 2, 0, 1, 5, 2)")
-    verdict = verify(model.engine)
+    verdict = verify(own.engine)
     assert not verdict.ok
     assert "a workspace's day is the sum of its projects' days" not in {finding.rule for finding in verdict.findings}
     assert rig.rows("SELECT changes, jobs_gained FROM workspace_daily WHERE day = '2020-01-01'") == [(1, 2)]
@@ -252,13 +274,13 @@ def test_without_since_the_totals_begin_with_the_first_look(model: Model) -> Non
         assert mine == list(history.totals(model.engine, "/".join(project), now=LAST))
 
 
-def test_what_was_pruned_was_looked_at_all_the_same(rig: Rig, model: Model) -> None:
-    before = [list(history.totals(model.engine, by=by, now=LAST)) for by in BY]
-    summed = list(history.totals(model.engine, by="hour", now=LAST, summed=True))
+def test_what_was_pruned_was_looked_at_all_the_same(rig: Rig, own: Model) -> None:
+    before = [list(history.totals(own.engine, by=by, now=LAST)) for by in BY]
+    summed = list(history.totals(own.engine, by="hour", now=LAST, summed=True))
     rig.store.prune(LAST)
     assert rig.rows("SELECT count(*) FROM sync_runs WHERE outcome = 'unchanged'")[0][0] <= len(PROJECTS)
-    assert [list(history.totals(model.engine, by=by, now=LAST)) for by in BY] == before
-    assert list(history.totals(model.engine, by="hour", now=LAST, summed=True)) == summed
+    assert [list(history.totals(own.engine, by=by, now=LAST)) for by in BY] == before
+    assert list(history.totals(own.engine, by="hour", now=LAST, summed=True)) == summed
 
 
 def test_a_first_look_that_was_pruned_is_known_to_a_quarter_of_an_hour(rig: Rig) -> None:

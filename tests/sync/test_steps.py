@@ -11,6 +11,8 @@ from rfsync.errors import DatabaseError, ErrorKind, FetchError, TransientDatabas
 from rfsync.ledger.verify import verify
 from rfsync.sync.result import Result
 
+pytestmark = pytest.mark.usefixtures("quick_retries")
+
 #: More than any run takes.
 MANY = 100
 BEFORE = {"same": (1, 1), "changed": (2, 2), "gone": (3, 3)}
