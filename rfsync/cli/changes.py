@@ -39,7 +39,7 @@ def command(
     from rfsync.history.arguments import read_span
 
     first, end = read_span(since, until, utc_now(), names=SPAN)
-    rows = changes(open_history(options, target), target, batch_ids=batch_ids, since=first, until=end)
+    rows = changes(open_history(options, target), target, batch_ids=batch_ids or None, since=first, until=end)
     layout = Layout(
         ("OBSERVED", "PROJECT", "BATCH", "NAME", "CHANGE", "IMAGES", "±", "JOBS", "±"),
         ("IMAGES", "±", "JOBS"),

@@ -6,6 +6,7 @@ import logging
 import os
 from collections.abc import Container, Iterable
 from contextlib import closing, suppress
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -157,15 +158,14 @@ def open_store(
     is_new = not path.exists()
     if is_new and url in had:
         raise DatabaseError(f"the database {path} was removed or renamed: put it back, or restart rfsync")
-    database = schema.ensure_sqlite(path)
-    if is_new:
-        _announce_new(options, path)
+    database = schema.ensure_sqlite(path, partial(_announce_new, options, path, is_new=is_new))
     return Store(database, FileLocks(path))
 
 
-def _announce_new(options: Options, path: Path) -> None:
-    """Says once that a database was made, and where: it may be in another place than expected."""
-    text = f"made a new database, {absolute(path)} ({database_source(options)})"
+def _announce_new(options: Options, path: Path, *, is_new: bool) -> None:
+    """Says once that a database was made, and where: it may be in another place or file than expected."""
+    what = "made a new database," if is_new else "made the tables in a file that was there without them,"
+    text = f"{what} {absolute(path)} ({database_source(options)})"
     if log.isEnabledFor(logging.INFO):
         log.info("%s", text)
     else:

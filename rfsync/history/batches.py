@@ -4,6 +4,7 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Engine
 
+from rfsync.errors import ConfigError
 from rfsync.history.arguments import Age, Time, read_age, read_past, read_span, require_count, utc_now
 from rfsync.history.known import known_query, require_batches
 from rfsync.history.query import Targets
@@ -61,7 +62,7 @@ def changes(
     engine: Engine,
     targets: Targets = None,
     *,
-    batch_ids: str | Sequence[str] = (),
+    batch_ids: str | Sequence[str] | None = None,
     since: Time | None = None,
     until: Time | None = None,
     newest_first: bool = False,
@@ -70,7 +71,7 @@ def changes(
     """The rows of the ledger by time.
 
     Args:
-        batch_ids: only of these batches; empty: of all.
+        batch_ids: only of these batches; None: of all.
         since: inclusive; None: from the first.
         until: exclusive; None: to the last.
         limit: the most rows to return; None: no limit.
@@ -83,7 +84,9 @@ def changes(
     first, end = read_span(since, until, utc_now())
     require_count(limit, "limit")
     query = known_query(engine, targets)
-    ids = [batch_ids] if isinstance(batch_ids, str) else list(batch_ids)
+    if batch_ids is not None and not batch_ids:
+        raise ConfigError("batch_ids: there is none in it; None stands for all batches")
+    ids = [batch_ids] if isinstance(batch_ids, str) else list(batch_ids or ())
     conditions = []
     if ids:
         require_batches(engine, targets, ids)

@@ -120,8 +120,11 @@ def require_revision(revision: str | None) -> None:
         raise SchemaError(_remedy(revision))
 
 
-def ensure_sqlite(path: Path) -> Database:
+def ensure_sqlite(path: Path, on_made: Callable[[], None] = lambda: None) -> Database:
     """Opens an SQLite database, and makes or upgrades its schema; two processes at once are no problem.
+
+    Args:
+        on_made: called once the schema was made.
 
     Raises:
         SchemaError: it was made by a newer version.
@@ -137,7 +140,9 @@ def ensure_sqlite(path: Path) -> Database:
             revision = take_over(connection)
             if revision is None:
                 _create_sqlite(connection)
-        if revision not in {None, HEAD}:
+        if revision is None:
+            on_made()
+        elif revision != HEAD:
             upgrade(database.engine, revision)
         event.listen(database.engine, "begin", _require_head)
     except BaseException:

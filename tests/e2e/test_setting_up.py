@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import re
+import sqlite3
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -148,3 +150,13 @@ def test_what_only_reads_makes_no_database_and_says_where_it_looked(fresh: Cli) 
         f"{fresh.folder / 'rfsync.db'} (the default, as there is no configuration)" in fresh.run("status", code=3).err
     )
     assert [*fresh.folder.iterdir()] == []
+
+
+def test_tables_made_in_a_file_of_another_program_are_told(fresh: Cli) -> None:
+    with closing(sqlite3.connect(fresh.folder / "other.db")) as other:
+        other.execute("CREATE TABLE theirs (id INTEGER)")
+    fresh.list(batch("b1", 1))
+    done = fresh.run("sync", "acme/widgets", "--database", "sqlite:///other.db")
+    said = f"made the tables in a file that was there without them, {fresh.folder / 'other.db'} (set by --database)"
+    assert said in done.err
+    assert said not in fresh.run("sync", "acme/widgets", "--database", "sqlite:///other.db").err

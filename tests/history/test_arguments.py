@@ -170,6 +170,7 @@ def test_any_other_argument_that_is_wrong(ask: Ask) -> None:
         ("batches", {"unchanged_for": timedelta.max}, "is not a duration from 0s to 36500d"),
         ("backlog", {"edges": (1, 10**9)}, "edges: 1000000000 is not a whole number from 1 to 36,500"),
         ("changes", {"batch_ids": ["g1", "n1"]}, "there is no batch with the id 'n1'"),
+        ("changes", {"batch_ids": []}, "batch_ids: there is none in it; None stands for all batches"),
         ("changes", {"batch_ids": "\udcff"}, "there is no batch with the id '\\udcff'"),
         ("changes", {"batch_ids": ["\0"]}, "there is no batch with the id (1 characters, not shown)"),
     ]
