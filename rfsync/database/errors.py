@@ -101,6 +101,8 @@ _UNTRANSLATABLE: Final = "22P05"
 def _advice(error: BaseException) -> str:
     if getattr(error, "sqlstate", None) == _UNTRANSLATABLE:
         return "; rfsync needs a database whose encoding is UTF8"
+    if getattr(error, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_CORRUPT:
+        return "; the file is damaged: restore a backup, as docs/operations.md says"
     return ""
 
 

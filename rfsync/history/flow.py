@@ -164,8 +164,8 @@ ORDER BY {_BIGGEST_FIRST}, m.batch_id"""
 def _read_span(since: Time, until: Time | None) -> tuple[datetime, datetime | None]:
     """As ``read_span``, with a start that is required."""
     now = utc_now()
-    first = read_time(since, "since", now)
-    return first, read_span(first, until, now)[1]
+    first, end = read_span(since, until, now)
+    return read_time(since, "since", now) if first is None else first, end
 
 
 def _define_sums(query: Query, since: datetime, until: datetime | None, *, first_looks: bool) -> None:

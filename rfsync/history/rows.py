@@ -264,7 +264,7 @@ class FreshnessRow(NamedTuple):
     Attributes:
         workspace, project: URL ids of the workspace and project.
         observed_at: time of the last observation applied; None: none yet.
-        age_seconds: seconds since then; None: there was none.
+        age_seconds: seconds since then, negative if that is later than ``now``; None: there was none.
         last_success_at: start of the last successful run; None: there was none.
         consecutive_failures: runs that failed, were refused or abandoned since the last success.
     """

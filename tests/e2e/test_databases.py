@@ -61,6 +61,16 @@ def test_a_newer_schema_is_not_touched(cli: Cli) -> None:
     assert cli.database.dump() == before
 
 
+def test_a_damaged_file_is_told_with_the_way_out(fresh: Cli) -> None:
+    fresh.list(batch("b1", 1))
+    fresh.sync()
+    whole = fresh.database.path.read_bytes()
+    fresh.database.path.write_bytes(whole[: len(whole) // 2])
+    damaged = fresh.database.path.read_bytes()
+    assert "the file is damaged: restore a backup" in fresh.run("status", code=3).err
+    assert fresh.database.path.read_bytes() == damaged
+
+
 def test_a_file_that_is_no_database(make_cli: MakeCli, tmp_path: Path) -> None:
     path = tmp_path / "letter.db"
     content = b"this is no database, but a letter to a friend. " * 200

@@ -114,6 +114,8 @@ def test_an_empty_range_is_an_error(ask: Ask) -> None:
         for until in (NOON, NOON - HOUR):
             with pytest.raises(ConfigError, match=r"^since: .* is not before until "):
                 ask(name, since=NOON, until=until)
+        with pytest.raises(ConfigError, match=r"^since: '2d' is not before until '3d'$"):
+            ask(name, since="2d", until="3d")
 
 
 def test_what_is_required_shows_in_the_signature(engine: Engine) -> None:
