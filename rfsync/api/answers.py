@@ -15,8 +15,8 @@ from typing import Annotated, Final
 import msgspec
 
 from rfsync.api.lenient import Rejected, read_json, read_name, read_record
-from rfsync.batch import MAX_COUNT, MAX_ID_BYTES, MAX_SECONDS, Batch
 from rfsync.errors import BadResponse
+from rfsync.records import MAX_COUNT, MAX_ID_BYTES, MAX_SECONDS, Batch
 
 _BOM: Final = b"\xef\xbb\xbf"
 #: What msgspec raises.

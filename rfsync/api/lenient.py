@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from decimal import Decimal, InvalidOperation
 from typing import Final, NoReturn
 
-from rfsync.batch import MAX_COUNT, MAX_ID_BYTES, MAX_SECONDS, Batch
+from rfsync.records import MAX_COUNT, MAX_ID_BYTES, MAX_SECONDS, Batch
 
 # U+0000 and lone surrogates, neither of which PostgreSQL can store.
 _UNSTORABLE: Final = re.compile("[\0\ud800-\udfff]")

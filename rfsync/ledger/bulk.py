@@ -13,8 +13,8 @@ from typing import Any, Final, NamedTuple, Protocol
 
 from sqlalchemy import Connection, bindparam, insert, literal, select, update
 
-from rfsync.batch import Batch
 from rfsync.ledger.changes import Change, ChangeKind
+from rfsync.records import Batch
 from rfsync.schema import models
 from rfsync.schema.types import UTCDateTime
 

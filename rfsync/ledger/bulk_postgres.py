@@ -10,7 +10,6 @@ from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
 from sqlalchemy.types import TypeEngine
 
-from rfsync.batch import Batch
 from rfsync.ledger.bulk import (
     BATCH_COLUMNS,
     CHANGE_COLUMNS,
@@ -26,6 +25,7 @@ from rfsync.ledger.bulk import (
     text_of,
 )
 from rfsync.ledger.changes import Change, ChangeKind
+from rfsync.records import Batch
 from rfsync.schema import models
 from rfsync.schema.types import UTCDateTime
 

@@ -9,7 +9,6 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Connection, Insert, Update, cast, func, insert
 from sqlalchemy.dialects import sqlite
 
-from rfsync.batch import Batch
 from rfsync.database.sqlite import sqlite_text
 from rfsync.ledger.bulk import (
     BATCH_COLUMNS,
@@ -24,6 +23,7 @@ from rfsync.ledger.bulk import (
     text_of,
 )
 from rfsync.ledger.changes import Change, ChangeKind
+from rfsync.records import Batch
 from rfsync.schema import models
 
 _SQLITE: Final = sqlite.dialect()

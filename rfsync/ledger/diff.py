@@ -8,8 +8,8 @@ from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from rfsync.batch import Batch
 from rfsync.ledger.changes import Change, ChangeKind
+from rfsync.records import Batch
 
 _NOTHING: Final[Mapping[str, Batch]] = {}
 

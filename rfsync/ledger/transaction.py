@@ -8,7 +8,7 @@ from typing import Any, Final, NamedTuple
 
 from sqlalchemy import Connection, Select, bindparam, select
 
-from rfsync import batch as records
+from rfsync import records
 from rfsync.ledger.bulk import Bulk, LedgerContext, append_all, microseconds
 from rfsync.ledger.changes import Change, ChangeKind, Tally
 from rfsync.ledger.daily import roll_up

@@ -8,83 +8,36 @@ of words, and a unique key that makes it impossible to write a change twice.
 
 from datetime import date, datetime
 from functools import partial
-from typing import Annotated, Any, ClassVar
 
 import sqlalchemy as sa
-from sqlalchemy.ext.compiler import compiles
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
-from sqlalchemy.schema import CreateIndex
+from sqlalchemy.orm import Mapped, mapped_column
 
-from rfsync.batch import MAX_COUNT
 from rfsync.errors import ErrorKind
-from rfsync.schema.types import UTCDateTime
+from rfsync.schema.base import Base, Id, Key, ProjectId, Small, counts, partial_index, sqlite_reference, words
+from rfsync.schema.job_models import Job, JobChange, LabelerDay, MissingJob, PeopleKey, Person
 
-#: Numbers that the database gives. SQLite does so only for INTEGER PRIMARY KEY, and stores 64 bits in any case.
-Id = Annotated[int, mapped_column(sa.BigInteger().with_variant(sa.Integer, "sqlite"), primary_key=True)]
-ProjectId = Annotated[int, mapped_column(sa.BigInteger, sa.ForeignKey("projects.id"), comment="The project.")]
-#: Compared and sorted by code point, as Python does: the diff walks over two sides in that order, and PostgreSQL would
-#: otherwise sort by the language of the database.
-Key = Annotated[str, "compared by code point"]
-#: 32 bits.
-Small = Annotated[int, "32 bits"]
-
-
-class Base(DeclarativeBase):
-    """The root of all tables."""
-
-    metadata = sa.MetaData(
-        naming_convention={
-            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-            "ck": "ck_%(table_name)s_%(constraint_name)s",
-            "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-            "pk": "pk_%(table_name)s",
-        }
-    )
-    type_annotation_map: ClassVar = {
-        int: sa.BigInteger,
-        str: sa.Text,
-        date: sa.Date,
-        datetime: UTCDateTime,
-        Key: sa.Text().with_variant(sa.Text(collation="C"), "postgresql"),
-        Small: sa.Integer,
-    }
-
+__all__ = [
+    "FLOWS",
+    "Base",
+    "Batch",
+    "BatchChange",
+    "Job",
+    "JobChange",
+    "LabelerDay",
+    "MissingBatch",
+    "MissingJob",
+    "PeopleKey",
+    "Person",
+    "Project",
+    "ProjectDay",
+    "ProjectObserved",
+    "ProjectRename",
+    "SyncRun",
+    "WorkspaceDay",
+    "metadata",
+]
 
 metadata = Base.metadata
-
-
-def _words(column: str, *words: str) -> sa.CheckConstraint:
-    listed = ", ".join(f"'{word}'" for word in words)
-    return sa.CheckConstraint(f'"{column}" IN ({listed})', name=column)
-
-
-def _counts(*columns: str, most: int | None = MAX_COUNT) -> list[sa.CheckConstraint]:
-    """Not negative, within what the API may say, and on SQLite, which would store anything, whole numbers."""
-    checks = []
-    for column in columns:
-        upper = f" AND {column} <= {most}" if most is not None else ""
-        checks.append(sa.CheckConstraint(f"{column} >= 0{upper}", name=column))
-        whole = sa.CheckConstraint(f"typeof({column}) = 'integer'", name=f"{column}_whole")
-        checks.append(whole.ddl_if(dialect="sqlite"))
-    return checks
-
-
-def _sqlite_reference(columns: list[str], parent: list[str]) -> sa.ForeignKeyConstraint:
-    """A foreign key on SQLite; PostgreSQL has triggers instead (``schema.triggers``)."""
-    return sa.ForeignKeyConstraint(columns, parent).ddl_if(dialect="sqlite")
-
-
-def _partial_index(name: str, *columns: str, where: str) -> sa.Index:
-    # Not by Index's own arguments, one for each dialect: they would import PostgreSQL's for each sync into SQLite.
-    return sa.Index(name, *columns, info={"where": where})
-
-
-@compiles(CreateIndex)
-def _create_index(create: CreateIndex, compiler: Any, **options: Any) -> str:
-    statement: str = compiler.visit_create_index(create, **options)
-    where = create.element.info.get("where")
-    return statement if where is None else f"{statement} WHERE {where}"
 
 
 class Project(Base):
@@ -126,10 +79,41 @@ class Project(Base):
     recheck_from: Mapped[datetime | None] = mapped_column(
         comment="Kept by the sync: when the unlisted batch that answered longest ago did; NULL: there is none."
     )
+    jobs: Mapped[int] = mapped_column(server_default="0", comment="Kept by the sync: jobs now, without removed ones.")
+    images_in_jobs: Mapped[int] = mapped_column(
+        server_default="0", comment="Kept by the sync: sum of num_images over the jobs that exist."
+    )
+    annotated: Mapped[int] = mapped_column(server_default="0", comment="Kept by the sync: the sum over these jobs.")
+    unannotated: Mapped[int] = mapped_column(server_default="0", comment="Kept by the sync: the sum over these jobs.")
+    approved: Mapped[int] = mapped_column(server_default="0", comment="Kept by the sync: the sum over these jobs.")
+    rejected: Mapped[int] = mapped_column(server_default="0", comment="Kept by the sync: the sum over these jobs.")
+    jobs_observed_at: Mapped[datetime | None] = mapped_column(
+        comment="Kept by the sync: last observation that had the job list; NULL: none yet."
+    )
+    jobs_sent_us: Mapped[int | None] = mapped_column(
+        comment="Kept by the sync: as sent_us, of the request for the job list that was applied last."
+    )
+    jobs_etag: Mapped[str | None] = mapped_column(comment="Kept by the sync: as etag, of the job list.")
+    jobs_fingerprint: Mapped[str | None] = mapped_column(comment="Kept by the sync: as fingerprint, of the job list.")
+    jobs_listed: Mapped[int | None] = mapped_column(comment="Kept by the sync: jobs in that answer.")
+    jobs_missing_streak: Mapped[Small] = mapped_column(
+        server_default="0", comment="Kept by the sync: how many job lists in a row were refused until now."
+    )
+    jobs_missing: Mapped[int] = mapped_column(server_default="0", comment="Kept by the sync: its rows in missing_jobs.")
+    jobs_recheck_from: Mapped[datetime | None] = mapped_column(
+        comment="Kept by the sync: when the unlisted job that answered longest ago did; NULL: there is none."
+    )
+    jobs_error_kind: Mapped[str | None] = mapped_column(
+        comment="Kept by the sync: why the job list was not applied when it was last asked for; NULL: it was."
+    )
+    jobs_asked_at: Mapped[datetime | None] = mapped_column(
+        comment="Kept by the sync: when the key was told last that it may see no jobs; NULL: it was not."
+    )
+    jobs_key: Mapped[str | None] = mapped_column(comment="Kept by the sync: a digest of that key; NULL: there is none.")
 
     __table_args__ = (
         sa.UniqueConstraint("workspace", "project"),
-        *_counts("batches", "images", "num_jobs", most=None),
+        *counts("batches", "images", "num_jobs", most=None),
         sa.CheckConstraint("missing_streak >= 0", name="missing_streak"),
         sa.CheckConstraint("observed_at IS NULL OR written_at >= observed_at", name="written_at"),
         {"comment": "A project, its totals now, and what the sync keeps for itself."},
@@ -158,12 +142,12 @@ class Batch(Base):
 
     __table_args__ = (
         sa.PrimaryKeyConstraint("project_id", "batch_id"),
-        _sqlite_reference(["project_id"], ["projects.id"]),
-        *_counts("images", "num_jobs"),
+        sqlite_reference(["project_id"], ["projects.id"]),
+        *counts("images", "num_jobs"),
         sa.CheckConstraint("batch_id <> ''", name="batch_id"),
         sa.CheckConstraint("changed_at >= first_seen_at", name="changed_at"),
         sa.CheckConstraint("removed_at IS NULL OR removed_at = changed_at", name="removed_at"),
-        _partial_index("ix_batches_removed", "project_id", "batch_id", where="removed_at IS NOT NULL"),
+        partial_index("ix_batches_removed", "project_id", "batch_id", where="removed_at IS NOT NULL"),
         # A renamed project is known by its batches: which other project has this one?
         sa.Index("ix_batches_batch_id", "batch_id"),
         # An unchanged project is read whole and in the order of its ids: without a rowid that is the order on disk.
@@ -241,12 +225,22 @@ class SyncRun(Base):
     changed: Mapped[int] = mapped_column(server_default="0", comment="Batches changed.")
     removed: Mapped[int] = mapped_column(server_default="0", comment="Batches gone.")
     restored: Mapped[int] = mapped_column(server_default="0", comment="Batches back again.")
-    rejected: Mapped[int] = mapped_column(server_default="0", comment="Records that broke the rules.")
+    rejected: Mapped[int] = mapped_column(server_default="0", comment="Records that broke the rules, of both lists.")
     images_delta: Mapped[int] = mapped_column(server_default="0", comment="Sum over its ledger rows.")
     num_jobs_delta: Mapped[int] = mapped_column(server_default="0", comment="Sum over its ledger rows.")
     error_kind: Mapped[str | None] = mapped_column(comment="Why it failed, as one word; NULL: it did not.")
     error: Mapped[str | None] = mapped_column(
         comment="Why it failed, was refused or left something in doubt, for people; NULL: none of these."
+    )
+    jobs: Mapped[int | None] = mapped_column(
+        comment="Valid jobs in the answer, each counted once; NULL: no job list was applied."
+    )
+    jobs_changed: Mapped[int] = mapped_column(server_default="0", comment="Its rows in job_changes.")
+    jobs_error_kind: Mapped[str | None] = mapped_column(
+        comment="Why the job list was not applied, as one word; NULL: it was, or was not asked for."
+    )
+    jobs_error: Mapped[str | None] = mapped_column(
+        comment="Why the job list was not applied or left something in doubt, for people; NULL: none of these."
     )
     lease_expires_at: Mapped[datetime | None] = mapped_column(
         comment="Kept by the sync: until when a running run counts as alive, by the server's clock; its process renews "
@@ -254,18 +248,18 @@ class SyncRun(Base):
     )
 
     __table_args__ = (
-        _words("trigger", "cli", "schedule", "worker"),
-        _words("outcome", "running", "changed", "unchanged", "superseded", "refused", "failed", "abandoned"),
-        _words("error_kind", *ErrorKind),
+        words("trigger", "cli", "schedule", "worker"),
+        words("outcome", "running", "changed", "unchanged", "superseded", "refused", "failed", "abandoned"),
+        words("error_kind", *ErrorKind),
         sa.CheckConstraint("(outcome = 'running') = (finished_at IS NULL)", name="finished_at"),
         sa.CheckConstraint("(outcome = 'failed') = (error_kind IS NOT NULL)", name="failed"),
-        *_counts("added", "changed", "removed", "restored", "rejected", most=None),
+        *counts("added", "changed", "removed", "restored", "rejected", most=None),
         sa.Index("ix_sync_runs_project_id_id", "project_id", "id"),
-        _partial_index("ix_sync_runs_running", "id", where="outcome = 'running'"),
+        partial_index("ix_sync_runs_running", "id", where="outcome = 'running'"),
         # Without it, the health of a project that never fails would have to read all its runs.
-        _partial_index("ix_sync_runs_bad", "project_id", "id", where="outcome IN ('failed', 'refused', 'abandoned')"),
+        partial_index("ix_sync_runs_bad", "project_id", "id", where="outcome IN ('failed', 'refused', 'abandoned')"),
         # Tells whether a project was observed in some period: what changed something is in the ledger, the rest here.
-        _partial_index("ix_sync_runs_unchanged", "project_id", "started_at", where="outcome = 'unchanged'"),
+        partial_index("ix_sync_runs_unchanged", "project_id", "started_at", where="outcome = 'unchanged'"),
         {"comment": "One attempt to observe one project, successful or not."},
     )
 
@@ -292,10 +286,10 @@ class BatchChange(Base):
 
     __table_args__ = (
         sa.UniqueConstraint("project_id", "batch_id", "observed_at"),
-        _sqlite_reference(["run_id"], ["sync_runs.id"]),
-        _sqlite_reference(["project_id", "batch_id"], ["batches.project_id", "batches.batch_id"]),
-        _words("change", "added", "changed", "removed", "restored"),
-        *_counts("images", "num_jobs"),
+        sqlite_reference(["run_id"], ["sync_runs.id"]),
+        sqlite_reference(["project_id", "batch_id"], ["batches.project_id", "batches.batch_id"]),
+        words("change", "added", "changed", "removed", "restored"),
+        *counts("images", "num_jobs"),
         sa.CheckConstraint("images >= images_delta AND num_jobs >= num_jobs_delta", name="before"),
         sa.CheckConstraint("change <> 'removed' OR (images = 0 AND num_jobs = 0)", name="removed"),
         sa.CheckConstraint(
@@ -343,7 +337,7 @@ class ProjectDay(_Flows, Base):
 
     __table_args__ = (
         sa.PrimaryKeyConstraint("project_id", "day"),
-        *_counts(*FLOWS, "batches", "images", "num_jobs", most=None),
+        *counts(*FLOWS, "batches", "images", "num_jobs", most=None),
         {"comment": "A day of a project on which something changed."},
     )
 
@@ -374,6 +368,8 @@ class ProjectObserved(Base):
     day: Mapped[date] = mapped_column(comment="Day in UTC.")
     am: Mapped[int] = mapped_column(comment="Bit n: observed in the n-th quarter of an hour from 00:00.")
     pm: Mapped[int] = mapped_column(comment="Bit n: observed in the n-th quarter of an hour from 12:00.")
+    jobs_am: Mapped[int] = mapped_column(server_default="0", comment="As am, of the runs that had the job list.")
+    jobs_pm: Mapped[int] = mapped_column(server_default="0", comment="As pm, of the runs that had the job list.")
 
     __table_args__ = (
         sa.PrimaryKeyConstraint("project_id", "day"),

@@ -3,7 +3,7 @@
 ``workspace_daily`` follows ``project_daily``, whatever writes that. All projects of a workspace meet in its row, so a
 sync writes its day last but for the project and the run: nobody waits for longer than a commit takes.
 
-On PostgreSQL the references of the two large tables are triggers that check once a statement instead of once a row.
+On PostgreSQL the references of the large tables are triggers that check once a statement instead of once a row.
 They refuse what foreign keys would refuse, with the same error; SQLite has the foreign keys themselves. Checking row by
 row would be the larger part of a large project's first load, where all rows have the same project and run.
 """
@@ -68,16 +68,20 @@ END $$"""
 
 
 #: The tables whose foreign keys PostgreSQL does not have.
-CHECKED_BY_TRIGGER: Final = frozenset({"batches", "batch_changes"})
+CHECKED_BY_TRIGGER: Final = frozenset({"batches", "batch_changes", "jobs", "job_changes"})
 #: The indexes that only SQLite has.
-ONLY_ON_SQLITE: Final = frozenset({"ix_batch_changes_run_id"})
+ONLY_ON_SQLITE: Final = frozenset({"ix_batch_changes_run_id", "ix_job_changes_run_id"})
 
 #: Child table, parent table, the child's columns, the parent's, and whether the parent's row is locked as a foreign key
-#: would lock it. Batches need no lock: they are only deleted under the lock of their project, which who writes has.
+#: would lock it. Batches and jobs need no lock: they are only deleted under the lock of their project, which who writes
+#: has.
 _PARENTS: Final = (
     ("batches", "projects", "project_id", "id", True),
     ("batch_changes", "sync_runs", "run_id", "id", True),
     ("batch_changes", "batches", "project_id, batch_id", "project_id, batch_id", False),
+    ("jobs", "projects", "project_id", "id", True),
+    ("job_changes", "sync_runs", "run_id", "id", True),
+    ("job_changes", "jobs", "project_id, job_id", "project_id, job_id", False),
 )
 
 
@@ -139,11 +143,9 @@ EXECUTE FUNCTION {name}()""",
 
 def _references() -> list[str]:
     statements = [statement for parent in _PARENTS for statement in _require(*parent)]
-    statements += _keep("projects", "batches", "id", "n.project_id = OLD.id")
-    statements += _keep("sync_runs", "batch_changes", "id", "n.run_id = OLD.id", "OLD.outcome = 'changed'")
-    return statements + _keep(
-        "batches",
-        "batch_changes",
-        "project_id, batch_id",
-        "n.project_id = OLD.project_id AND n.batch_id = OLD.batch_id",
-    )
+    for records, changes, key in (("batches", "batch_changes", "batch_id"), ("jobs", "job_changes", "job_id")):
+        statements += _keep("projects", records, "id", "n.project_id = OLD.id")
+        statements += _keep("sync_runs", changes, "id", "n.run_id = OLD.id", "OLD.outcome = 'changed'")
+        same = f"n.project_id = OLD.project_id AND n.{key} = OLD.{key}"
+        statements += _keep(records, changes, f"project_id, {key}", same)
+    return statements

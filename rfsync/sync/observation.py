@@ -8,13 +8,13 @@ from typing import Final
 from rfsync.api.answers import Answer, parse
 from rfsync.api.client import Response
 from rfsync.api.lenient import Rejected
-from rfsync.batch import Batch
 from rfsync.ledger.changes import Change
 from rfsync.ledger.diff import Diff, diff
 from rfsync.ledger.missing import Missing
 from rfsync.ledger.projects import ProjectState
 from rfsync.ledger.runs import Run, RunRow
 from rfsync.ledger.transaction import Transaction
+from rfsync.records import Batch
 from rfsync.sync.confirm import AskFirst, ask_within_limit, write_asking
 from rfsync.sync.ordering import is_superseded, observed_at, sent_us, warn_of_clock
 from rfsync.sync.removals import Confirmation, Refused, describe_doubtful, judge, rows_of_refused, settle, to_ask

@@ -11,9 +11,9 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from typing import Final
 
-from rfsync.batch import Batch
 from rfsync.config import RemovalsConfig
 from rfsync.ledger.missing import Missing
+from rfsync.records import Batch
 from rfsync.text import printable
 
 _NEVER: Final = datetime.min.replace(tzinfo=UTC)

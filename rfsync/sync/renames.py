@@ -7,10 +7,10 @@ from typing import Final
 
 from rfsync.api.answers import parse_one
 from rfsync.api.client import Response
-from rfsync.batch import Batch
 from rfsync.errors import OUTAGES, ErrorKind, FetchError
 from rfsync.ledger.renames import Owner
 from rfsync.ledger.runs import Run
+from rfsync.records import Batch
 from rfsync.redaction import Secret
 from rfsync.sync.removals import Confirmation
 from rfsync.sync.task import SyncContext, SyncTask, log

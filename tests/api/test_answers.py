@@ -16,8 +16,8 @@ from hypothesis import strategies as st
 from rfsync.api.answers import Answer, _parse_each, parse, parse_one, parse_projects
 from rfsync.api.failures import describe_error, error_hint, error_message
 from rfsync.api.lenient import Rejected
-from rfsync.batch import Batch
 from rfsync.errors import BadResponse, ErrorKind, FetchError
+from rfsync.records import Batch
 
 MAX_COUNT = 2**53 - 1
 LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z

@@ -18,8 +18,8 @@ from hypothesis import strategies as st
 
 from rfsync.api.answers import Answer, _quick, _unique, parse, parse_one, parse_projects
 from rfsync.api.failures import describe_error, error_message
-from rfsync.batch import Batch
 from rfsync.errors import BadResponse
+from rfsync.records import Batch
 
 CORPUS: Final = Path(__file__).parent / "corpus"
 MAX_COUNT: Final = 2**53 - 1

@@ -12,9 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rfsync.api.answers import parse
-from rfsync.batch import Batch
 from rfsync.ledger.changes import Change, ChangeKind, Tally
 from rfsync.ledger.diff import Stored, diff
+from rfsync.records import Batch
 
 ADDED, CHANGED, REMOVED, RESTORED = ChangeKind
 State = dict[str, Batch]

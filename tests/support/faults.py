@@ -9,11 +9,11 @@ from contextlib import AbstractContextManager, contextmanager
 from rig import Rig
 from sqlalchemy import Connection, Engine, event
 
-from rfsync.batch import Batch
 from rfsync.database.engine import LOCK_TIMEOUT, Database
 from rfsync.errors import DatabaseError
 from rfsync.ledger.bulk import Bulk, LedgerContext, MissingRow
 from rfsync.ledger.changes import Change
+from rfsync.records import Batch
 
 #: What is to be raised instead of a step, told by its number and name; None: nothing.
 Plan = Callable[[int, str], DatabaseError | None]

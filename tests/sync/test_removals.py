@@ -7,9 +7,9 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from rfsync.batch import Batch
 from rfsync.config import RemovalsConfig
 from rfsync.ledger.missing import Missing
+from rfsync.records import Batch
 from rfsync.sync.removals import Confirmation, Refused, describe_doubtful, judge, rows_of_refused, settle, to_ask
 
 LIMIT = 3
