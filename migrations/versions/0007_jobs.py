@@ -118,8 +118,10 @@ TABLES = {
         """CREATE TABLE people_key (
     id INTEGER NOT NULL,
     secret TEXT NOT NULL,
+    mode TEXT NOT NULL,
     CONSTRAINT pk_people_key PRIMARY KEY (id),
-    CONSTRAINT ck_people_key_id CHECK (id = 1)
+    CONSTRAINT ck_people_key_id CHECK (id = 1),
+    CONSTRAINT ck_people_key_mode CHECK ("mode" IN ('address', 'pseudonym'))
 )""",
         """CREATE TABLE jobs (
     project_id BIGINT NOT NULL,
@@ -266,8 +268,10 @@ TABLES = {
         """CREATE TABLE people_key (
     id INTEGER NOT NULL,
     secret TEXT NOT NULL,
+    mode TEXT NOT NULL,
     CONSTRAINT pk_people_key PRIMARY KEY (id),
-    CONSTRAINT ck_people_key_id CHECK (id = 1)
+    CONSTRAINT ck_people_key_id CHECK (id = 1),
+    CONSTRAINT ck_people_key_mode CHECK ("mode" IN ('address', 'pseudonym'))
 )""",
         """CREATE TABLE jobs (
     project_id BIGINT NOT NULL,
@@ -529,6 +533,7 @@ COMMENTS = {
         {
             "id": "Always 1.",
             "secret": "Kept by the sync: 32 random bytes in hexadecimal.",
+            "mode": "Kept by the sync: [jobs] people as the last sync had it.",
         },
     ),
     "jobs": (

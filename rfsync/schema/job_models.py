@@ -42,9 +42,11 @@ class PeopleKey(Base):
 
     id: Mapped[Small] = mapped_column(primary_key=True, autoincrement=False, comment="Always 1.")
     secret: Mapped[str] = mapped_column(comment="Kept by the sync: 32 random bytes in hexadecimal.")
+    mode: Mapped[str] = mapped_column(comment="Kept by the sync: [jobs] people as the last sync had it.")
 
     __table_args__ = (
         sa.CheckConstraint("id = 1", name="id"),
+        words("mode", "address", "pseudonym"),
         {"comment": "Kept by the sync: the key of the digests of people, one row."},
     )
 
