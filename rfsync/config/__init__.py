@@ -4,13 +4,22 @@ Keys are not read here, but by ``rfsync.api.keys`` when a workspace is about to 
 """
 
 from rfsync.config.file import find_file, load
-from rfsync.config.tables import DEFAULT_KEY_ENV, ApiConfig, Config, DatabaseConfig, RemovalsConfig, WorkspaceConfig
+from rfsync.config.tables import (
+    DEFAULT_KEY_ENV,
+    ApiConfig,
+    Config,
+    DatabaseConfig,
+    JobsConfig,
+    RemovalsConfig,
+    WorkspaceConfig,
+)
 
 __all__ = [
     "DEFAULT_KEY_ENV",
     "ApiConfig",
     "Config",
     "DatabaseConfig",
+    "JobsConfig",
     "RemovalsConfig",
     "WorkspaceConfig",
     "find_file",

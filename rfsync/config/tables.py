@@ -51,14 +51,23 @@ class ApiConfig(_Table, frozen=True):
 
 
 class RemovalsConfig(_Table, frozen=True):
-    """``[removals]``: when a batch that is no longer listed counts as removed."""
+    """``[removals]``: when a batch or a job that is no longer listed counts as removed."""
 
-    #: Batches that are asked for by id in one run.
+    #: Batches and jobs that are asked for by id in one run.
     confirm_limit: Annotated[int, msgspec.Meta(ge=0)] = 25
-    #: Number of observations in a row that must lack more batches than that; 1: the first is accepted.
+    #: Number of observations in a row that must lack more of them than that; 1: the first is accepted.
     repeat: _Positive = 2
-    #: How often a batch that exists without being listed is asked for.
+    #: How often one that exists without being listed is asked for.
     recheck: timedelta = timedelta(days=1)
+
+
+class JobsConfig(_Table, frozen=True):
+    """``[jobs]``: the annotation jobs, and the people who work on them."""
+
+    #: "auto": where the key may see them.
+    sync: bool | Literal["auto"] = "auto"
+    #: What the database keeps of a labeler or reviewer: the mail address, or only a keyed digest of it.
+    people: Literal["address", "pseudonym"] = "address"
 
 
 class ScheduleConfig(_Table, frozen=True):
@@ -141,6 +150,7 @@ class Config(_Table, frozen=True):
     database: DatabaseConfig = DatabaseConfig()
     api: ApiConfig = ApiConfig()
     removals: RemovalsConfig = RemovalsConfig()
+    jobs: JobsConfig = JobsConfig()
     schedule: ScheduleConfig = ScheduleConfig()
     daemon: DaemonConfig = DaemonConfig()
     retention: RetentionConfig = RetentionConfig()
@@ -170,6 +180,7 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
     "database": DatabaseConfig.__struct_fields__,
     "api": ApiConfig.__struct_fields__,
     "removals": RemovalsConfig.__struct_fields__,
+    "jobs": JobsConfig.__struct_fields__,
     "schedule": ScheduleConfig.__struct_fields__,
     "daemon": DaemonConfig.__struct_fields__,
     "retention": RetentionConfig.__struct_fields__,

@@ -12,6 +12,7 @@ from rfsync.config.tables import (
     ApiConfig,
     DaemonConfig,
     DatabaseConfig,
+    JobsConfig,
     RemovalsConfig,
     ScheduleConfig,
 )
@@ -19,7 +20,7 @@ from rfsync.config.tables import (
 #: Key -> a value for an example: the default, if there is one.
 EXAMPLES: Final[dict[str, Any]] = {
     key: getattr(table, key)
-    for table in (DatabaseConfig(), ApiConfig(), RemovalsConfig(), ScheduleConfig(), DaemonConfig())
+    for table in (DatabaseConfig(), ApiConfig(), RemovalsConfig(), JobsConfig(), ScheduleConfig(), DaemonConfig())
     for key in table.__struct_fields__
 } | {
     "every": "5m",
@@ -32,6 +33,12 @@ EXAMPLES: Final[dict[str, Any]] = {
     "api_key_file": "/run/secrets/roboflow",
     "projects": ["*"],
     "exclude": ["scratch-*"],
+}
+#: Key -> the values that it may have, where they are few.
+_CHOICES: Final = {
+    "auth": '"bearer" or "query"',
+    "sync": '"auto", true or false',
+    "people": '"address" or "pseudonym"',
 }
 _LIMITS: Final = {">=": "at least", "<=": "at most", ">": "more than", "<": "less than"}
 
@@ -54,8 +61,9 @@ def type_error(what: str, key: str, value: Any) -> str:
         return f"must be a list of texts: write {assignment(key, _as_list(value) or example)}"
     if isinstance(example, int | float):
         return _number_error(what, key, value)
-    if what.startswith("Invalid enum value"):
-        return f'must be "bearer" or "query": write {assignment(key, example)}'
+    if key in _CHOICES:
+        meant = value == "true" if key == "sync" and value in ("true", "false") else example
+        return f"must be {_CHOICES[key]}: write {assignment(key, meant)}"
     return f"must be text in quotes: write {assignment(key, str(value) if key == 'id' else example)}"
 
 
