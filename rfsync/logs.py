@@ -9,10 +9,11 @@ import logging
 import sys
 from collections.abc import Iterator, Mapping
 from contextvars import ContextVar
+from functools import partial
 from types import MappingProxyType
 from typing import Any, Final
 
-from rfsync.redaction import Redactor
+from rfsync.redaction import Redactor, hide_addresses
 from rfsync.text import printable
 
 LEVELS: Final = ("debug", "info", "warning", "error")
@@ -72,7 +73,7 @@ class _StderrHandler(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         try:
             if self.formatter is None:
-                self.formatter = _formatter(self.form)
+                self.formatter = _formatter(self.form, self._redact)
             # Not a stored stream: a progress bar may have replaced sys.stderr.
             sys.stderr.write(self._redact(self.format(record)) + "\n")
             sys.stderr.flush()
@@ -83,7 +84,7 @@ class _StderrHandler(logging.Handler):
                 sys.stderr.write(f"rfsync: a log line of {record.pathname}:{record.lineno} could not be written\n")
 
 
-def _formatter(form: str) -> logging.Formatter:
+def _formatter(form: str, redact: Redactor) -> logging.Formatter:
     import structlog
 
     shared: list[Any] = [
@@ -91,6 +92,7 @@ def _formatter(form: str) -> logging.Formatter:
         _add_context,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
         structlog.processors.format_exc_info,
+        partial(_hide_in_traceback, redact),
     ]
     render = structlog.processors.JSONRenderer() if form == "json" else _plain
     final: list[Any] = [structlog.stdlib.ProcessorFormatter.remove_processors_meta, render]
@@ -99,6 +101,11 @@ def _formatter(form: str) -> logging.Formatter:
 
 def _add_context(_: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
     return {**event, **_context.get(), **getattr(event["_record"], _FIELDS, {})}
+
+
+def _hide_in_traceback(redact: Redactor, _: Any, __: str, event: dict[str, Any]) -> dict[str, Any]:
+    # The text of an exception that nobody thought of may have any value that was worked with.
+    return {**event, "exception": hide_addresses(redact(event["exception"]))} if "exception" in event else event
 
 
 def _plain(_: Any, __: str, event: dict[str, Any]) -> str:

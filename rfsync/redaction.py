@@ -1,11 +1,33 @@
-"""Secrets, and a filter that takes them out of texts."""
+"""Secrets and mail addresses, and what takes them out of texts."""
 
 import json
+import re
 import threading
 from typing import Final
 from urllib.parse import quote, quote_plus
 
 _HIDDEN: Final = "***"
+_ADDRESS: Final = re.compile(r"[^\s@]+@[^\s@]+")
+# In JSON it may be escaped, and in a URL.
+_AT: Final = re.compile(r"@|%40|\\u0040", re.IGNORECASE)
+_QUOTED: Final = re.compile(r'"[^"@]{1,64}"(?=@)')
+#: What may be one address, in a text of any kind.
+_WORD: Final = re.compile(r"(?:\\u0040|[^\s<>\"(),;:=/?&\[\]{}|\\])+", re.IGNORECASE)
+
+
+def is_address(text: str) -> bool:
+    """Tells whether a whole text looks like a mail address."""
+    return _ADDRESS.fullmatch(text.strip()) is not None
+
+
+def hide_addresses(text: str) -> str:
+    """The text without anything that looks like a mail address; a URL's user and host are taken for one, too.
+
+    A secret may contain an @: it has to be taken out before, or a part of it would stay.
+    """
+    if _AT.search(text) is None:
+        return text
+    return _WORD.sub(lambda word: _HIDDEN if _AT.search(word[0]) else word[0], _QUOTED.sub("", text))
 
 
 class Secret:

@@ -171,6 +171,15 @@ def test_no_line_shows_a_secret_wherever_it_comes_from(written: Written, redact:
 
 
 @pytest.mark.parametrize("form", FORMATS)
+def test_no_traceback_shows_the_address_of_a_person(written: Written, redact: Redactor, form: str) -> None:
+    configure("info", form, redact)
+    log.error("a bug", exc_info=ValueError("no number for ann@example.com"))
+    text = written()
+    assert "no number for ***" in text
+    assert "example.com" not in text
+
+
+@pytest.mark.parametrize("form", FORMATS)
 def test_a_warning_of_python_is_a_line_without_secrets_like_any_other(
     written: Written, redact: Redactor, form: str
 ) -> None:

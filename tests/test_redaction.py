@@ -19,7 +19,7 @@ from rfsync.database.engine import open_database, open_engine
 from rfsync.database.url import parse_url
 from rfsync.ledger.run_locks import Leases, NoRunLocks
 from rfsync.ledger.store import Store
-from rfsync.redaction import Redactor, Secret
+from rfsync.redaction import Redactor, Secret, hide_addresses, is_address
 from rfsync.sync.targets import Selection
 from rfsync.sync.task import SyncContext, SyncTask
 from rfsync.sync.workspaces import Workspaces
@@ -32,6 +32,19 @@ def redactor(*secrets: str) -> Redactor:
     for secret in secrets:
         made.add(secret)
     return made
+
+
+def test_an_address_is_hidden_wherever_it_is_in_a_text() -> None:
+    for text, shown in {
+        "to <ann@example.com>, bob+x@b.de;": "to <***>, ***;",
+        'x: "ann smith"@example.com.': "x: ***",
+        r'{"labeler":"ann\u0040example.com"}': '{"labeler":"***"}',
+        "?user=ann%40example.com&x=1": "?user=***&x=1",
+        "no address, 5 % of 40": "no address, 5 % of 40",
+    }.items():
+        assert hide_addresses(text) == shown
+    texts = ["ann@example.com", " a@b ", "API", "ann", "@", "a@", "ann@b c", "a@b@c", ""]
+    assert [text for text in texts if is_address(text)] == texts[:2]
 
 
 def test_a_secret_shows_itself_only_when_asked_to() -> None:

@@ -1,4 +1,4 @@
-"""Errors of requests: their kind, whether to try again, and messages free of secrets."""
+"""Errors of requests: their kind, whether to try again, and messages free of secrets and of people's addresses."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -13,6 +13,7 @@ from rfsync.api.deadline import Deadline
 from rfsync.api.head import BadHeadError
 from rfsync.api.route import Route
 from rfsync.errors import BadResponse, ErrorKind, FetchError
+from rfsync.redaction import hide_addresses
 from rfsync.text import printable
 
 _RETRIED_STATUSES: Final = frozenset({408, 425, 429, 500, 502, 503, 504})
@@ -92,7 +93,7 @@ def network_error(
 
 
 def _lost_connection(error: Exception, cause: BaseException, deadline: Deadline, route: Route, redact: _Redact) -> str:
-    reason = shortened(redact(_one_line(cause)), _SHOWN)
+    reason = _shown(_one_line(cause), redact)
     if isinstance(cause, BadHeadError):
         return reason
     if deadline.in_handshake or isinstance(error, (requests.exceptions.SSLError, urllib3.exceptions.SSLError)):
@@ -166,7 +167,7 @@ def _excerpt(body: bytes, redact: _Redact) -> str:
     said = _said(body, redact)
     if said:
         return f"the API says {said!r}"
-    return repr(shortened(redact(body.decode("utf-8", "replace")), 80)) if body else "an empty body"
+    return repr(_shown(body.decode("utf-8", "replace"), redact, 80)) if body else "an empty body"
 
 
 def shortened(text: str, length: int) -> str:
@@ -176,11 +177,16 @@ def shortened(text: str, length: int) -> str:
 
 def _said(body: bytes, redact: _Redact) -> str:
     """The API's own message and hint; empty: neither is there."""
-    # Redact before shortening: half a key is still half a key.
-    message, hint = (shortened(redact(text or ""), _SHOWN) for text in (error_message(body), error_hint(body)))
+    # Redact before anything else: half a key is still half a key.
+    message, hint = (_shown(text or "", redact) for text in (error_message(body), error_hint(body)))
     if not hint:
         return message
     return f"{message.removesuffix('.')}; hint: {hint}" if message else f"hint: {hint}"
+
+
+def _shown(text: str, redact: _Redact, length: int = _SHOWN) -> str:
+    """The first characters of what somebody else says, without secrets and mail addresses."""
+    return shortened(hide_addresses(redact(text)), length)
 
 
 def error_message(body: bytes | bytearray) -> str | None:

@@ -19,6 +19,7 @@ import click
 from rfsync.cli.options import CONTEXT, Options, common_options, drop_output
 from rfsync.errors import OPENING, ConfigError, DatabaseError, RfsyncError
 from rfsync.logs import FORMATS, with_fields
+from rfsync.redaction import hide_addresses
 from rfsync.text import printable
 from rfsync.version import __version__
 
@@ -104,7 +105,7 @@ def main(arguments: list[str] | None = None) -> int:
     options = Options(log_format=_log_format(sys.argv[1:] if arguments is None else arguments))
 
     def report_crash(crash: Any) -> None:
-        _print(options, _bug(crash.exc_value))
+        _print(options, _bug(options, crash.exc_value))
 
     # Exceptions that are not handled in a thread or a destructor.
     threading.excepthook = sys.unraisablehook = report_crash
@@ -130,7 +131,7 @@ def main(arguments: list[str] | None = None) -> int:
             _print(options, "\n".join(map(printable, lines)))
         return 2 if isinstance(error, ConfigError) else 3 if isinstance(error, DatabaseError) else 1
     except Exception as error:
-        _print(options, _bug(error))
+        _print(options, _bug(options, error))
         return 70
     try:
         sys.stdout.flush()
@@ -155,8 +156,8 @@ def _forget_other_programs(env: MutableMapping[str, str]) -> None:
         del env[name]
 
 
-def _bug(error: BaseException | None) -> str:
-    lines = "".join(traceback.format_exception(error)).splitlines()
+def _bug(options: Options, error: BaseException | None) -> str:
+    lines = hide_addresses(options.redact("".join(traceback.format_exception(error)))).splitlines()
     shown = "\n".join(map(printable, lines))
     return f"this is a bug in rfsync {__version__}, please report it:\n{shown}"
 

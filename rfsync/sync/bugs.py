@@ -7,6 +7,7 @@ from typing import Final
 from rfsync.errors import ErrorKind
 from rfsync.ledger.runs import RunRow
 from rfsync.logs import with_fields
+from rfsync.redaction import hide_addresses
 from rfsync.sync.task import log
 from rfsync.text import printable
 
@@ -33,13 +34,13 @@ def failed_by_bug(subject: object, error: Exception, redact: Callable[[str], str
 
     Args:
         subject: the project or workspace, for the log.
-        redact: takes secrets out of the row; logs are free of them anyway.
+        redact: takes secrets out of the row; logs are free of them, and of addresses, anyway.
     """
     if isinstance(error, MemoryError):
         row = RunRow("failed", error_kind=_nearest_kind(error), error=_OUT_OF_MEMORY)
         log.error("%s: %s", subject, _OUT_OF_MEMORY, extra=with_fields(row.log_fields))
         return row
-    text = printable(redact(f"{BUG}: {_first_line(error)}"))
+    text = printable(hide_addresses(redact(f"{BUG}: {_first_line(error)}")))
     text = text if len(text) <= _MAX_LENGTH else text[:_MAX_LENGTH] + "…"
     row = RunRow("failed", error_kind=_nearest_kind(error), error=text)
     log.error("%s: %s:", subject, BUG, exc_info=error, extra=with_fields(row.log_fields))

@@ -167,6 +167,20 @@ def test_no_error_repeats_the_key_after_the_api(status: int) -> None:
     assert KEY not in f"{error} {error!r}"
 
 
+@pytest.mark.parametrize(
+    "address",
+    ["ann@example.com", "Ann.O'Brien+x@localhost", '"ann smith"@example.com', "ann%40example.com", "änn@b.de"],
+)
+def test_no_error_repeats_the_address_of_a_person(address: str) -> None:
+    said = [f"the labeler {address} may not", f"{address}", f"'{address}': no"]
+    bodies = [json.dumps({"error": text, "hint": text}).encode() for text in said]
+    bodies += [json.dumps([{"labeler": address, "reviewer": address}]).encode()[:-1]]
+    for body in bodies:
+        told = str(status_error(403, body, None, REDACT)), describe_error(BadResponse("no", body=body), REDACT)
+        assert [part for part in ("ann", "änn", "Brien", "example", "localhost") if part in "".join(told)] == []
+    assert "may not" in str(status_error(403, bodies[0], None, REDACT))
+
+
 def unreachable() -> requests.ConnectionError:
     """As requests raises it where nobody listens; its text shows the whole URL."""
     pool: Any = SimpleNamespace(host="api.roboflow.com", port=443)
