@@ -54,6 +54,7 @@ _COMMANDS = {
     "import": ("import_", "Imports saved answers as past observations."),
     "verify": ("verify", "Proves that the books balance."),
     "rename": ("rename", "Gives a project or workspace its new id."),
+    "forget": ("forget", "Takes a person's mail address out for good."),
     "drop": ("drop", "Takes a project or workspace out of the database."),
     "prune": ("prune", "Deletes old runs that changed nothing."),
     "db": ("db", "The schema: upgrade, current, check."),

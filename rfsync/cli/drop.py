@@ -48,6 +48,9 @@ def command(options: Options, target: str, yes: bool) -> int:
             else:  # it was renamed, or dropped by another, since the question
                 tell(f"{holding.path} is no longer there, and was not dropped: rfsync status shows what there is")
                 code = 1
+        left = store.addresses.erase() if any(holding.jobs for holding in holdings) else None
+    if left is not None:
+        tell(left)
     return code
 
 
@@ -71,11 +74,15 @@ def _announce(named: Target, holdings: Sequence[Holding], config: Config) -> Non
 
 
 def _describe(holding: Holding) -> str:
-    counts = ((holding.batches, "batch", "es"), (holding.changes, "change", "s"), (holding.runs, "run", "s"))
-    batches, changes, runs = (f"{number:,} {word}{'' if number == 1 else plural}" for number, word, plural in counts)
+    batches, runs = _number(holding.batches, "batch", "es"), _number(holding.runs, "run")
     if holding.since is None:
         return f"no history, {runs}"
-    return f"{batches}, {changes} since {utc_time(holding.since)}, {runs}"
+    jobs = f"{_number(holding.jobs, 'job')}, " if holding.jobs else ""
+    return f"{batches}, {jobs}{_number(holding.changes, 'change')} since {utc_time(holding.since)}, {runs}"
+
+
+def _number(number: int, word: str, plural: str = "s") -> str:
+    return f"{number:,} {word}{'' if number == 1 else plural}"
 
 
 def _is_configured(config: Config, workspace: str, project: str) -> bool:

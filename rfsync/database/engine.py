@@ -96,6 +96,22 @@ class Database:
                 if driver in self._interruptible:
                     self._backend.interrupt(driver)
 
+    def erase(self, table: str) -> str | None:
+        """Leaves nothing of what was deleted from a small table, as far as the database can.
+
+        Args:
+            table: its name.
+
+        Returns:
+            What is left, and where; None: nothing.
+
+        Raises:
+            DatabaseError: the database refused or vanished.
+        """
+        with translated(f"erasing what was deleted from {table}"):
+            left: str | None = self._backend.erase(self.engine, table)
+            return left
+
     def close(self) -> None:
         """Closes all connections."""
         with translated("closing the database"):

@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from typing import Any, Final
 
-from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engine, event
+from sqlalchemy import URL, Connection, Engine, NullPool, QueuePool, create_engine, event, text
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
@@ -33,6 +33,10 @@ _DEFAULTS: Final = {
 _BEGIN_WRITING: Final = "BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE"
 # One state of the database for all statements. Compiling a query takes longer than any of the history's takes to run.
 _BEGIN_READING: Final = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET LOCAL jit = off"
+_FULL_NAME: Final = text(
+    "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_catalog.pg_class c "
+    "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(:table)"
+)
 #: A connection that was idle for longer is pinged before use, in seconds.
 _PING_AFTER: Final = 1.0
 
@@ -129,6 +133,31 @@ def require_psycopg() -> None:
         import psycopg  # noqa: F401 asked for whether it is there
     except ImportError:
         raise ConfigError("PostgreSQL needs its driver: pip install 'psycopg[binary]'") from None
+
+
+def erase(engine: Engine, table: str) -> str | None:
+    """See ``engine.Database.erase``: the dead rows, and the statistics, which have some of the values."""
+    notices: list[str] = []
+    with engine.connect() as connection:
+        with connection.begin():
+            name = connection.execute(_FULL_NAME, {"table": table}).scalar_one()
+        driver: Any = connection.connection.driver_connection
+
+        def note(notice: Any) -> None:
+            notices.append(notice.message_primary or "")
+
+        driver.add_notice_handler(note)
+        try:
+            driver.execute(f"VACUUM (ANALYZE) {name}")  # in no transaction
+        finally:
+            driver.remove_notice_handler(note)
+    if not notices:
+        return None
+    # A role without the right to is told so by a notice alone.
+    return (
+        f"the server may still have what was deleted, in dead rows of {name} and in its statistics ({notices[0]}): "
+        f"let its owner run VACUUM (ANALYZE) {name}"
+    )
 
 
 def interrupt(driver: Any) -> None:

@@ -14,11 +14,13 @@ from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from rfsync.database.errors import is_transient
-from rfsync.database.sqlite_file import DatabaseFile
+from rfsync.database.sqlite_file import DatabaseFile, real_path
 from rfsync.errors import DatabaseError
 
 #: SQLite's own wait for a lock. Nothing can end it early, so it is short and repeated.
 _BUSY_MILLISECONDS: Final = 100
+#: How long readers are waited for before the log is emptied.
+_EMPTYING_SECONDS: Final = 5.0
 #: In ``Connection.info``: the number of the file that was opened, see ``DatabaseFile.number``.
 FILE_NUMBER: Final = "file_number"
 
@@ -102,6 +104,8 @@ def _open(uri: str) -> sqlite3.Connection:
 def _prepare(driver: sqlite3.Connection, *, read_only: bool) -> None:
     driver.execute("PRAGMA foreign_keys = ON")
     if not read_only:
+        # What is deleted is overwritten: the addresses of people, and names.
+        driver.execute("PRAGMA secure_delete = ON")
         _use_wal(driver)
         return
     driver.execute("PRAGMA query_only = ON")
@@ -177,6 +181,38 @@ def _begin_immediate(connection: Connection, lock_timeout: float) -> None:
                 raise
         else:
             return
+
+
+def erase(engine: Engine, table: str) -> str | None:
+    """See ``engine.Database.erase``.
+
+    ``secure_delete`` overwrites what is deleted, but a row that has moved to another page may have left a copy behind:
+    so all rows are deleted, and written again. Then the log is emptied, which has the pages as they were.
+    """
+    with engine.connect() as connection:
+        driver: Any = connection.connection.driver_connection
+        # Or SQLite would look for rows that refer to the deleted ones. It can't be set in a transaction.
+        driver.execute("PRAGMA foreign_keys = OFF")
+        try:
+            with connection.begin():
+                rows = connection.exec_driver_sql(f"SELECT * FROM {table} ORDER BY rowid").all()  # noqa: S608 a constant
+                connection.exec_driver_sql(f"DELETE FROM {table}")  # noqa: S608 a constant
+                for row in rows:
+                    places = ", ".join("?" * len(row))
+                    connection.exec_driver_sql(f"INSERT INTO {table} VALUES ({places})", tuple(row))  # noqa: S608
+        finally:
+            driver.execute("PRAGMA foreign_keys = ON")
+        until = time.monotonic() + _EMPTYING_SECONDS
+        while True:
+            is_busy, _, _ = driver.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
+            if not is_busy:
+                return None
+            if time.monotonic() >= until:
+                log = real_path(Path(engine.url.database or "")).name + "-wal"
+                return (
+                    f"the file {log} may still have what was deleted, since another program is reading the database: "
+                    "it is emptied when the last one ends, or by the same command once that one has stopped reading"
+                )
 
 
 def interrupt(driver: Any) -> None:

@@ -7,10 +7,21 @@ from typing import Final
 
 from sqlalchemy import Connection, Table, delete, func, select, update
 
+from rfsync.ledger.people import take_out_unreferenced
 from rfsync.ledger.projects import ProjectPath, unknown_target
 from rfsync.ledger.renames import find_renames
 from rfsync.parsing import Target
-from rfsync.schema.models import Batch, BatchChange, Project, ProjectDay, SyncRun, WorkspaceDay, metadata
+from rfsync.schema.models import (
+    Batch,
+    BatchChange,
+    Job,
+    JobChange,
+    Project,
+    ProjectDay,
+    SyncRun,
+    WorkspaceDay,
+    metadata,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,9 +29,10 @@ class Holding:
     """What the database has of a project."""
 
     path: ProjectPath
-    #: Removed ones too.
+    #: Removed ones too, as of the jobs.
     batches: int
-    #: Rows of the ledger.
+    jobs: int
+    #: Rows of both ledgers.
     changes: int
     runs: int
     #: The observation of its first change; None: there is none.
@@ -67,17 +79,23 @@ def measure(connection: Connection, paths: Iterable[ProjectPath]) -> list[Holdin
 def _measure(connection: Connection, path: ProjectPath) -> Holding:
     own = select(Project.id).where(Project.workspace == path.workspace, Project.project == path.project)
     project_id = own.scalar_subquery()
-    batches, runs = (
+    batches, jobs, runs = (
         connection.execute(select(func.count()).select_from(table).where(table.project_id == project_id)).scalar_one()
-        for table in (Batch, SyncRun)
+        for table in (Batch, Job, SyncRun)
     )
-    ledger = select(func.count(), func.min(BatchChange.observed_at)).where(BatchChange.project_id == project_id)
-    changes, since = connection.execute(ledger).one()
-    return Holding(path, batches, changes, runs, since)
+    changes, since = 0, None
+    for ledger in (BatchChange, JobChange):
+        query = select(func.count(), func.min(ledger.observed_at)).where(ledger.project_id == project_id)
+        number, first = connection.execute(query).one()
+        changes += number
+        since = min(filter(None, (since, first)), default=None)
+    return Holding(path, batches, jobs, changes, runs, since)
 
 
 def drop_project(connection: Connection, path: ProjectPath) -> bool:
     """Deletes a project and all rows of it; False: there is no such project.
+
+    The addresses of people whom no other project refers to are taken out.
 
     A sync of it that is under way ends with ``ProjectDropped``, or has ended before.
     """
@@ -86,13 +104,17 @@ def drop_project(connection: Connection, path: ProjectPath) -> bool:
     project_id = connection.execute(own.with_for_update()).scalar()
     if project_id is None:
         return False
+    had_jobs = False
     for table in _TABLES:
         if table is SyncRun.__table__:
             # PostgreSQL's trigger looks through the whole ledger for the changes of each run that has some, if it is to
             # go. They are gone.
             changed = update(SyncRun).where(SyncRun.project_id == project_id, SyncRun.outcome == "changed")
             connection.execute(changed.values(outcome="unchanged"))
-        connection.execute(delete(table).where(table.c.project_id == project_id))
+        deleted = connection.execute(delete(table).where(table.c.project_id == project_id)).rowcount
+        had_jobs = had_jobs or (table is Job.__table__ and deleted > 0)
+    if had_jobs:
+        take_out_unreferenced(connection)
     # What the triggers have left of days on which no other project changed.
     connection.execute(delete(WorkspaceDay).where(WorkspaceDay.workspace == path.workspace, WorkspaceDay.changes == 0))
     connection.execute(delete(Project).where(Project.id == project_id))

@@ -7,14 +7,17 @@ from collections.abc import Iterable
 from datetime import datetime
 from typing import Final, Literal, NamedTuple
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Connection, Text, bindparam, cast, select, union, update
 
 from rfsync.database.upsert import insert
-from rfsync.schema.models import PeopleKey, Person
+from rfsync.schema.models import Job, JobChange, PeopleKey, Person
+
+#: What is kept of people: their addresses, or nothing but a number.
+PeopleMode = Literal["address", "pseudonym"]
 
 #: Digests in one question.
 _CHUNK: Final = 500
-_SECRET: Final = select(PeopleKey.secret)
+_KEY: Final = select(PeopleKey.secret, PeopleKey.mode)
 _KNOWN: Final = select(Person.digest, Person.id, Person.address, Person.forgotten_at).where(
     Person.digest.in_(bindparam("digests", expanding=True))
 )
@@ -35,7 +38,7 @@ class People:
         dry: nothing is written. People who are not known get numbers below 0.
     """
 
-    def __init__(self, connection: Connection, mode: Literal["address", "pseudonym"], *, dry: bool = False) -> None:
+    def __init__(self, connection: Connection, mode: PeopleMode, *, dry: bool = False) -> None:
         self._connection = connection
         self._mode = mode
         self._dry = dry
@@ -63,7 +66,8 @@ class People:
         return {address: self._numbers[address] for address in asked}
 
     def _look_up(self, addresses: list[str]) -> dict[str, int]:
-        self._key = self._key or (_read_key if self._dry else _make_key)(self._connection)
+        if self._key is None:
+            self._key = _read_key(self._connection) if self._dry else follow_mode(self._connection, self._mode)
         digests = {address: _digest(self._key, address) for address in addresses}
         known = _read(self._connection, digests.values())
         # Of two spellings of an address the first is stored.
@@ -106,10 +110,8 @@ def forget(connection: Connection, address: str, at: datetime) -> int | None:
     Returns:
         The number of the person; None: the database has no such one.
     """
-    secret = connection.execute(_SECRET).scalar()
-    if secret is None:
-        return None
-    found = _read(connection, [_digest(secret, address)])
+    key = connection.execute(_KEY).scalar()
+    found = {} if key is None else _read(connection, [_digest(key, address)])
     if not found:
         return None
     (person,) = found.values()
@@ -123,20 +125,40 @@ def take_out_addresses(connection: Connection) -> int:
     return connection.execute(update(Person).where(Person.address.is_not(None)).values(address=None)).rowcount
 
 
+def take_out_unreferenced(connection: Connection) -> int:
+    """Takes the addresses of people out whom no job, now or ever, refers to; returns how many there were."""
+    named = union(
+        *(select(column).where(column.is_not(None)) for column in (Job.labeler_id, Job.reviewer_id)),
+        *(select(column).where(column.is_not(None)) for column in (JobChange.labeler_id, JobChange.reviewer_id)),
+    )
+    made = select(Job.created_by).where(Job.created_by.like("person-%"))
+    unreferenced = update(Person).where(
+        Person.address.is_not(None), Person.id.not_in(named), ("person-" + cast(Person.id, Text)).not_in(made)
+    )
+    return connection.execute(unreferenced.values(address=None)).rowcount
+
+
+def follow_mode(connection: Connection, mode: PeopleMode) -> str:
+    """Notes the mode beside the key of the digests, which is made if there is none, and returns the key."""
+    found = connection.execute(_KEY).one_or_none()
+    if found is None:
+        made = insert(connection.dialect.name, PeopleKey).on_conflict_do_nothing()
+        connection.execute(made.values(id=1, secret=secrets.token_hex(32), mode=mode))
+        # Another transaction's, if that was first.
+        found = connection.execute(_KEY).one()
+    if found.mode != mode:
+        note_mode(connection, mode)
+    return str(found.secret)
+
+
+def note_mode(connection: Connection, mode: PeopleMode) -> None:
+    """Notes the mode, if there is a key of the digests."""
+    connection.execute(update(PeopleKey).where(PeopleKey.mode != mode).values(mode=mode))
+
+
 def _read_key(connection: Connection) -> str:
     """The key of the digests; another one where there is none, since there are no digests then."""
-    return connection.execute(_SECRET).scalar() or secrets.token_hex(32)
-
-
-def _make_key(connection: Connection) -> str:
-    """The key of the digests, made if there is none."""
-    secret = connection.execute(_SECRET).scalar()
-    if secret is None:
-        made = insert(connection.dialect.name, PeopleKey).on_conflict_do_nothing()
-        connection.execute(made.values(id=1, secret=secrets.token_hex(32)))
-        # Another transaction's, if that was first.
-        secret = connection.execute(_SECRET).scalar_one()
-    return secret
+    return connection.execute(_KEY).scalar() or secrets.token_hex(32)
 
 
 def _digest(key: str, address: str) -> str:

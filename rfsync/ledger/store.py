@@ -15,6 +15,7 @@ from rfsync.database.retry import RetryPolicy
 from rfsync.database.sqlite import FILE_NUMBER
 from rfsync.errors import DatabaseError, TransientDatabaseError
 from rfsync.ledger import prune, renames
+from rfsync.ledger.addresses import Addresses
 from rfsync.ledger.bulk import bulk_for
 from rfsync.ledger.known_projects import Projects
 from rfsync.ledger.own_project import lock_own_project, require_same_file
@@ -71,6 +72,8 @@ class Store:
         self._retry = RetryPolicy(retry_seconds)
         #: Questions about what the database knows of projects.
         self.projects = Projects(self._transact)
+        #: The mail addresses of people.
+        self.addresses = Addresses(self._transact, database.erase, dry=dry)
 
     def stop(self) -> None:
         """Lets no transaction begin any more but those that record how a run ended; the others raise ``Cancelled``."""

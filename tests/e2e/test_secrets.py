@@ -21,6 +21,9 @@ from psycopg import sql
 
 from rfsync.cli import _COMMANDS
 from rfsync.cli.db import command as db_command
+from rfsync.database.engine import open_database
+from rfsync.database.url import parse_url
+from rfsync.ledger.people import People
 from rfsync.logs import FORMATS as LOGS
 from rfsync.simulator import Body, Cut, Fault, Redirect, Reset, Stall, Status
 from rfsync.text import printable
@@ -252,7 +255,9 @@ PROJECTS = {"acme": "pro\u202eject\x9b2J", "file": "project", "cli": "project"}
 HOWS = ("option", "variable", "file")
 #: Projects whose lists give the key away, or are no good otherwise.
 BAD = [*faults(""), "echo-name"]
-SECRETS = {**KEYS, "role": PASSWORD, "wrong password": WRONG, "garbled password": GARBLED}
+#: Of somebody who is to be forgotten.
+ADDRESS = "ann.o'brien+labels@example.com"
+SECRETS = {**KEYS, "role": PASSWORD, "wrong password": WRONG, "garbled password": GARBLED, "address": ADDRESS}
 FORMS = {f"{form} {name}": text for name, secret in SECRETS.items() for form, text in forms(secret).items()}
 FORMS |= {f"begin of {name}": secret[:8] for name, secret in SECRETS.items()}
 
@@ -446,11 +451,20 @@ def when_all_is_well(every: Everything, project: str) -> None:
     every.run(0, ["rename", "acme/saved", "acme/kept"], ["rename", "acme/kept", "acme/saved"])
     unwanted, drop = ["import", "acme/unwanted", SAVED], ["drop", "acme/unwanted", "--yes"]
     every.run(0, unwanted, drop, unwanted, drop)
+    remember(every.cli.database.url, ADDRESS)
+    every.run(0, ["forget", ADDRESS], ["forget", ADDRESS])
     every.run(0, ["init", "--config", "one.toml"], ["init", "--config", "two.toml"], ["demo"], how="variable")
     keep_a_server(every, "simulate", "console")
     for form in LOGS:
         keep_a_server(every, "dashboard", form)
         keep_a_daemon(every, form)
+
+
+def remember(url: str, address: str) -> None:
+    """Adds a person."""
+    database = open_database(parse_url(url))
+    with contextlib.closing(database), database.begin("testing") as connection:
+        People(connection, "address").resolve([address])
 
 
 def keep_a_server(every: Everything, name: str, form: str) -> None:
@@ -506,7 +520,7 @@ def when_the_database_is_not_to_be_had(every: Everything, address: str) -> list[
         every.run(3, ["sync"], ["status"], ["verify"], ["db", "current"], ["daemon"], ["prune"], url=url)
         every.run(3, ["batches"], ["changes"], ["totals"], ["report", "-o", "r.html"], ["dashboard"], url=url)
         every.run(3, ["import", "acme/saved", SAVED], *[["rename", "acme/saved", "acme/kept"]] * 2, url=url)
-        every.run(3, *[["drop", "acme/saved", "--yes"]] * 2, url=url)
+        every.run(3, *[["drop", "acme/saved", "--yes"]] * 2, *[["forget", ADDRESS]] * 2, url=url)
         every.run(1, ["check"], ["check", "--json"], url=url)
         every.run(3, ["db", "upgrade"], ["db", "check"], ["sync", "--dry-run"], url=url)
     return urls

@@ -6,16 +6,29 @@ from datetime import timedelta
 
 import pytest
 from rig import START, Rig, record, run_locks
+from sqlalchemy import insert, select
 
 from rfsync.database.engine import open_database
 from rfsync.errors import ConfigError, DatabaseError
 from rfsync.ledger.drop import Holding
+from rfsync.ledger.people import People
 from rfsync.ledger.projects import ProjectPath
 from rfsync.ledger.store import Store
 from rfsync.ledger.transaction import Transaction
 from rfsync.ledger.verify import verify
 from rfsync.parsing import Target
-from rfsync.schema.models import WorkspaceDay, metadata
+from rfsync.schema.job_models import JOB_COUNTS, LABELER_FLOWS
+from rfsync.schema.models import (
+    Job,
+    JobChange,
+    LabelerDay,
+    MissingJob,
+    PeopleKey,
+    Project,
+    SyncRun,
+    WorkspaceDay,
+    metadata,
+)
 
 WIDGETS, GEARS = ProjectPath("acme", "widgets"), ProjectPath("acme", "gears")
 
@@ -39,6 +52,25 @@ def fill(rig: Rig, project: str) -> None:
     rig.store.projects.rename(Target("acme", project), Target("acme", f"{project}-2"), rig.now)
     rig.store.projects.rename(Target("acme", f"{project}-2"), Target("acme", project), rig.now + timedelta(minutes=1))
 
+    add_job(rig, "both@example.com", f"{project}@example.com")
+
+
+def add_job(rig: Rig, labeler: str, reviewer: str) -> None:
+    """Leaves rows of a job of the project in every table that has some."""
+    with rig.database.begin("testing") as connection:
+        people = People(connection, "address").resolve([labeler, reviewer])
+        where = select(Project.id, SyncRun.id).join(SyncRun).where(Project.project == rig.project)
+        project_id, run_id = connection.execute(where.where(SyncRun.outcome == "changed").limit(1)).one()
+        own = {"project_id": project_id, "job_id": "j1"}
+        shared = {**own, "labeler_id": people[labeler], "reviewer_id": people[reviewer], **dict.fromkeys(JOB_COUNTS, 0)}
+        connection.execute(insert(Job).values(**shared, first_seen_at=START, changed_at=START))
+        deltas = {f"{name}_delta": 0 for name in JOB_COUNTS}
+        change = {"run_id": run_id, "observed_at": START, "change": "added"}
+        connection.execute(insert(JobChange).values(**shared, **deltas, **change))
+        connection.execute(insert(MissingJob).values(**own, missing_at=START))
+        day = {"project_id": project_id, "day": START.date(), "labeler_id": people[labeler]}
+        connection.execute(insert(LabelerDay).values(**day, **dict.fromkeys(LABELER_FLOWS, 0)))
+
 
 def test_no_table_keeps_a_row_of_it_and_others_keep_all_of_theirs(rig: Rig) -> None:
     fill(rig, "gears")
@@ -46,21 +78,38 @@ def test_no_table_keeps_a_row_of_it_and_others_keep_all_of_theirs(rig: Rig) -> N
     fill(rig, "widgets")
     before = dump(rig)
     # A table that is new has to be filled above, unless it has no project.
-    assert [name for name in metadata.tables if not len(before[name]) > len(others[name])] == [
-        WorkspaceDay.__tablename__
-    ]
+    shared = {WorkspaceDay.__tablename__, PeopleKey.__tablename__}
+    assert {name for name in metadata.tables if not len(before[name]) > len(others[name])} == shared
+    people = others.pop("people"), before["people"]
     assert rig.store.projects.drop(WIDGETS)
-    assert dump(rig) == others
+    assert {name: rows for name, rows in dump(rig).items() if name != "people"} == others
+    # The numbers of people are theirs for good, and the address of one whom another project has, too.
+    assert addresses(rig) == {"both@example.com", "gears@example.com", None}
+    assert [len(rows) for rows in people] == [2, 3]
     assert verify(rig.database.engine).findings == ()
     assert not rig.store.projects.drop(WIDGETS)
-    assert dump(rig) == others
     rig.store.projects.drop(GEARS)
-    assert {name: rows for name, rows in dump(rig).items() if rows} == {}
+    assert {name for name, rows in dump(rig).items() if rows} == {"people", "people_key"}
+    assert addresses(rig) == {None}
+
+
+def addresses(rig: Rig) -> set[object]:
+    return {address for (address,) in rig.rows("SELECT address FROM people")}
+
+
+def test_who_made_a_job_is_referred_to_as_well(rig: Rig) -> None:
+    for project in ("gears", "widgets"):
+        rig.project, rig.listed = project, [record(f"{project}-1", 10)]
+        rig.sync()
+        add_job(rig, f"{project}@example.com", "both@example.com")
+    rig.rows("UPDATE jobs SET created_by = 'person-' || (SELECT id FROM people WHERE address LIKE 'widgets%')")
+    rig.store.projects.drop(WIDGETS)
+    assert None not in addresses(rig)
 
 
 def test_every_table_that_refers_to_a_project_is_known_by_its_column() -> None:
     without = {name for name, table in metadata.tables.items() if "project_id" not in table.c}
-    assert without == {"projects", WorkspaceDay.__tablename__}
+    assert without == {"projects", WorkspaceDay.__tablename__, "people", "people_key"}
 
 
 def test_a_day_on_which_no_other_project_changed_goes_with_it(rig: Rig) -> None:
@@ -80,7 +129,7 @@ def test_a_target_means_what_has_its_id_and_else_what_had_it(rig: Rig) -> None:
     rename = rig.store.projects.rename
     rename(Target("acme", "gears"), Target("acme", "cogs"), rig.now)
     since = {path: START + timedelta(minutes=m) for path, m in (("cogs", 5), ("widgets", 10))}
-    cogs, widgets = (Holding(ProjectPath("acme", p), 2, 2, 1, since[p]) for p in ("cogs", "widgets"))
+    cogs, widgets = (Holding(ProjectPath("acme", p), 2, 0, 2, 1, since[p]) for p in ("cogs", "widgets"))
     holdings = rig.store.projects.holdings
     assert holdings(Target("acme", "gears")) == holdings(Target("acme", "cogs")) == [cogs]
     assert holdings(Target("acme", None)) == [cogs, widgets]
