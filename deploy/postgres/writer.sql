@@ -37,6 +37,10 @@ BEGIN
   EXECUTE format('GRANT SELECT, USAGE ON ALL SEQUENCES IN SCHEMA %I TO rfsync_writer', place);
   -- Only an upgrade says which schema it is.
   EXECUTE format('REVOKE INSERT, UPDATE, DELETE ON %I.rfsync_version FROM rfsync_writer', place);
+  -- So that rfsync forget can leave no dead rows; before version 17, only the owner may do that.
+  IF current_setting('server_version_num')::int >= 170000 THEN
+    EXECUTE format('GRANT MAINTAIN ON %I.people TO rfsync_writer', place);
+  END IF;
   -- What later versions add, too.
   EXECUTE format('ALTER DEFAULT PRIVILEGES FOR ROLE %I IN SCHEMA %I '
                  'GRANT SELECT, INSERT, UPDATE, DELETE ON TABLES TO rfsync_writer', tables_owner, place);

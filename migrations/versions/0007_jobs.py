@@ -615,6 +615,15 @@ COMMENTS = {
 }
 
 
+# deploy/postgres/reader.sql has given its role the right to read every table that is new.
+READERS = """DO $$ BEGIN
+    IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'rfsync_reader') THEN
+        REVOKE ALL ON people, people_key FROM rfsync_reader;
+        GRANT SELECT (id, address) ON people TO rfsync_reader;
+    END IF;
+END $$"""
+
+
 def upgrade() -> None:
     """Adds only; a database without jobs has what it had."""
     dialect = op.get_bind().dialect.name
@@ -628,6 +637,7 @@ def upgrade() -> None:
     if dialect == "postgresql":
         for statement in TRIGGERS:
             op.execute(statement.replace(":", r"\:"))
+        op.execute(READERS)
         _comment()
 
 

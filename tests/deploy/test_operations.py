@@ -106,7 +106,7 @@ def test_without_the_variable_no_other_database_is_taken(heading: str, tmp_path:
     assert list(tmp_path.iterdir()) == []
 
 
-def test_a_dump_by_any_role_is_restored_by_another_role_on_another_server(
+def test_a_dump_is_restored_by_another_role_on_another_server(
     make_cli: MakeCli,
     new_postgres: Make,
     postgres_template: str,
@@ -123,7 +123,7 @@ def test_a_dump_by_any_role_is_restored_by_another_role_on_another_server(
     try:
         with psycopg.connect(other.url, autocommit=True) as admin:
             admin.execute("CREATE ROLE somebody LOGIN CREATEROLE")
-        for role in ("rfsync_writer", "rfsync_reader"):
+        for role in ("postgres", "rfsync_writer"):
             backup = make_url(cli.database.url).set(username=role).render_as_string(hide_password=False)
             shell(block("Back up", "sh", 1), tmp_path, RFSYNC_DATABASE_URL=backup)
             with psycopg.connect(other.url, autocommit=True) as admin:

@@ -10,6 +10,7 @@ from sqlalchemy import inspect
 
 from rfsync.database.engine import open_engine
 from rfsync.database.url import parse_url
+from rfsync.schema import upgrade as schema
 from rfsync.schema.views import VIEWS
 from tests.deploy.conftest import DEPLOY, Reader
 from tests.e2e.conftest import MakeCli
@@ -26,13 +27,43 @@ WRITES = (
 )
 
 
-def test_it_reads_every_table_and_view(reader: Reader) -> None:
+def test_it_reads_every_table_but_those_of_people_and_every_view(reader: Reader) -> None:
     inspector = inspect(open_engine(parse_url(reader.url), read_only=True))
     names = [*inspector.get_table_names(), *inspector.get_view_names()]
     assert {*names} >= {"projects", "batches", "batch_changes", "project_daily", "sync_runs", *VIEWS}
     with psycopg.connect(reader.url, autocommit=True) as connection:
-        for name in names:
+        for name in {*names} - {"people", "people_key"}:
             connection.execute(f"SELECT * FROM {name} LIMIT 1".encode())
+
+
+def test_of_people_it_reads_what_the_views_show(reader: Reader) -> None:
+    with psycopg.connect(reader.url, autocommit=True) as connection:
+        connection.execute("SELECT id, address FROM people")
+        for query in ("SELECT * FROM people", "SELECT digest FROM people", "SELECT mode FROM people_key"):
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                connection.execute(query.encode())
+
+
+def test_an_upgrade_gives_a_role_of_earlier_no_more_of_people(new_postgres: Callable[[str | None], str]) -> None:
+    url = new_postgres(None)
+    with psycopg.connect(url, autocommit=True) as connection:
+        connection.execute("CREATE ROLE rfsync_reader LOGIN")
+        connection.execute("ALTER DEFAULT PRIVILEGES IN SCHEMA public GRANT SELECT ON TABLES TO rfsync_reader")
+    try:
+        engine = open_engine(parse_url(url), read_only=False)
+        schema.upgrade(engine, None)
+        engine.dispose()
+        may = "SELECT has_column_privilege('rfsync_reader', '{}', '{}', 'SELECT')"
+        with psycopg.connect(url, autocommit=True) as connection:
+            found = [
+                connection.execute(may.format(table, column).encode()).fetchone()
+                for table, column in (("people", "address"), ("people", "digest"), ("people_key", "secret"))
+            ]
+        assert found == [(True,), (False,), (False,)]
+    finally:
+        with psycopg.connect(url, autocommit=True) as connection:
+            connection.execute("DROP OWNED BY rfsync_reader")
+            connection.execute("DROP ROLE rfsync_reader")
 
 
 @pytest.mark.parametrize("statement", WRITES)

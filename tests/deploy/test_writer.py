@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,9 +11,10 @@ import psycopg
 import pytest
 from sqlalchemy import make_url
 
-from rfsync.database.engine import open_engine
+from rfsync.database.engine import open_database, open_engine
 from rfsync.database.rights import missing_rights
 from rfsync.database.url import parse_url
+from rfsync.ledger.people import People
 from rfsync.schema.models import metadata
 from tests.deploy.conftest import DEPLOY
 from tests.e2e.conftest import Cli, MakeCli, batch
@@ -70,8 +72,23 @@ def test_it_does_all_that_needs_no_other_schema(writer: Writer) -> None:
     writer.run("verify")
     writer.run("rename", "acme/widgets", "acme/gears")
     assert writer.missing() == []
+    assert "no person of this address" in writer.run("forget", "ann@example.com", code=1)
     # There is nothing to upgrade.
     writer.run("db", "upgrade")
+
+
+def test_what_it_may_not_erase_is_left_to_the_owner(writer: Writer) -> None:
+    with closing(open_database(parse_url(writer.url))) as database:
+        with database.begin("testing") as connection:
+            People(connection, "address").resolve(["ann@example.com"])
+        is_new = connection.dialect.server_version_info >= (17,)
+    if is_new:  # a server before version 17 has no such right to give
+        assert writer.run("forget", "ann@example.com") == ""
+        schema = writer.cli.database.one("SELECT schemaname FROM pg_tables WHERE tablename = 'people'")
+        writer.cli.database.execute(f"REVOKE MAINTAIN ON {schema}.people FROM rfsync_writer")
+    told = writer.run("forget", "ann@example.com")
+    assert "may still have what was deleted, in dead rows of" in told
+    assert "let its owner run VACUUM (ANALYZE) " in told
 
 
 @pytest.mark.parametrize(
