@@ -95,7 +95,7 @@ def _is_known(context: SyncContext, task: SyncTask, saved: SavedAnswer, reader: 
     rows = history.batches(reader, Target(task.workspace, task.project), as_of=saved.at)
     state = {row.batch_id: (row.images, row.num_jobs) for row in rows}
     answer = parse(saved.read())
-    listed = {batch.id: (batch.images, batch.num_jobs) for batch in answer.batches}
+    listed = {batch.id: (batch.images, batch.num_jobs) for batch in answer.records}
     return listed.keys() - answer.rejected_ids == state.keys() - answer.rejected_ids and all(
         reported in {None, known}
         for batch_id, counts in listed.items()

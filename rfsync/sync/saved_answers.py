@@ -130,7 +130,7 @@ def _invalid(body: bytearray) -> str | None:
         answer = parse(body)
     except BadResponse as error:
         return str(error)
-    if not answer.batches and not answer.rejected and body.lstrip(_BEFORE_JSON).startswith(b"["):
+    if not answer.records and not answer.rejected and body.lstrip(_BEFORE_JSON).startswith(b"["):
         return 'an empty list may be one of batches or of jobs: write {"batches": []} or {"jobs": []}'
     return None
 
