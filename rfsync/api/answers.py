@@ -22,7 +22,8 @@ from rfsync.records import Batch, Kind, ReportedJob
 Reported = Batch | ReportedJob
 _R = TypeVar("_R", bound=Reported)
 _R_co = TypeVar("_R_co", bound=Reported, covariant=True)
-_BOM: Final = b"\xef\xbb\xbf"
+#: What may stand before a JSON text.
+BOM: Final = b"\xef\xbb\xbf"
 #: What msgspec raises.
 _UNDECODABLE: Final = (msgspec.MsgspecError, UnicodeDecodeError, RecursionError)
 _UTF8_CHUNK: Final = 1 << 20
@@ -68,8 +69,8 @@ def parse(body: bytes | bytearray, kind: Kind = Kind.BATCH) -> Answer[Reported]:
     Raises:
         BadResponse: not JSON, no list of that kind, only a page of one, or more than half of its records are invalid.
     """
-    if body.startswith(_BOM):
-        body = body[len(_BOM) :]  # removeprefix would copy the body even without a prefix
+    if body.startswith(BOM):
+        body = body[len(BOM) :]  # removeprefix would copy the body even without a prefix
     _check_utf8(body)
     try:
         decoded = FORMATS[kind].decode_all(body)
@@ -112,7 +113,7 @@ def parse_one(body: bytes | bytearray, record_id: str, kind: Kind = Kind.BATCH) 
     Raises:
         BadResponse: not a valid record with the id ``record_id``.
     """
-    decoded = _json(body.removeprefix(_BOM))
+    decoded = decode_json(body.removeprefix(BOM))
     if isinstance(decoded, dict) and "id" not in decoded and kind.one in decoded:
         decoded = decoded[kind.one]
     record = read_record(0, decoded, kind)
@@ -129,7 +130,7 @@ def parse_projects(body: bytes | bytearray) -> tuple[dict[str, str | None], list
     Raises:
         BadResponse: not the description of a workspace.
     """
-    decoded = _json(body.removeprefix(_BOM))
+    decoded = decode_json(body.removeprefix(BOM))
     workspace = decoded.get("workspace") if isinstance(decoded, dict) else None
     listed = workspace.get("projects") if isinstance(workspace, dict) else None
     if not isinstance(listed, list):
@@ -168,7 +169,7 @@ def _read_each(body: bytes | bytearray, kind: Kind) -> Iterator[Reported | Rejec
     except _UNDECODABLE:
         # Not JSON, no list, or a lone surrogate, which only the standard decoder accepts. Besides, msgspec stops at the
         # first bad field, so it misses a later duplicate key, which by JSON's rules wins, and invalid JSON after it.
-        listed = _json(body)
+        listed = decode_json(body)
         if isinstance(listed, dict):
             _refuse_page(listed)
             listed = listed.get(kind.value)
@@ -178,7 +179,7 @@ def _read_each(body: bytes | bytearray, kind: Kind) -> Iterator[Reported | Rejec
             yield read_record(position, record, kind)
         return
     for position, raw in enumerate(_listed(decoded)):
-        yield _quick(raw, kind) or read_record(position, _json(bytes(raw)), kind)
+        yield _quick(raw, kind) or read_record(position, decode_json(bytes(raw)), kind)
 
 
 def _refuse_page(envelope: Mapping[str, object]) -> None:
@@ -194,7 +195,12 @@ def _is_nothing(value: object) -> bool:
     return value is None or value is False or value in ("", [], {})
 
 
-def _json(raw: bytes | bytearray) -> object:
+def decode_json(raw: bytes | bytearray) -> object:
+    """Decodes JSON as ``read_json`` does.
+
+    Raises:
+        BadResponse: not JSON.
+    """
     try:
         return read_json(raw)
     except (ValueError, RecursionError) as error:

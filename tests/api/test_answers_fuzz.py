@@ -18,6 +18,7 @@ from hypothesis import strategies as st
 
 from rfsync.api.answers import Answer, Reported, _quick, _unique, parse, parse_one, parse_projects
 from rfsync.api.failures import describe_error, error_message
+from rfsync.api.list_kind import list_kind
 from rfsync.errors import BadResponse
 from rfsync.records import Batch, Kind, ReportedJob
 
@@ -218,6 +219,7 @@ def check(body: bytes) -> None:
     """All that is promised of any body, whichever way it came."""
     for kind in Kind:
         check_records(body, kind)
+    assert or_none(list_kind, body) in {None, *Kind}
     check_projects(body)
     text = error_message(body)
     assert text is None or (text and text.encode() and "\n" not in text)

@@ -17,6 +17,7 @@ import pytest
 
 from rfsync.api.answers import parse, parse_one, parse_projects
 from rfsync.api.failures import describe_error, error_message
+from rfsync.api.list_kind import list_kind
 from rfsync.errors import BadResponse
 from rfsync.records import Kind
 
@@ -137,6 +138,7 @@ SHAPES: Final[dict[str, Callable[[int], bytes]]] = {
 READERS: Final[dict[str, Callable[[bytes], object]]] = {
     "parse": parse,
     "parse as jobs": lambda body: parse(body, Kind.JOB),
+    "list_kind": list_kind,
     "parse_one": lambda body: parse_one(body, "a"),
     "parse_projects": parse_projects,
     "error_message": error_message,
