@@ -17,9 +17,9 @@ from rfsync.config import Config
 from rfsync.ledger.projects import ProjectPath
 from rfsync.parsing import Target, parse_target
 from rfsync.redaction import Secret
-from rfsync.sync.importer import OfflineFetcher, Skipped, import_answer, reason_to_skip
+from rfsync.sync.importer import OfflineFetcher, Skipped, import_moment, reason_to_skip
 from rfsync.sync.result import Result
-from rfsync.sync.saved_answers import SavedAnswer, find_answers, first_lines, require_valid
+from rfsync.sync.saved_answers import Moment, SavedAnswer, find_answers, first_lines
 from rfsync.sync.task import SyncContext, SyncTask
 from rfsync.sync.workspaces import Workspaces
 from rfsync.text import printable
@@ -29,19 +29,19 @@ _FORETOLD: Final = {
     None: "",
     Skipped.KNOWN: " (known: would be skipped)",
     Skipped.TOO_OLD: " (older than the project's last observation: would be refused)",
-    Skipped.REFUSED: " (refused before, as it lacks too many batches: would be again)",
+    Skipped.REFUSED: " (refused before, as it lacks too much: would be again)",
 }
 
 
 @make_command("""rfsync import acme/widgets saved/                      a folder of answers, each named by its time
 rfsync import acme/widgets batches-2026-01-31T18:00:00Z.json --dry-run
-rfsync import acme/widgets answer.json --at 2026-01-31T18:00:00Z""")
+rfsync import acme/widgets batches.json jobs.json --at 2026-01-31T18:00:00Z""")
 @click.argument("target", metavar="WORKSPACE/PROJECT")
 @click.argument("files", metavar="FILE...", nargs=-1, required=True, type=click.Path(readable=False, path_type=Path))
-@click.option("--at", metavar="TIME", help="The time of the only FILE, whatever its name says.")
+@click.option("--at", metavar="TIME", help="The time of the only FILE, or of a batch list and a job list.")
 @click.option("--mtime", is_flag=True, help="Where a name has no time, take that of the FILE's last change.")
 @click.option("--dry-run", is_flag=True, help="Import nothing: check the files, and say what would become of each.")
-@click.option("--allow-removals", is_flag=True, help="Accept every answer, however many batches it lacks.")
+@click.option("--allow-removals", is_flag=True, help="Accept every answer, however much it lacks.")
 def command(
     options: Options,
     target: str,
@@ -53,10 +53,10 @@ def command(
 ) -> int:
     """Imports saved answers of the API as observations of the past, oldest first.
 
-    A FILE is an answer of GET /WORKSPACE/PROJECT/batches, or a folder of them. Its time stands in its name, between
-    separators, such as batches-2026-01-31T18:00:00Z.json. Answers older than the project's last observation are
-    refused, so import before the first sync; those that the history has already are skipped. If a file is not a valid
-    answer or has no time, nothing is imported.
+    A FILE is an answer of GET /WORKSPACE/PROJECT/batches or /jobs, or a folder of them. Its time stands in its name,
+    between separators, such as batches-2026-01-31T18:00:00Z.json; a batch list and a job list of the same time are one
+    observation. Answers older than the project's last observation are refused, so import before the first sync; those
+    that the history has already are skipped. If a file is not a valid answer or has no time, nothing is imported.
     """
     named = parse_target(target)
     if named.project is None:
@@ -65,10 +65,9 @@ def command(
         raise click.UsageError("--at and --mtime can't be used together")
     now = utc_now()
     config = options.begin()
-    answers = find_answers(files, parse_moment(at, "--at", now), now, by_mtime=mtime)
-    require_valid(answers)
+    moments = find_answers(files, parse_moment(at, "--at", now), now, by_mtime=mtime)
     if not dry_run:
-        _announce(answers)
+        _announce(moments)
     with closing(wiring.open_store(options, config, make=True, dry=dry_run)) as store:
         offline = OfflineFetcher()
         context = SyncContext(
@@ -77,10 +76,10 @@ def command(
         )  # fmt: skip
         task = _task(context, named)
         if dry_run:
-            return _foretell(options, config, context, task, answers)
+            return _foretell(options, config, context, task, moments)
         store.abandon_dead_runs(now)
         reader = wiring.open_reader(options, config)
-        return _print([(answer, import_answer(context, task, answer, reader)) for answer in answers])
+        return _print([(moment, import_moment(context, task, moment, reader)) for moment in moments])
 
 
 def _task(context: SyncContext, named: Target) -> SyncTask:
@@ -92,51 +91,56 @@ def _task(context: SyncContext, named: Target) -> SyncTask:
     return SyncTask(*(renamed or path), Secret(""))
 
 
-def _announce(answers: list[SavedAnswer]) -> None:
+def _announce(moments: list[Moment]) -> None:
     """Says which time each answer has, and where that is from, before anything is written."""
-    number = "1 answer" if len(answers) == 1 else f"{len(answers):,} answers"
-    tell(f"{number} to import, with their times in UTC:", first_lines([_with_time(answer) for answer in answers]))
+    lines = [_described(answer) for moment in moments for answer in moment.answers.values()]
+    tell(f"{_answers(len(lines))} to import, with their times in UTC:", first_lines(lines))
 
 
-def _with_time(answer: SavedAnswer) -> str:
-    return f"{utc_time(answer.at)} by {answer.source}: {answer.path}"
+def _described(answer: SavedAnswer) -> str:
+    return f"{utc_time(answer.at)} by {answer.source}: {answer.kind.one} list {answer.path}"
 
 
-def _foretell(
-    options: Options, config: Config, context: SyncContext, task: SyncTask, answers: list[SavedAnswer]
-) -> int:
+def _answers(number: int) -> str:
+    return "1 answer" if number == 1 else f"{number:,} answers"
+
+
+def _foretell(options: Options, config: Config, context: SyncContext, task: SyncTask, moments: list[Moment]) -> int:
     """Says of each answer whether it would be imported; returns 1 if the ledger would not have all of them."""
     if context.store.projects.snapshot(task.path).seen is None:
-        reasons: list[Skipped | None] = [None] * len(answers)
+        reasons: list[Skipped | None] = [None] * len(moments)
     else:
         reader = wiring.open_reader(options, config)
-        reasons = [reason_to_skip(context, task, answer, reader) for answer in answers]
-    number = reasons.count(None)
-    shown = "1 answer" if number == 1 else f"{number:,} answers"
-    click.echo(f"rfsync: {shown} would be imported into {task}, with these times in UTC:")
-    for answer, reason in zip(answers, reasons, strict=True):
-        click.echo(printable(f"  {_with_time(answer)}{_FORETOLD[reason]}"))
+        reasons = [reason_to_skip(context, task, moment, reader) for moment in moments]
+    number = sum(len(moment.answers) for moment, reason in zip(moments, reasons, strict=True) if reason is None)
+    click.echo(f"rfsync: {_answers(number)} would be imported into {task}, with these times in UTC:")
+    for moment, reason in zip(moments, reasons, strict=True):
+        for answer in moment.answers.values():
+            click.echo(printable(f"  {_described(answer)}{_FORETOLD[reason]}"))
     return 1 if Skipped.TOO_OLD in reasons or Skipped.REFUSED in reasons else 0
 
 
-def _print(imported: list[tuple[SavedAnswer, Result | Skipped]]) -> int:
-    """Prints the outcome of each file; returns 1 if the ledger has not all of them."""
+def _print(imported: list[tuple[Moment, Result | Skipped]]) -> int:
+    """Prints the outcome of each observation; returns 1 if the ledger has not all of them."""
     rows: list[tuple[str, ...]] = []
     too_old: list[SavedAnswer] = []
     refused = False
-    for answer, result in imported:
+    for moment, result in imported:
+        answers = moment.answers.values()
         outcome = result.outcome if isinstance(result, Result) else result.value
         if outcome in {"too old", "superseded"}:
-            too_old.append(answer)
+            too_old += answers
         refused |= outcome == "refused"
         cells = numbers(result.row) if isinstance(result, Result) else ("-",) * len(NUMBERS)
-        rows.append((utc_time(answer.at), answer.source, outcome, *cells, answer.path.name))
+        sources = ", ".join(dict.fromkeys(answer.source for answer in answers))
+        rows.append((utc_time(moment.at), sources, outcome, *cells, ", ".join(answer.path.name for answer in answers)))
     print_table(("TIME", "BY", "OUTCOME", *NUMBERS, "FILE"), rows, right=NUMBERS)
     if too_old:
+        files = sum(len(moment.answers) for moment, _ in imported)
         text = (
-            f"{len(too_old):,} of {len(imported):,} files refused, the first {too_old[0].path}: older than the "
-            "project's last observation, and what is in the ledger stays. Import into a database that has not seen "
-            "the project yet, and sync into that one from then on"
+            f"{len(too_old):,} of {files:,} files refused, the first {too_old[0].path}: older than the project's last "
+            "observation, and what is in the ledger stays. Import into a database that has not seen the project yet, "
+            "and sync into that one from then on"
         )
         tell(text)
     return 1 if too_old or refused else 0

@@ -218,8 +218,8 @@ def _with_existing(check: Check, task: SyncTask, workspaces: Workspaces) -> Chec
 
 def _project(task: SyncTask, fetcher: Fetcher) -> Check:
     answer = parse(fetcher.get(task.workspace, task.project, "batches", key=task.key).body)
-    images = sum(batch.images or 0 for batch in answer.batches)
-    found = f"{len(answer.batches):,} batches, {images:,} images"
+    images = sum(batch.images or 0 for batch in answer.records)
+    found = f"{len(answer.records):,} batches, {images:,} images"
     if answer.rejected:
         first = answer.rejected[0]
         found += f"; {len(answer.rejected)} records break the rules, the first at {first.position}: {first.reason}"

@@ -49,7 +49,7 @@ def observe(context: SyncContext, run: Run, task: SyncTask) -> Result:
     answer = response.parse(parse)
     log_rejected(task, answer.rejected)
     response.body.clear()  # it may be hundreds of megabytes
-    found = find_rename(context, run, task, response, answer.batches)
+    found = find_rename(context, run, task, response, answer.records)
     accept = f"rfsync sync {task} --allow-removals"
     observation = Observation(context, found.run, response, answer, accept, found.note)
     return write_asking(context, found.run, task, observation.write, found.confirmation)
@@ -78,7 +78,7 @@ class Observation:
     _context: SyncContext
     _run: Run
     _response: Response
-    _answer: Answer
+    _answer: Answer[Batch]
     #: The command that applies it despite all that is missing.
     _accept: str
     #: For people, beside the outcome; None: nothing.
@@ -125,7 +125,7 @@ class Observation:
         return self._finish(transaction, transaction.state, RunRow("superseded"))
 
     def _compare(self, transaction: Transaction, confirmation: Confirmation) -> _Compared:
-        observed: Iterable[Batch] = self._answer.batches
+        observed: Iterable[Batch] = self._answer.records
         if confirmation.existing:
             observed = sorted((*observed, *confirmation.existing), key=lambda batch: batch.id)
         difference = diff(transaction.load(), observed, gone=confirmation.removed, kept=self._answer.rejected_ids)
@@ -145,7 +145,7 @@ class Observation:
         removed = {batch_id for batch_id, row in known.items() if row.removed}
         if not removed:
             return []
-        removed -= {batch.id for batch in self._answer.batches}
+        removed -= {batch.id for batch in self._answer.records}
         return sorted(removed.difference(self._answer.rejected_ids, others))
 
     def _refuse(self, transaction: Transaction, verdict: Refused, compared: _Compared) -> Result:
@@ -181,7 +181,7 @@ class Observation:
             transaction.keep_missing(compared.stored, settled.rows | kept, at)
         # If the list does not describe the whole state, each poll has to compare it, and to ask for what it lacks.
         complete = not settled.doubtful and not self._answer.rejected
-        last = (self._response.etag, self._response.fingerprint, len(self._answer.batches))
+        last = (self._response.etag, self._response.fingerprint, len(self._answer.records))
         etag, fingerprint, listed = last if complete else (None, None, None)
         # A saved answer was not requested now, and must not overtake a request that is under way.
         sent = sent_us(self._run, self._response) if self._response.attempts else state.sent_us
@@ -209,7 +209,7 @@ class Observation:
         status = response.status if response.attempts else None
         row = replace(
             row, attempts=response.attempts, http_status=status, response_bytes=response.response_bytes,
-            batches=len(answer.batches), rejected=len(answer.rejected),
+            batches=len(answer.records), rejected=len(answer.rejected),
         )  # fmt: skip
         return finish(self._context, self._run, transaction, state, row, changes)
 

@@ -1,4 +1,4 @@
-"""Files with saved answers of the API: which there are, and when each was answered."""
+"""Files with saved answers of the API: which there are, of which kind, and when each was answered."""
 
 import hashlib
 import re
@@ -9,7 +9,9 @@ from pathlib import Path
 from typing import Final
 
 from rfsync.api.answers import parse
+from rfsync.api.list_kind import list_kind
 from rfsync.errors import BadResponse, ConfigError, RfsyncError
+from rfsync.records import Kind
 from rfsync.text import is_utf16, shown_name
 
 #: ``20260131``, ``2026-01-31T18:00:00Z``, ``2026-01-31_18-00-00.5``, ``20260131180000``, ``2026-01-31T18``,
@@ -32,8 +34,6 @@ _TIME_BEFORE_DATE: Final = re.compile(
 )
 #: Seconds or milliseconds since 1970, of this century.
 _EPOCH: Final = re.compile(r"(?<![^\W_])(1\d{9})(\d{3})?(?![^\W_])")
-#: What may stand before the value of a JSON text.
-_BEFORE_JSON: Final = b"\xef\xbb\xbf \t\r\n"
 #: Files that a message names.
 _MAX_LINES: Final = 20
 
@@ -50,6 +50,7 @@ class SavedAnswer:
     at: datetime
     #: Where the time is from: ``--at``, ``name`` or ``mtime``.
     source: str
+    kind: Kind
     #: SHA-256 of the file, in hexadecimal.
     fingerprint: str
 
@@ -62,24 +63,38 @@ class SavedAnswer:
         return bytearray(_read(self.path))
 
 
-def find_answers(
-    paths: Sequence[Path], at: datetime | None, now: datetime, *, by_mtime: bool = False
-) -> list[SavedAnswer]:
-    """The files, and those in the folders, oldest first; the same answer of the same time once.
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """The answers of one time, which are one observation."""
+
+    at: datetime
+    #: One or both, batches first.
+    answers: Mapping[Kind, SavedAnswer]
+
+
+def find_answers(paths: Sequence[Path], at: datetime | None, now: datetime, *, by_mtime: bool = False) -> list[Moment]:
+    """The answers in files, and in those of folders, oldest first; the same answer of the same time once.
+
+    Every file is read and checked.
 
     Args:
-        at: the time of the only file; None: the time in each file's name.
+        at: the time of the only file, or of a batch list and a job list; None: the time in each file's name.
         now: no answer may be later.
         by_mtime: where there is none in the name, take the time of the file's last change.
 
     Raises:
-        ConfigError: a file can't be read; its time is missing, ambiguous or in the future, or two have the same time.
+        ConfigError: a file can't be read; its time is missing, ambiguous or in the future, or two of one kind have the
+            same time.
+        BadAnswersError: some files are no valid answers; it names them.
     """
     files = list(dict.fromkeys(file for path in paths for file in _files(path)))
     if not files:
         raise ConfigError(f"no files in {', '.join(map(str, paths))}")
-    if at is not None and len(files) > 1:
-        raise ConfigError(f"--at is the time of one file, and these are {len(files)}: leave it out, or name one file")
+    if at is not None and len(files) > len(Kind):
+        raise ConfigError(
+            f"--at is the time of one file, or of a batch list and a job list, and these are {len(files)} files: leave "
+            "it out, or name one file"
+        )
     times = {file: (at, "--at") if at is not None else _time(file, by_mtime=by_mtime) for file in files}
     if timeless := [file for file, found in times.items() if found is None]:
         raise ConfigError(
@@ -88,51 +103,54 @@ def find_answers(
             "each one's last change)",
             details=first_lines([str(file) for file in timeless]),
         )
-    return _in_order({file: found for file, found in times.items() if found is not None}, now)
+    return _by_moment(_read_all({file: found for file, found in times.items() if found is not None}, now))
 
 
-def _in_order(times: Mapping[Path, tuple[datetime, str]], now: datetime) -> list[SavedAnswer]:
-    found: dict[datetime, SavedAnswer] = {}
+def _read_all(times: Mapping[Path, tuple[datetime, str]], now: datetime) -> list[SavedAnswer]:
     for file, (time, source) in times.items():
         if time > now:
             raise ConfigError(
                 f"{file} is of {time.isoformat(sep=' ')} (by its {source}), which is in the future: a time without an "
                 "offset is UTC; rename it, such as 2026-01-31T18:00:00+0100.json, or import it alone with --at"
             )
-        answer = SavedAnswer(file, time, source, hashlib.sha256(_read(file)).hexdigest())
-        other = found.setdefault(time, answer)
+    answers: list[SavedAnswer] = []
+    invalid: list[str] = []
+    for file, (time, source) in times.items():
+        body = _read(file)
+        try:
+            kind = _valid_kind(body)
+        except BadResponse as error:
+            invalid.append(f"{file}: {error}")
+        else:
+            answers.append(SavedAnswer(file, time, source, kind, hashlib.sha256(body).hexdigest()))
+    if invalid:
+        raise BadAnswersError(
+            "nothing was imported, since not every file is a batch list or a job list of the API",
+            details=first_lines(invalid),
+        )
+    return answers
+
+
+def _valid_kind(body: bytes) -> Kind:
+    if is_utf16(body):
+        raise BadResponse("it is UTF-16: save it as UTF-8")
+    kind = list_kind(body)
+    parse(body, kind)
+    if kind is Kind.JOB:
+        raise BadResponse("it is a job list, and only batch lists can be imported")
+    return kind
+
+
+def _by_moment(answers: Iterable[SavedAnswer]) -> list[Moment]:
+    found: dict[datetime, dict[Kind, SavedAnswer]] = {}
+    for answer in answers:
+        other = found.setdefault(answer.at, {}).setdefault(answer.kind, answer)
         if other.fingerprint != answer.fingerprint:
             raise ConfigError(
-                f"{other.path} and {file} are different answers of the same time, {time.isoformat(sep=' ')}"
+                f"{other.path} and {answer.path} are different {answer.kind.one} lists of the same time, "
+                f"{answer.at.isoformat(sep=' ')} (by {answer.source})"
             )
-    return [found[time] for time in sorted(found)]
-
-
-def require_valid(answers: Iterable[SavedAnswer]) -> None:
-    """Checks that every file is a valid answer.
-
-    Raises:
-        BadAnswersError: some are not; it names them.
-        ConfigError: a file can't be read.
-    """
-    wrong = [f"{answer.path}: {reason}" for answer in answers if (reason := _invalid(answer.read()))]
-    if wrong:
-        raise BadAnswersError(
-            "nothing was imported, since not every file is an answer of the batch list", details=first_lines(wrong)
-        )
-
-
-def _invalid(body: bytearray) -> str | None:
-    """What is wrong with an answer; None: nothing."""
-    if is_utf16(body):
-        return "it is UTF-16: save it as UTF-8"
-    try:
-        answer = parse(body)
-    except BadResponse as error:
-        return str(error)
-    if not answer.batches and not answer.rejected and body.lstrip(_BEFORE_JSON).startswith(b"["):
-        return 'an empty list may be one of batches or of jobs: write {"batches": []} or {"jobs": []}'
-    return None
+    return [Moment(at, {kind: found[at][kind] for kind in Kind if kind in found[at]}) for at in sorted(found)]
 
 
 def first_lines(lines: Sequence[str]) -> list[str]:

@@ -17,7 +17,7 @@ from rfsync.api.answers import Answer, _parse_each, parse, parse_one, parse_proj
 from rfsync.api.failures import describe_error, error_hint, error_message
 from rfsync.api.lenient import Rejected
 from rfsync.errors import BadResponse, ErrorKind, FetchError
-from rfsync.records import Batch
+from rfsync.records import Batch, Kind
 
 MAX_COUNT = 2**53 - 1
 LAST_SECOND = 253_402_300_799  # 9999-12-31T23:59:59Z
@@ -47,7 +47,7 @@ def test_the_documented_answer_is_understood() -> None:
       {"numJobs": 0, "images": 11, "uploaded": {"_seconds": 1669236873, "_nanoseconds": 47000000},
        "name": "Upload via API", "id": "<BATCH_ID 2>"}]}"""
     answer = parse(body)
-    assert list(answer.batches) == [
+    assert list(answer.records) == [
         Batch("<BATCH_ID 1>", "Uploaded on 11/22/22 at 1:39 pm", 1_669_146_024_818_000, 115, 2),
         Batch("<BATCH_ID 2>", "Upload via API", 1_669_236_873_047_000, 11, 0),
     ]
@@ -93,9 +93,9 @@ def test_the_documented_answer_is_understood() -> None:
 )
 def test_a_record_is_read(record: str, expected: Batch) -> None:
     for body in (bare(record), enveloped(record), b" " + bare(record) + b"\r\n"):
-        for read in (parse, _parse_each):
+        for read in (parse, lambda b: _parse_each(b, Kind.BATCH)):
             answer = read(body)
-            assert (list(answer.batches), list(answer.rejected)) == ([expected], [])
+            assert (list(answer.records), list(answer.rejected)) == ([expected], [])
 
 
 @pytest.mark.parametrize(
@@ -117,7 +117,7 @@ def test_a_record_is_read(record: str, expected: Batch) -> None:
     ],
 )
 def test_a_count_may_be_written_in_any_way_that_means_a_whole_number(written: str, meant: int) -> None:
-    (read,) = parse(bare(f'{{"id":"a","images":{written},"numJobs":{written}}}')).batches
+    (read,) = parse(bare(f'{{"id":"a","images":{written},"numJobs":{written}}}')).records
     assert (read.images, read.num_jobs) == (meant, meant)
     assert type(read.images) is int
 
@@ -125,12 +125,12 @@ def test_a_count_may_be_written_in_any_way_that_means_a_whole_number(written: st
 @pytest.mark.parametrize("body", [b"[]", b'{"batches":[]}', b"\xef\xbb\xbf[]", b" [ ] "])
 def test_an_empty_list_is_a_normal_answer(body: bytes) -> None:
     answer = parse(body)
-    assert (list(answer.batches), list(answer.rejected)) == ([], [])
+    assert (list(answer.records), list(answer.rejected)) == ([], [])
 
 
 def test_a_byte_order_mark_is_skipped() -> None:
     bom = b"\xef\xbb\xbf"
-    assert list(parse(bom + bare('{"id":"a"}')).batches) == [batch()]
+    assert list(parse(bom + bare('{"id":"a"}')).records) == [batch()]
     assert parse_one(bom + b'{"id":"a"}', "a") == batch()
     assert parse_projects(bom + b'{"workspace":{"projects":[{"id":"w/p"}]}}') == ({"p": None}, [])
 
@@ -143,7 +143,7 @@ def test_a_bytearray_is_read_as_bytes_are() -> None:
 def test_batches_come_in_the_order_of_their_ids_by_code_point() -> None:
     ids = ["\U0001f600", "b", "B", "\uffff", "aa", "a", "é", "10", "9"]
     answer = parse(json.dumps([{"id": i} for i in ids]).encode())
-    assert [b.id for b in answer.batches] == ["10", "9", "B", "a", "aa", "b", "é", "\uffff", "\U0001f600"]
+    assert [b.id for b in answer.records] == ["10", "9", "B", "a", "aa", "b", "é", "\uffff", "\U0001f600"]
 
 
 # What is rejected
@@ -205,7 +205,7 @@ def test_batches_come_in_the_order_of_their_ids_by_code_point() -> None:
 )
 def test_a_record_that_breaks_the_rules_is_rejected_alone(record: str, id_: str | None, reason: str) -> None:
     answer = parse(bare('{"id":"z"}', record, '{"id":"b","images":3}'))
-    assert list(answer.batches) == [batch("b", images=3), batch("z")]
+    assert list(answer.records) == [batch("b", images=3), batch("z")]
     (rejected,) = answer.rejected
     assert (rejected.position, rejected.id) == (1, id_)
     assert reason in rejected.reason
@@ -262,7 +262,7 @@ def test_a_record_that_breaks_the_rules_is_rejected_alone(record: str, id_: str 
 )
 def test_the_same_id_twice(records: list[str], kept: list[str], positions: list[int]) -> None:
     answer = parse(bare(*records))
-    assert [b.id for b in answer.batches] == kept
+    assert [b.id for b in answer.records] == kept
     assert [r.position for r in answer.rejected] == positions
     assert answer.rejected_ids == ({"a"} if positions else set())
     assert all(r.reason for r in answer.rejected)
@@ -270,7 +270,7 @@ def test_the_same_id_twice(records: list[str], kept: list[str], positions: list[
 
 def test_exactly_half_rejected_is_applied() -> None:
     answer = parse(bare('{"id":"a"}', "1", "2", '{"id":"b"}'))
-    assert [b.id for b in answer.batches] == ["a", "b"]
+    assert [b.id for b in answer.records] == ["a", "b"]
     assert [r.position for r in answer.rejected] == [1, 2]
 
 
@@ -509,12 +509,12 @@ def test_a_page_of_a_list_is_refused_as_a_whole(records: str, key: str, shape: s
     done = ["null", "false", '""', "[]", "{}", *(['"no"', "0"] if key == "hasMore" else [])]
     for value in done:
         assert len(parse(written(value)).rejected) == 0
-        assert len(parse(written(f'true,"{key}":{value}')).batches) == records.count('"id"')
+        assert len(parse(written(f'true,"{key}":{value}')).records) == records.count('"id"')
 
 
 def test_a_word_for_a_page_inside_a_record_says_nothing() -> None:
-    assert list(parse(enveloped('{"id":"a","next":"b","hasMore":true}')).batches) == [batch()]
-    assert list(parse(bare('{"id":"a","nextPage":2}')).batches) == [batch()]
+    assert list(parse(enveloped('{"id":"a","next":"b","hasMore":true}')).records) == [batch()]
+    assert list(parse(bare('{"id":"a","nextPage":2}')).records) == [batch()]
 
 
 # Errors
@@ -634,14 +634,14 @@ def outcome(read: Callable[[bytes], Answer], body: bytes) -> tuple[object, int, 
         answer = read(body)
     except BadResponse as error:
         return f"{error.kind}: {error}", error.rejected, []
-    return list(answer.batches), len(answer.rejected), list(answer.rejected)
+    return list(answer.records), len(answer.rejected), list(answer.rejected)
 
 
 @settings(max_examples=30)
 @given(ANYTHING)
 def test_whatever_bytes_come_the_only_error_is_a_bad_response(body: bytes) -> None:
     assert outcome(parse, body)[0] is not None
-    assert outcome(_parse_each, body)[0] is not None
+    assert outcome(lambda b: _parse_each(b, Kind.BATCH), body)[0] is not None
     for read in (lambda b: parse_one(b, "a"), parse_projects):
         with suppress(BadResponse):
             assert read(body) is not None
@@ -652,7 +652,7 @@ def test_whatever_bytes_come_the_only_error_is_a_bad_response(body: bytes) -> No
 @given(RECORDS, st.sampled_from([bare, enveloped]))
 def test_the_quick_way_and_the_slow_way_read_the_same(records: list[str], wrap: Callable[..., bytes]) -> None:
     body = wrap(*records)
-    assert outcome(parse, body) == outcome(_parse_each, body)
+    assert outcome(parse, body) == outcome(lambda b: _parse_each(b, Kind.BATCH), body)
 
 
 @settings(max_examples=25)

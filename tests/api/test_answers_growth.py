@@ -17,7 +17,9 @@ import pytest
 
 from rfsync.api.answers import parse, parse_one, parse_projects
 from rfsync.api.failures import describe_error, error_message
+from rfsync.api.list_kind import list_kind
 from rfsync.errors import BadResponse
+from rfsync.records import Kind
 
 #: Records of the smaller answer, or as much of something else as is about as long.
 SIZE: Final = 120
@@ -118,6 +120,12 @@ SHAPES: Final[dict[str, Callable[[int], bytes]]] = {
     # Space
     "nothing-but-space": lambda n: b" \n" * 32 * n,
     "space-around-everything": lambda n: b'[%s{"id"%s:"a"}%s]' % ((b" " * 20 * n,) * 3),
+    # Jobs
+    "jobs": lambda n: each(n, b'{"id":"%d","labeler":"a@b","sourceBatch":"p/b","annotated":5}'),
+    "a-source-of-many-slashes": lambda n: quick(b'"sourceBatch":"%s"' % (b"/b" * 32 * n)),
+    "a-labeler-of-nothing-but-space": lambda n: quick(b'"labeler":"%s"' % (b" " * 64 * n)),
+    "many-addresses-in-no-list": lambda n: b'{"x":[%s]}' % times(4 * n, b'"a@b.c"'),
+    "many-signs-of-addresses": lambda n: rb"@\u0040%40&#64" * 8 * n,
     # Other answers
     "a-batch": lambda n: b'{"batch":{"id":"a","name":"%s","x":[%s]}}' % (b"x" * 32 * n, times(16 * n, b"0")),
     "a-workspace": lambda n: workspace(each(n, b'{"id":"w/%d","name":"x"}')),
@@ -129,6 +137,8 @@ SHAPES: Final[dict[str, Callable[[int], bytes]]] = {
 }
 READERS: Final[dict[str, Callable[[bytes], object]]] = {
     "parse": parse,
+    "parse as jobs": lambda body: parse(body, Kind.JOB),
+    "list_kind": list_kind,
     "parse_one": lambda body: parse_one(body, "a"),
     "parse_projects": parse_projects,
     "error_message": error_message,

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from rfsync.errors import ConfigError
+from rfsync.records import Kind
 from rfsync.sync.saved_answers import find_answers
 from tests.e2e.conftest import LONG, Cli, batch
 
@@ -152,7 +153,7 @@ def test_the_time_is_in_the_name(fresh: Cli, name: str, moment: str) -> None:
     path = save(fresh, name, batch("a", 5))
     done = fresh.run("import", "acme/widgets", str(path), "--mtime")
     assert fresh.database.one("SELECT observed_at FROM change_log") == moment
-    assert f"{moment[:19]} by name: {path}" in done.err
+    assert f"{moment[:19]} by name: batch list {path}" in done.err
 
 
 #: Digits that no separators stand around, or that are no time.
@@ -167,12 +168,13 @@ NO_TIMES = [
 @pytest.mark.parametrize("name", NO_TIMES)
 def test_digits_that_are_no_time_are_taken_for_none(tmp_path: Path, name: str) -> None:
     path = tmp_path / name
-    path.write_text("[]")
+    path.write_text('{"batches": []}')
     with pytest.raises(ConfigError, match="no time in the name") as caught:
         find_answers([path], None, NOW)
     assert caught.value.details == (str(path),)
     os.utime(path, (1_769_000_000.5, 1_769_000_000.5))
-    (found,) = find_answers([path], None, NOW, by_mtime=True)
+    (moment,) = find_answers([path], None, NOW, by_mtime=True)
+    found = moment.answers[Kind.BATCH]
     assert (found.source, found.at) == ("mtime", datetime.fromtimestamp(1_769_000_000.5, UTC))
 
 
@@ -196,7 +198,7 @@ def test_without_a_time_nothing_is_imported_but_by_the_options_that_are_named(fr
         "  … and 11 more",
     )
     assert made.startswith(f"rfsync: made a new database, {fresh.database.path} (")
-    assert lines[0] == "  2026-01-21 12:53:20 by mtime: saved/answer00.json"
+    assert lines[0] == "  2026-01-21 12:53:20 by mtime: batch list saved/answer00.json"
     assert {line.split()[2] for line in done.out.splitlines()[1:]} == {"mtime", "name"}
     assert "together" in fresh.run("import", "acme/widgets", "saved", "--mtime", "--at", "2026-01-01", code=2).err
 
@@ -206,10 +208,10 @@ def test_a_dry_run_says_what_it_takes_from_where_and_writes_nothing(fresh: Cli) 
     done = fresh.run("import", "acme/widgets", "saved", "--dry-run")
     assert done.out.splitlines() == [
         "rfsync: 4 answers would be imported into acme/widgets, with these times in UTC:",
-        "  2026-01-01 00:00:00 by name: saved/batches-20260101T000000Z.json",
-        "  2026-01-02 00:00:00 by name: saved/2026-01-02_00-00-00.json",
-        "  2026-01-03 00:00:00 by name: saved/batches-2026-01-03T00:00:00Z.json",
-        "  2026-01-04 00:00:00 by name: saved/1767484800.json",
+        "  2026-01-01 00:00:00 by name: batch list saved/batches-20260101T000000Z.json",
+        "  2026-01-02 00:00:00 by name: batch list saved/2026-01-02_00-00-00.json",
+        "  2026-01-03 00:00:00 by name: batch list saved/batches-2026-01-03T00:00:00Z.json",
+        "  2026-01-04 00:00:00 by name: batch list saved/1767484800.json",
     ]
     assert done.err == ""
     assert not fresh.database.path.exists()
@@ -249,10 +251,10 @@ def test_no_time_is_guessed_from_a_date_in_another_order(fresh: Cli) -> None:
             assert "no time in the name of these files (a date begins with its year): put it there" in done.err
     assert not fresh.database.path.exists()
     done = fresh.run("import", "acme/widgets", str(path), "--at", "2025-11-15T18:30:00Z", "--dry-run")
-    assert f"  2025-11-15 18:30:00 by --at: {path}\n" in done.out
+    assert f"  2025-11-15 18:30:00 by --at: batch list {path}\n" in done.out
     os.utime(path, (1_769_000_000,) * 2)
     done = fresh.run("import", "acme/widgets", str(path), "--mtime", "--dry-run")
-    assert f"  2026-01-21 12:53:20 by mtime: {path}\n" in done.out
+    assert f"  2026-01-21 12:53:20 by mtime: batch list {path}\n" in done.out
     assert not fresh.database.path.exists()
 
 
@@ -289,7 +291,12 @@ def test_the_time_can_be_said(fresh: Cli) -> None:
 @pytest.mark.parametrize(
     ("files", "arguments", "word"),
     [
-        (["2026-01-01.json", "2026-01-02.json"], ["saved", "--at", "2026-01-01"], "--at"),
+        (
+            ["2026-01-01.json", "2026-01-02.json"],
+            ["saved", "--at", "2026-01-01"],
+            "batch lists of the same time, 2026-01-01 00:00:00+00:00 (by --at)",
+        ),
+        (["1.json", "2.json", "3.json"], ["saved", "--at", "2026-01-01"], "--at is the time of one file"),
         (["2099-01-01.json"], ["saved"], "2099"),
         (["2026-13-01.json"], ["saved"], "2026-13-01"),
         (["2026-01-01T06-30-00PM.json"], ["saved"], "ambiguous"),

@@ -229,7 +229,7 @@ def test_deltas_add_up_to_the_difference_of_the_totals(before: State, observed: 
 def test_the_order_of_the_answer_is_irrelevant(before: State, observed: State, chance: Random) -> None:
     records = [{"id": b.id, "name": b.name, "images": b.images, "numJobs": b.num_jobs} for b in observed.values()]
     shuffled = chance.sample(records, len(records))
-    first, second = (parse(json.dumps({"batches": listed}).encode()).batches for listed in (records, shuffled))
+    first, second = (parse(json.dumps({"batches": listed}).encode()).records for listed in (records, shuffled))
     assert diff(Stored(before.values()), first) == diff(Stored(before.values()), second)
 
 
