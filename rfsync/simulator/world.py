@@ -132,6 +132,18 @@ class World:
             raise UnknownObjectError(f"{workspace}/{project}/batches/{batch_id}")
         return record
 
+    def jobs(self, workspace: str, project: str) -> list[Record]:
+        """A project's annotation jobs in wire format, ordered by id."""
+        with self._lock:
+            self._life(workspace, project)
+            return []
+
+    def job(self, workspace: str, project: str, job_id: str) -> Record:
+        """An annotation job in wire format."""
+        with self._lock:
+            self._life(workspace, project)
+        raise UnknownObjectError(f"{workspace}/{project}/jobs/{job_id}")
+
     def _tick(self) -> None:
         if self._clock is not None:
             self.advance(self._clock())

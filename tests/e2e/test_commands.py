@@ -13,6 +13,7 @@ from contextlib import closing
 import pytest
 
 import rfsync
+from rfsync.simulator import DOCUMENTED_JOB
 from tests.e2e.conftest import LONG, Cli, batch
 
 COMMANDS = (
@@ -114,15 +115,19 @@ def test_the_demo_leaves_books_that_balance(fresh: Cli) -> None:
 
 _OFFICIAL = """
 from roboflow import Roboflow
-for batch in Roboflow(api_key="abc123").workspace("acme").project("widgets").get_batches()["batches"]:
+project = Roboflow(api_key="abc123").workspace("acme").project("widgets")
+for batch in project.get_batches()["batches"]:
     print(batch["id"], batch["images"])
+for job in project.get_annotation_jobs()["jobs"]:
+    print(project.get_annotation_job(job["id"])["labeler"], job["annotated"])
 """
 
 
 @pytest.mark.skipif(importlib.util.find_spec("roboflow") is None, reason="the official client is not installed")
 def test_the_official_client_takes_the_stand_in_for_the_api(fresh: Cli) -> None:
     fresh.list(batch("b1", 5), batch("b2", 6))
+    fresh.world.set_jobs("acme/widgets", [DOCUMENTED_JOB])
     env = {**fresh.env, "API_URL": fresh.simulator.url, "ROBOFLOW_CONFIG_DIR": "/nonexistent"}
     client = subprocess.run([sys.executable, "-c", _OFFICIAL], env=env, capture_output=True, text=True, timeout=LONG)
     assert client.returncode == 0, client.stderr
-    assert client.stdout.splitlines()[-2:] == ["b1 5", "b2 6"]
+    assert client.stdout.splitlines()[-3:] == ["b1 5", "b2 6", "ann@example.com 12"]
