@@ -11,6 +11,7 @@ import sys
 from contextlib import closing
 
 import pytest
+import requests
 
 import rfsync
 from rfsync.simulator import DOCUMENTED_JOB
@@ -66,6 +67,8 @@ def test_the_stand_in_is_synced_until_it_is_stopped(fresh: Cli) -> None:
     done = fresh.run("sync", "acme", "--json")
     assert {one["outcome"] for one in done.json["projects"]} == {"changed"}
     fresh.verify()
+    answer = requests.get(f"{found[0]}/acme/widgets/jobs", params={"api_key": "any"}, timeout=LONG)
+    assert answer.json()["jobs"] != []
     process.send_signal(signal.SIGINT)
     assert process.wait(LONG) == 0
     assert fresh.sync(code=1)["error_kind"] == "network"
@@ -74,7 +77,9 @@ def test_the_stand_in_is_synced_until_it_is_stopped(fresh: Cli) -> None:
 def test_a_stand_in_with_two_workspaces_each_with_its_key(fresh: Cli) -> None:
     names = ["--workspace", "acme", "--workspace", "other", "--projects", "4"]
     assert "2 times" in fresh.run("simulate", *names, "--key", "one", "--key", "two", "--key", "3", code=2).err
-    process = fresh.start("simulate", "--listen", "127.0.0.1:0", *names, "--key", "one", "--key", "two")
+    process = fresh.start(
+        *("simulate", "--listen", "127.0.0.1:0", *names, "--key", "one", "--key", "two", "--no-jobs", "403")
+    )
     assert process.stdout
     found = re.search(r"http://127\.0\.0\.1:\d+, with the workspaces acme, other", process.stdout.readline())
     assert found
@@ -92,6 +97,8 @@ def test_a_stand_in_with_two_workspaces_each_with_its_key(fresh: Cli) -> None:
         workspaces=[{"id": "acme", "projects": ["widgets"], "api_key_env": "KEY_WRONG"}],
     )
     assert fresh.sync(code=1)["error_kind"] == "auth"
+    jobs = requests.get(f"{found[0].partition(',')[0]}/acme/widgets/jobs", params={"api_key": "one"}, timeout=LONG)
+    assert jobs.status_code == 403
     process.send_signal(signal.SIGINT)
     assert process.wait(LONG) == 0
 
