@@ -103,10 +103,12 @@ def test_a_stand_in_with_two_workspaces_each_with_its_key(fresh: Cli) -> None:
     assert process.wait(LONG) == 0
 
 
-def test_the_demo_leaves_books_that_balance(fresh: Cli) -> None:
+def test_the_demo_leaves_books_that_balance_and_a_report(fresh: Cli) -> None:
     done = fresh.finish(fresh.start("demo"))
     assert done.err == ""
-    path = fresh.folder / "rfsync-demo.db"
+    path, report = fresh.folder / "rfsync-demo.db", fresh.folder / "rfsync-demo.html"
+    assert f"The report is {report}: open it in a browser." in done.out
+    assert "acme/scratch-tests" in report.read_text()
     with closing(sqlite3.connect(path)) as connection:
         runs, days = connection.execute(
             "SELECT (SELECT count(*) FROM sync_runs), (SELECT count(*) FROM project_totals_daily)"
