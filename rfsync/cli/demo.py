@@ -9,24 +9,31 @@ from contextlib import ExitStack, closing
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import click
 
 from rfsync.cli.options import Options, make_command, utc_now
+from rfsync.cli.output import open_binary_output
+from rfsync.text import printable
 from rfsync.threads import starting
 
 if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
     from rfsync.config import Config
     from rfsync.ledger.store import Store
     from rfsync.simulator import World
 
 _DATABASE = Path("rfsync-demo.db")
+_REPORT = _DATABASE.with_suffix(".html")
 _DAYS = 60
 _INTERVAL = timedelta(hours=6)
 _PROJECTS = ("widgets", "gears", "scratch-tests")
 
 _NEXT = f"""
-Next, have a look at it:
+The report is FOLDER/{_REPORT}: open it in a browser.
+The database is FOLDER/{_DATABASE}. Have a look at it:
   COMMAND status --database sqlite:///{_DATABASE}
   COMMAND verify --database sqlite:///{_DATABASE}
   sqlite3 {_DATABASE}, or any other SQLite tool, for example
@@ -52,14 +59,19 @@ Then sync your own project: ROBOFLOW_API_KEY=… COMMAND sync WORKSPACE/PROJECT
 def command(options: Options, seed: int) -> int:
     """Runs a tour against the stand-in: 60 days of a workspace, synced over HTTP in seconds.
 
-    Creates or replaces rfsync-demo.db in the current folder. Needs no key and no network.
+    Creates or replaces rfsync-demo.db and rfsync-demo.html, a report of it, in the current folder. Needs no key and no
+    network.
     """
+    from rfsync.cli import wiring
+
     options.start_logging()
     failed = tour(options, utc_now().replace(minute=0, second=0, microsecond=0), seed)
-    _show(options)
+    engine = wiring.open_reader(options, _config())
+    _show(engine)
+    _write_report(engine)
     # `make demo` runs in a virtual environment that is not on the PATH.
     executable = "rfsync" if shutil.which("rfsync") else os.path.relpath(sys.argv[0])
-    click.echo(_NEXT.rstrip().replace("COMMAND", executable))
+    click.echo(_NEXT.rstrip().replace("COMMAND", executable).replace("FOLDER", printable(str(Path.cwd()))))
     return 1 if failed else 0
 
 
@@ -116,16 +128,22 @@ def _open_store() -> Store:
     return Store(ensure_sqlite(_DATABASE), FileLocks(_DATABASE))
 
 
-def _show(options: Options) -> None:
-    from rfsync.cli import wiring
+def _show(engine: Engine) -> None:
     from rfsync.cli.status import print_status
     from rfsync.history import status
     from rfsync.ledger.verify import verify
 
-    engine = wiring.open_reader(options, _config())
     print_status(status(engine), utc_now(), sys.stdout)
     verdict = verify(engine)
     click.echo("The books balance." if verdict.ok else f"The books do not balance: {verdict.total} findings.")
+
+
+def _write_report(engine: Engine) -> None:
+    from rfsync.report import read, render
+
+    page = render(read(engine, (), ZoneInfo("UTC"), utc_now()))
+    with open_binary_output(str(_REPORT)) as file:
+        file.write(page.encode())
 
 
 def _config() -> Config:

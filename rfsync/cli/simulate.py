@@ -1,11 +1,14 @@
 """``rfsync simulate``."""
 
+from __future__ import annotations
+
 import shlex
 import signal
 import threading
 from collections.abc import Mapping
 from contextlib import ExitStack
 from datetime import timedelta
+from typing import TYPE_CHECKING
 
 import click
 
@@ -13,6 +16,9 @@ from rfsync.cli.options import Options, make_command, parsed_by, utc_now
 from rfsync.errors import ConfigError, ListenError
 from rfsync.parsing import is_loopback, parse_listen
 from rfsync.threads import starting
+
+if TYPE_CHECKING:
+    from rfsync.simulator import Worlds
 
 #: Simulated time before the start.
 _HISTORY = timedelta(days=60)
@@ -41,6 +47,8 @@ rfsync simulate --workspace acme --workspace other --projects 20 --key ONE --key
               help="How many projects each workspace has.")  # fmt: skip
 @click.option("--key", "keys", metavar="KEY", multiple=True,
               help="Accept this key only; one for each --workspace, in the same order, opens that alone.")  # fmt: skip
+@click.option("--no-jobs", "jobs_status", type=click.IntRange(400, 599), metavar="STATUS",
+              help="Answer requests for annotation jobs with this status, as if the key may not see them.")  # fmt: skip
 def command(
     options: Options,
     listen: tuple[str, int],
@@ -48,29 +56,29 @@ def command(
     workspaces: tuple[str, ...],
     projects: int,
     keys: tuple[str, ...],
+    jobs_status: int | None,
 ) -> None:
-    """Runs a local stand-in for the API, with batches that appear, change and disappear.
+    """Runs a local stand-in for the API, with batches and annotation jobs that appear, change and disappear.
 
     Starts with 60 days of history; one minute is one simulated hour. Accepts any key, unless --key says which. Ends
     with Ctrl-C.
     """
-    from rfsync.simulator import Simulator, World, Worlds
+    from rfsync.simulator import Faults, Simulator, Status
 
     workspaces = workspaces or ("acme",)
     accepted = _accepted(workspaces, keys)
     for key in keys:
         options.redact.add(key)
     options.start_logging()
-    began = utc_now()
-    clock = lambda: began + (utc_now() - began) * _SPEED  # noqa: E731 of this run
-    names = [*_PROJECTS, *(f"project-{number}" for number in range(len(_PROJECTS) + 1, projects + 1))][:projects]
-    world = Worlds(
-        [World(seed, start=began - _HISTORY, workspace=one, projects=names, clock=clock) for one in workspaces]
-    )
+    world = _worlds(seed, workspaces, projects)
+    faults = Faults()
+    if jobs_status is not None:
+        faults.add("/*/*/jobs*", Status(jobs_status), times=None)
     with ExitStack() as stack:
         try:
             with starting():
-                simulator = stack.enter_context(Simulator(world, host=listen[0], port=listen[1], keys=accepted))
+                simulator = Simulator(world, host=listen[0], port=listen[1], keys=accepted, faults=faults)
+                stack.enter_context(simulator)
         except OSError as error:
             raise ListenError("--listen {}", *listen, error) from error
         stop = threading.Event()
@@ -81,6 +89,18 @@ def command(
         _introduce(simulator.url, workspaces, keys[0] if keys else "any")
         stop.wait()
         click.echo("stopped", err=True)
+
+
+def _worlds(seed: int, workspaces: tuple[str, ...], projects: int) -> Worlds:
+    """The workspaces with their history, from now on at a speed of ``_SPEED``."""
+    from rfsync.simulator import World, Worlds
+
+    began = utc_now()
+    clock = lambda: began + (utc_now() - began) * _SPEED  # noqa: E731 of this run
+    names = [*_PROJECTS, *(f"project-{number}" for number in range(len(_PROJECTS) + 1, projects + 1))][:projects]
+    return Worlds(
+        [World(seed, start=began - _HISTORY, workspace=one, projects=names, clock=clock) for one in workspaces]
+    )
 
 
 def _accepted(workspaces: tuple[str, ...], keys: tuple[str, ...]) -> Mapping[str, str] | tuple[str, ...] | None:

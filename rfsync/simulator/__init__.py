@@ -23,7 +23,7 @@ from rfsync.simulator.faults import (
     Surplus,
     Zeros,
 )
-from rfsync.simulator.fixed import FixedWorld
+from rfsync.simulator.fixed import DOCUMENTED_JOB, FixedWorld
 from rfsync.simulator.routes import Request
 from rfsync.simulator.server import Simulator
 from rfsync.simulator.source import Record, Source, UnknownObjectError
@@ -32,6 +32,7 @@ from rfsync.simulator.world import World
 from rfsync.simulator.worlds import Worlds
 
 __all__ = [
+    "DOCUMENTED_JOB",
     "Answer",
     "Body",
     "Bytes",

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
+from rfsync.simulator.job import Job, new_id, timestamp
+from rfsync.simulator.labeling import Labeling
 from rfsync.simulator.source import Record
 
 #: Activity in each hour of a working day (UTC), relative to the busiest hour.
@@ -28,7 +30,6 @@ _NAMES = (
     "second supplier",
     "after the lens change",
 )
-_ID_LETTERS = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789"
 
 #: No batch is deleted or dropped from the list if fewer than this would be left.
 _MIN_BATCHES = 5
@@ -48,35 +49,35 @@ class Batch:
     uploaded: datetime
     #: Not yet in a job.
     images: int
-    #: The images in each of its jobs.
-    jobs: list[int] = field(default_factory=list)
+    #: Made of its images, finished ones too.
+    jobs: list[Job] = field(default_factory=list)
     #: Time at which it is dropped from the list for being empty; None while it has images.
     dropped_at: datetime | None = None
 
     def record(self) -> Record:
-        """The batch in wire format; times have milliseconds, as in the API's documentation."""
+        """The batch in wire format."""
         return {
             "name": self.name,
             "numJobs": len(self.jobs),
             "images": self.images,
-            "uploaded": {
-                "_seconds": int(self.uploaded.timestamp()),
-                "_nanoseconds": self.uploaded.microsecond // 1000 * 1_000_000,
-            },
+            "uploaded": timestamp(self.uploaded),
             "id": self.id,
         }
 
 
 class ProjectLife:
-    """One project's batches, determined by the random numbers, the start and the number of simulated hours.
+    """One project's batches and jobs, determined by the seed, the start and the number of simulated hours.
 
     Uses only ``random()`` and ``randrange()``, whose sequences are the same in all Python versions. Not thread-safe:
     the world holds a lock.
     """
 
-    def __init__(self, rng: random.Random, start: datetime) -> None:
-        """Starts with a few batches from the weeks before ``start`` (UTC)."""
-        self._rng = rng
+    def __init__(self, seed: str, start: datetime) -> None:
+        """Starts with a few batches from the weeks before ``start`` (UTC), and no jobs."""
+        # Seeded with a string, which gives the same sequence in every process and Python version.
+        self._rng = rng = random.Random(seed)  # noqa: S311
+        #: The project's annotation jobs.
+        self.labeling = Labeling(random.Random(f"{seed}/jobs"))  # noqa: S311
         self._pace = 0.7 + 0.6 * rng.random()
         self._batches: dict[str, Batch] = {}
         self._dropped: list[Batch] = []
@@ -133,6 +134,7 @@ class ProjectLife:
         # At most one batch per hour disappears, so that a poll every few hours misses only a few.
         if not (self._chance(0.05 * busy) and self._delete(at)):
             self._drop_empty(begin + timedelta(hours=1))
+        self.labeling.live_hour(busy, begin + timedelta(hours=1))
 
     def _chance(self, probability: float) -> bool:
         return self._rng.random() < probability
@@ -144,9 +146,8 @@ class ProjectLife:
         return batches[self._rng.randrange(len(batches))] if batches else None
 
     def _new(self, at: datetime, name: str, images: int) -> Batch:
-        batch_id = "".join(_ID_LETTERS[self._rng.randrange(len(_ID_LETTERS))] for _ in range(20))
-        batch = Batch(batch_id, name, at, images)
-        self._batches[batch_id] = batch
+        batch = Batch(new_id(self._rng), name, at, images)
+        self._batches[batch.id] = batch
         self.updated = at
         return batch
 
@@ -180,7 +181,7 @@ class ProjectLife:
         if kind > 0.4 and batch.images > 10:
             job = int(batch.images * (0.2 + 0.6 * self._rng.random()))
         rest = batch.images - job
-        batch.jobs.append(job)
+        batch.jobs.append(self.labeling.hand_out(batch.id, batch.name, job, at))
         if rest and kind > 0.85:
             self._new(at, batch.name, rest)
             rest = 0
@@ -189,7 +190,13 @@ class ProjectLife:
     def _cancel(self, at: datetime) -> None:
         batch = self._pick([batch for batch in self._batches.values() if batch.jobs])
         if batch is not None:
-            self._set_images(batch, batch.images + batch.jobs.pop(), at)
+            self._set_images(batch, batch.images + self._delete_job(batch), at)
+
+    def _delete_job(self, batch: Batch) -> int:
+        """Deletes the last job of a batch, even a finished one, and returns the number of images that it frees."""
+        job = batch.jobs.pop()
+        self.labeling.delete(job)
+        return job.images
 
     def _merge(self, at: datetime) -> None:
         choice = self._open()
@@ -214,7 +221,7 @@ class ProjectLife:
         if batch is not None:
             self._dropped.remove(batch)
             self._batches[batch.id] = batch
-            self._set_images(batch, batch.jobs.pop(), at)
+            self._set_images(batch, self._delete_job(batch), at)
 
     def _delete(self, at: datetime) -> bool:
         choice = self._open()

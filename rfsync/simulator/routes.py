@@ -36,8 +36,8 @@ def respond(
 
     Args:
         keys: the accepted API keys, or a mapping of each to the workspace that it opens; None: any.
-        wrapped: put a single batch into an object ``batch``.
-        page_size: list that many batches, and say where the next ones are; None: list all.
+        wrapped: put a single batch into an object ``batch``, a single job into an object ``job``.
+        page_size: list that many batches or jobs, and say where the next ones are; None: list all.
     """
     key = _key(request)
     if not key or (keys is not None and key not in keys):
@@ -70,10 +70,13 @@ def _route(request: Request, source: Source, own: str | None, *, wrapped: bool, 
         case "GET", [workspace, project]:
             return _answer(source.project(workspace, project))
         case "GET", [workspace, project, "batches"]:
-            answer = _answer(source.batches(workspace, project), under="batches")
-            return answer if page_size is None else _first_page(answer, page_size)
+            return _list(source.batches(workspace, project), "batches", page_size)
         case "GET", [workspace, project, "batches", batch_id]:
             return _answer(source.batch(workspace, project, batch_id), under="batch" if wrapped else "")
+        case "GET", [workspace, project, "jobs"]:
+            return _list(source.jobs(workspace, project), "jobs", page_size)
+        case "GET", [workspace, project, "jobs", job_id]:
+            return _answer(source.job(workspace, project, job_id), under="job" if wrapped else "")
         case _:
             raise UnknownObjectError("/".join(parts))
 
@@ -85,8 +88,11 @@ def _answer(value: object, under: str = "") -> Answer:
     return Answer(200, b'{"' + under.encode() + b'":' + body + b"}" if under else body)
 
 
-def _first_page(answer: Answer, size: int) -> Answer:
-    """The first ``size`` batches of a list, with a token for the next page if there is one."""
-    batches = json.loads(answer.body)["batches"]
-    token: dict[str, object] = {"continuationToken": batches[size - 1].get("id")} if len(batches) > size else {}
-    return replace(answer, body=encode({"batches": batches[:size], **token}))
+def _list(value: object, under: str, page_size: int | None) -> Answer:
+    """The whole list, or its first page, with a token for the next one if there is any."""
+    answer = _answer(value, under)
+    if page_size is None:
+        return answer
+    records = json.loads(answer.body)[under]
+    token = {"continuationToken": records[page_size - 1].get("id")} if len(records) > page_size else {}
+    return replace(answer, body=encode({under: records[:page_size], **token}))

@@ -48,9 +48,9 @@ class Simulator:
     keys: Collection[str] | Mapping[str, str] | None = None
     #: Send an ``ETag`` with each 200, and answer 304 to a matching ``If-None-Match``.
     etag: bool = True
-    #: Return a single batch as ``{"batch": …}``.
+    #: Return a single batch as ``{"batch": …}``, a single job as ``{"job": …}``.
     wrapped: bool = False
-    #: List only so many batches in one answer, with a ``continuationToken`` if there are more; None for all.
+    #: List only so many batches or jobs in one answer, with a ``continuationToken`` if there are more; None for all.
     page_size: int | None = None
     #: Gzip the body for clients that accept it.
     compress: bool = True

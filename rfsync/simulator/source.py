@@ -8,7 +8,7 @@ Record = dict[str, object]
 
 
 class UnknownObjectError(LookupError):
-    """A workspace, project or batch that does not exist; the simulator answers 404 with its message."""
+    """A workspace, project, batch or job that does not exist; the simulator answers 404 with its message."""
 
     def __init__(self, name: str) -> None:
         """Takes the path of the requested object, such as ``acme/widgets``."""
@@ -37,6 +37,12 @@ class Source(Protocol):
 
     def batch(self, workspace: str, project: str, batch_id: str) -> object:
         """One batch, served as is or as ``{"batch": …}``."""
+
+    def jobs(self, workspace: str, project: str) -> object:
+        """A list of annotation jobs, served as ``{"jobs": […]}``."""
+
+    def job(self, workspace: str, project: str, job_id: str) -> object:
+        """One annotation job, served as is or as ``{"job": …}``."""
 
 
 def workspace_answer(workspace: str, projects: Sequence[Record]) -> Record:

@@ -1,6 +1,5 @@
 """A simulated workspace: the same seed, start and time give the same state, to the byte."""
 
-import random
 import threading
 from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -49,11 +48,7 @@ class World:
         self._trash: dict[str, ProjectLife] = {}
         #: The only workspace.
         self.default_workspace = workspace
-        self._lives = {
-            # Seeded with a string, which gives the same sequence in every process and Python version.
-            project: ProjectLife(random.Random(f"{seed}/{workspace}/{project}"), self._start)  # noqa: S311
-            for project in projects
-        }
+        self._lives = {project: ProjectLife(f"{seed}/{workspace}/{project}", self._start) for project in projects}
 
     @property
     def now(self) -> datetime:
@@ -77,7 +72,7 @@ class World:
             self._hours = hours
 
     def rename(self, project: str, new: str) -> None:
-        """Gives a project another URL id; its batches keep theirs.
+        """Gives a project another URL id; its batches and jobs keep theirs.
 
         Raises:
             KeyError: there is no such project.
@@ -130,6 +125,19 @@ class World:
             record = self._life(workspace, project).record(batch_id, unlisted=self._unlisted_answer)
         if record is None:
             raise UnknownObjectError(f"{workspace}/{project}/batches/{batch_id}")
+        return record
+
+    def jobs(self, workspace: str, project: str) -> list[Record]:
+        """A project's annotation jobs in wire format, ordered by id."""
+        with self._lock:
+            return self._life(workspace, project).labeling.records()
+
+    def job(self, workspace: str, project: str, job_id: str) -> Record:
+        """An annotation job in wire format."""
+        with self._lock:
+            record = self._life(workspace, project).labeling.record(job_id)
+        if record is None:
+            raise UnknownObjectError(f"{workspace}/{project}/jobs/{job_id}")
         return record
 
     def _tick(self) -> None:

@@ -31,6 +31,14 @@ class Worlds:
         """A batch in wire format."""
         return self._world(workspace).batch(workspace, project, batch_id)
 
+    def jobs(self, workspace: str, project: str) -> object:
+        """A project's annotation jobs, in wire format."""
+        return self._world(workspace).jobs(workspace, project)
+
+    def job(self, workspace: str, project: str, job_id: str) -> object:
+        """An annotation job in wire format."""
+        return self._world(workspace).job(workspace, project, job_id)
+
     def _world(self, workspace: str) -> World:
         if workspace not in self._worlds:
             raise UnknownObjectError(workspace)

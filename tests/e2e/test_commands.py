@@ -11,8 +11,10 @@ import sys
 from contextlib import closing
 
 import pytest
+import requests
 
 import rfsync
+from rfsync.simulator import DOCUMENTED_JOB
 from tests.e2e.conftest import LONG, Cli, batch
 
 COMMANDS = (
@@ -65,6 +67,8 @@ def test_the_stand_in_is_synced_until_it_is_stopped(fresh: Cli) -> None:
     done = fresh.run("sync", "acme", "--json")
     assert {one["outcome"] for one in done.json["projects"]} == {"changed"}
     fresh.verify()
+    answer = requests.get(f"{found[0]}/acme/widgets/jobs", params={"api_key": "any"}, timeout=LONG)
+    assert answer.json()["jobs"] != []
     process.send_signal(signal.SIGINT)
     assert process.wait(LONG) == 0
     assert fresh.sync(code=1)["error_kind"] == "network"
@@ -73,7 +77,9 @@ def test_the_stand_in_is_synced_until_it_is_stopped(fresh: Cli) -> None:
 def test_a_stand_in_with_two_workspaces_each_with_its_key(fresh: Cli) -> None:
     names = ["--workspace", "acme", "--workspace", "other", "--projects", "4"]
     assert "2 times" in fresh.run("simulate", *names, "--key", "one", "--key", "two", "--key", "3", code=2).err
-    process = fresh.start("simulate", "--listen", "127.0.0.1:0", *names, "--key", "one", "--key", "two")
+    process = fresh.start(
+        *("simulate", "--listen", "127.0.0.1:0", *names, "--key", "one", "--key", "two", "--no-jobs", "403")
+    )
     assert process.stdout
     found = re.search(r"http://127\.0\.0\.1:\d+, with the workspaces acme, other", process.stdout.readline())
     assert found
@@ -91,14 +97,18 @@ def test_a_stand_in_with_two_workspaces_each_with_its_key(fresh: Cli) -> None:
         workspaces=[{"id": "acme", "projects": ["widgets"], "api_key_env": "KEY_WRONG"}],
     )
     assert fresh.sync(code=1)["error_kind"] == "auth"
+    jobs = requests.get(f"{found[0].partition(',')[0]}/acme/widgets/jobs", params={"api_key": "one"}, timeout=LONG)
+    assert jobs.status_code == 403
     process.send_signal(signal.SIGINT)
     assert process.wait(LONG) == 0
 
 
-def test_the_demo_leaves_books_that_balance(fresh: Cli) -> None:
+def test_the_demo_leaves_books_that_balance_and_a_report(fresh: Cli) -> None:
     done = fresh.finish(fresh.start("demo"))
     assert done.err == ""
-    path = fresh.folder / "rfsync-demo.db"
+    path, report = fresh.folder / "rfsync-demo.db", fresh.folder / "rfsync-demo.html"
+    assert f"The report is {report}: open it in a browser." in done.out
+    assert "acme/scratch-tests" in report.read_text()
     with closing(sqlite3.connect(path)) as connection:
         runs, days = connection.execute(
             "SELECT (SELECT count(*) FROM sync_runs), (SELECT count(*) FROM project_totals_daily)"
@@ -114,15 +124,19 @@ def test_the_demo_leaves_books_that_balance(fresh: Cli) -> None:
 
 _OFFICIAL = """
 from roboflow import Roboflow
-for batch in Roboflow(api_key="abc123").workspace("acme").project("widgets").get_batches()["batches"]:
+project = Roboflow(api_key="abc123").workspace("acme").project("widgets")
+for batch in project.get_batches()["batches"]:
     print(batch["id"], batch["images"])
+for job in project.get_annotation_jobs()["jobs"]:
+    print(project.get_annotation_job(job["id"])["labeler"], job["annotated"])
 """
 
 
 @pytest.mark.skipif(importlib.util.find_spec("roboflow") is None, reason="the official client is not installed")
 def test_the_official_client_takes_the_stand_in_for_the_api(fresh: Cli) -> None:
     fresh.list(batch("b1", 5), batch("b2", 6))
+    fresh.world.set_jobs("acme/widgets", [DOCUMENTED_JOB])
     env = {**fresh.env, "API_URL": fresh.simulator.url, "ROBOFLOW_CONFIG_DIR": "/nonexistent"}
     client = subprocess.run([sys.executable, "-c", _OFFICIAL], env=env, capture_output=True, text=True, timeout=LONG)
     assert client.returncode == 0, client.stderr
-    assert client.stdout.splitlines()[-2:] == ["b1 5", "b2 6"]
+    assert client.stdout.splitlines()[-3:] == ["b1 5", "b2 6", "ann@example.com 12"]

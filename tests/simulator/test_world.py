@@ -11,7 +11,7 @@ import pytest
 from rfsync.simulator import UnknownObjectError, World
 
 START = datetime(2026, 1, 5, tzinfo=UTC)
-DIGEST = "9f48cbd90fbc36b2fef63636dfc32f1f7eb20866a364a331b09bd92a48165e22"
+DIGEST = "0d5412cb810dab03227bd2d21cfb849a312ebb38b1175299ac39a79ccb02a6c5"
 PROJECTS = ("widgets", "gears", "scratch-tests")
 HOUR = timedelta(hours=1)
 
@@ -25,7 +25,8 @@ def listing(world: World, project: str = "widgets") -> Listing:
 
 
 def as_text(world: World) -> str:
-    return json.dumps([world.workspace("acme"), *(world.batches("acme", project) for project in PROJECTS)])
+    lists = [(world.batches("acme", project), world.jobs("acme", project)) for project in PROJECTS]
+    return json.dumps([world.workspace("acme"), *lists])
 
 
 @pytest.fixture(scope="module")
@@ -68,6 +69,7 @@ def test_a_project_does_not_depend_on_the_others() -> None:
     for world in (alone, together):
         world.advance(START + timedelta(days=5))
     assert alone.batches("acme", "gears") == together.batches("acme", "gears")
+    assert alone.jobs("acme", "gears") == together.jobs("acme", "gears") != []
 
 
 def test_the_zone_of_the_start_is_only_notation() -> None:
@@ -203,6 +205,8 @@ def test_unknown_names_are_errors() -> None:
         lambda: world.project("acme", "nothing"),
         lambda: world.batches("nobody", "widgets"),
         lambda: world.batch("acme", "nothing", "x"),
+        lambda: world.jobs("acme", "nothing"),
+        lambda: world.job("acme", "widgets", "x"),
     ):
         with pytest.raises(UnknownObjectError):
             read()
