@@ -66,7 +66,7 @@ def _load(options: Options, metrics: PrometheusMetrics, databases: set[URL]) -> 
         workspaces = make_workspaces(selections, client, config.workspaces)
         context = SyncContext(
             client, workspaces, store, config.removals, utc_now, options.redact,
-            trigger="schedule", timer=metrics.time,
+            jobs=config.jobs, trigger="schedule", timer=metrics.time,
         )  # fmt: skip
         plan = Plan(
             context, selections, lambda workspace: config.schedule_of(workspace).build(),

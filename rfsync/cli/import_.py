@@ -72,7 +72,7 @@ def command(
         offline = OfflineFetcher()
         context = SyncContext(
             offline, Workspaces(offline), store, config.removals, lambda: now, options.redact,
-            allow_removals=allow_removals,
+            jobs=config.jobs, allow_removals=allow_removals,
         )  # fmt: skip
         task = _task(context, named)
         if dry_run:

@@ -20,11 +20,14 @@ from rfsync.threads import exit_after
 
 if TYPE_CHECKING:
     from rfsync.config import Config
+    from rfsync.ledger.changes import Change
     from rfsync.ledger.runs import RunRow
+    from rfsync.records import Kind
     from rfsync.sync.result import Result
     from rfsync.sync.targets import Selection
 
 _SHOWN_CHANGES = 20
+_JOB_COUNTS = ("IMAGES", "ANNOTATED", "UNANNOTATED", "APPROVED", "REJECTED")
 #: Exit code after a signal.
 _STOPPED = 130
 #: Seconds after which a process that was asked to stop exits in any case.
@@ -77,7 +80,7 @@ def command(
                 _print_changes(results)
     except BrokenPipeError:
         drop_output()  # the exit code says how the sync went, even if nobody reads the output
-    return 0 if all(r.ok for r in results) else 1
+    return 0 if all(map(is_ok, results)) else 1
 
 
 def _sync(
@@ -108,7 +111,7 @@ def _sync(
         breaker = CircuitBreaker(client, config.base_urls)
         context = SyncContext(
             breaker, make_workspaces(selections, breaker, config.workspaces), store, config.removals, utc_now, redact,
-            allow_removals=allow_removals, keep_changes=keep_changes,
+            jobs=config.jobs, allow_removals=allow_removals, keep_changes=keep_changes,
         )  # fmt: skip
         tasks, failures = resolve(selections, context)
         if batch_ids:
@@ -170,9 +173,14 @@ def _json(results: Sequence[Result], started_at: datetime, finished_at: datetime
     from rfsync.cli.output import as_json
     from rfsync.text import rfc3339
 
-    ok, projects = all(r.ok for r in results), [_as_dict(r) for r in results]
+    ok, projects = all(map(is_ok, results)), [_as_dict(r) for r in results]
     started, finished = rfc3339(started_at), rfc3339(finished_at)
     return as_json({"started_at": started, "finished_at": finished, "ok": ok, "projects": projects})
+
+
+def is_ok(result: Result) -> bool:
+    """True if the project's batches are in sync, and its jobs too, as far as the key may see them."""
+    return result.ok and not result.jobs_failed
 
 
 def _as_dict(result: Result) -> dict[str, object]:
@@ -180,14 +188,15 @@ def _as_dict(result: Result) -> dict[str, object]:
     return {
         "workspace": result.workspace, "project": result.project, "outcome": row.outcome, "run_id": result.run_id,
         "batches": row.batches, "added": tally.added, "changed": tally.changed, "removed": tally.removed,
-        "restored": tally.restored, "rejected": row.rejected, "images_delta": tally.images_delta,
-        "num_jobs_delta": tally.num_jobs_delta, "attempts": row.attempts, "error_kind": row.error_kind,
-        "error": row.error,
+        "restored": tally.restored, "rejected": row.rejected, "images_delta": row.images_delta,
+        "num_jobs_delta": row.num_jobs_delta, "attempts": row.attempts, "error_kind": row.error_kind,
+        "error": row.error, "jobs": row.jobs, "jobs_changed": row.jobs_changed,
+        "jobs_error_kind": row.jobs_error_kind, "jobs_error": row.jobs_error,
     }  # fmt: skip
 
 
 #: Columns of a run's numbers.
-NUMBERS = ("BATCHES", "ADDED", "CHANGED", "REMOVED", "RESTORED", "REJECTED", "IMAGES", "JOBS")
+NUMBERS = ("BATCHES", "ADDED", "CHANGED", "REMOVED", "RESTORED", "REJECTED", "IMAGES", "JOBS", "JOB CHANGES")
 
 
 def numbers(row: RunRow) -> tuple[str, ...]:
@@ -196,32 +205,55 @@ def numbers(row: RunRow) -> tuple[str, ...]:
 
     tally = row.tally
     counts = (row.batches, tally.added, tally.changed, tally.removed, tally.restored, row.rejected)
-    return (*map(count, counts), signed(tally.images_delta), signed(tally.num_jobs_delta))
+    jobs_changed = "-" if row.jobs is None and not row.jobs_changed else count(row.jobs_changed)
+    return (*map(count, counts), signed(row.images_delta), signed(row.num_jobs_delta), jobs_changed)
 
 
 def _print(results: Sequence[Result]) -> None:
     from rfsync.cli.output import print_table
 
-    rows = [(str(r), r.outcome, *numbers(r.row), r.error_kind or "") for r in results]
+    rows = [(str(r), r.outcome, *numbers(r.row), _errors(r)) for r in results]
     print_table(("PROJECT", "OUTCOME", *NUMBERS, "ERROR"), rows, right=NUMBERS)
 
 
-def _print_changes(results: Sequence[Result]) -> None:
-    from rfsync.cli.output import count, print_table, signed
+def _errors(result: Result) -> str:
+    jobs = f"jobs: {result.row.jobs_error_kind}" if result.jobs_failed else ""
+    return ", ".join(filter(None, (result.error_kind, jobs)))
 
-    changes = [(r, c) for r in results for c in r.changes]
+
+def _print_changes(results: Sequence[Result]) -> None:
+    from rfsync.records import Kind
+
+    changes = {kind: [(str(r), c) for r in results for c in r.changes.get(kind, ())] for kind in Kind}
     click.echo()
-    if not changes:
-        done = all(r.ok for r in results)
+    number = sum(map(len, changes.values()))
+    if not number:
+        done = all(map(is_ok, results))
         click.echo("Dry run: there is nothing to write." if done else "Dry run: nothing would be written.")
         return
-    click.echo(f"Dry run: {len(changes):,} change{'s' if len(changes) > 1 else ''} would be written.")
+    click.echo(f"Dry run: {number:,} change{'s' if number > 1 else ''} would be written.")
+    for kind, of_kind in changes.items():
+        if of_kind:
+            _print_changes_of(kind, of_kind)
+
+
+def _print_changes_of(kind: Kind, changes: Sequence[tuple[str, Change]]) -> None:
+    from rfsync.cli.output import count, print_table, signed
+    from rfsync.ledger.record_types import RECORD_TYPES
+    from rfsync.records import Kind
+
+    type_ = RECORD_TYPES[kind]
+    is_job = kind is Kind.JOB
     rows = []
-    for r, c in changes[:_SHOWN_CHANGES]:
-        images, num_jobs = (0, 0) if c.kind.value == "removed" else (c.images, c.num_jobs)
-        numbers = (count(images), signed(c.images_delta), count(num_jobs), signed(c.num_jobs_delta))
-        rows.append((str(r), c.kind.value, c.batch_id, c.name or "-", *numbers))
-    headers = ("PROJECT", "CHANGE", "BATCH", "NAME", "IMAGES", "±", "JOBS", "± ")
-    print_table(headers, rows, right=headers[4:])
+    for project, c in changes[:_SHOWN_CHANGES]:
+        pairs = zip(c.counts(type_), c.deltas(type_), strict=True)
+        cells = [cell for after, delta in pairs for cell in (count(after), signed(delta))]
+        status = (c.record.status or "-",) if is_job else ()
+        rows.append((project, c.kind.value, c.record.id, c.record.name or "-", *status, *cells))
+    names = _JOB_COUNTS if is_job else ("IMAGES", "JOBS")
+    # Each ± is a header of its own.
+    numbers = [header for n, name in enumerate(names) for header in (name, "±" + " " * n)]
+    headers = ("PROJECT", "CHANGE", kind.one.upper(), "NAME", *(("STATUS",) if is_job else ()), *numbers)
+    print_table(headers, rows, right=numbers)
     if len(changes) > _SHOWN_CHANGES:
         click.echo(f"… and {len(changes) - _SHOWN_CHANGES:,} more.")

@@ -149,17 +149,17 @@ def open_store(
         SchemaError: it is at another schema, and not ours to upgrade.
     """
     url = database_url(options, config) if make or dry else existing_database_url(options, config)
-    path = sqlite_file(url)
+    path, people = sqlite_file(url), config.jobs.people
     if dry:
-        return Store(_dry_database(url, path), NoRunLocks(), dry=True)
+        return Store(_dry_database(url, path), NoRunLocks(), people=people, dry=True)
     if path is None:
         database = _require_current_schema(open_database(url))
-        return Store(database, Leases(database))
+        return Store(database, Leases(database), people=people)
     is_new = not path.exists()
     if is_new and url in had:
         raise DatabaseError(f"the database {path} was removed or renamed: put it back, or restart rfsync")
     database = schema.ensure_sqlite(path, partial(_announce_new, options, path, is_new=is_new))
-    return Store(database, FileLocks(path))
+    return Store(database, FileLocks(path), people=people)
 
 
 def _announce_new(options: Options, path: Path, *, is_new: bool) -> None:

@@ -1,4 +1,4 @@
-"""Reading and writing a project's batches in bulk, in the fastest way of each database.
+"""Reading and writing a project's records in bulk, in the fastest way of each database.
 
 It goes past SQLAlchemy's execution to the driver, over the connection and in the transaction that SQLAlchemy has open:
 a layer more for each row costs seconds a million rows. Columns and their types are the models'. ``docs/performance.md``
@@ -8,53 +8,65 @@ has what each of these is worth.
 from collections.abc import Generator, Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import UTC, datetime, timedelta
-from functools import lru_cache
+from functools import cache, lru_cache
 from typing import Any, Final, NamedTuple, Protocol
 
-from sqlalchemy import Connection, bindparam, insert, literal, select, update
+from sqlalchemy import Connection, Select, Update, bindparam, func, insert, literal, literal_column, select, update
 
-from rfsync.ledger.changes import Change, ChangeKind
-from rfsync.records import Batch
+from rfsync.ledger.changes import Change
+from rfsync.ledger.record_types import Instant, RecordType
+from rfsync.records import Record
 from rfsync.schema import models
 from rfsync.schema.types import UTCDateTime
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _TWO_DIGITS: Final = [f"{number:02d}" for number in range(60)]
 
-#: What is written of a batch that is new, and of each ledger row.
-BATCH_COLUMNS: Final = (
-    "project_id",
-    "batch_id",
-    "name",
-    "uploaded_at",
-    "images",
-    "num_jobs",
-    "first_seen_at",
-    "changed_at",
-)
-CHANGE_COLUMNS: Final = (
-    *("run_id", "project_id", "batch_id", "observed_after", "observed_at", "change"),
-    *("images", "num_jobs", "images_delta", "num_jobs_delta", "name"),
-)
 
-#: What is written of a batch that an observation lacks.
-MISSING_COLUMNS: Final = ("project_id", "batch_id", "missing_at", "refusal", "asked_at")
+def new_columns(type_: RecordType) -> tuple[str, ...]:
+    """What is written of a record that is new."""
+    return ("project_id", type_.key, *type_.columns, "first_seen_at", "changed_at")
 
-CURRENT: Final = (
-    select(
-        models.Batch.batch_id, models.Batch.name, models.Batch.uploaded_at, models.Batch.images, models.Batch.num_jobs
+
+def change_columns(type_: RecordType) -> tuple[str, ...]:
+    """What is written of each ledger row."""
+    deltas = (f"{name}_delta" for name in type_.counts)
+    context = ("run_id", "project_id", type_.key, "observed_after", "observed_at", "change")
+    return (*context, *type_.counts, *deltas, *type_.logged)
+
+
+def missing_columns(type_: RecordType) -> tuple[str, ...]:
+    """What is written of a record that an observation lacks."""
+    return ("project_id", type_.key, "missing_at", "refusal", "asked_at")
+
+
+def record_columns(type_: RecordType) -> list[Any]:
+    """The columns from which a record is made, in the order of its fields."""
+    own = (
+        func.coalesce(type_.column(c), literal_column("0")).label(c) if c in type_.people else type_.column(c)
+        for c in type_.columns
     )
-    .where(models.Batch.project_id == bindparam("project_id"), models.Batch.removed_at.is_(None))
-    .order_by(models.Batch.batch_id)
-)
-
-#: Brings one batch's row up to date.
-UPDATE: Final = update(models.Batch).where(
-    models.Batch.project_id == bindparam("of_project"), models.Batch.batch_id == bindparam("of_batch")
-)
+    return [type_.key_column, *own]
 
 
-#: A row of ``MISSING_COLUMNS``.
+def current(type_: RecordType) -> Select[*tuple[Any, ...]]:
+    """The records of the project ``:project_id`` that exist."""
+    model: Any = type_.model
+    return (
+        select(*record_columns(type_))
+        .where(model.project_id == bindparam("project_id"), model.removed_at.is_(None))
+        .order_by(type_.key_column)
+    )
+
+
+def update_one(type_: RecordType) -> Update:
+    """Brings one record's row up to date."""
+    return update(type_.model).where(
+        type_.project_column == bindparam("of_project"), type_.key_column == bindparam("of_record")
+    )
+
+
+#: A row of ``missing_columns``.
 MissingRow = tuple[int, str, datetime, int, datetime | None]
 
 
@@ -63,7 +75,7 @@ class LedgerContext(NamedTuple):
 
     run_id: int
     project_id: int
-    #: The project's observation before; None: this is its first.
+    #: The observation before that had this list; None: this is the first.
     observed_after: datetime | None
     observed_at: datetime
 
@@ -71,8 +83,8 @@ class LedgerContext(NamedTuple):
 class Bulk(Protocol):
     """One database's way. All calls happen inside the transaction of ``connection``."""
 
-    def current(self, connection: Connection, project_id: int, number: int) -> Generator[Batch]:
-        """Streams the batches that exist, in the order of their ids by code point.
+    def current(self, connection: Connection, type_: RecordType, project_id: int, number: int) -> Generator[Record]:
+        """Streams the records that exist, in the order of their ids by code point.
 
         A generator that is not read to its end has to be closed before its transaction ends.
 
@@ -87,17 +99,21 @@ class Bulk(Protocol):
             number: how many changes they write.
         """
 
-    def add(self, connection: Connection, context: LedgerContext, changes: Sequence[Change]) -> None:
-        """Writes the rows of batches never seen before."""
+    def add(self, connection: Connection, type_: RecordType, context: LedgerContext, changes: Sequence[Change]) -> None:
+        """Writes the rows of records never seen before."""
 
-    def update(self, connection: Connection, context: LedgerContext, changes: Sequence[Change]) -> None:
-        """Brings the rows of known batches up to date: changed, removed and restored ones."""
+    def update(
+        self, connection: Connection, type_: RecordType, context: LedgerContext, changes: Sequence[Change]
+    ) -> None:
+        """Brings the rows of known records up to date: changed, removed and restored ones."""
 
-    def append(self, connection: Connection, context: LedgerContext, changes: Sequence[Change]) -> None:
+    def append(
+        self, connection: Connection, type_: RecordType, context: LedgerContext, changes: Sequence[Change]
+    ) -> None:
         """Writes the ledger's rows."""
 
-    def add_missing(self, connection: Connection, rows: Sequence[MissingRow]) -> None:
-        """Writes rows of ``missing_batches``; a broken answer may lack hundreds of thousands."""
+    def add_missing(self, connection: Connection, type_: RecordType, rows: Sequence[MissingRow]) -> None:
+        """Writes rows of ``missing_batches`` or ``missing_jobs``; a broken answer may lack hundreds of thousands."""
 
 
 def bulk_for(dialect: str) -> Bulk:
@@ -111,19 +127,25 @@ def bulk_for(dialect: str) -> Bulk:
     return PostgresBulk()
 
 
-def append_all(connection: Connection, context: LedgerContext) -> None:
-    """Writes the ledger's rows of a project all of whose batches were added just now.
+@cache
+def _copied(type_: RecordType) -> Select[*tuple[Any, ...]]:
+    model: Any = type_.model
+    counts = [type_.column(name) for name in type_.counts]
+    return select(
+        *(bindparam("run_id", type_=models.SyncRun.id.type), model.project_id, type_.key_column),
+        *(bindparam("observed_after", type_=UTCDateTime), model.changed_at, literal("added")),
+        *(*counts, *counts, *(type_.column(name) for name in type_.logged)),
+    ).where(model.project_id == bindparam("project_id"))
 
-    They say nothing that the batches' own rows don't, and copying them inside the database takes a third of the time of
+
+def append_all(connection: Connection, type_: RecordType, context: LedgerContext) -> None:
+    """Writes the ledger's rows of a project all of whose records of the kind were added just now.
+
+    They say nothing that the records' own rows don't, and copying them inside the database takes a third of the time of
     sending them again.
     """
-    batch = models.Batch
-    after = literal(context.observed_after, UTCDateTime)
-    copied = select(
-        *(literal(context.run_id), batch.project_id, batch.batch_id, after, batch.changed_at, literal("added")),
-        *(batch.images, batch.num_jobs, batch.images, batch.num_jobs, batch.name),
-    ).where(batch.project_id == context.project_id)
-    connection.execute(insert(models.BatchChange).from_select(CHANGE_COLUMNS, copied))
+    statement = insert(type_.changes).from_select(change_columns(type_), _copied(type_))
+    connection.execute(statement, context._asdict())
 
 
 def driver_of(connection: Connection) -> Any:
@@ -161,24 +183,15 @@ def text_of(microseconds: int | None) -> str | None:
 
 
 def change_rows(
-    context: LedgerContext, changes: Iterable[Change], after: object, at: object
+    type_: RecordType, context: LedgerContext, changes: Iterable[Change], instant: Instant
 ) -> Iterator[tuple[object, ...]]:
-    """The ledger's rows, in the order of ``CHANGE_COLUMNS``.
-
-    Args:
-        after: ``context.observed_after`` as the statement takes it.
-        at: ``context.observed_at``, likewise.
-    """
+    """The ledger's rows, in the order of ``change_columns``."""
     run, project = context.run_id, context.project_id
+    after, at = instant(microseconds(context.observed_after)), instant(microseconds(context.observed_at))
     return (
         (
-            *(run, project, c.batch_id, after, at, c.kind.value),
-            *(*counts_after(c), c.images_delta, c.num_jobs_delta, c.name),
+            *(run, project, c.record.id, after, at, c.kind.value),
+            *(*c.counts(type_), *c.deltas(type_), *type_.logged_of(c.record)),
         )
         for c in changes
     )
-
-
-def counts_after(change: Change) -> tuple[int, int]:
-    """Images and jobs of the batch from then on."""
-    return (0, 0) if change.kind is ChangeKind.REMOVED else (change.images, change.num_jobs)

@@ -1,4 +1,4 @@
-"""PostgreSQL's way of reading and writing many batches: binary, by cursor, COPY and arrays."""
+"""PostgreSQL's way of reading and writing many records: binary, by cursor, COPY and arrays."""
 
 from collections.abc import Generator, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -8,24 +8,26 @@ from typing import Any, Final
 from sqlalchemy import BigInteger, Boolean, Connection, Integer, Text, bindparam, case, cast, func, insert, null, update
 from sqlalchemy.dialects import postgresql
 from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.sql.dml import Update
 from sqlalchemy.types import TypeEngine
 
 from rfsync.ledger.bulk import (
-    BATCH_COLUMNS,
-    CHANGE_COLUMNS,
-    CURRENT,
-    MISSING_COLUMNS,
-    UPDATE,
     LedgerContext,
     MissingRow,
+    change_columns,
     change_rows,
+    current,
     driver_of,
     instant_of,
     microseconds,
+    missing_columns,
+    new_columns,
     text_of,
+    update_one,
 )
 from rfsync.ledger.changes import Change, ChangeKind
-from rfsync.records import Batch
+from rfsync.ledger.record_types import RecordType
+from rfsync.records import Record
 from rfsync.schema import models
 from rfsync.schema.types import UTCDateTime
 
@@ -44,9 +46,9 @@ def _postgres_us(us: int | None) -> int | None:
 
 
 @cache
-def _current() -> str:
-    """``CURRENT`` as psycopg takes it."""
-    return str(CURRENT.compile(dialect=_PSYCOPG))
+def _current(type_: RecordType) -> str:
+    """``bulk.current`` as psycopg takes it."""
+    return str(current(type_).compile(dialect=_PSYCOPG))
 
 
 @cache
@@ -74,46 +76,55 @@ def _copy_in(
             write(row)
 
 
-_NEW: Final[Any] = (
-    func.unnest(
-        *(bindparam(name, type_=postgresql.ARRAY(Text)) for name in ("ids", "names")),
-        bindparam("uploaded", type_=postgresql.ARRAY(postgresql.TIMESTAMP(timezone=True))),
-        *(bindparam(name, type_=postgresql.ARRAY(BigInteger)) for name in ("images", "jobs")),
-        bindparam("gone", type_=postgresql.ARRAY(Boolean)),
+@cache
+def _update_from_arrays(type_: RecordType) -> Update:
+    """Updates from an array for each column: ``ids``, those of the record, and ``gone``."""
+    arrays: list[Any] = [bindparam("ids", type_=postgresql.ARRAY(Text))]
+    arrays += [bindparam(f"new_{name}", type_=_array_type(type_.column(name).type)) for name in type_.columns]
+    arrays.append(bindparam("gone", type_=postgresql.ARRAY(Boolean)))
+    new: Any = func.unnest(*arrays).table_valued(type_.key, *type_.columns, "gone", name="new").render_derived()
+    at = bindparam("at", type_=UTCDateTime)
+    return (
+        update(type_.model)
+        .where(type_.project_column == bindparam("of_project"), type_.key_column == new.c[type_.key])
+        .values(
+            **{name: new.c[name] for name in type_.columns},
+            changed_at=at,
+            removed_at=case((cast(new.c.gone, Boolean), at), else_=null()),
+        )
     )
-    .table_valued("batch_id", "name", "uploaded_at", "images", "num_jobs", "gone", name="new")
-    .render_derived()
-)
-_UPDATE_FROM_ARRAYS: Final = (
-    update(models.Batch)
-    .where(models.Batch.project_id == bindparam("of_project"), models.Batch.batch_id == _NEW.c.batch_id)
-    .values(
-        **{name: _NEW.c[name] for name in ("name", "uploaded_at", "images", "num_jobs")},
-        changed_at=bindparam("at", type_=UTCDateTime),
-        removed_at=case((cast(_NEW.c.gone, Boolean), bindparam("at", type_=UTCDateTime)), else_=null()),
-    )
-)
-# Inline: nobody asks for the number that the database gives a row.
-_ADD: Final = insert(models.Batch).inline()
-_APPEND: Final = insert(models.BatchChange).inline()
-_ADD_MISSING: Final = insert(models.MissingBatch).inline()
+
+
+def _array_type(type_: TypeEngine[Any]) -> TypeEngine[Any]:
+    if isinstance(type_, Text):
+        return postgresql.ARRAY(Text)
+    return postgresql.ARRAY(BigInteger if isinstance(type_, BigInteger) else postgresql.TIMESTAMP(timezone=True))
+
+
+@cache
+def _insert(model: type[models.Base]) -> Any:
+    # Inline: nobody asks for the number that the database gives a row.
+    return insert(model).inline()
 
 
 class PostgresBulk:
     """Binary throughout: a cursor on the server, COPY for new rows, an array for each column of rows that are there."""
 
-    def current(self, connection: Connection, project_id: int, number: int) -> Generator[Batch]:
+    def current(self, connection: Connection, type_: RecordType, project_id: int, number: int) -> Generator[Record]:
         """Streams many rows through a cursor on the server, so that neither side has to hold them all."""
         from psycopg.types.numeric import Int8BinaryLoader
 
+        make: Any = type_.make
+        place = 1 + type_.columns.index(type_.instant)
         many = number > _ROWS_AT_ONCE
-        with driver_of(connection).cursor(name="batches" if many else "") as cursor:
+        with driver_of(connection).cursor(name="records" if many else "") as cursor:
             if many:
                 cursor.itersize = _ROWS_AT_ONCE
             cursor.adapters.register_loader("timestamptz", Int8BinaryLoader)
-            cursor.execute(_current(), {"project_id": project_id}, binary=True)
-            for batch_id, name, us, images, num_jobs in cursor:
-                yield Batch(batch_id, name, None if us is None else us + _POSTGRES_EPOCH_US, images, num_jobs)
+            cursor.execute(_current(type_), {"project_id": project_id}, binary=True)
+            for row in cursor:
+                us = row[place]
+                yield make(*row) if us is None else make(*row[:place], us + _POSTGRES_EPOCH_US, *row[place + 1 :])
 
     def pipeline(self, connection: Connection, number: int) -> AbstractContextManager[object]:
         """See ``Bulk.pipeline``: one round trip for all of them, unless there are so many that they need a COPY."""
@@ -122,74 +133,78 @@ class PostgresBulk:
         pipeline: AbstractContextManager[object] = driver_of(connection).pipeline()
         return pipeline
 
-    def add(self, connection: Connection, context: LedgerContext, changes: Sequence[Change]) -> None:
+    def add(self, connection: Connection, type_: RecordType, context: LedgerContext, changes: Sequence[Change]) -> None:
         """See ``Bulk.add``."""
+        columns, row_of, project = new_columns(type_), type_.row_of, context.project_id
         if len(changes) <= _FEW:
-            same = {"project_id": context.project_id, "first_seen_at": context.observed_at}
-            connection.execute(_ADD, [{**same, "batch_id": c.batch_id, **_values(context, c)} for c in changes])
-            return
-        project, at = context.project_id, _postgres_us(microseconds(context.observed_at))
-        # What the triggers look at fits into memory; the setting ends with the transaction.
-        connection.exec_driver_sql("SET LOCAL work_mem = '256MB'")
-        rows = (
-            (project, c.batch_id, c.name, _postgres_us(c.uploaded_us), c.images, c.num_jobs, at, at) for c in changes
-        )
-        _copy_in(connection, models.Batch, BATCH_COLUMNS, rows)
-
-    def update(self, connection: Connection, context: LedgerContext, changes: Sequence[Change]) -> None:
-        """See ``Bulk.update``."""
-        if len(changes) <= _FEW:
-            project = context.project_id
-            connection.execute(
-                UPDATE, [{"of_project": project, "of_batch": c.batch_id, **_values(context, c)} for c in changes]
+            at = context.observed_at
+            _insert_few(
+                connection, type_.model, columns, ((project, *row_of(c.record, instant_of), at, at) for c in changes)
             )
             return
-        columns = {
-            "ids": [c.batch_id for c in changes],
-            "names": [c.name for c in changes],
-            "uploaded": [_offset_text(c.uploaded_us) for c in changes],
-            "images": [c.images for c in changes],
-            "jobs": [c.num_jobs for c in changes],
-            "gone": [c.kind is ChangeKind.REMOVED for c in changes],
-        }
-        connection.execute(
-            _UPDATE_FROM_ARRAYS, {"of_project": context.project_id, "at": context.observed_at, **columns}
-        )
+        at_us = _postgres_us(microseconds(context.observed_at))
+        # What the triggers look at fits into memory; the setting ends with the transaction.
+        connection.exec_driver_sql("SET LOCAL work_mem = '256MB'")
+        rows = ((project, *row_of(c.record, _postgres_us), at_us, at_us) for c in changes)
+        _copy_in(connection, type_.model, columns, rows)
 
-    def append(self, connection: Connection, context: LedgerContext, changes: Sequence[Change]) -> None:
-        """See ``Bulk.append``."""
-        after, at = context.observed_after, context.observed_at
+    def update(
+        self, connection: Connection, type_: RecordType, context: LedgerContext, changes: Sequence[Change]
+    ) -> None:
+        """See ``Bulk.update``."""
+        at, row_of, own = context.observed_at, type_.row_of, ("of_record", *type_.columns)
         if len(changes) <= _FEW:
-            rows = change_rows(context, changes, after, at)
-            connection.execute(_APPEND, [dict(zip(CHANGE_COLUMNS, row, strict=True)) for row in rows])
+            same = {"of_project": context.project_id, "changed_at": at}
+            rows = [
+                {
+                    **same,
+                    **dict(zip(own, row_of(c.record, instant_of), strict=True)),
+                    "removed_at": at if c.kind is ChangeKind.REMOVED else None,
+                }
+                for c in changes
+            ]
+            connection.execute(_update_one(type_), rows)
             return
-        rows = change_rows(context, changes, _postgres_us(microseconds(after)), _postgres_us(microseconds(at)))
-        _copy_in(connection, models.BatchChange, CHANGE_COLUMNS, rows)
+        columns = zip(*(row_of(c.record, _offset_text) for c in changes), strict=True)
+        arrays = dict(zip(("ids", *(f"new_{name}" for name in type_.columns)), map(list, columns), strict=True))
+        gone = [c.kind is ChangeKind.REMOVED for c in changes]
+        values = {"of_project": context.project_id, "at": at, "gone": gone, **arrays}
+        connection.execute(_update_from_arrays(type_), values)
 
-    def add_missing(self, connection: Connection, rows: Sequence[MissingRow]) -> None:
+    def append(
+        self, connection: Connection, type_: RecordType, context: LedgerContext, changes: Sequence[Change]
+    ) -> None:
+        """See ``Bulk.append``."""
+        columns = change_columns(type_)
+        if len(changes) <= _FEW:
+            _insert_few(connection, type_.changes, columns, change_rows(type_, context, changes, instant_of))
+            return
+        _copy_in(connection, type_.changes, columns, change_rows(type_, context, changes, _postgres_us))
+
+    def add_missing(self, connection: Connection, type_: RecordType, rows: Sequence[MissingRow]) -> None:
         """See ``Bulk.add_missing``."""
+        columns = missing_columns(type_)
         if len(rows) <= _FEW:
-            connection.execute(_ADD_MISSING, [dict(zip(MISSING_COLUMNS, row, strict=True)) for row in rows])
+            _insert_few(connection, type_.missing, columns, rows)
             return
         numbers = (
-            (project, batch_id, _postgres_us(microseconds(at)), refusal, _postgres_us(microseconds(asked)))
-            for project, batch_id, at, refusal, asked in rows
+            (project, record_id, _postgres_us(microseconds(at)), refusal, _postgres_us(microseconds(asked)))
+            for project, record_id, at, refusal, asked in rows
         )
-        _copy_in(connection, models.MissingBatch, MISSING_COLUMNS, numbers)
+        _copy_in(connection, type_.missing, columns, numbers)
 
 
-def _values(context: LedgerContext, change: Change) -> dict[str, object]:
-    """What the batch's row says from then on."""
-    return {
-        "name": change.name,
-        "uploaded_at": instant_of(change.uploaded_us),
-        "images": change.images,
-        "num_jobs": change.num_jobs,
-        "changed_at": context.observed_at,
-        "removed_at": context.observed_at if change.kind is ChangeKind.REMOVED else None,
-    }
+@cache
+def _update_one(type_: RecordType) -> Update:
+    return update_one(type_)
 
 
-def _offset_text(microseconds: int | None) -> str | None:
-    text = text_of(microseconds)
+def _insert_few(
+    connection: Connection, model: type[models.Base], columns: tuple[str, ...], rows: Iterable[tuple[object, ...]]
+) -> None:
+    connection.execute(_insert(model), [dict(zip(columns, row, strict=True)) for row in rows])
+
+
+def _offset_text(us: int | None) -> str | None:
+    text = text_of(us)
     return None if text is None else text + "+00"

@@ -3,13 +3,16 @@
 from collections.abc import Iterable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Self
+from operator import sub
+from typing import Any, Self
 
 import msgspec
 
+from rfsync.ledger.record_types import RecordType
+
 
 class ChangeKind(StrEnum):
-    """The words of ``batch_changes.change``."""
+    """The words of ``batch_changes.change`` and ``job_changes.change``."""
 
     ADDED = "added"
     CHANGED = "changed"
@@ -18,59 +21,65 @@ class ChangeKind(StrEnum):
 
 
 class Change(msgspec.Struct, frozen=True, gc=False):
-    """One row of the ledger to be, and what the batch's own row will contain."""
+    """One row of a ledger to be, and what the record's own row will contain. Its counts are never None."""
 
     kind: ChangeKind
-    batch_id: str
-    #: None: never known.
-    name: str | None
-    #: Microseconds since 1970 UTC; None: never known.
-    uploaded_us: int | None
-    #: The batch's counts; of a removed one the last that were known (its ledger row says 0).
-    images: int
-    num_jobs: int
-    images_delta: int
-    num_jobs_delta: int
+    #: A ``Batch`` or a ``Job``, complete; of a removed one as last known (its ledger row has counts of 0).
+    record: Any
+    #: As last known before; None: it was never seen.
+    before: Any = None
+
+    def counts(self, type_: RecordType) -> tuple[int, ...]:
+        """The record's counts from then on."""
+        counts = type_.counts_of(self.record)
+        return (0,) * len(counts) if self.kind is ChangeKind.REMOVED else counts
+
+    def deltas(self, type_: RecordType) -> tuple[int, ...]:
+        """What is added to the sums of the counts."""
+        counts = type_.counts_of(self.record)
+        match self.kind:
+            case ChangeKind.CHANGED:
+                return tuple(map(sub, counts, type_.counts_of(self.before)))
+            case ChangeKind.REMOVED:
+                return tuple(-count for count in counts)
+            case _:
+                return counts
 
 
 @dataclass(frozen=True, slots=True)
 class Tally:
-    """How many changes of which kind, and how much they add up to; all but the two deltas are never negative."""
+    """How many changes of which kind, and how much they add up to: a number for each count of the record."""
 
     added: int = 0
     changed: int = 0
     removed: int = 0
     restored: int = 0
-    images_delta: int = 0
-    num_jobs_delta: int = 0
-    images_gained: int = 0
-    images_lost: int = 0
-    jobs_gained: int = 0
-    jobs_lost: int = 0
+    deltas: tuple[int, ...] = (0, 0)
+    #: Sums of the positive and of the negative deltas; neither is ever negative.
+    gained: tuple[int, ...] = (0, 0)
+    lost: tuple[int, ...] = (0, 0)
 
     @classmethod
-    def of(cls, changes: Iterable[Change]) -> Self:
+    def of(cls, type_: RecordType, changes: Iterable[Change]) -> Self:
         """Counts and sums ``changes``."""
-        counts = dict.fromkeys(ChangeKind, 0)
-        images_gained = images_lost = jobs_gained = jobs_lost = 0
+        numbers = dict.fromkeys(ChangeKind, 0)
+        added: list[tuple[int, ...]] = []
+        others: list[tuple[int, ...]] = []
         for change in changes:
-            counts[change.kind] += 1
-            if change.images_delta > 0:
-                images_gained += change.images_delta
+            numbers[change.kind] += 1
+            # A first load is nothing but these.
+            if change.kind is ChangeKind.ADDED:
+                added.append(type_.counts_of(change.record))
             else:
-                images_lost -= change.images_delta
-            if change.num_jobs_delta > 0:
-                jobs_gained += change.num_jobs_delta
-            else:
-                jobs_lost -= change.num_jobs_delta
+                others.append(change.deltas(type_))
+        places = range(len(type_.counts))
+        gained = [sum([c[n] for c in added]) + sum([d[n] for d in others if d[n] > 0]) for n in places]
+        lost = [-sum([d[n] for d in others if d[n] < 0]) for n in places]
         return cls(
-            **{kind.value: count for kind, count in counts.items()},
-            images_delta=images_gained - images_lost,
-            num_jobs_delta=jobs_gained - jobs_lost,
-            images_gained=images_gained,
-            images_lost=images_lost,
-            jobs_gained=jobs_gained,
-            jobs_lost=jobs_lost,
+            **{kind.value: count for kind, count in numbers.items()},
+            deltas=tuple(map(sub, gained, lost)),
+            gained=tuple(gained),
+            lost=tuple(lost),
         )
 
     @property

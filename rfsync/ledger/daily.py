@@ -24,7 +24,7 @@ def _statement(dialect: str) -> Insert:
     return statement.on_conflict_do_update(index_elements=["project_id", "day"], set_={**sums, **now})
 
 
-def roll_up(connection: Connection, project_id: int, day: date, tally: Tally, totals: tuple[int, int, int]) -> None:
+def roll_up(connection: Connection, project_id: int, day: date, tally: Tally, totals: tuple[int, ...]) -> None:
     """Adds one observation's changes to its day.
 
     Args:
@@ -38,10 +38,10 @@ def roll_up(connection: Connection, project_id: int, day: date, tally: Tally, to
             "changes": tally.total,
             "batches_added": tally.added + tally.restored,
             "batches_removed": tally.removed,
-            "images_gained": tally.images_gained,
-            "images_lost": tally.images_lost,
-            "jobs_gained": tally.jobs_gained,
-            "jobs_lost": tally.jobs_lost,
+            "images_gained": tally.gained[0],
+            "images_lost": tally.lost[0],
+            "jobs_gained": tally.gained[1],
+            "jobs_lost": tally.lost[1],
             "batches": totals[0],
             "images": totals[1],
             "num_jobs": totals[2],

@@ -1,6 +1,6 @@
 """What the database knows of projects, and of the ids that they had; each question is a transaction of its own."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import partial
 from typing import Protocol, TypeVar
@@ -14,6 +14,7 @@ from rfsync.ledger.projects import KnownProject, ProjectPath, ProjectSnapshot, r
 from rfsync.ledger.renames import Owner
 from rfsync.ledger.runs import Run
 from rfsync.parsing import Target
+from rfsync.records import Kind
 from rfsync.schema.models import Batch, Project, SyncRun
 
 _T = TypeVar("_T")
@@ -115,14 +116,14 @@ class Projects:
         """
         return self._transact(f"dropping {path}", partial(drop.drop_project, path=path))
 
-    def find_owners(self, run: Run, batch_ids: Sequence[str]) -> list[Owner]:
+    def find_owners(self, run: Run, ids: Mapping[Kind, Sequence[str]]) -> list[Owner]:
         """See ``renames.find_owners``: of the projects but the run's own.
 
         Raises:
             DatabaseError: the database refused or vanished.
         """
-        find = partial(renames.find_owners, batch_ids=batch_ids, but=run.project_id)
-        return self._transact("looking for the batches of other projects", find)
+        find = partial(renames.find_owners, ids=ids, but=run.project_id)
+        return self._transact("looking for the batches and jobs of other projects", find)
 
     def observed(self, run: Run) -> list[Owner]:
         """All projects that were ever observed, but the run's own.
@@ -142,11 +143,11 @@ class Projects:
         query = query.order_by(Batch.removed_at.is_not(None), Batch.batch_id)
         return self._transact("reading the batches", lambda connection: list(connection.execute(query).scalars()))
 
-    def some_batches(self, owner: Owner, number: int) -> list[str]:
-        """See ``renames.some_batches``.
+    def some_records(self, kind: Kind, owner: Owner, number: int) -> list[str]:
+        """See ``renames.some_records``.
 
         Raises:
             DatabaseError: the database refused or vanished.
         """
-        some = partial(renames.some_batches, project_id=owner.project_id, number=number)
-        return self._transact("reading the batches", some)
+        some = partial(renames.some_records, kind=kind, project_id=owner.project_id, number=number)
+        return self._transact("reading the batches and jobs", some)

@@ -43,19 +43,23 @@ def _quarter(at: datetime) -> tuple[date, int]:
     return at.date(), timedelta(hours=at.hour, minutes=at.minute) // QUARTER
 
 
-def keep_observed(connection: Connection, project_id: int, instants: Iterable[datetime]) -> None:
-    """Notes that the project was observed at these instants."""
-    days: defaultdict[date, int] = defaultdict(int)
-    for at in instants:
-        day, quarter = _quarter(at)
-        days[day] |= 1 << quarter
-    if not days:
+def keep_observed(
+    connection: Connection, project_id: int, batches: Iterable[datetime] = (), jobs: Iterable[datetime] = ()
+) -> None:
+    """Notes that the project's batches were observed at these instants, and its jobs at those."""
+    quarters: defaultdict[date, list[int]] = defaultdict(lambda: [0, 0])
+    for place, instants in enumerate((batches, jobs)):
+        for at in instants:
+            day, quarter = _quarter(at)
+            quarters[day][place] |= 1 << quarter
+    if not quarters:
         return
     statement = insert(connection.dialect.name, ProjectObserved)
-    added = statement.excluded
-    statement = statement.on_conflict_do_update(
-        index_elements=["project_id", "day"],
-        set_={"am": ProjectObserved.am.bitwise_or(added.am), "pm": ProjectObserved.pm.bitwise_or(added.pm)},
-    )
-    rows = [(day, *halves(quarters)) for day, quarters in days.items()]
-    connection.execute(statement, [{"project_id": project_id, "day": d, "am": am, "pm": pm} for d, am, pm in rows])
+    columns = ("am", "pm", "jobs_am", "jobs_pm")
+    added = {name: getattr(ProjectObserved, name).bitwise_or(statement.excluded[name]) for name in columns}
+    statement = statement.on_conflict_do_update(index_elements=["project_id", "day"], set_=added)
+    rows = [
+        {"project_id": project_id, "day": day, **dict(zip(columns, (*halves(b), *halves(j)), strict=True))}
+        for day, (b, j) in quarters.items()
+    ]
+    connection.execute(statement, rows)

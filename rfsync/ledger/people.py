@@ -14,7 +14,6 @@ from rfsync.schema.models import Job, JobChange, PeopleKey, Person
 
 #: What is kept of people: their addresses, or nothing but a number.
 PeopleMode = Literal["address", "pseudonym"]
-
 #: Digests in one question.
 _CHUNK: Final = 500
 _KEY: Final = select(PeopleKey.secret, PeopleKey.mode)

@@ -1,9 +1,11 @@
 """A project's row: what is known of it before a run, and its state under the lock."""
 
 import time
-from dataclasses import dataclass, fields
+from collections.abc import Mapping
+from dataclasses import dataclass, fields, replace
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from itertools import chain, islice
+from typing import Any, Final, NamedTuple, Self
 
 from sqlalchemy import BigInteger, Connection, and_, bindparam, exists, literal, outerjoin, select, update
 from sqlalchemy.ext.compiler import compiles
@@ -11,8 +13,10 @@ from sqlalchemy.sql.expression import FunctionElement
 
 from rfsync.database.upsert import insert
 from rfsync.errors import ConfigError
+from rfsync.ledger.record_types import RECORD_TYPES, RecordType
 from rfsync.ledger.run_locks import is_running_of
 from rfsync.parsing import Target
+from rfsync.records import Kind
 from rfsync.schema.models import Project, ProjectRename, SyncRun
 from rfsync.schema.upgrade import VERSION, require_revision
 from rfsync.text import close_names, did_you_mean
@@ -41,25 +45,64 @@ class KnownProject:
 
 
 @dataclass(frozen=True, slots=True)
+class ListState:
+    """What a project's row has of one of its lists; see ``models.Project`` for what each field means."""
+
+    #: Records that exist, and the sums of their counts.
+    number: int = 0
+    sums: tuple[int, ...] = ()
+    observed_at: datetime | None = None
+    sent_us: int | None = None
+    etag: str | None = None
+    fingerprint: str | None = None
+    listed: int | None = None
+    missing_streak: int = 0
+    missing: int = 0
+    recheck_from: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class ProjectState:
     """A project's row; see ``models.Project`` for what each field means."""
 
     id: int | None = None
     workspace: str = ""
     project: str = ""
-    batches: int = 0
-    images: int = 0
-    num_jobs: int = 0
-    observed_at: datetime | None = None
     written_at: datetime | None = None
-    etag: str | None = None
-    fingerprint: str | None = None
-    listed: int | None = None
     departed_at: datetime | None = None
-    missing_streak: int = 0
-    missing: int = 0
-    recheck_from: datetime | None = None
-    sent_us: int | None = None
+    jobs_error_kind: str | None = None
+    jobs_asked_at: datetime | None = None
+    jobs_key: str | None = None
+    batches: ListState = ListState(sums=(0, 0))
+    jobs: ListState = ListState(sums=(0, 0, 0, 0, 0))
+
+    def of(self, kind: Kind) -> ListState:
+        """The state of one list."""
+        return self.batches if kind is Kind.BATCH else self.jobs
+
+    def with_list(self, kind: Kind, **changes: Any) -> Self:
+        """The same, but for these fields of one list."""
+        lists: dict[str, Any] = {kind.value: replace(self.of(kind), **changes)}
+        return replace(self, **lists)
+
+
+@dataclass(frozen=True, slots=True)
+class KeptAnswer:
+    """How the last answer of a list that was applied whole is known again."""
+
+    #: None: there was none, or it sent none.
+    etag: str | None = None
+    #: None: there was none.
+    fingerprint: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Denial:
+    """The API has said that a key may see no jobs."""
+
+    at: datetime
+    #: A digest of the key.
+    key: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +117,9 @@ class ProjectSnapshot:
     #: Its last observation; None: it was never observed.
     observed_at: datetime | None
     departed_at: datetime | None
-    #: Of the last answer applied whole; None: there was none, or it sent none.
-    etag: str | None
-    fingerprint: str | None
+    kept: Mapping[Kind, KeptAnswer]
+    denial: Denial | None
+    jobs_error_kind: str | None
     #: A run of it is under way, or was when its process was killed.
     has_running: bool
     #: It got another id since its last observation.
@@ -112,8 +155,18 @@ def _no_clock(_element: _SharedClock, _compiler: Any, **_options: Any) -> str:
     return "NULL"
 
 
-_NAMES: Final = [field.name for field in fields(ProjectState)]
-_STATE: Final = select(*(getattr(Project, name) for name in _NAMES)).where(Project.id == bindparam("project_id"))
+_LIST_FIELDS: Final = [field.name for field in fields(ListState) if field.name not in {"number", "sums"}]
+_OWN_FIELDS: Final = [field.name for field in fields(ProjectState) if field.name not in set(Kind)]
+
+
+def _list_columns(type_: RecordType) -> list[str]:
+    """The columns of a ``ListState``, its sums first."""
+    return [*type_.sum_columns, type_.number_column, *(type_.prefix + name for name in _LIST_FIELDS)]
+
+
+_LIST_COLUMNS: Final = {kind: _list_columns(type_) for kind, type_ in RECORD_TYPES.items()}
+_COLUMNS: Final = [*_OWN_FIELDS, *chain.from_iterable(_LIST_COLUMNS.values())]
+_STATE: Final = select(*(getattr(Project, name) for name in _COLUMNS)).where(Project.id == bindparam("project_id"))
 # NO KEY: other runs of the project may begin meanwhile. On SQLite the whole database is locked already.
 _LOCKED_STATE: Final = _STATE.with_for_update(key_share=True)
 _SAVE: Final = update(Project).where(Project.id == bindparam("project_id"))
@@ -121,7 +174,13 @@ _ONE_ROW: Final = select(literal(1).label("one")).subquery()
 # The clock is read whether there is such a project or not.
 _SNAPSHOT: Final = select(
     *(_SharedClock(), Project.id, Project.name, Project.written_at, Project.observed_at, Project.departed_at),
-    *(Project.etag, Project.fingerprint, select(VERSION.c.version_num).scalar_subquery()),
+    *(Project.etag, Project.fingerprint, Project.jobs_etag, Project.jobs_fingerprint),
+    *(
+        Project.jobs_asked_at,
+        Project.jobs_key,
+        Project.jobs_error_kind,
+        select(VERSION.c.version_num).scalar_subquery(),
+    ),
     exists(SyncRun.id).where(is_running_of(Project.__table__.c.id)),
     exists(ProjectRename.project_id).where(
         ProjectRename.project_id == Project.__table__.c.id, ProjectRename.renamed_at > Project.__table__.c.observed_at
@@ -143,13 +202,16 @@ def read_snapshot(connection: Connection, path: ProjectPath) -> ProjectSnapshot:
     """
     values = path._asdict()
     row = connection.execute(_SNAPSHOT, values).one()
-    clock, id_, name, seen, observed_at, departed_at, etag, fingerprint, revision, has_running, is_renamed = row
+    clock, id_, name, seen, observed_at, departed_at, *known, revision, has_running, is_renamed = row
+    etag, fingerprint, jobs_etag, jobs_fingerprint, asked_at, asked_key, jobs_error_kind = known
     require_revision(revision)
     # Read after the server's, so that a request never counts as later than it was: a run that begins while another's
     # request is under way is the newer one, however long its process took to get the answer.
     offset_us = 0 if clock is None else clock - time.monotonic_ns() // 1000
+    kept = {Kind.BATCH: KeptAnswer(etag, fingerprint), Kind.JOB: KeptAnswer(jobs_etag, jobs_fingerprint)}
+    denial = None if asked_at is None or asked_key is None else Denial(asked_at, asked_key)
     return ProjectSnapshot(
-        id_, name, seen, observed_at, departed_at, etag, fingerprint, has_running, is_renamed, offset_us
+        id_, name, seen, observed_at, departed_at, kept, denial, jobs_error_kind, has_running, is_renamed, offset_us
     )
 
 
@@ -161,13 +223,25 @@ def read_state(connection: Connection, project_id: int, *, lock: bool) -> Projec
     """
     statement = _LOCKED_STATE if lock else _STATE
     row = connection.execute(statement, {"project_id": project_id}).one_or_none()
-    return None if row is None else ProjectState(*row)
+    if row is None:
+        return None
+    values = iter(row)
+    own = dict(zip(_OWN_FIELDS, values, strict=False))
+    lists: dict[str, Any] = {}
+    for kind, type_ in RECORD_TYPES.items():
+        sums = tuple(islice(values, len(type_.sum_columns)))
+        number = next(values)
+        lists[kind.value] = ListState(number, sums, *islice(values, len(_LIST_FIELDS)))
+    return ProjectState(**own, **lists)
 
 
 def write_state(connection: Connection, state: ProjectState) -> None:
     """Brings a project's row up to date."""
-    values = {name: getattr(state, name) for name in _NAMES}
-    connection.execute(_SAVE, {"project_id": state.id, **values})
+    values: list[object] = [getattr(state, name) for name in _OWN_FIELDS]
+    for kind in RECORD_TYPES:
+        of_list = state.of(kind)
+        values += [*of_list.sums, of_list.number, *(getattr(of_list, name) for name in _LIST_FIELDS)]
+    connection.execute(_SAVE, {"project_id": state.id, **dict(zip(_COLUMNS, values, strict=True))})
 
 
 def read_known(connection: Connection, workspace: str) -> list[KnownProject]:

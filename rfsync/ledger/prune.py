@@ -25,7 +25,7 @@ def prune_some(connection: Connection, project_id: int, before: datetime) -> int
     last_success = of_project.where(SyncRun.outcome.in_(("changed", "unchanged", "superseded"))).scalar_subquery()
     last_failure = of_project.where(SyncRun.outcome.in_(("failed", "refused", "abandoned"))).scalar_subquery()
     pruned = connection.execute(
-        select(SyncRun.id, SyncRun.outcome, SyncRun.started_at)
+        select(SyncRun.id, SyncRun.outcome, SyncRun.started_at, SyncRun.jobs)
         .where(
             SyncRun.project_id == project_id,
             SyncRun.outcome.not_in(("running", "changed")),
@@ -37,7 +37,9 @@ def prune_some(connection: Connection, project_id: int, before: datetime) -> int
         .limit(_AT_ONCE)
     ).all()
     # That the project was observed, and nothing was new, is part of the history.
-    keep_observed(connection, project_id, [run.started_at for run in pruned if run.outcome == "unchanged"])
+    observed = [run for run in pruned if run.outcome == "unchanged"]
+    with_jobs = [run.started_at for run in observed if run.jobs is not None]
+    keep_observed(connection, project_id, [run.started_at for run in observed], with_jobs)
     if pruned:
         connection.execute(delete(SyncRun).where(SyncRun.id.in_([run.id for run in pruned])))
     return len(pruned)

@@ -1,17 +1,20 @@
-"""Projects whose URL id changes: who had a batch before, what an old id means now, and two rows made one."""
+"""Projects whose URL id changes: who had a batch or job before, what an old id means now, and two rows made one."""
 
 from collections import Counter, defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Row, bindparam, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, insert, or_, select, update
 
 from rfsync.errors import ConfigError
 from rfsync.ledger.projects import ProjectPath, ProjectState, read_known, read_state, unknown_target
+from rfsync.ledger.record_types import RECORD_TYPES, RecordType
 from rfsync.parsing import Target
-from rfsync.schema.models import Batch, Project, ProjectDay, ProjectRename, SyncRun
+from rfsync.records import Kind
+from rfsync.schema.models import Project, ProjectDay, ProjectRename, SyncRun
 
 #: Ids in one statement: an older SQLite takes at most 999 values.
 _AT_ONCE: Final = 500
@@ -19,29 +22,40 @@ _AT_ONCE: Final = 500
 
 @dataclass(frozen=True, slots=True)
 class Owner:
-    """A project that has, or had until it departed, some of the batches that another one lists."""
+    """A project that has, or had until it departed, some of the batches or jobs that another one lists."""
 
     project_id: int
     path: ProjectPath
     #: It was found to be gone before.
     departed: bool
-    #: Number of the batches that belong to it and to no third project.
+    #: Number of those that belong to it and to no third project.
     shared: int = 0
 
 
-_STILL_ITS_OWN: Final[ColumnElement[bool]] = or_(Batch.removed_at.is_(None), Batch.removed_at == Project.departed_at)
 _PROJECT: Final = (Project.id, Project.workspace, Project.project, Project.departed_at)
 _OTHERS: Final = Project.written_at.is_not(None) & (Project.id != bindparam("own"))
-_OWNERS: Final = (
-    select(Batch.batch_id, *_PROJECT)
-    .join(Project, Project.id == Batch.project_id)
-    .where(Batch.batch_id.in_(bindparam("ids", expanding=True)), _OTHERS, _STILL_ITS_OWN)
-)
+
+
+def _is_still_its_own(type_: RecordType) -> ColumnElement[bool]:
+    removed_at = type_.column("removed_at")
+    return or_(removed_at.is_(None), removed_at == Project.departed_at)
+
+
+@cache
+def _owners(type_: RecordType) -> Select[*tuple[Any, ...]]:
+    among = type_.key_column.in_(bindparam("ids", expanding=True))
+    return (
+        select(type_.key_column, *_PROJECT)
+        .join(Project, Project.id == type_.project_column)
+        .where(among, _OTHERS, _is_still_its_own(type_))
+    )
+
+
 _OBSERVED: Final = select(*_PROJECT).where(_OTHERS).order_by(Project.id)
 
 
-def _owner(row: Row[*tuple[Any, ...]]) -> Owner:
-    return Owner(row.id, ProjectPath(row.workspace, row.project), row.departed_at is not None)
+def _owner(project_id: int, workspace: str, project: str, departed_at: datetime | None) -> Owner:
+    return Owner(project_id, ProjectPath(workspace, project), departed_at is not None)
 
 
 def observed_projects(connection: Connection, *, but: int | None) -> list[Owner]:
@@ -50,25 +64,28 @@ def observed_projects(connection: Connection, *, but: int | None) -> list[Owner]
     Args:
         but: without this one.
     """
-    return [_owner(row) for row in connection.execute(_OBSERVED, {"own": but or 0})]
+    return [_owner(*row) for row in connection.execute(_OBSERVED, {"own": but or 0})]
 
 
-def find_owners(connection: Connection, batch_ids: Sequence[str], *, but: int | None) -> list[Owner]:
-    """Other projects that have some of these batches, those with the most of them first.
+def find_owners(connection: Connection, ids: Mapping[Kind, Sequence[str]], *, but: int | None) -> list[Owner]:
+    """Other projects that have some of these records, those with the most of them first.
 
-    A batch that was removed from a project otherwise than by that project's departure is no longer its own.
+    A record that was removed from a project otherwise than by that project's departure is no longer its own.
 
     Args:
+        ids: of the records of each kind.
         but: without this one.
     """
     own = {"own": but or 0}
-    if len(batch_ids) > _AT_ONCE and connection.execute(_OBSERVED.limit(1), own).first() is None:
+    if sum(map(len, ids.values())) > _AT_ONCE and connection.execute(_OBSERVED.limit(1), own).first() is None:
         return []
-    found: defaultdict[str, list[Owner]] = defaultdict(list)
-    for ids in _chunks(batch_ids):
-        for row in connection.execute(_OWNERS, {"ids": ids, **own}):
-            found[row.batch_id].append(_owner(row))
-    shared = Counter(owners[0] for owners in found.values() if len(owners) == 1)
+    shared: Counter[Owner] = Counter()
+    for kind, of_kind in ids.items():
+        found: defaultdict[str, list[Owner]] = defaultdict(list)
+        for some in _chunks(of_kind):
+            for record_id, *project in connection.execute(_owners(RECORD_TYPES[kind]), {"ids": some, **own}):
+                found[record_id].append(_owner(*project))
+        shared.update(owners[0] for owners in found.values() if len(owners) == 1)
     return [replace(owner, shared=number) for owner, number in shared.most_common()]
 
 
@@ -76,13 +93,14 @@ def _chunks(ids: Sequence[str]) -> Iterator[Sequence[str]]:
     return (ids[start : start + _AT_ONCE] for start in range(0, len(ids), _AT_ONCE))
 
 
-def some_batches(connection: Connection, project_id: int, number: int) -> list[str]:
-    """The ids of some batches that a project has, or had until it departed."""
+def some_records(connection: Connection, kind: Kind, project_id: int, number: int) -> list[str]:
+    """The ids of some records that a project has, or had until it departed."""
+    type_ = RECORD_TYPES[kind]
     query = (
-        select(Batch.batch_id)
-        .join(Project, Project.id == Batch.project_id)
-        .where(Batch.project_id == project_id, _STILL_ITS_OWN)
-        .order_by(Batch.batch_id)
+        select(type_.key_column)
+        .join(Project, Project.id == type_.project_column)
+        .where(type_.project_column == project_id, _is_still_its_own(type_))
+        .order_by(type_.key_column)
         .limit(number)
     )
     return list(connection.execute(query).scalars())

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import datetime
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, Insert, bindparam, delete, exists, select, update
 
 from rfsync.errors import DatabaseError, RfsyncError
-from rfsync.ledger.changes import Tally
-from rfsync.ledger.projects import ProjectPath, ProjectSnapshot
+from rfsync.ledger.changes import ChangeKind, Tally
+from rfsync.ledger.projects import Denial, KeptAnswer, ProjectPath, ProjectSnapshot
+from rfsync.records import Kind
 from rfsync.schema.models import Project, ProjectRename, SyncRun
 
 
@@ -30,9 +31,12 @@ class Run:
     observed: bool
     #: Whether it had been found to be gone.
     departed: bool
-    #: Of the last answer applied whole; None: there was none, or it sent none.
-    etag: str | None
-    fingerprint: str | None
+    #: Of the last answers applied whole.
+    kept: Mapping[Kind, KeptAnswer]
+    #: None: the key may see jobs, as far as is known.
+    denial: Denial | None = None
+    #: Why the job list was not applied when it was last asked for; None: it was.
+    jobs_error_kind: str | None = None
     #: The clock that all who write to the database share, less this process's monotonic clock, in microseconds.
     clock_offset_us: int = 0
     #: Its project is one that had this id before; None: the id is as it was.
@@ -45,7 +49,7 @@ class Run:
         """A run that begins with what is known."""
         return cls(
             run_id, known.id, path, known.seen, known.seen is not None, known.departed_at is not None,
-            known.etag, known.fingerprint, known.clock_offset_us, file_number=file_number,
+            known.kept, known.denial, known.jobs_error_kind, known.clock_offset_us, file_number=file_number,
         )  # fmt: skip
 
 
@@ -62,13 +66,34 @@ class RunRow:
     tally: Tally = field(default_factory=Tally)
     error_kind: str | None = None
     error: str | None = None
+    jobs: int | None = None
+    jobs_changed: int = 0
+    jobs_error_kind: str | None = None
+    jobs_error: str | None = None
+
+    @property
+    def images_delta(self) -> int:
+        """Sum over its rows in ``batch_changes``."""
+        return self.tally.deltas[0]
+
+    @property
+    def num_jobs_delta(self) -> int:
+        """Sum over its rows in ``batch_changes``."""
+        return self.tally.deltas[1]
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """By the names of the columns."""
+        tally = self.tally
+        counts = {kind.value: getattr(tally, kind.value) for kind in ChangeKind}
+        deltas = dict(zip(_DELTA_COLUMNS, tally.deltas, strict=True))
+        return {name: getattr(self, name) for name in _OWN_COLUMNS} | counts | deltas
 
     @property
     def log_fields(self) -> dict[str, object]:
-        """The columns but ``error``, as fields of a line of the log that says it; without those that are NULL."""
-        own = {name: getattr(self, name) for name in _OWN_COLUMNS if name != "error"}
-        tally = {name: getattr(self.tally, name) for name in _TALLY_COLUMNS}
-        return {name: value for name, value in (own | tally).items() if value is not None}
+        """The columns but the errors, as fields of a line of the log that says those; without those that are NULL."""
+        errors = {"error", "jobs_error"}
+        return {name: value for name, value in self.values.items() if value is not None and name not in errors}
 
 
 class RunEnded(RfsyncError):
@@ -102,12 +127,11 @@ class ProjectAway(RfsyncError):
 
 
 _OWN_COLUMNS: Final = [field.name for field in fields(RunRow) if field.name != "tally"]
-_TALLY_COLUMNS: Final = ("added", "changed", "removed", "restored", "images_delta", "num_jobs_delta")
+_DELTA_COLUMNS: Final = ("images_delta", "num_jobs_delta")
+_COLUMNS: Final = (*_OWN_COLUMNS, *ChangeKind, *_DELTA_COLUMNS)
 _THIS_RUN: Final = SyncRun.id == bindparam("run_id")
 # The outcome is no part of the condition: a row that did not meet it would not be locked, and not be waited for.
-_END: Final = (
-    select(*(getattr(SyncRun, name) for name in (*_OWN_COLUMNS, *_TALLY_COLUMNS))).where(_THIS_RUN).with_for_update()
-)
+_END: Final = select(*(getattr(SyncRun, name) for name in _COLUMNS)).where(_THIS_RUN).with_for_update()
 _FINISH: Final = update(SyncRun).where(_THIS_RUN)
 _ABANDON: Final = (
     update(SyncRun)
@@ -157,7 +181,8 @@ def read_end(connection: Connection, run_id: int) -> RunRow | None:
     values = connection.execute(_END, {"run_id": run_id}).one()._asdict()
     if values["outcome"] in {"running", "abandoned"}:
         return None
-    tally = Tally(**{name: values.pop(name) for name in _TALLY_COLUMNS})
+    deltas = tuple(values.pop(name) for name in _DELTA_COLUMNS)
+    tally = Tally(**{kind.value: values.pop(kind.value) for kind in ChangeKind}, deltas=deltas)
     return RunRow(**values, tally=tally)
 
 
@@ -180,13 +205,4 @@ def forget_run(connection: Connection, run_id: int, project_id: int) -> None:
 
 def write_end(connection: Connection, run_id: int, row: RunRow, at: datetime) -> None:
     """Writes how a run ended."""
-    connection.execute(
-        _FINISH,
-        {
-            "run_id": run_id,
-            "finished_at": at,
-            "lease_expires_at": None,
-            **{name: getattr(row, name) for name in _OWN_COLUMNS},
-            **{name: getattr(row.tally, name) for name in _TALLY_COLUMNS},
-        },
-    )
+    connection.execute(_FINISH, {"run_id": run_id, "finished_at": at, "lease_expires_at": None, **row.values})

@@ -19,6 +19,7 @@ from rfsync.ledger.addresses import Addresses
 from rfsync.ledger.bulk import bulk_for
 from rfsync.ledger.known_projects import Projects
 from rfsync.ledger.own_project import lock_own_project, require_same_file
+from rfsync.ledger.people import PeopleMode
 from rfsync.ledger.projects import (
     ProjectPath,
     ProjectSnapshot,
@@ -57,17 +58,25 @@ class Store:
     Args:
         database: at this version's schema.
         run_locks: says which runs are alive.
+        people: what is kept of people.
         dry: nothing is written; what would be is thrown away.
         retry_seconds: for how long a transaction is retried. After one has exhausted that, later ones try once, until
             one succeeds: many projects don't wait one after the other for a database that is down.
     """
 
     def __init__(
-        self, database: Database, run_locks: RunLocks, *, dry: bool = False, retry_seconds: float = LOCK_TIMEOUT
+        self,
+        database: Database,
+        run_locks: RunLocks,
+        *,
+        people: PeopleMode = "address",
+        dry: bool = False,
+        retry_seconds: float = LOCK_TIMEOUT,
     ) -> None:
         self._database = database
         self._run_locks = run_locks
         self._bulk = bulk_for(database.engine.dialect.name)
+        self._people = people
         self._dry = dry
         self._retry = RetryPolicy(retry_seconds)
         #: Questions about what the database knows of projects.
@@ -243,7 +252,7 @@ class Store:
             ended = read_end(connection, run.id) if tries > 1 and run.id is not None else None
             if ended is not None:
                 raise RunEnded(ended)
-            with closing(Transaction(connection, self._bulk, run, state, dry=self._dry)) as transaction:
+            with closing(Transaction(connection, self._bulk, run, state, self._people, dry=self._dry)) as transaction:
                 return work(transaction), transaction.finished
 
         try:

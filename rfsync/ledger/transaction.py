@@ -1,36 +1,51 @@
 """What can be done to one project between BEGIN and COMMIT."""
 
-from collections.abc import Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
-from typing import Any, Final, NamedTuple
+from operator import add
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection, Select, bindparam, select
 
-from rfsync import records
-from rfsync.ledger.bulk import Bulk, LedgerContext, append_all, microseconds
+from rfsync.ledger.bulk import Bulk, LedgerContext, append_all, microseconds, record_columns
 from rfsync.ledger.changes import Change, ChangeKind, Tally
 from rfsync.ledger.daily import roll_up
 from rfsync.ledger.diff import Stored
+from rfsync.ledger.labelers import roll_up_labelers
 from rfsync.ledger.missing import Missing, load_missing, write_missing
 from rfsync.ledger.observed import keep_observed
+from rfsync.ledger.people import People, PeopleMode
 from rfsync.ledger.projects import ProjectState, write_state
+from rfsync.ledger.record_types import BATCHES, RECORD_TYPES, RecordType
 from rfsync.ledger.renames import is_free, rename
 from rfsync.ledger.runs import Run, RunRow, write_end
-from rfsync.schema.models import Batch
+from rfsync.records import Kind, Record
 from rfsync.schema.types import UTCDateTime
 
-_BATCHES: Final = select(
-    *(Batch.batch_id, Batch.name, Batch.uploaded_at, Batch.images, Batch.num_jobs, Batch.removed_at)
-).where(Batch.project_id == bindparam("project_id"))
-_REMOVED: Final = _BATCHES.where(Batch.removed_at.is_not(None))
-_DEPARTED: Final = (
-    select(Batch.batch_id)
-    .where(Batch.project_id == bindparam("project_id"), Batch.removed_at == bindparam("departed_at", type_=UTCDateTime))
-    .order_by(Batch.batch_id)
-)
-_SOME: Final = _BATCHES.where(Batch.batch_id.in_(bindparam("ids", expanding=True)))
+
+@cache
+def _records(type_: RecordType) -> Select[*tuple[Any, ...]]:
+    removed_at = type_.column("removed_at")
+    return select(*record_columns(type_), removed_at).where(type_.project_column == bindparam("project_id"))
+
+
+@cache
+def _removed(type_: RecordType) -> Select[*tuple[Any, ...]]:
+    return _records(type_).where(type_.column("removed_at").is_not(None))
+
+
+@cache
+def _some(type_: RecordType) -> Select[*tuple[Any, ...]]:
+    return _records(type_).where(type_.key_column.in_(bindparam("ids", expanding=True)))
+
+
+@cache
+def _departed(type_: RecordType) -> Select[*tuple[Any, ...]]:
+    departed_at = bindparam("departed_at", type_=UTCDateTime)
+    of_project = type_.project_column == bindparam("project_id")
+    return select(type_.key_column).where(of_project, type_.column("removed_at") == departed_at)
 
 
 class _Applied(NamedTuple):
@@ -42,6 +57,10 @@ class _Applied(NamedTuple):
     at: datetime
 
 
+#: Rows of what is missing before and after, and the instant of the change.
+_Missing = tuple[Mapping[str, Missing], Mapping[str, Missing], datetime]
+
+
 class Transaction:
     """What can be done to a project between BEGIN and COMMIT.
 
@@ -50,48 +69,66 @@ class Transaction:
         finished: whether the run's end was written.
     """
 
-    def __init__(self, connection: Connection, bulk: Bulk, run: Run, state: ProjectState, *, dry: bool) -> None:
+    def __init__(
+        self, connection: Connection, bulk: Bulk, run: Run, state: ProjectState, people: PeopleMode, *, dry: bool
+    ) -> None:
         self._connection = connection
         self._bulk = bulk
         self._run = run
         self._dry = dry
         self.state = state
         self.finished = False
-        self._applied: _Applied | None = None
-        self._current: Generator[records.Batch] | None = None
-        #: Rows of ``missing_batches`` before and after, and the instant of the change; None: they stay as they are.
-        self._missing: tuple[Mapping[str, Missing], Mapping[str, Missing], datetime] | None = None
+        self._applied: dict[Kind, _Applied] = {}
+        self._current: list[Generator[Record]] = []
+        self._missing: dict[Kind, _Missing] = {}
+        self._looked_up = People(connection, people, dry=True)
+        self._added = People(connection, people, dry=dry)
 
     def close(self) -> None:
-        """Ends the reading of batches, if it was left halfway: its cursor must not outlive the transaction."""
-        if self._current is not None:
-            self._current.close()
+        """Ends the reading of records, if it was left halfway: its cursor must not outlive the transaction."""
+        for current in self._current:
+            current.close()
 
-    def load(self) -> Stored:
-        """All batches; the current ones are streamed, and have to be read to their end."""
-        if self.state.id is None or self.state.written_at is None:
-            return Stored(())
+    def load(self, kind: Kind) -> Stored:
+        """All records of a kind; the current ones are streamed, and have to be read to their end."""
+        type_, state = RECORD_TYPES[kind], self.state
+        if state.id is None or not self._has_any(kind):
+            return Stored(type_, ())
 
         @cache
-        def removed() -> dict[str, records.Batch]:
-            return {batch.id: batch for batch, _ in self._select(_REMOVED)}
+        def removed() -> dict[str, Record]:
+            return {record.id: record for record, _ in self._select(type_, _removed(type_))}
 
-        self._current = self._bulk.current(self._connection, self.state.id, self.state.batches)
-        return Stored(self._current, lambda batch_id: removed().get(batch_id))
+        current = self._bulk.current(self._connection, type_, state.id, state.of(kind).number)
+        self._current.append(current)
+        return Stored(type_, current, lambda record_id: removed().get(record_id))
 
-    def load_some(self, ids: Iterable[str]) -> Stored:
-        """Only the batches of these ids."""
+    def _has_any(self, kind: Kind) -> bool:
+        state = self.state
+        return (state.written_at if kind is Kind.BATCH else state.jobs.observed_at) is not None
+
+    def load_some(self, kind: Kind, ids: Iterable[str]) -> Stored:
+        """Only the records of these ids."""
+        type_ = RECORD_TYPES[kind]
         if self.state.id is None:
-            return Stored(())
-        rows = self._select(_SOME, ids=list(ids))
-        current = sorted((b for b, removed in rows if not removed), key=lambda b: b.id)
-        return Stored(current, {b.id: b for b, removed in rows if removed}.get)
+            return Stored(type_, ())
+        rows = self._select(type_, _some(type_), ids=list(ids))
+        current = sorted((r for r, removed in rows if not removed), key=lambda r: r.id)
+        return Stored(type_, current, {r.id: r for r, removed in rows if removed}.get)
 
-    def load_missing(self) -> dict[str, Missing]:
-        """What the last observation lacked, by the id of the batch."""
-        if self.state.id is None or not self.state.missing:
+    def load_missing(self, kind: Kind) -> dict[str, Missing]:
+        """What the last observation lacked, by the id of the record."""
+        if self.state.id is None or not self.state.of(kind).missing:
             return {}
-        return load_missing(self._connection, self.state.id)
+        return load_missing(self._connection, RECORD_TYPES[kind], self.state.id)
+
+    def number_people(self, addresses: Collection[str], *, add: bool) -> Mapping[str, int]:
+        """The numbers of people by their addresses.
+
+        Args:
+            add: write down those that are new; else they get numbers below 0.
+        """
+        return (self._added if add else self._looked_up).resolve(addresses)
 
     def can_follow_rename(self) -> bool:
         """Tells whether the run's project is what it was when the run found that it is a renamed one, or needs nothing.
@@ -107,38 +144,43 @@ class Transaction:
         """Tells whether the run gives its project the new id under which it found it."""
         return self._run.old == (self.state.workspace, self.state.project)
 
-    def load_departed(self) -> list[str]:
-        """The ids of the batches that were removed when the project departed; empty: it has not."""
+    def load_departed(self, kind: Kind) -> list[str]:
+        """The ids of the records that were removed when the project departed; empty: it has not."""
         if self.state.departed_at is None:
             return []
         values = {"project_id": self.state.id, "departed_at": self.state.departed_at}
-        return list(self._connection.execute(_DEPARTED, values).scalars())
+        return list(self._connection.execute(_departed(RECORD_TYPES[kind]), values).scalars())
 
-    def keep_missing(self, before: Mapping[str, Missing], after: Mapping[str, Missing], at: datetime) -> None:
+    def keep_missing(
+        self, kind: Kind, before: Mapping[str, Missing], after: Mapping[str, Missing], at: datetime
+    ) -> None:
         """Takes over what the observation lacks: ``state`` counts it, and ``finish`` writes it."""
-        self._missing = (before, after, at)
+        self._missing[kind] = (before, after, at)
         asked = [row.asked_at for row in after.values() if row.unlisted and row.asked_at is not None]
-        self.state = replace(self.state, missing=len(after), recheck_from=min(asked, default=None))
+        self.state = self.state.with_list(kind, missing=len(after), recheck_from=min(asked, default=None))
 
-    def _select(self, query: Select[*tuple[Any, ...]], **values: object) -> list[tuple[records.Batch, bool]]:
+    def _select(
+        self, type_: RecordType, query: Select[*tuple[Any, ...]], **values: object
+    ) -> list[tuple[Record, bool]]:
+        make: Any = type_.make
+        place = 1 + type_.columns.index(type_.instant)
+        rows = self._connection.execute(query, {"project_id": self.state.id, **values})
         return [
-            (records.Batch(id_, name, microseconds(uploaded), images, num_jobs), removed is not None)
-            for id_, name, uploaded, images, num_jobs, removed in self._connection.execute(
-                query, {"project_id": self.state.id, **values}
-            )
+            (make(*row[:place], microseconds(row[place]), *row[place + 1 : -1]), row[-1] is not None) for row in rows
         ]
 
-    def apply(self, changes: list[Change], observed_at: datetime) -> Tally:
+    def apply(self, kind: Kind, changes: list[Change], observed_at: datetime) -> Tally:
         """Takes over what changed: ``state`` has the new totals, and ``finish`` writes it all."""
-        tally = Tally.of(changes)
-        self._applied = _Applied(changes, tally, self.state, observed_at)
-        self.state = replace(
-            self.state,
-            batches=self.state.batches + tally.added + tally.restored - tally.removed,
-            images=self.state.images + tally.images_delta,
-            num_jobs=self.state.num_jobs + tally.num_jobs_delta,
-        )
+        tally = Tally.of(RECORD_TYPES[kind], changes)
+        self._applied[kind] = _Applied(changes, tally, self.state, observed_at)
+        before = self.state.of(kind)
+        number = before.number + tally.added + tally.restored - tally.removed
+        self.state = self.state.with_list(kind, number=number, sums=tuple(map(add, before.sums, tally.deltas)))
         return tally
+
+    def tallies(self) -> dict[Kind, Tally]:
+        """The sums over what was applied, of each kind of record."""
+        return {kind: self._applied[kind].tally if kind in self._applied else Tally() for kind in Kind}
 
     def finish(self, state: ProjectState, row: RunRow, at: datetime) -> None:
         """Writes what was applied (batches, ledger and the day's roll-up), the project's row and the end of the run.
@@ -155,29 +197,38 @@ class Transaction:
         self.finished = True
 
     def _write_all(self, run_id: int, project_id: int, state: ProjectState, row: RunRow, at: datetime) -> None:
-        applied = self._applied
-        with self._bulk.pipeline(self._connection, len(applied.changes) if applied else 0):
-            if applied and applied.changes:
-                self._write(LedgerContext(run_id, project_id, applied.before.observed_at, applied.at), applied)
+        number = sum(len(applied.changes) for applied in self._applied.values())
+        with self._bulk.pipeline(self._connection, number):
+            for kind, applied in self._applied.items():
+                if applied.changes:
+                    after = applied.before.of(kind).observed_at
+                    self._write(RECORD_TYPES[kind], LedgerContext(run_id, project_id, after, applied.at), applied)
             write_state(self._connection, state)
             write_end(self._connection, run_id, row, at)
-        if self._missing is not None:
-            write_missing(self._connection, self._bulk, project_id, *self._missing)
-        if row.outcome == "changed" and applied and not applied.changes:
-            # No row of the ledger says that the project was observed then.
-            keep_observed(self._connection, project_id, [applied.at])
+        for kind, missing in self._missing.items():
+            write_missing(self._connection, self._bulk, RECORD_TYPES[kind], project_id, *missing)
+        if row.outcome == "changed":
+            # No row of the ledger says that the list was observed then.
+            silent = {kind: [a.at] for kind, a in self._applied.items() if not a.changes}
+            keep_observed(self._connection, project_id, silent.get(Kind.BATCH, ()), silent.get(Kind.JOB, ()))
 
-    def _write(self, context: LedgerContext, applied: _Applied) -> None:
+    def _write(self, type_: RecordType, context: LedgerContext, applied: _Applied) -> None:
         changes = applied.changes
         new = [c for c in changes if c.kind is ChangeKind.ADDED]
         if new:
-            self._bulk.add(self._connection, context, new)
+            self._bulk.add(self._connection, type_, context, new)
         if len(new) < len(changes):
-            self._bulk.update(self._connection, context, [c for c in changes if c.kind is not ChangeKind.ADDED])
-        # Nothing was ever written: then there are no removed batches either.
-        if applied.before.written_at is None and len(new) == len(changes):
-            append_all(self._connection, context)
+            others = [c for c in changes if c.kind is not ChangeKind.ADDED]
+            self._bulk.update(self._connection, type_, context, others)
+        # Nothing was ever written: then there are no removed ones either.
+        first = applied.before.written_at if type_ is BATCHES else applied.before.jobs.observed_at
+        if first is None and len(new) == len(changes):
+            append_all(self._connection, type_, context)
         else:
-            self._bulk.append(self._connection, context, changes)
-        totals = (self.state.batches, self.state.images, self.state.num_jobs)
-        roll_up(self._connection, context.project_id, applied.at.astimezone(UTC).date(), applied.tally, totals)
+            self._bulk.append(self._connection, type_, context, changes)
+        day = applied.at.astimezone(UTC).date()
+        if type_ is BATCHES:
+            totals = (self.state.batches.number, *self.state.batches.sums)
+            roll_up(self._connection, context.project_id, day, applied.tally, totals)
+        elif context.observed_after is not None:
+            roll_up_labelers(self._connection, context.project_id, day, changes)

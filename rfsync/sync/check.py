@@ -113,15 +113,16 @@ def worst_case(config: Config) -> str:
     request = api.deadline_seconds + api.concurrency / api.requests_per_second
     retries = (api.attempts - 1) * (request + api.max_wait_seconds)
     fetch_list = request + retries
-    # After a 304 that came too late, the list is fetched again. Of the missing batches, only one is retried.
-    run = fetch_list + request + limit * request + (retries if limit else 0.0)
+    lists = 1 if config.jobs.sync is False else 2
+    # After a 304 that came too late, a list is fetched again. Of the missing records, only one is retried.
+    run = lists * (fetch_list + request) + limit * request + (retries if limit else 0.0)
     # It may be the new id of another one: their workspaces and those themselves are asked, and it for their batches.
     new = run + limit * request + (1 + 2 * MAX_OWNERS) * fetch_list
     tries = f"{api.attempts} attempt{'s' if api.attempts > 1 else ''} of {api.deadline_seconds:g} s"
     return (
-        f"its list is given up after {_span(fetch_list)} at the latest ({tries}, up to {api.max_wait_seconds:g} s "
+        f"a list is given up after {_span(fetch_list)} at the latest ({tries}, up to {api.max_wait_seconds:g} s "
         f"between them); if it is new, and may be another one's new id, its run after {_span(new)}; "
-        f"with {limit} missing batches to ask for, its run after {_span(run)}"
+        f"with {limit} missing batches or jobs to ask for, its run after {_span(run)}"
     )
 
 

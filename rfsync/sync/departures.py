@@ -10,6 +10,7 @@ from rfsync.errors import Cancelled, ErrorKind, FetchError
 from rfsync.ledger.diff import diff
 from rfsync.ledger.runs import Run, RunRow
 from rfsync.ledger.transaction import Transaction
+from rfsync.records import Kind
 from rfsync.sync.ordering import is_superseded, observed_at, sent_us, warn_of_clock
 from rfsync.sync.result import Result, finish
 from rfsync.sync.suggestions import suggest_project, suggest_workspace
@@ -116,7 +117,7 @@ def _write_still_away(context: SyncContext, run: Run, found: _NotFound, transact
     if is_superseded(run, state, found):
         return _supersede(context, run, found, transaction)
     at = observed_at(state, found)
-    state = replace(state, observed_at=at, written_at=at, sent_us=sent_us(run, found))
+    state = replace(state, written_at=at).with_list(Kind.BATCH, observed_at=at, sent_us=sent_us(run, found))
     return finish(context, run, transaction, state, found.row("unchanged"))
 
 
@@ -131,12 +132,16 @@ def _write_departure(context: SyncContext, run: Run, found: _NotFound, text: str
         return _supersede(context, run, found, transaction)
     at = observed_at(transaction.state, found)
     warn_of_clock(run, transaction.state, found)
-    missing = transaction.load_missing()
-    changes = diff(transaction.load(), (), gone=_Everything()).changes
-    tally = transaction.apply(changes, at)
-    transaction.keep_missing(missing, {}, at)
-    state = replace(
-        transaction.state, departed_at=at, observed_at=at, written_at=at, sent_us=sent_us(run, found),
-        etag=None, fingerprint=None, listed=None, missing_streak=0,
-    )  # fmt: skip
-    return finish(context, run, transaction, state, replace(found.row("changed"), tally=tally, error=text), changes)
+    changes = {}
+    for kind in Kind:
+        missing = transaction.load_missing(kind)
+        changes[kind] = diff(transaction.load(kind), (), gone=_Everything()).changes
+        transaction.apply(kind, changes[kind], at)
+        transaction.keep_missing(kind, missing, {}, at)
+    state = replace(transaction.state, departed_at=at, written_at=at)
+    for kind in Kind if state.jobs.observed_at else (Kind.BATCH,):
+        state = state.with_list(
+            kind, observed_at=at, sent_us=sent_us(run, found), etag=None, fingerprint=None, listed=None,
+            missing_streak=0,
+        )  # fmt: skip
+    return finish(context, run, transaction, state, replace(found.row("changed"), error=text), changes)

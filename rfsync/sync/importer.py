@@ -17,7 +17,8 @@ from rfsync.ledger.transaction import Transaction
 from rfsync.parsing import Target
 from rfsync.records import Kind
 from rfsync.redaction import Secret
-from rfsync.sync.observation import Observation, log_rejected
+from rfsync.sync.lists import ListAnswer, log_rejected
+from rfsync.sync.observation import Observation
 from rfsync.sync.result import Result
 from rfsync.sync.run import finish_run
 from rfsync.sync.saved_answers import Moment
@@ -108,14 +109,14 @@ def _apply(context: SyncContext, task: SyncTask, moment: Moment) -> Result:
     saved = moment.answers[Kind.BATCH]
     body = saved.read()
     answer = parse(body)
-    log_rejected(task, answer.rejected)
+    log_rejected(task, Kind.BATCH, answer.rejected)
     response = Response(
         200, bytearray(), None, hashlib.sha256(body).hexdigest(), moment.at, 0, len(body), time.monotonic_ns() // 1000
     )
     context = replace(context, clock=lambda: moment.at)
     run = context.store.begin_run(task.path, task.name, context.trigger, moment.at)
     accept = f"rfsync import {task} {shlex.quote(str(saved.path))} --allow-removals"
-    observation = Observation(context, run, response, answer, accept)
+    observation = Observation(context, run, task, ListAnswer(Kind.BATCH, response, answer), None, accept)
 
     def write(transaction: Transaction) -> Result:
         written_at = transaction.state.written_at

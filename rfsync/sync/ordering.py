@@ -6,6 +6,7 @@ from typing import Final, Protocol
 
 from rfsync.ledger.projects import ProjectState
 from rfsync.ledger.runs import Run
+from rfsync.records import Kind
 from rfsync.sync.task import log
 
 #: A request that was sent later than now by more than this was sent before the machine was started again, which sets
@@ -33,10 +34,16 @@ def is_superseded(run: Run, state: ProjectState, sent: Sent) -> bool:
     The newer one is that whose request was sent later, by the clock that all writers share: the time of day may differ
     between machines, and may be changed meanwhile.
     """
-    if state.written_at == run.seen or state.sent_us is None:
+    return is_older(run, state, Kind.BATCH, sent)
+
+
+def is_older(run: Run, state: ProjectState, kind: Kind, sent: Sent) -> bool:
+    """True if a list was requested before the one of its kind that was written last, after the run began."""
+    written_us = state.of(kind).sent_us
+    if state.written_at == run.seen or written_us is None:
         return False
     now_us = time.monotonic_ns() // 1000 + run.clock_offset_us
-    return sent_us(run, sent) <= state.sent_us <= now_us + _NOW_TOLERANCE_US
+    return sent_us(run, sent) <= written_us <= now_us + _NOW_TOLERANCE_US
 
 
 def sent_us(run: Run, sent: Sent) -> int:

@@ -5,12 +5,14 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from rfsync.api.answers import parse_one
+from rfsync.api.answers import Answer, parse_one
 from rfsync.api.client import Response
 from rfsync.errors import ErrorKind, FetchError
 from rfsync.ledger.diff import diff
 from rfsync.ledger.runs import Run, RunRow
 from rfsync.ledger.transaction import Transaction
+from rfsync.records import Kind
+from rfsync.sync.lists import ListAnswer
 from rfsync.sync.ordering import is_superseded, observed_at, sent_us, warn_of_clock
 from rfsync.sync.renames import find_rename
 from rfsync.sync.result import Result, finish
@@ -32,12 +34,12 @@ def refresh(context: SyncContext, run: Run, task: SyncTask) -> Result:
         raise FetchError(ErrorKind.NOT_FOUND, text)
     ids = task.batch_ids
     responses = [_fetch(context, run, task, batch_id) for batch_id in ids]
-    seen = [r.parse(partial(parse_one, batch_id=batch_id)) for r, batch_id in zip(responses, ids, strict=True)]
+    seen = [r.parse(partial(parse_one, record_id=batch_id)) for r, batch_id in zip(responses, ids, strict=True)]
     seen.sort(key=lambda batch: batch.id)
     first, last = responses[0], responses[-1]
     row = RunRow("superseded", last.attempts, last.status, last.response_bytes, batches=len(seen))
     # It may be the new id of a project that had these batches before.
-    found = find_rename(context, run, task, first, seen)
+    found = find_rename(context, run, task, ListAnswer(Kind.BATCH, first, Answer(seen)), None)
     run = found.run
 
     def write(transaction: Transaction) -> Result:
@@ -46,16 +48,16 @@ def refresh(context: SyncContext, run: Run, task: SyncTask) -> Result:
             return finish(context, run, transaction, transaction.state, row)
         at = observed_at(transaction.state, first)
         warn_of_clock(run, transaction.state, first)
-        changes = diff(transaction.load_some(ids), seen).changes
-        tally = transaction.apply(changes, at)
+        changes = diff(transaction.load_some(Kind.BATCH, ids), seen).changes
+        transaction.apply(Kind.BATCH, changes, at)
         # ``observed_at`` stays, since the project was not observed.
-        state = replace(transaction.state, written_at=at, sent_us=sent_us(run, first))
+        state = replace(transaction.state, written_at=at).with_list(Kind.BATCH, sent_us=sent_us(run, first))
         if changes:
             # The state is no longer that of the last list: if the same list comes again, it has to be compared.
-            state = replace(state, etag=None, fingerprint=None, listed=None)
+            state = state.with_list(Kind.BATCH, etag=None, fingerprint=None, listed=None)
         outcome = "changed" if changes or transaction.is_renaming() else "unchanged"
-        applied = replace(row, outcome=outcome, tally=tally, error=found.note)
-        return finish(context, run, transaction, state, applied, changes)
+        applied = replace(row, outcome=outcome, error=found.note)
+        return finish(context, run, transaction, state, applied, {Kind.BATCH: changes})
 
     with context.timer("write"):
         return context.store.write(run, write)

@@ -1,18 +1,20 @@
 """Projects that are renamed: a new URL id whose batches belong to a project that is no longer there."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
 
-from rfsync.api.answers import parse_one
+from rfsync.api.answers import Reported, parse_one
 from rfsync.api.client import Response
 from rfsync.errors import OUTAGES, ErrorKind, FetchError
+from rfsync.ledger.projects import KeptAnswer
 from rfsync.ledger.renames import Owner
 from rfsync.ledger.runs import Run
-from rfsync.records import Batch
+from rfsync.records import Kind
 from rfsync.redaction import Secret
-from rfsync.sync.removals import Confirmation
+from rfsync.sync.lists import JobsFailure, ListAnswer
+from rfsync.sync.removals import UNASKED, Confirmation, Confirmations
 from rfsync.sync.task import SyncContext, SyncTask, log
 
 #: Projects with the same batches that are looked for, those with the most of them first.
@@ -27,29 +29,31 @@ class FoundRename:
 
     #: As it was; if the project was renamed, with the stored project's state.
     run: Run
-    #: Batches of the former project that were asked for.
-    confirmation: Confirmation = field(default_factory=Confirmation)
+    #: Batches and jobs of the former project that were asked for.
+    confirmations: Confirmations = field(default_factory=lambda: UNASKED)
     #: For people; None: nothing to tell.
     note: str | None = None
 
 
 def find_rename(
-    context: SyncContext, run: Run, task: SyncTask, response: Response, batches: Sequence[Batch]
+    context: SyncContext, run: Run, task: SyncTask, batches: ListAnswer, jobs: ListAnswer | JobsFailure | None
 ) -> FoundRename:
     """Finds out whether a project that was never observed is one that had another id before.
 
     Args:
-        response: of its batch list.
-        batches: in that list.
+        batches: its list, or what was asked for of it.
+        jobs: its list, if there is one.
 
     Raises:
-        FetchError: its batches are another project's, and whether that is still there can't be told.
+        FetchError: its batches or jobs are another project's, and whether that is still there can't be told.
         DatabaseError: the database refused or vanished.
     """
     if run.observed:
         return FoundRename(run)
-    search = _Search(context, run, task, response)
-    return search.by_batches(batches) if batches else search.by_asking()
+    lists = [listed for listed in (batches, jobs) if isinstance(listed, ListAnswer)]
+    ids = {listed.kind: [r.id for r in listed.answer.records] for listed in lists if listed.answer is not None}
+    search = _Search(context, run, task, batches.response)
+    return search.by_records(ids) if any(ids.values()) else search.by_asking([*ids])
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,42 +63,46 @@ class _Search:
     _task: SyncTask
     _response: Response
 
-    def by_batches(self, batches: Sequence[Batch]) -> FoundRename:
-        """Looks for the project that had the listed batches before."""
-        owners = self._context.store.projects.find_owners(self._run, [batch.id for batch in batches])
+    def by_records(self, ids: Mapping[Kind, Sequence[str]]) -> FoundRename:
+        """Looks for the project that had the listed batches or jobs before."""
+        owners = self._context.store.projects.find_owners(self._run, ids)
         for owner in owners[:MAX_OWNERS]:
             if owner.path == self._run.path or self._is_gone(owner):
-                return self._renamed(owner, Confirmation())
+                return self._renamed(owner, UNASKED)
+        what = "batches" if ids.get(Kind.BATCH) else "jobs"
         for owner in owners[:1]:
             log.warning(
-                "%s: %d of its batches are those of %s too, which is still there: the two stay two",
-                *(self._run.path, owner.shared, owner.path),
+                "%s: %d of its %s are those of %s too, which is still there: the two stay two",
+                *(self._run.path, owner.shared, what, owner.path),
             )
         return FoundRename(self._run)
 
-    def by_asking(self) -> FoundRename:
-        """Asks a project without listed batches for those that missing projects had."""
+    def by_asking(self, kinds: Sequence[Kind]) -> FoundRename:
+        """Asks a project whose lists are empty for what missing projects had."""
         others = self._context.store.projects.observed(self._run)
         # Those that have not departed before are the likely ones.
         others.sort(key=lambda owner: (owner.departed, owner.path.workspace != self._task.workspace))
         missing = (owner for owner in others if self._may_be_missing(owner))
-        for owner, batch_id in islice(self._some_batches(missing), self._context.removals.confirm_limit):
-            batch = self._ask(batch_id)
-            if batch is not None and self._is_gone(owner):
-                return self._renamed(owner, Confirmation(existing=(batch,)))
+        for owner, kind, record_id in islice(self._some_records(missing, kinds), self._context.removals.confirm_limit):
+            record = self._ask(kind, record_id)
+            if record is not None and self._is_gone(owner):
+                return self._renamed(owner, {**UNASKED, kind: Confirmation(existing=(record,))})
         return FoundRename(self._run)
 
-    def _some_batches(self, owners: Iterable[Owner]) -> Iterator[tuple[Owner, str]]:
+    def _some_records(self, owners: Iterable[Owner], kinds: Sequence[Kind]) -> Iterator[tuple[Owner, Kind, str]]:
+        projects = self._context.store.projects
         for owner in owners:
-            for batch_id in self._context.store.projects.some_batches(owner, _QUESTIONS):
-                yield owner, batch_id
+            found = ((kind, i) for kind in kinds for i in projects.some_records(kind, owner, _QUESTIONS))
+            for kind, record_id in islice(found, _QUESTIONS):
+                yield owner, kind, record_id
 
-    def _ask(self, batch_id: str) -> Batch | None:
-        """Asks the project for another's batch; None: it does not have it, as far as it says."""
+    def _ask(self, kind: Kind, record_id: str) -> Reported | None:
+        """Asks the project for another's record; None: it does not have it, as far as it says."""
         try:
             # Once, since there may be many of them; the next run asks again.
-            response = self._context.fetcher.get(*self._run.path, "batches", batch_id, key=self._task.key, attempts=1)
-            return parse_one(response.body, batch_id)
+            path = (*self._run.path, kind.value, record_id)
+            response = self._context.fetcher.get(*path, key=self._task.key, attempts=1)
+            return parse_one(response.body, record_id, kind)
         except FetchError as error:
             if error.kind in OUTAGES:
                 raise self._undecided("it lists nothing, and it can't be told whose project it was", error) from None
@@ -138,7 +146,7 @@ class _Search:
         except FetchError as error:
             if error.kind is ErrorKind.NOT_FOUND:
                 return True
-            what = f"its batches are those of {owner.path}, and it can't be told whether that is still there"
+            what = f"its batches or jobs are those of {owner.path}, and it can't be told whether that is still there"
             raise self._undecided(what, error, str(owner.path)) from None
         return False
 
@@ -150,12 +158,12 @@ class _Search:
             response_bytes=response.response_bytes,
         )  # fmt: skip
 
-    def _renamed(self, owner: Owner, confirmation: Confirmation) -> FoundRename:
+    def _renamed(self, owner: Owner, confirmations: Confirmations) -> FoundRename:
         run = replace(
-            self._run, project_id=owner.project_id, etag=None, fingerprint=None, observed=True,
+            self._run, project_id=owner.project_id, kept={kind: KeptAnswer() for kind in Kind}, observed=True,
             old=None if owner.path == self._run.path else owner.path,
         )  # fmt: skip
         if run.old is None:
             return FoundRename(run)  # another run found that before
         note = f"{owner.path} was renamed to {run.path}: its history goes on under the new id"
-        return FoundRename(run, confirmation, note)
+        return FoundRename(run, confirmations, note)

@@ -1,14 +1,17 @@
 """The end of a run: written, logged and returned."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
 
 from rfsync.ledger.changes import Change, Tally
 from rfsync.ledger.projects import ProjectPath, ProjectState
 from rfsync.ledger.runs import Run, RunRow
 from rfsync.ledger.transaction import Transaction
 from rfsync.logs import with_fields
+from rfsync.records import Kind
 from rfsync.sync.bugs import BUG
+from rfsync.sync.lists import DENIALS
 from rfsync.sync.task import SyncContext, log
 
 
@@ -23,8 +26,10 @@ class Result:
     row: RunRow
     #: None: there is no row in ``sync_runs``: a dry run, or one that could not begin.
     run_id: int | None = None
-    #: What was written, or would be; only with ``SyncContext.keep_changes``.
-    changes: Sequence[Change] = ()
+    #: What was written, or would be, of each kind of record; only with ``SyncContext.keep_changes``.
+    changes: Mapping[Kind, Sequence[Change]] = field(default_factory=dict)
+    #: The job list was asked for and is not applied, although the key may see it.
+    jobs_failed: bool = False
     #: The id that the project had until this run; None: the same.
     old: ProjectPath | None = None
     #: The project is gone.
@@ -37,7 +42,7 @@ class Result:
 
     @property
     def ok(self) -> bool:
-        """True if the project is in sync, by this run or by a newer one."""
+        """True if the project's batches are in sync, by this run or by a newer one."""
         return self.row.outcome in {"changed", "unchanged", "superseded"}
 
     @property
@@ -72,26 +77,38 @@ def finish(
     transaction: Transaction,
     state: ProjectState,
     row: RunRow,
-    changes: Sequence[Change] = (),
+    changes: Mapping[Kind, Sequence[Change]] = MappingProxyType({}),
 ) -> Result:
-    """Ends a run in the transaction that writes its project."""
+    """Ends a run in the transaction that writes its project.
+
+    Args:
+        row: to which what was applied is added.
+    """
+    tallies = transaction.tallies()
+    row = replace(row, tally=tallies[Kind.BATCH], jobs_changed=tallies[Kind.JOB].total)
     transaction.finish(state, row, context.clock())
     return Result(
         *(run.path.workspace, run.path.project, row, run.id),
-        changes=changes if context.keep_changes else (),
+        changes=changes if context.keep_changes else {},
+        jobs_failed=did_jobs_fail(context, row),
         old=run.old if row.outcome == "changed" and run.old == (state.workspace, state.project) else None,
         departed=state.departed_at is not None,
     )
+
+
+def did_jobs_fail(context: SyncContext, row: RunRow) -> bool:
+    """True if a run's job list failed otherwise than by a key that need not see it."""
+    return row.jobs_error_kind is not None and not (context.jobs.sync == "auto" and row.jobs_error_kind in DENIALS)
 
 
 def log_outcome(result: Result) -> None:
     """Logs a change as news, a refusal or a doubt as a warning, and anything else for debugging."""
     tally, fields = result.tally, with_fields(result.row.log_fields)
     if result.outcome == "changed":
+        in_jobs = f", {result.row.jobs_changed} changes of jobs" if result.row.jobs_changed else ""
         log.info(
-            "%s: %d added, %d changed, %d removed, %d restored, images %+d, jobs %+d",
-            *(result, tally.added, tally.changed, tally.removed, tally.restored),
-            *(tally.images_delta, tally.num_jobs_delta),
+            "%s: %d added, %d changed, %d removed, %d restored, images %+d, jobs %+d%s",
+            *(result, tally.added, tally.changed, tally.removed, tally.restored, *tally.deltas, in_jobs),
             extra=fields,
         )
     elif result.outcome != "refused":
@@ -99,3 +116,6 @@ def log_outcome(result: Result) -> None:
     if result.error is not None:
         refused = "refused: " if result.outcome == "refused" else ""
         log.warning("%s: %s%s", result, refused, result.error, extra=fields)
+    if result.row.jobs_error is not None:
+        failed = f"job list: {result.row.jobs_error_kind}: " if result.jobs_failed else ""
+        log.warning("%s: %s%s", result, failed, result.row.jobs_error, extra=fields)

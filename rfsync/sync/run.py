@@ -13,7 +13,7 @@ from rfsync.sync.bugs import failed_by_bug
 from rfsync.sync.departures import conclude_not_found
 from rfsync.sync.observation import observe
 from rfsync.sync.refresh import refresh
-from rfsync.sync.result import Result, log_outcome
+from rfsync.sync.result import Result, did_jobs_fail, log_outcome
 from rfsync.sync.targets import follow_rename
 from rfsync.sync.task import SyncContext, SyncTask, log
 
@@ -81,7 +81,7 @@ def finish_run(context: SyncContext, run: Run, task: SyncTask, work: Callable[[]
         return _fail(context, run, task, RunRow("abandoned", error=str(error)))
     except RunEnded as ended:
         # It was committed, but the connection was lost before the database could say so.
-        result = Result(task.workspace, task.project, ended.row, run.id)
+        result = Result(task.workspace, task.project, ended.row, run.id, jobs_failed=did_jobs_fail(context, ended.row))
     except Exception as error:
         return _record(context, run, task, failed_by_bug(task, error, context.redact))
     if result.run_id != run.id:

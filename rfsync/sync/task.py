@@ -3,12 +3,12 @@
 import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Protocol
 
 from rfsync.api.client import Response
-from rfsync.config import RemovalsConfig
+from rfsync.config import JobsConfig, RemovalsConfig
 from rfsync.ledger.projects import ProjectPath
 from rfsync.ledger.store import Store
 from rfsync.redaction import Secret
@@ -72,6 +72,8 @@ class SyncContext:
     clock: Callable[[], datetime]
     #: Takes secrets out of what is stored and shown.
     redact: Callable[[str], str]
+    #: ``[jobs]``.
+    jobs: JobsConfig = field(default_factory=JobsConfig)
     #: For ``sync_runs.trigger``.
     trigger: str = "cli"
     #: Measures how long a phase of the run takes: ``fetch`` or ``write``.

@@ -17,6 +17,7 @@ from rfsync.database.engine import open_engine
 from rfsync.database.url import parse_url
 from rfsync.errors import DatabaseError, ErrorKind, FetchError
 from rfsync.ledger.bulk import LedgerContext
+from rfsync.ledger.record_types import RecordType
 from rfsync.ledger.verify import verify
 from rfsync.schema import upgrade as schema
 from rfsync.schema.models import Project
@@ -47,7 +48,7 @@ def test_a_value_that_the_driver_cannot_read(rig: Rig) -> None:
 
 
 def test_what_our_own_code_raises_in_a_transaction_is_a_bug(rig: Rig) -> None:
-    def raise_in_bulk(_: Connection, __: LedgerContext, changes: object) -> None:
+    def raise_in_bulk(_: Connection, __: RecordType, ___: LedgerContext, changes: object) -> None:
         raise TypeError("a bug in the bulk statements")
 
     rig.listed = [record("a", 1)]

@@ -197,7 +197,7 @@ def test_a_schema_that_the_url_names_is_used_beside_another(url: str) -> None:
     for one, images in ((url, 5), (named, 7)):
         with closing(Rig(one)) as rig:
             rig.listed = [record("a", images)]
-            assert rig.sync().tally.images_delta == images
+            assert rig.sync().row.images_delta == images
     with psycopg.connect(url) as admin:
         found = admin.execute("SELECT p.images, s.images FROM public.projects p, staging.projects s").fetchall()
     assert found == [(5, 7)]
@@ -223,4 +223,4 @@ def test_temporary_tables_that_another_client_left_in_the_session_are_not_taken_
         left.driver_connection.execute("CREATE TEMP TABLE projects (id int)")  # type: ignore[union-attr]
         left.close()
         rig.listed = [record("a", 2)]
-        assert rig.sync().tally.images_delta == 1
+        assert rig.sync().row.images_delta == 1

@@ -53,7 +53,7 @@ def test_a_writer_that_takes_longer_than_the_lock_timeout(rig: Rig) -> None:
         # And nobody waits for him a second time.
         assert rig.sync().error_kind == ErrorKind.DATABASE
     assert rig.state() == {"a": (1, 1)}
-    assert rig.sync().tally.images_delta == 1
+    assert rig.sync().row.images_delta == 1
     # The run whose end could not be written is over, and found so although its process lives.
     assert rig.rows("SELECT outcome FROM sync_runs ORDER BY id") == [("changed",), ("abandoned",), ("changed",)]
     assert verify(open_engine(rig.url, read_only=True)).ok
@@ -68,7 +68,7 @@ def test_a_writer_that_ends_in_time_is_waited_for(rig: Rig) -> None:
         assert thread.is_alive()
         other.execute("COMMIT")
         thread.join(60)
-    assert results[0].tally.images_delta == 1
+    assert results[0].row.images_delta == 1
 
 
 def test_those_who_queue_behind_one_that_waited_in_vain_have_waited_long_enough(

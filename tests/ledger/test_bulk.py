@@ -9,10 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rfsync.database.sqlite import instant, sqlite_text
-from rfsync.ledger.bulk import bulk_for, counts_after, microseconds, text_of
+from rfsync.ledger.bulk import bulk_for, microseconds, text_of
 from rfsync.ledger.bulk_postgres import _offset_text
 from rfsync.ledger.bulk_sqlite import SqliteBulk
 from rfsync.ledger.changes import Change, ChangeKind
+from rfsync.ledger.record_types import BATCHES
+from rfsync.records import Batch
 
 LAST = 253_402_300_799_999_999  # 9999-12-31T23:59:59.999999Z
 MICROSECONDS = st.integers(0, LAST)
@@ -61,7 +63,7 @@ def test_the_order_of_texts_is_that_of_time(one: int, other: int) -> None:
 
 @pytest.mark.parametrize("kind", ChangeKind)
 def test_the_ledger_says_0_of_a_removed_batch_and_its_counts_of_any_other(kind: ChangeKind) -> None:
-    counts = counts_after(Change(kind, "a", None, None, 5, 2, 0, 0))
+    counts = Change(kind, Batch("a", None, None, 5, 2)).counts(BATCHES)
     assert counts == ((0, 0) if kind is ChangeKind.REMOVED else (5, 2))
 
 

@@ -202,7 +202,7 @@ def test_it_waits_for_a_sync_that_is_writing(rig: Rig) -> None:
     def work(transaction: Transaction) -> int:
         with pytest.raises(DatabaseError, match="dropping acme/widgets"):
             impatient.projects.drop(WIDGETS)
-        return transaction.state.images
+        return transaction.state.batches.sums[0]
 
     assert rig.store.write(run, work) == 1
     impatient.projects.drop(WIDGETS)

@@ -13,7 +13,8 @@ from rfsync.database.engine import LOCK_TIMEOUT, Database
 from rfsync.errors import DatabaseError
 from rfsync.ledger.bulk import Bulk, LedgerContext, MissingRow
 from rfsync.ledger.changes import Change
-from rfsync.records import Batch
+from rfsync.ledger.record_types import RecordType
+from rfsync.records import Record
 
 #: What is to be raised instead of a step, told by its number and name; None: nothing.
 Plan = Callable[[int, str], DatabaseError | None]
@@ -87,28 +88,28 @@ class _FaultyBulk:
         self._bulk = bulk
         self._steps = steps
 
-    def current(self, connection: Connection, project_id: int, number: int) -> Generator[Batch]:
+    def current(self, connection: Connection, type_: RecordType, project_id: int, number: int) -> Generator[Record]:
         self._steps.take("current")
-        return self._bulk.current(connection, project_id, number)
+        return self._bulk.current(connection, type_, project_id, number)
 
     def pipeline(self, connection: Connection, number: int) -> AbstractContextManager[object]:
         return self._bulk.pipeline(connection, number)
 
-    def add(self, connection: Connection, mark: LedgerContext, changes: Sequence[Change]) -> None:
+    def add(self, connection: Connection, type_: RecordType, mark: LedgerContext, changes: Sequence[Change]) -> None:
         self._steps.take("add")
-        self._bulk.add(connection, mark, changes)
+        self._bulk.add(connection, type_, mark, changes)
 
-    def update(self, connection: Connection, mark: LedgerContext, changes: Sequence[Change]) -> None:
+    def update(self, connection: Connection, type_: RecordType, mark: LedgerContext, changes: Sequence[Change]) -> None:
         self._steps.take("update")
-        self._bulk.update(connection, mark, changes)
+        self._bulk.update(connection, type_, mark, changes)
 
-    def append(self, connection: Connection, mark: LedgerContext, changes: Sequence[Change]) -> None:
+    def append(self, connection: Connection, type_: RecordType, mark: LedgerContext, changes: Sequence[Change]) -> None:
         self._steps.take("append")
-        self._bulk.append(connection, mark, changes)
+        self._bulk.append(connection, type_, mark, changes)
 
-    def add_missing(self, connection: Connection, rows: Sequence[MissingRow]) -> None:
+    def add_missing(self, connection: Connection, type_: RecordType, rows: Sequence[MissingRow]) -> None:
         self._steps.take("missing")
-        self._bulk.add_missing(connection, rows)
+        self._bulk.add_missing(connection, type_, rows)
 
 
 def inject(rig: Rig) -> Steps:

@@ -6,17 +6,18 @@ import hashlib
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import Any, Literal
 
 import msgspec
 import psycopg
 from sqlalchemy import Engine, text
 
 from rfsync.api.client import Response
-from rfsync.config import RemovalsConfig
+from rfsync.config import JobsConfig, RemovalsConfig
 from rfsync.database.engine import LOCK_TIMEOUT, Database, open_database
 from rfsync.database.url import parse_url, sqlite_file
 from rfsync.errors import ErrorKind, FetchError
+from rfsync.ledger.people import PeopleMode
 from rfsync.ledger.run_locks import FileLocks, Leases, RunLocks
 from rfsync.ledger.store import Store
 from rfsync.redaction import Secret
@@ -33,6 +34,11 @@ def record(batch_id: str, images: int | None = 0, jobs: int | None = 0, name: st
     return {"id": batch_id, "images": images, "numJobs": jobs, "name": name}
 
 
+def job(job_id: str, num_images: int | None = 0, annotated: int | None = 0, **fields: object) -> dict[str, object]:
+    """A job as the API writes it."""
+    return {"id": job_id, "numImages": num_images, "annotated": annotated, **fields}
+
+
 class Rig:
     """One project of a fake API, a clock that is set by hand, and a real database.
 
@@ -47,6 +53,7 @@ class Rig:
         self.file = sqlite_file(self.url)
         self.database = Database(engine) if engine is not None else open_database(self.url)
         self.run_locks = run_locks(self.database)
+        self.people: PeopleMode = "address"
         self.store = Store(self.database, self.run_locks)
         self.now = START
         self.workspace = "acme"
@@ -57,7 +64,12 @@ class Rig:
         self.covered: list[str] = []
         #: What the list answers: records, bytes, or an error.
         self.listed: list[dict[str, object]] | bytes | FetchError = []
-        #: What a batch's own address answers, where that is not what the list has.
+        #: What the job list answers, as ``listed``.
+        self.jobs: list[dict[str, object]] | bytes | FetchError = []
+        #: ``[jobs] sync``; most tests are about batches alone.
+        self.sync_jobs: bool | Literal["auto"] = False
+        self.key = "key"
+        #: What a batch's or job's own address answers, where that is not what the list has.
         self.by_id: dict[str, dict[str, object] | FetchError] = {}
         self.asked: list[str] = []
         self.removals = RemovalsConfig()
@@ -76,18 +88,20 @@ class Rig:
 
     def get(self, *segments: str, key: Secret, etag: str | None = None, attempts: int | None = None) -> Response:
         """As ``client.Client.get``."""
-        answer: object = self.listed
+        is_jobs = segments[2:3] == ("jobs",)
+        listed = self.jobs if is_jobs else self.listed
+        answer: object = listed
         if len(segments) == 1:
             answer = {"workspace": {"projects": [{"id": f"{segments[0]}/{project}"} for project in self.projects]}}
         elif segments[1] not in self.projects:
             answer = FetchError(ErrorKind.NOT_FOUND, "no such project", http_status=404, attempts=1)
         elif len(segments) == 4:
             self.asked.append(segments[3])
-            records = self.listed if isinstance(self.listed, list) else []
+            records = listed if isinstance(listed, list) else []
             missing = FetchError(ErrorKind.NOT_FOUND, "no such batch", http_status=404, attempts=1)
             answer = self.by_id.get(segments[3], next((r for r in records if r["id"] == segments[3]), missing))
         elif isinstance(answer, list):
-            answer = {"batches": answer}
+            answer = {segments[2]: answer}
         if isinstance(answer, FetchError):
             answer.sent_at, answer.sent_us = self.now, time.monotonic_ns() // 1000
             raise answer
@@ -114,10 +128,10 @@ class Rig:
         self.now += timedelta(minutes=minutes)
         workspaces = Workspaces(self, covers=lambda _, project: project in self.covered)
         context = SyncContext(
-            self, workspaces, self.store, self.removals, lambda: self.now, str,
+            self, workspaces, self.store, self.removals, lambda: self.now, str, jobs=JobsConfig(sync=self.sync_jobs),
             allow_removals=allow_removals, keep_changes=True,
         )  # fmt: skip
-        task = SyncTask(self.workspace, self.project, Secret("key"), batch_ids=batch_ids, insist=insist)
+        task = SyncTask(self.workspace, self.project, Secret(self.key), batch_ids=batch_ids, insist=insist)
         return sync(context, task)
 
     def rows(self, sql: str, **values: object) -> list[tuple[object, ...]]:
@@ -147,7 +161,7 @@ class Rig:
         # The engine has no connection any more, but what it has compiled, which took longer than most runs.
         self.database = Database(self.database.engine)
         self.run_locks = run_locks(self.database)
-        self.store = Store(self.database, self.run_locks, retry_seconds=retry_seconds)
+        self.store = Store(self.database, self.run_locks, people=self.people, retry_seconds=retry_seconds)
 
     def state(self) -> dict[str, tuple[object, ...]]:
         """The batches that exist: id -> images, jobs."""

@@ -13,6 +13,7 @@ import rfsync
 from rfsync.errors import DatabaseError
 from rfsync.ledger.diff import Stored
 from rfsync.ledger.transaction import Transaction
+from rfsync.records import Kind
 from rfsync.redaction import Secret
 from rfsync.sync.importer import OfflineFetcher, import_moment
 from rfsync.sync.result import Result
@@ -24,7 +25,7 @@ from rfsync.sync.workspaces import Workspaces
 class Broken(Transaction):
     """A transaction that the database refuses."""
 
-    def load(self) -> Stored:
+    def load(self, kind: Kind) -> Stored:
         raise DatabaseError("the disk is full")
 
 

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from rfsync.api.client import Response
 from rfsync.ledger.projects import ProjectPath, ProjectState
 from rfsync.ledger.runs import Run, RunRow
+from rfsync.records import Kind
 from rfsync.sync.ordering import is_superseded, observed_at, warn_of_clock
 from rfsync.sync.result import Result
 
@@ -53,7 +54,8 @@ def run(seen: float | None = None, ahead: float = 0) -> Run:
 def test_an_observation_is_superseded_by_what_was_written_and_asked_for_since(
     seen: float | None, written: float | None, stored: float | None, sent: float, expected: bool
 ) -> None:
-    state = ProjectState(id=1, written_at=at(written), sent_us=None if stored is None else int(stored * 1_000_000))
+    sent_us = None if stored is None else int(stored * 1_000_000)
+    state = ProjectState(id=1, written_at=at(written)).with_list(Kind.BATCH, sent_us=sent_us)
     # The shared clock is two seconds ahead of the one that the answer was stamped by.
     assert is_superseded(run(seen, ahead=2), state, answered(-300, sent - 2)) is expected
 

@@ -9,7 +9,7 @@ import pytest
 
 from rfsync.config import RemovalsConfig
 from rfsync.ledger.missing import Missing
-from rfsync.records import Batch
+from rfsync.records import Batch, Kind
 from rfsync.sync.removals import Confirmation, Refused, describe_doubtful, judge, rows_of_refused, settle, to_ask
 
 LIMIT = 3
@@ -69,7 +69,7 @@ SCENARIOS = {
 
 @pytest.mark.parametrize("case", SCENARIOS.values(), ids=SCENARIOS)
 def test_scenario(case: Case) -> None:
-    verdict = judge(ids(case.missing), case.known, case.streak, RemovalsConfig(case.limit, case.repeat))
+    verdict = judge(Kind.BATCH, ids(case.missing), case.known, case.streak, RemovalsConfig(case.limit, case.repeat))
     if case.more is None:
         assert verdict is None
     else:
@@ -83,7 +83,7 @@ def test_as_many_observations_in_a_row_as_configured_have_to_lack_the_same(repea
     settings = RemovalsConfig(LIMIT, repeat)
     rows: dict[str, Missing] = {}
     refused = 0
-    while isinstance(verdict := judge(ids(LIMIT + 1), rows, refused, settings), Refused):
+    while isinstance(verdict := judge(Kind.BATCH, ids(LIMIT + 1), rows, refused, settings), Refused):
         refused += 1
         rows = rows_of_refused(ids(LIMIT + 1), rows, verdict.streak, NOW + refused * DAY)
     assert refused == repeat - 1
@@ -100,14 +100,14 @@ def test_a_refused_observation_keeps_what_was_settled_and_forgets_what_is_back()
 
 
 def test_the_reason_names_what_vanished_why_it_matters_and_the_way_out() -> None:
-    verdict = judge(["a", "b", "c", *(f"d{n}" for n in range(1231))], {}, 0, RemovalsConfig())
+    verdict = judge(Kind.BATCH, ["a", "b", "c", *(f"d{n}" for n in range(1231))], {}, 0, RemovalsConfig())
     assert verdict is not None
     for part in ("1,234 stored batches", "(a, b, c, …)", "confirm_limit = 25", "1 more observation lacks them"):
         assert part in verdict.reason
 
 
 def test_the_reason_is_one_line_whatever_the_ids_are() -> None:
-    verdict = judge(["a\n\x1b[2J\u202e"], {}, 0, RemovalsConfig(0))
+    verdict = judge(Kind.BATCH, ["a\n\x1b[2J\u202e"], {}, 0, RemovalsConfig(0))
     assert verdict is not None
     assert verdict.reason.isprintable()
     assert "(a\ufffd\ufffd[2J\ufffd)" in verdict.reason
@@ -124,7 +124,8 @@ def test_those_that_may_be_gone_are_asked_for_before_unlisted_ones_and_those_mis
         "in-doubt-for-long": Missing(NOW - 3 * DAY, asked_at=NOW),
         "departed": Missing(NOW - 2 * DAY, removed=True),
     }
-    assert to_ask(["vanished", *rows], rows, NOW, RemovalsConfig()) == [
+    questions = to_ask(Kind.BATCH, ["vanished", *rows], rows, NOW, RemovalsConfig())
+    assert [question.record_id for question in sorted(questions)] == [
         *("in-doubt-for-long", "departed", "in-doubt-and-never-asked", "in-doubt", "vanished"),
         *("old-unlisted", "oldest-but-asked-in-between", "new-unlisted"),
     ]
@@ -158,7 +159,7 @@ def test_what_the_api_answered_settles_what_is_known() -> None:
 
 
 def test_a_doubt_names_the_first_three_and_why() -> None:
-    assert describe_doubtful({"a\n": "HTTP 500"}).startswith("1 batch is no longer listed")
-    text = describe_doubtful({i: f"why {i}" for i in "abcde"})
+    assert describe_doubtful(Kind.BATCH, {"a\n": "HTTP 500"}).startswith("1 batch is no longer listed")
+    text = describe_doubtful(Kind.BATCH, {i: f"why {i}" for i in "abcde"})
     assert text.startswith("5 batches are no longer listed")
     assert text.endswith("a: why a; b: why b; c: why c; and 2 more")
