@@ -14,6 +14,7 @@ from typing import Any, Protocol
 from sqlalchemy import make_url
 
 from bench.databases import create_schema
+from bench.job_world import CHANGE_COLUMNS, DAY_COLUMNS, JOB_COLUMNS, PEOPLE, RUN_COLUMNS, JobWorld, Observed
 from bench.world import END, FROM, KEPT_DAYS, Project, Size, World
 
 _CHANGES = (
@@ -29,7 +30,7 @@ _BATCHES = (
 )  # fmt: skip
 _PROJECTS = (
     "id", "workspace", "project", "name", "batches", "images", "num_jobs", "observed_at", "written_at", "fingerprint",
-    "listed",
+    "listed", "jobs", "images_in_jobs", "annotated", "unannotated", "approved", "rejected", "jobs_observed_at",
 )  # fmt: skip
 
 _FLOWS = "changes, batches_added, batches_removed, images_gained, images_lost, jobs_gained, jobs_lost"
@@ -130,20 +131,43 @@ def build(url: str, size: Size) -> None:
             sink.write("sync_runs", _RUNS, ((*run, "schedule", 1, 200, 150 * run[5]) for run in runs))
             sink.write("batch_changes", _CHANGES, changes)
         last = f"{END - timedelta(hours=1):%Y-%m-%d %H:}"
-        sink.write("projects", _PROJECTS, (_project(p, last) for p in world.projects))
+        jobs = _write_jobs(sink, world) if size.jobs else {}
+        sink.write("projects", _PROJECTS, (_project(p, last, jobs.get(p.number)) for p in world.projects))
         sink.write("batches", _BATCHES, (row for p in world.projects for row in _batches(p)))
-        sink.write("project_observed", ("project_id", "day", "am", "pm"), _observed(world))
+        sink.write("jobs", JOB_COLUMNS, (row for number, of in jobs.items() for row in _jobs(number, of)))
+        sink.write("project_observed", ("project_id", "day", "am", "pm", "jobs_am", "jobs_pm"), _observed(world))
         sink.roll_up()
 
 
-def _project(project: Project, hour: str) -> tuple[Any, ...]:
+def _write_jobs(sink: Sink, world: World) -> dict[int, Observed]:
+    """Write the ledger of jobs and what goes with it; the jobs at the end, by the project's number."""
+    simulated = JobWorld(world)
+    people = ((n, f"labeler-{n:03}@example.com", f"{n:064x}") for n in range(1, PEOPLE + 1))
+    sink.write("people", ("id", "address", "digest"), people)
+    for changes, runs in simulated.days():
+        sink.write("sync_runs", RUN_COLUMNS, runs)
+        sink.write("job_changes", CHANGE_COLUMNS, changes)
+    days = simulated.days_of_labelers
+    sink.write("labeler_daily", DAY_COLUMNS, ((*key, *days[key]) for key in sorted(days)))
+    return {project.number: simulated.ended(project) for project in world.projects}
+
+
+def _jobs(number: int, observed: Observed) -> Iterator[tuple[Any, ...]]:
+    for job in observed.jobs:
+        yield (
+            number, job.id, job.batch, f"job {job.id[:4]}", job.status, job.labeler, None, "API", job.first,
+            *job.counts, job.first, job.changed, job.changed if job.removed else None,
+        )  # fmt: skip
+
+
+def _project(project: Project, hour: str, jobs: Observed | None) -> tuple[Any, ...]:
     # The last poll of a project is in the last hour, each a tenth of a second after the one before.
     tenths = project.number
     observed = f"{hour}{tenths // 600:02}:{tenths % 600 // 10:02}.{tenths % 10}00099"
     name = project.name.replace("-", " ").capitalize()
     return (
         project.number, project.workspace, project.name, name, *project.totals, observed, observed, "0" * 64,
-        project.totals[0],
+        project.totals[0], *(jobs.totals if jobs else (0,) * 6), jobs.at if jobs else None,
     )  # fmt: skip
 
 
@@ -156,11 +180,11 @@ def _batches(project: Project) -> Iterator[tuple[Any, ...]]:
         )  # fmt: skip
 
 
-def _observed(world: World) -> Iterator[tuple[int, str, int, int]]:
+def _observed(world: World) -> Iterator[tuple[int, str, int, int, int, int]]:
     """Days whose unchanged runs were pruned, polled all day; the first day from the first poll on."""
     whole = (1 << 48) - 1
     for number in range(world.size.days - KEPT_DAYS):
         day = f"{world.size.first + timedelta(days=number):%Y-%m-%d}"
         am = whole if number else whole >> (FROM // 900) << (FROM // 900)
         for project in world.projects:
-            yield project.number, day, am, whole
+            yield (project.number, day, am, whole, *((am, whole) if world.size.jobs else (0, 0)))

@@ -36,6 +36,8 @@ class Size(NamedTuple):
     #: Batches of the large project at the first poll; the others have a fortieth of that.
     large: int = 10_000
     days: int = 730
+    #: Of the ledger of jobs.
+    jobs: int = 0
 
     @property
     def first(self) -> datetime:

@@ -11,6 +11,8 @@ from rfsync.history.backlog import backlog, first_jobs, waiting
 from rfsync.history.batches import batches, changes
 from rfsync.history.flow import flow, movers
 from rfsync.history.health import freshness, status
+from rfsync.history.job_rows import JobChangeRow, JobRow, JobVersionRow, LabelerRow, ProgressRow, WorkRow
+from rfsync.history.jobs import job_changes, job_versions, jobs, progress
 from rfsync.history.known import require_known
 from rfsync.history.periods import BY, By
 from rfsync.history.query import Targets
@@ -30,10 +32,12 @@ from rfsync.history.rows import (
 from rfsync.history.span import first_observed
 from rfsync.history.throughput import throughput
 from rfsync.history.totals import totals
+from rfsync.history.work import labelers, work
 
 __all__ = [
-    "BY", "Age", "BacklogRow", "BatchRow", "By", "ChangeRow", "FirstJobRow", "FlowRow", "FreshnessRow", "MoverRow",
-    "ProjectStatus", "Targets", "ThroughputRow", "Time", "TotalRow", "WaitingRow", "backlog", "batches", "changes",
-    "first_jobs", "first_observed", "flow", "freshness", "movers", "require_known", "status", "throughput", "totals",
-    "waiting",
+    "BY", "Age", "BacklogRow", "BatchRow", "By", "ChangeRow", "FirstJobRow", "FlowRow", "FreshnessRow", "JobChangeRow",
+    "JobRow", "JobVersionRow", "LabelerRow", "MoverRow", "ProgressRow", "ProjectStatus", "Targets", "ThroughputRow",
+    "Time", "TotalRow", "WaitingRow", "WorkRow", "backlog", "batches", "changes", "first_jobs", "first_observed",
+    "flow", "freshness", "job_changes", "job_versions", "jobs", "labelers", "movers", "progress", "require_known",
+    "status", "throughput", "totals", "waiting", "work",
 ]  # fmt: skip

@@ -64,6 +64,12 @@ def read_span(
     return first, end
 
 
+def read_required_span(since: Time, until: Time | None, now: datetime) -> tuple[datetime, datetime | None]:
+    """As ``read_span``, with a start that is required."""
+    first, end = read_span(since, until, now)
+    return read_time(since, "since", now) if first is None else first, end
+
+
 def read_past(value: Time | None, name: str, now: datetime) -> datetime | None:
     """A moment that is not in the future; None for None.
 

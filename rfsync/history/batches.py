@@ -4,9 +4,8 @@ from collections.abc import Iterator, Sequence
 
 from sqlalchemy import Engine
 
-from rfsync.errors import ConfigError
 from rfsync.history.arguments import Age, Time, read_age, read_past, read_span, require_count, utc_now
-from rfsync.history.known import known_query, require_batches
+from rfsync.history.known import known_query, read_ids
 from rfsync.history.query import Targets
 from rfsync.history.rows import BatchRow, ChangeRow
 
@@ -84,12 +83,8 @@ def changes(
     first, end = read_span(since, until, utc_now())
     require_count(limit, "limit")
     query = known_query(engine, targets)
-    if batch_ids is not None and not batch_ids:
-        raise ConfigError("batch_ids: there is none in it; None stands for all batches")
-    ids = [batch_ids] if isinstance(batch_ids, str) else list(batch_ids or ())
     conditions = []
-    if ids:
-        require_batches(engine, targets, ids)
+    if ids := read_ids(engine, targets, batch_ids):
         conditions.append(f"c.batch_id IN ({query.add_values('b', ids)})")
     down = " DESC" if newest_first else ""
     if limit is not None:

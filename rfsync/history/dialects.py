@@ -29,18 +29,22 @@ class Sqlite:
         sql = f"SELECT {picked} FROM json_each(CAST(:{name}_rows AS text))"
         return sql, {f"{name}_rows": msgspec.json.encode(texts).decode()}
 
-    def seek(self, table: str, alias: str, condition: str, latest_by: str | None = None) -> str:
+    def seek(
+        self, table: str, alias: str, condition: str, latest_by: str | None = None, *, optional: bool = False
+    ) -> str:
         """Join each row with those that an index finds, even where the planner would rather scan the table.
 
         Args:
             condition: may refer to the tables on the left.
             latest_by: unique column; join only the row in which it is highest.
+            optional: keep a row on the left for which there is none.
         """
         if latest_by is not None:
             newest = condition.replace(f"{alias}.", "newest.")
             order = f"ORDER BY newest.{latest_by} DESC LIMIT 1"
             condition = f"{alias}.id = (SELECT newest.id FROM {table} newest WHERE {newest} {order})"
-        return f"CROSS JOIN {table} {alias} ON {condition}"  # SQLite never reorders a CROSS JOIN
+        # SQLite never reorders a CROSS JOIN, and finds the right side of a LEFT JOIN last.
+        return f"{'LEFT' if optional else 'CROSS'} JOIN {table} {alias} ON {condition}"
 
     def seconds(self, later: str, earlier: str) -> str:
         """Seconds between two instants, as a float with microseconds."""
@@ -81,10 +85,13 @@ class Postgresql:
         parameters = ", ".join(f"CAST(:{name}_{column} AS {kind}[])" for column, kind in columns.items())
         return f"SELECT * FROM unnest({parameters}) AS {name} ({', '.join(columns)})", arrays
 
-    def seek(self, table: str, alias: str, condition: str, latest_by: str | None = None) -> str:
+    def seek(
+        self, table: str, alias: str, condition: str, latest_by: str | None = None, *, optional: bool = False
+    ) -> str:
         # OFFSET, like LIMIT, keeps the planner from merging the subquery into a join of its own choice.
         rows = "OFFSET 0" if latest_by is None else f"ORDER BY {alias}.{latest_by} DESC LIMIT 1"
-        return f"CROSS JOIN LATERAL (SELECT * FROM {table} {alias} WHERE {condition} {rows}) {alias}"
+        join, on = ("LEFT", " ON true") if optional else ("CROSS", "")
+        return f"{join} JOIN LATERAL (SELECT * FROM {table} {alias} WHERE {condition} {rows}) {alias}{on}"
 
     def seconds(self, later: str, earlier: str) -> str:
         # Whole seconds and fractions apart: before PostgreSQL 14, extract() computes a float from both.

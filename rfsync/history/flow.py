@@ -5,7 +5,7 @@ from typing import Final, Literal, get_args
 
 from sqlalchemy import Engine
 
-from rfsync.history.arguments import Time, read_span, read_time, require_choice, require_count, utc_now
+from rfsync.history.arguments import Time, read_required_span, require_choice, require_count, utc_now
 from rfsync.history.first_observations import IS_INITIAL, define_initial
 from rfsync.history.known import known_query
 from rfsync.history.periods import Period
@@ -16,7 +16,7 @@ from rfsync.history.utc_days import SplitPeriods, split_periods
 MoversOf = Literal["projects", "batches"]
 
 #: For ``until``, if there is none.
-_END_OF_TIME: Final = datetime(9999, 12, 31, tzinfo=UTC)
+END_OF_TIME: Final = datetime(9999, 12, 31, tzinfo=UTC)
 
 
 def _positive(sql: str) -> str:
@@ -41,6 +41,18 @@ _IMAGES_AND_JOBS: Final = (
 _BIGGEST_FIRST: Final = "images_gained + images_lost DESC, jobs_gained + jobs_lost DESC, workspace, project"
 
 
+def define_periods(query: Query, periods: SplitPeriods) -> None:
+    """Add the CTEs ``period`` and ``correction``: days whose sums make up each period, and what to add from a ledger.
+
+    Args:
+        periods: ``n`` is a period's number.
+    """
+    instants = {"since": "timestamptz", "until": "timestamptz"}
+    days = dict.fromkeys(("first_day", "end_day", "first_whole_day", "end_whole_day"), "date")
+    query.define_table("period", {"n": "integer", **instants, **days}, periods.days)
+    query.define_table("correction", {"n": "integer", **instants, "sign": "integer"}, periods.corrections)
+
+
 def define_flows(query: Query, periods: SplitPeriods, *, by_workspace: bool = False) -> None:
     """Add the CTE ``flow (series, n, *FLOWS)``: rows that add up to what changed in each period.
 
@@ -51,10 +63,7 @@ def define_flows(query: Query, periods: SplitPeriods, *, by_workspace: bool = Fa
         periods: ``n`` is a period's number.
         by_workspace: use the daily sums of workspaces; all their projects have to be in one series.
     """
-    instants = {"since": "timestamptz", "until": "timestamptz"}
-    days = dict.fromkeys(("first_day", "end_day", "first_whole_day", "end_whole_day"), "date")
-    query.define_table("period", {"n": "integer", **instants, **days}, periods.days)
-    query.define_table("correction", {"n": "integer", **instants, "sign": "integer"}, periods.corrections)
+    define_periods(query, periods)
     owners, daily, owner = "member", "project_daily", "d.project_id = p.id"
     if by_workspace:
         owners = "(SELECT DISTINCT workspace, series FROM member)"
@@ -86,7 +95,7 @@ def flow(
         ConfigError: a target is malformed or unknown, a time is none, or ``since`` is not before ``until``.
         DatabaseError: the database can't be read.
     """
-    first, end = _read_span(since, until)
+    first, end = read_required_span(since, until, utc_now())
     query = known_query(engine, targets)
     _define_sums(query, first, end, first_looks=first_looks)
     zeros = ", ".join(f"coalesce({name}, 0) AS {name}" for name in FLOWS)
@@ -104,7 +113,7 @@ def count_first_observed(engine: Engine, targets: Targets = None, *, since: Time
         ConfigError: as for ``flow``.
         DatabaseError: the database can't be read.
     """
-    first, end = _read_span(since, until)
+    first, end = read_required_span(since, until, utc_now())
     query = known_query(engine, targets)
     _define_sums(query, first, end, first_looks=False)
     sql = "SELECT count(DISTINCT id) FROM first_observation"
@@ -134,7 +143,7 @@ def movers(
             something else, or ``limit`` is negative.
         DatabaseError: the database can't be read.
     """
-    first, end = _read_span(since, until)
+    first, end = read_required_span(since, until, utc_now())
     require_choice(of, "of", get_args(MoversOf))
     require_count(limit, "limit")
     query = known_query(engine, targets)
@@ -161,17 +170,10 @@ ORDER BY {_BIGGEST_FIRST}, m.batch_id"""
     return list(query.rows("reading the movers", sql, MoverRow._make))
 
 
-def _read_span(since: Time, until: Time | None) -> tuple[datetime, datetime | None]:
-    """As ``read_span``, with a start that is required."""
-    now = utc_now()
-    first, end = read_span(since, until, now)
-    return read_time(since, "since", now) if first is None else first, end
-
-
 def _define_sums(query: Query, since: datetime, until: datetime | None, *, first_looks: bool) -> None:
     """Add the CTE ``sums (id, *FLOWS)`` of the projects in which something changed."""
     query.define("member", "SELECT id, workspace, id AS series FROM scope")
-    end = max(since, min(until or _END_OF_TIME, _END_OF_TIME))
+    end = max(since, min(until or END_OF_TIME, END_OF_TIME))
     define_flows(query, split_periods([Period(since, since, end, end)]))
     source = "flow"
     if not first_looks:

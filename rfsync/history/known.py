@@ -9,6 +9,7 @@ from sqlalchemy import Engine
 from rfsync.errors import ConfigError
 from rfsync.history.query import Query, Targets, targets_of
 from rfsync.parsing import Target
+from rfsync.records import Kind
 from rfsync.text import close_names, did_you_mean, shown_name
 
 #: Most ids that a message lists.
@@ -64,36 +65,59 @@ def _projects(engine: Engine) -> Iterator[Target]:
     return Query(engine, None).rows("looking for the projects", "SELECT workspace, project FROM scope", Target._make)
 
 
-def require_batches(engine: Engine, targets: Targets, batch_ids: Sequence[str]) -> None:
-    """Check that the projects have, or had, every batch.
+def read_ids(
+    engine: Engine, targets: Targets, ids: str | Sequence[str] | None, kind: Kind = Kind.BATCH
+) -> Sequence[str]:
+    """The ids that an argument names; none for None, which stands for all.
 
     Raises:
-        ConfigError: they don't have one of them. If it is the name of batches, the message has their ids.
+        ConfigError: there is none in it, or the projects don't have one of them.
+        DatabaseError: the database can't be read.
+    """
+    if ids is not None and not ids:
+        raise ConfigError(f"{kind.one}_ids: there is none in it; None stands for all {kind.value}")
+    named = [ids] if isinstance(ids, str) else list(ids or ())
+    if named:
+        _require_ids(engine, targets, named, kind)
+    return named
+
+
+def _require_ids(engine: Engine, targets: Targets, ids: Sequence[str], kind: Kind) -> None:
+    """Check that the projects have, or had, every batch or job; a batch may also be one that only jobs name.
+
+    Raises:
+        ConfigError: they don't have one of them. If it is the name of some, the message has their ids.
         DatabaseError: the database can't be read.
     """
     # No database has the others.
-    storable = [one for one in batch_ids if isinstance(one, str) and not re.search("[\x00\ud800-\udfff]", one)]
-    found = {batch_id for _, batch_id in _batches(engine, targets, "batch_id", storable, None)}
-    for one in batch_ids:
+    storable = [one for one in ids if isinstance(one, str) and not re.search("[\x00\ud800-\udfff]", one)]
+    found = {record_id for _, record_id in _records(engine, targets, kind, f"{kind.one}_id", storable, None)}
+    if kind is Kind.BATCH and len(found) < len({*storable}):
+        found |= {batch_id for _, batch_id in _records(engine, targets, Kind.JOB, "batch_id", storable, None)}
+    for one in ids:
         if one not in found:
-            named = _batches(engine, targets, "name", [one] if one in storable else [], _LISTED + 1)
-            ids = ", ".join(f"{batch_id} of {project}" for project, batch_id in named[:_LISTED])
+            named = _records(engine, targets, kind, "name", [one] if one in storable else [], _LISTED + 1)
+            shown = ", ".join(f"{record_id} of {project}" for project, record_id in named[:_LISTED])
             more = ", …" if len(named) > _LISTED else ""
-            hint = f": this is the name of {ids}{more}" if ids else ""
+            hint = f": this is the name of {shown}{more}" if shown else ""
             where = "" if targets is None else f" in {' or '.join(map(str, targets_of(targets)))}"
-            raise ConfigError(f"there is no batch with the id {shown_name(str(one))}{where}{hint}")
+            raise ConfigError(f"there is no {kind.one} with the id {shown_name(str(one))}{where}{hint}")
 
 
-def _batches(
-    engine: Engine, targets: Targets, column: str, values: Sequence[str], limit: int | None
+def _records(
+    engine: Engine, targets: Targets, kind: Kind, column: str, values: Sequence[str], limit: int | None
 ) -> list[tuple[Any, ...]]:
-    """Project and id of the batches that have one of some values in a column, the newest first."""
+    """Project and id of the batches or jobs that have one of some values in a column, the newest first.
+
+    Of jobs looked for by their batch, it is the id of that.
+    """
     if not values:
         return []
     query = Query(engine, targets)
     query.values |= {} if limit is None else {"limit": limit}
+    wanted = f"{kind.one}_id" if column == "name" else column
     sql = f"""
-SELECT p.workspace || '/' || p.project, b.batch_id FROM scope p CROSS JOIN batches b
+SELECT p.workspace || '/' || p.project, b.{wanted} FROM scope p CROSS JOIN {kind.value} b
 WHERE b.project_id = p.id AND b.{column} IN ({query.add_values("v", values)}) ORDER BY b.first_seen_at DESC, 1, 2
 {"" if limit is None else "LIMIT :limit"}"""
-    return list(query.rows("looking for the batches", sql, tuple))
+    return list(query.rows(f"looking for the {kind.value}", sql, tuple))

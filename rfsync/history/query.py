@@ -102,18 +102,21 @@ class Query:
         self.values.update(zip(names, values, strict=True))
         return ", ".join(f":{one}" for one in names)
 
-    def ledger(self, since: datetime | None, until: datetime | None, *conditions: str) -> str:
-        """Join each project ``p`` with its rows ``c`` of the ledger from ``since`` until ``until``; None: no limit.
+    def ledger(
+        self, since: datetime | None, until: datetime | None, *conditions: str, table: str = "batch_changes"
+    ) -> str:
+        """Join each project ``p`` with its rows ``c`` of a ledger from ``since`` until ``until``; None: no limit.
 
         Args:
             conditions: more conditions on the rows.
+            table: the ledger, of batches or of jobs.
         """
         within = ["c.project_id = p.id", *conditions]
         for name, instant, operator in (("since", since, ">="), ("until", until, "<")):
             if instant is not None:
                 self.values[name] = instant
                 within.append(f"c.observed_at {operator} :{name}")
-        return self.dialect.seek("batch_changes", "c", " AND ".join(within))
+        return self.dialect.seek(table, "c", " AND ".join(within))
 
     def rows(
         self, doing: str, select: str, make: Callable[[Iterable[Any]], _T], times: Sequence[int] = ()

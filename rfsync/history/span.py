@@ -1,5 +1,6 @@
 """When observations begin and end."""
 
+from collections.abc import Callable, Sequence
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, NamedTuple
 
@@ -11,6 +12,7 @@ from rfsync.history.periods import BY, By, Period, periods, zone
 from rfsync.history.query import Targets
 from rfsync.ledger.observed import NOON, QUARTER
 
+_LEDGERS: Final = ("batch_changes", "job_changes")
 _TICK: Final = timedelta(microseconds=1)
 
 
@@ -49,25 +51,60 @@ def observations(engine: Engine, targets: Targets) -> Observations:
         ConfigError: a target is malformed or unknown.
         DatabaseError: the database can't be read.
     """
+    # An observation that changed jobs alone is in no row of batch_changes.
+    firsts = [f"(SELECT min(c.observed_at) FROM {ledger} c WHERE c.project_id = p.id)" for ledger in _LEDGERS]
+    return _read(engine, targets, "written_at", firsts, "am", "pm")
+
+
+def job_observations(engine: Engine, targets: Targets) -> Observations:
+    """The same of observations that had the job list.
+
+    Where the first of them had no job in it, and its run changed batches, a later one counts as the first.
+
+    Raises:
+        ConfigError: a target is malformed or unknown.
+        DatabaseError: the database can't be read.
+    """
+    # The first change knows of the observation before it.
+    first = """(SELECT coalesce(c.observed_after, c.observed_at) FROM job_changes c WHERE c.project_id = p.id
+        ORDER BY c.observed_at LIMIT 1)"""
+    firsts = [first, "w.jobs_observed_at"]
+    return _read(engine, targets, "jobs_observed_at", firsts, "jobs_am", "jobs_pm", "AND r.jobs IS NOT NULL")
+
+
+def _read(
+    engine: Engine, targets: Targets, last_at: str, firsts: Sequence[str], am: str, pm: str, had: str = ""
+) -> Observations:
+    """Read when the projects were observed.
+
+    Args:
+        last_at: column of ``projects``, here ``w``, with the last time.
+        firsts: SQL for two instants of a project ``p``, ``w``, each of which may be the first.
+        am: column of ``project_observed`` for quarters of an hour before noon.
+        pm: that for those after it.
+        had: condition on a run ``r``.
+    """
     # Each by itself: PostgreSQL would join all rows of project_observed to find one for each project.
     columns = ", ".join(
-        f"(SELECT o.{name} FROM project_observed o WHERE o.project_id = p.id ORDER BY o.day LIMIT 1)"
-        for name in ("day", "am", "pm")
+        f"(SELECT o.{name} FROM project_observed o WHERE o.project_id = p.id AND (o.{am} <> 0 OR o.{pm} <> 0) "
+        "ORDER BY o.day LIMIT 1)"
+        for name in ("day", am, pm)
     )
     sql = f"""
-SELECT p.id, p.workspace, w.written_at, (SELECT min(c.observed_at) FROM batch_changes c WHERE c.project_id = p.id),
-    (SELECT min(r.started_at) FROM sync_runs r WHERE r.project_id = p.id AND r.outcome = 'unchanged'),
+SELECT p.id, p.workspace, w.{last_at}, {", ".join(firsts)},
+    (SELECT r.started_at FROM sync_runs r WHERE r.project_id = p.id AND r.outcome = 'unchanged' {had}
+        ORDER BY r.started_at LIMIT 1),
     {columns}
 FROM scope p JOIN projects w ON w.id = p.id"""
     first: dict[int, datetime] = {}
     last: datetime | None = None
     workspaces = set()
-    for project_id, workspace, written, *seen, day, am, pm in known_query(engine, targets).rows(
-        "reading the first observations", sql, tuple, times=(2, 3, 4)
+    for project_id, workspace, written, *seen, day, before_noon, after_noon in known_query(engine, targets).rows(
+        "reading the first observations", sql, tuple, times=(2, 3, 4, 5)
     ):
         workspaces.add(workspace)
         if day is not None:
-            seen.append(_first_quarter(date.fromisoformat(str(day)), am | pm << NOON))
+            seen.append(_first_quarter(date.fromisoformat(str(day)), before_noon | after_noon << NOON))
         if known := [at for at in seen if at is not None]:
             first[project_id] = min(known)
         last = max(filter(None, (last, written)), default=None)
@@ -81,13 +118,22 @@ def _first_quarter(day: date, quarters: int) -> datetime:
 
 
 def observed_periods(
-    engine: Engine, targets: Targets, by: By, since: Time | None, until: Time | None, tz: str, now: Time | None
+    engine: Engine,
+    targets: Targets,
+    by: By,
+    since: Time | None,
+    until: Time | None,
+    tz: str,
+    now: Time | None,
+    *,
+    read: Callable[[Engine, Targets], Observations] = observations,
 ) -> tuple[list[Period], Observations]:
     """The periods for which there are totals, which can't go beyond what is known; none if nothing is known.
 
     Args:
         tz: of the periods, and of times without an offset.
         now: None: the clock's time.
+        read: which observations count.
 
     Raises:
         ConfigError: an argument is wrong, or there are too many periods.
@@ -97,7 +143,7 @@ def observed_periods(
     calendar, clock = zone(tz), utc_now()
     at = clock if now is None else read_time(now, "now", clock, calendar)
     first, end = read_span(since, until, at, calendar)
-    seen = observations(engine, targets)
+    seen = read(engine, targets)
     first = first or seen.earliest
     latest = at if seen.last is None else max(at, seen.last + _TICK)  # a clock may have been ahead
     found = [] if first is None else periods(by, first, latest if end is None else min(end, latest), calendar)

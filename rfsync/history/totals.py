@@ -108,22 +108,11 @@ def define_totals(
         wanted: one or more periods; ``n`` is a period's index.
         seen: of the targets.
     """
-    named = targets_of(targets)
-    workspaces = {target.workspace for target in named}
-    if summed:
-        is_one = len(workspaces) == len(seen.workspaces) == 1
-        query.values["workspace"] = next(iter(seen.workspaces)) if is_one else None
-        query.define("series", "SELECT 0 AS id, CAST(:workspace AS text) AS workspace, CAST(NULL AS text) AS project")
-        query.define("member", "SELECT id, workspace, 0 AS series FROM scope")
-    else:
-        query.define("series", "SELECT id, workspace, project FROM scope")
-        query.define("member", "SELECT id, workspace, id AS series FROM scope")
+    by_workspace = define_series(query, targets, seen, summed=summed)
     split = split_periods(wanted)
-    # The former id of a workspace means some of the projects of the one that they are in now.
-    is_whole = all(target.project is None for target in named) and (not named or seen.workspaces <= workspaces)
-    define_flows(query, split, by_workspace=summed and is_whole)
+    define_flows(query, split, by_workspace=by_workspace)
     _define_opening(query, wanted[0].since)
-    _define_observed(query, split, summed=summed)
+    define_observed(query, split, summed=summed)
     parts = [
         "SELECT series, n, 0, 0, 0, 0, 0, 0, 0, 0, seen FROM observed",
         "SELECT series, n, 0, 0, 0, 0, 0, 0, 0, 0, seen FROM observed_in_part",
@@ -151,6 +140,31 @@ def define_totals(
     )
 
 
+def define_series(query: Query, targets: Targets, seen: Observations, *, summed: bool) -> bool:
+    """Add the CTEs ``series (id, workspace, project)`` and ``member (id, workspace, series)``.
+
+    Args:
+        targets: those of the query.
+        seen: of the targets.
+
+    Returns:
+        True if all projects are one series, and are all that their workspaces have.
+    """
+    named = targets_of(targets)
+    workspaces = {target.workspace for target in named}
+    if summed:
+        is_one = len(workspaces) == len(seen.workspaces) == 1
+        query.values["workspace"] = next(iter(seen.workspaces)) if is_one else None
+        query.define("series", "SELECT 0 AS id, CAST(:workspace AS text) AS workspace, CAST(NULL AS text) AS project")
+        query.define("member", "SELECT id, workspace, 0 AS series FROM scope")
+    else:
+        query.define("series", "SELECT id, workspace, project FROM scope")
+        query.define("member", "SELECT id, workspace, id AS series FROM scope")
+    # The former id of a workspace means some of the projects of the one that they are in now.
+    is_whole = all(target.project is None for target in named) and (not named or seen.workspaces <= workspaces)
+    return summed and is_whole
+
+
 def _define_opening(query: Query, since: datetime) -> None:
     """Add the CTE ``opening (series, batches, images, num_jobs)``: what there was before the first period."""
     since = since.astimezone(UTC)
@@ -168,21 +182,32 @@ def _define_opening(query: Query, since: datetime) -> None:
     )
 
 
-def _define_observed(query: Query, periods: SplitPeriods, *, summed: bool) -> None:
-    """Add the CTEs ``observed`` and ``observed_in_part (series, n, seen)``: observations that changed nothing.
+def define_observed(query: Query, periods: SplitPeriods, *, summed: bool, jobs: bool = False) -> None:
+    """Add the CTEs ``observed`` and ``observed_in_part (series, n, seen)``: observations that changed no batch.
 
     The first one has a row for each series and period. Of deleted runs only the quarters of an hour are known.
+
+    Args:
+        jobs: those that had the job list, also where they changed batches.
     """
     # For all projects as one, the first that was observed is enough: the others are not read.
     projects, project = ("scope p CROSS JOIN ", "p.id") if summed else ("", "s.id")
+    within = f"c.project_id = {project} AND c.observed_at >= w.since AND c.observed_at < w.until"
+    am, pm, had, changed = "am", "pm", "", ""
+    if jobs:
+        am, pm, had = "jobs_am", "jobs_pm", "AND r.jobs IS NOT NULL"
+        changed = f"""WHEN EXISTS (SELECT 1 FROM {projects}batch_changes c CROSS JOIN sync_runs r
+            WHERE {within} AND r.id = c.run_id {had}) THEN 1"""
     query.define(
         "observed",
         f"""SELECT s.id AS series, w.n, CASE
         WHEN EXISTS (SELECT 1 FROM {projects}project_observed o WHERE o.project_id = {project}
-            AND w.first_whole_day < w.end_whole_day AND o.day >= w.first_whole_day AND o.day < w.end_whole_day) THEN 1
+            AND w.first_whole_day < w.end_whole_day AND o.day >= w.first_whole_day AND o.day < w.end_whole_day
+            AND (o.{am} <> 0 OR o.{pm} <> 0)) THEN 1
         WHEN EXISTS (SELECT 1 FROM {projects}sync_runs r WHERE r.project_id = {project}
-            AND r.outcome = 'unchanged' AND r.started_at >= w.since AND r.started_at < w.until) THEN 1
-        ELSE 0 END AS seen
+            AND r.outcome = 'unchanged' AND r.started_at >= w.since AND r.started_at < w.until {had}) THEN 1
+        WHEN EXISTS (SELECT 1 FROM {projects}job_changes c WHERE {within}) THEN 1
+        {changed} ELSE 0 END AS seen
     FROM series s CROSS JOIN period w""",
     )
     quarters = {"n": "integer", "day": "date", "am": "bigint", "pm": "bigint"}
@@ -191,5 +216,5 @@ def _define_observed(query: Query, periods: SplitPeriods, *, summed: bool) -> No
         "observed_in_part",
         f"""SELECT s.id AS series, w.n, 1 AS seen FROM series s CROSS JOIN quarters w
     WHERE 1 = (SELECT 1 FROM {projects}project_observed o WHERE o.project_id = {project} AND o.day = w.day
-        AND ((o.am & w.am) <> 0 OR (o.pm & w.pm) <> 0) LIMIT 1)""",
+        AND ((o.{am} & w.am) <> 0 OR (o.{pm} & w.pm) <> 0) LIMIT 1)""",
     )

@@ -2,11 +2,13 @@
 
 from typing import Final
 
+#: How a row of people, joined under the name {0}, is shown.
+PERSON: Final = "CASE WHEN {0}.id IS NOT NULL THEN coalesce({0}.address, 'person-' || {0}.id) END"
+
 
 def _with_people(select: str) -> str:
     """The SELECT with the columns ``{labeler}`` and ``{reviewer}``, from rows of people joined as ``l`` and ``r``."""
-    person = "CASE WHEN {0}.id IS NOT NULL THEN coalesce({0}.address, 'person-' || {0}.id) END AS {1}"
-    return select.format(labeler=person.format("l", "labeler"), reviewer=person.format("r", "reviewer"))
+    return select.format(labeler=f"{PERSON.format('l')} AS labeler", reviewer=f"{PERSON.format('r')} AS reviewer")
 
 
 #: Name -> (what a row is, SELECT).

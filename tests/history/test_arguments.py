@@ -11,6 +11,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 import pytest
+from job_ledger import Jobs, Seen
 from rig import Rig, record
 from sqlalchemy import Engine, event
 
@@ -32,9 +33,13 @@ TIMES = {
     "first_jobs": ["since", "until"],
     "backlog": ["now"],
     "freshness": ["now"],
+    "jobs": ["as_of"],
+    "job_changes": ["since", "until"],
+    "work": ["since", "until", "now"],
+    "labelers": ["since", "until"],
 }
 ARGUMENTS = [(name, argument) for name, arguments in TIMES.items() for argument in arguments]
-REQUIRED: dict[str, dict[str, Any]] = {"flow": {"since": "2026-01-01"}, "movers": {"since": "2026-01-01"}}
+REQUIRED: dict[str, dict[str, Any]] = {name: {"since": "2026-01-01"} for name in ("flow", "movers", "labelers")}
 USUAL: dict[str, dict[str, Any]] = {
     "throughput": {"window": 1},
     "movers": {"of": "batches"},
@@ -46,11 +51,13 @@ Ask = Callable[..., Any]
 
 @pytest.fixture
 def engine(rig: Rig) -> Iterator[Engine]:
-    """A batch that grows every six hours for four days, and gets its first job on the third one."""
+    """A batch that grows every six hours for four days, and gets its first job on the third one; beside it jobs."""
+    jobs = Jobs(rig)
     for hours in range(0, 96, 6):
         rig.now = datetime(2026, 1, 1, tzinfo=UTC) + hours * HOUR
         rig.listed = [record("g1", 10 + hours, hours // 36, "Upload via API"), record(f"n{hours}", 1, hours // 36)]
         assert rig.sync(minutes=0, allow_removals=True).ok
+        jobs.observe({"j": Seen(num_images=100, annotated=hours)})
     made = open_engine(rig.url, read_only=True)
     yield made
     made.dispose()
@@ -84,7 +91,7 @@ def test_a_time_may_be_written_in_each_form(ask: Ask) -> None:
             assert "by" in signature(getattr(rfsync, name)).parameters or at("36500d") == at("1930-01-01"), name
 
 
-@pytest.mark.parametrize("name", ["totals", "throughput"])
+@pytest.mark.parametrize("name", ["totals", "throughput", "work"])
 def test_a_time_without_an_offset_is_of_the_time_zone(ask: Ask, name: str) -> None:
     for argument in ("since", "until"):
         here: dict[str, Any] = {"tz": "Europe/Berlin"}
@@ -119,7 +126,7 @@ def test_an_empty_range_is_an_error(ask: Ask) -> None:
 
 
 def test_what_is_required_shows_in_the_signature(engine: Engine) -> None:
-    for name in ("flow", "movers"):
+    for name in REQUIRED:
         with pytest.raises(TypeError, match="missing 1 required keyword-only argument: 'since'"):
             getattr(rfsync, name)(engine)
 

@@ -17,7 +17,7 @@ from rfsync import connect, history
 from tests.conftest import new_databases
 
 #: Enough for the databases to care.
-SIZE = Size(rows=40_000, projects=40, large=1_000, days=120)
+SIZE = Size(rows=40_000, projects=40, large=1_000, days=120, jobs=20_000)
 MONTH = (END - timedelta(days=40), END - timedelta(days=10))
 WEEK = (END - timedelta(days=20, hours=3), END - timedelta(days=13))
 PROJECT = "acme/project-0007"
@@ -52,6 +52,23 @@ QUESTIONS: dict[str, Ask] = {
     "backlog": lambda e: history.backlog(e, now=END),
     "first jobs": lambda e: history.first_jobs(e, PROJECT, since=MONTH[0], until=MONTH[1]),
     "totals without first looks": lambda e: history.totals(e, since=MONTH[0], until=MONTH[1], first_looks=False),
+    "jobs now": lambda e: history.jobs(e, PROJECT, status="complete"),
+    "jobs then": lambda e: history.jobs(e, as_of=MONTH[0]),
+    "versions of a job": lambda e: history.job_versions(e, job_ids=min(j.job_id for j in history.jobs(e, PROJECT))),
+    "versions of the jobs of a project": lambda e: history.job_versions(e, PROJECT),
+    "changes of the jobs of a project": lambda e: history.job_changes(e, PROJECT),
+    "changes of the jobs of a batch": lambda e: history.job_changes(
+        e, batch_ids=min(str(j.batch_id) for j in history.jobs(e, PROJECT))
+    ),
+    "changes of jobs in a week": lambda e: history.job_changes(e, since=WEEK[0], until=WEEK[1]),
+    "newest changes of jobs": lambda e: history.job_changes(e, PROJECT, newest_first=True, limit=50),
+    "progress": lambda e: history.progress(e, PROJECT),
+    "work": lambda e: history.work(e, since=MONTH[0], until=MONTH[1]),
+    "work by month elsewhere": lambda e: history.work(e, by="month", tz="Asia/Kathmandu", now=END, summed=True),
+    "work of labelers by hour": lambda e: history.work(
+        e, PROJECT, by="hour", since=WEEK[0], until=WEEK[1], labelers=True
+    ),
+    "labelers": lambda e: history.labelers(e, since=WEEK[0], until=WEEK[1]),
     "status": history.status,
     "freshness": lambda e: history.freshness(e, now=END),
     "first observed": history.first_observed,
@@ -83,10 +100,10 @@ def scans(plan: str) -> bool:
     lines = plan.splitlines()
     for line, following in zip(lines, [*lines[1:], ""], strict=True):
         words = line.replace("->", " ").split()
-        if words[:1] == ["SCAN"] and words[1] in {"batch_changes", "c", "newest", "e", "f", "n"}:
+        if words[:1] == ["SCAN"] and words[1] in {"batch_changes", "job_changes", "b", "c", "newest", "e", "f", "n"}:
             return True
         if (
-            " on batch_changes" in line
+            (" on batch_changes" in line or " on job_changes" in line)
             and "Scan" in line
             and "Index Cond" not in following
             and "Bitmap Heap" not in line
