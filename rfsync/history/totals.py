@@ -188,18 +188,19 @@ def define_observed(query: Query, periods: SplitPeriods, *, summed: bool, jobs: 
     The first one has a row for each series and period. Of deleted runs only the quarters of an hour are known.
 
     Args:
-        jobs: those that had the job list, also where they changed batches.
+        jobs: all that had the job list, also where they changed batches; the names then begin with ``jobs_``.
     """
+    prefix = "jobs_" if jobs else ""
     # For all projects as one, the first that was observed is enough: the others are not read.
     projects, project = ("scope p CROSS JOIN ", "p.id") if summed else ("", "s.id")
     within = f"c.project_id = {project} AND c.observed_at >= w.since AND c.observed_at < w.until"
-    am, pm, had, changed = "am", "pm", "", ""
+    am, pm, had, changed = f"{prefix}am", f"{prefix}pm", "", ""
     if jobs:
-        am, pm, had = "jobs_am", "jobs_pm", "AND r.jobs IS NOT NULL"
+        had = "AND r.jobs IS NOT NULL"
         changed = f"""WHEN EXISTS (SELECT 1 FROM {projects}batch_changes c CROSS JOIN sync_runs r
             WHERE {within} AND r.id = c.run_id {had}) THEN 1"""
     query.define(
-        "observed",
+        f"{prefix}observed",
         f"""SELECT s.id AS series, w.n, CASE
         WHEN EXISTS (SELECT 1 FROM {projects}project_observed o WHERE o.project_id = {project}
             AND w.first_whole_day < w.end_whole_day AND o.day >= w.first_whole_day AND o.day < w.end_whole_day
@@ -211,10 +212,10 @@ def define_observed(query: Query, periods: SplitPeriods, *, summed: bool, jobs: 
     FROM series s CROSS JOIN period w""",
     )
     quarters = {"n": "integer", "day": "date", "am": "bigint", "pm": "bigint"}
-    query.define_table("quarters", quarters, periods.quarters)
+    query.define_table(f"{prefix}quarters", quarters, periods.quarters)
     query.define(
-        "observed_in_part",
-        f"""SELECT s.id AS series, w.n, 1 AS seen FROM series s CROSS JOIN quarters w
+        f"{prefix}observed_in_part",
+        f"""SELECT s.id AS series, w.n, 1 AS seen FROM series s CROSS JOIN {prefix}quarters w
     WHERE 1 = (SELECT 1 FROM {projects}project_observed o WHERE o.project_id = {project} AND o.day = w.day
         AND ((o.{am} & w.am) <> 0 OR (o.{pm} & w.pm) <> 0) LIMIT 1)""",
     )

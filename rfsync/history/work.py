@@ -107,7 +107,7 @@ def work(
     query.define(
         f"told (series, labeler, n, {', '.join(LABELER_FLOWS)}, seen)",
         f"""SELECT series, {_OBSERVED}, n, {", ".join("0" for _ in LABELER_FLOWS)}, max(seen) FROM (
-        SELECT series, n, seen FROM observed UNION ALL SELECT series, n, seen FROM observed_in_part) o
+        SELECT series, n, seen FROM jobs_observed UNION ALL SELECT series, n, seen FROM jobs_observed_in_part) o
     GROUP BY series, n
     UNION ALL
     SELECT series, labeler, n, {", ".join(LABELER_FLOWS)}, 0 FROM cell""",

@@ -37,6 +37,10 @@ TIMES = {
     "job_changes": ["since", "until"],
     "work": ["since", "until", "now"],
     "labelers": ["since", "until"],
+    "image_places": ["since", "until", "now"],
+    "open_jobs": ["now"],
+    "stages": ["since", "until"],
+    "falls": ["since", "until"],
 }
 ARGUMENTS = [(name, argument) for name, arguments in TIMES.items() for argument in arguments]
 REQUIRED: dict[str, dict[str, Any]] = {name: {"since": "2026-01-01"} for name in ("flow", "movers", "labelers")}
@@ -44,6 +48,7 @@ USUAL: dict[str, dict[str, Any]] = {
     "throughput": {"window": 1},
     "movers": {"of": "batches"},
     "backlog": {"edges": (12,)},
+    "open_jobs": {"unchanged_for": "190h"},
 }
 
 Ask = Callable[..., Any]
@@ -91,7 +96,7 @@ def test_a_time_may_be_written_in_each_form(ask: Ask) -> None:
             assert "by" in signature(getattr(rfsync, name)).parameters or at("36500d") == at("1930-01-01"), name
 
 
-@pytest.mark.parametrize("name", ["totals", "throughput", "work"])
+@pytest.mark.parametrize("name", ["totals", "throughput", "work", "image_places"])
 def test_a_time_without_an_offset_is_of_the_time_zone(ask: Ask, name: str) -> None:
     for argument in ("since", "until"):
         here: dict[str, Any] = {"tz": "Europe/Berlin"}
