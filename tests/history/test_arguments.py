@@ -61,8 +61,7 @@ def engine(rig: Rig) -> Iterator[Engine]:
     for hours in range(0, 96, 6):
         rig.now = datetime(2026, 1, 1, tzinfo=UTC) + hours * HOUR
         rig.listed = [record("g1", 10 + hours, hours // 36, "Upload via API"), record(f"n{hours}", 1, hours // 36)]
-        assert rig.sync(minutes=0, allow_removals=True).ok
-        jobs.observe({"j": Seen(num_images=100, annotated=hours)})
+        jobs.sync({"j": Seen(num_images=100, annotated=hours)})
     made = open_engine(rig.url, read_only=True)
     yield made
     made.dispose()

@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from itertools import product
 from typing import Any
 
@@ -35,6 +36,11 @@ class Model:
 
     engine: Engine
     jobs: Jobs
+
+    @cached_property
+    def numbers(self) -> dict[str | None, int]:
+        """Labeler -> its number in the database."""
+        return {row.labeler: row.labeler_id or 0 for row in history.job_changes(self.engine)}
 
     def changes(self, scope: Sequence[tuple[str, str]], since: datetime, until: datetime) -> list[Change]:
         """Those observed in that time."""
@@ -70,10 +76,11 @@ def model(shared_database_url: str) -> Iterator[Model]:
             rig.workspace, rig.project = project
             rig.listed = [record("b1", dice.randrange(50)), record("b2", 3, 1, "two")]
             minutes = 48 * 60 if rig.now.day == 30 else dice.choice([7, 25, 60, 300])
-            assert rig.sync(minutes=minutes + dice.random(), allow_removals=True).ok
-            if dice.random() < 0.8:  # else the job list failed
-                state = states[project] = shuffled(dice, states[project])
-                made.jobs.observe(state)
+            if dice.random() < 0.2:
+                made.jobs.sync(None, minutes=minutes + dice.random())
+            else:
+                made.jobs.sync(shuffled(dice, states[project]), minutes=minutes + dice.random())
+                states[project] = made.jobs.known[project].now
         yield made
 
 
@@ -90,7 +97,8 @@ def shuffled(dice: random.Random, jobs: dict[str, Seen]) -> dict[str, Seen]:
             labeler = jobs[job_id].labeler
         counts = [dice.randrange(30) for _ in COUNTS]
         status = dice.choice(["assigned", "review", "complete", None])
-        jobs[job_id] = Seen(dice.choice(["b1", "b2", "b3", None]), labeler, *counts, status, job_id.upper(), PEOPLE[1])
+        batch = None if job_id == "z" else dice.choice(["b1", "b2", "b3"])
+        jobs[job_id] = Seen(batch, labeler, *counts, status, job_id.upper(), PEOPLE[1])
     return jobs
 
 
@@ -202,7 +210,7 @@ def expected_work(
     cells = [model.flows(scope, since, until) for _, since, until, _ in edges]
     people: list[str | None] = [name for name in PEOPLE if any(name in cell for cell in cells)] if labelers else [None]
     rows = []
-    for name in sorted(people, key=lambda name: model.jobs._people[name] or 0):
+    for name in sorted(people, key=lambda name: model.numbers[name]):
         for (start, since, until, end), cell in zip(edges, cells, strict=True):
             own = [flows for labeler, flows in cell.items() if labeler == name or not labelers]
             sums = tuple(map(sum, zip(*own, strict=True))) if own else (0,) * len(FLOWS)
@@ -252,16 +260,14 @@ def test_what_each_labeler_did_between_two_times(model: Model) -> None:
         assert [row.annotated_gained for row in rows] == sorted((r.annotated_gained for r in rows), reverse=True)
 
 
-def test_whether_the_jobs_were_read_is_known_where_runs_were_pruned_or_changed_batches_alone(rig: Rig) -> None:
+def test_whether_the_jobs_were_read_is_known_whatever_the_run_changed_and_once_it_is_pruned(rig: Rig) -> None:
     """Four observations, of which one changed jobs, one batches, one nothing, and one had no job list."""
     jobs = Jobs(rig)
     rig.now = datetime(2026, 1, 1, 10, tzinfo=UTC)
-    for hour, images, has_jobs in ((10, 5, True), (11, 6, True), (12, 6, True), (13, 6, False)):
+    for hour, images, seen in ((10, 5, {"u": Seen()}), (11, 6, {"u": Seen()}), (12, 6, {"u": Seen()}), (13, 6, None)):
         rig.now = rig.now.replace(hour=hour)
         rig.listed = [record("b1", images)]
-        assert rig.sync(minutes=0).ok
-        if has_jobs:
-            jobs.observe({"u": Seen(num_images=3)})
+        jobs.sync(seen)
     engine = open_engine(rig.url, read_only=True)
 
     def observed() -> tuple[list[bool], list[bool]]:
@@ -270,17 +276,14 @@ def test_whether_the_jobs_were_read_is_known_where_runs_were_pruned_or_changed_b
         return tuple([row.observed for row in rows] for rows in both)  # type: ignore[return-value]
 
     assert observed() == ([True, True, True, False], [True] * 4)
-    # As prune keeps them: quarters of an hour.
-    rig.rows("DELETE FROM sync_runs WHERE outcome = 'unchanged'")
-    rig.rows("INSERT INTO project_observed VALUES (1, '2026-01-01', 0, 1 | 16, 0, 1)")
+    rig.store.prune(LAST)
+    assert rig.rows("SELECT count(*) FROM sync_runs WHERE outcome = 'unchanged'") == [(1,)]  # the last
     assert observed() == ([True, True, True, False], [True] * 4)
 
 
 def test_an_observation_that_changed_jobs_alone_is_one(rig: Rig) -> None:
-    jobs = Jobs(rig)
     rig.now = datetime(2026, 1, 1, 10, tzinfo=UTC)
-    assert rig.sync(minutes=0).ok
-    jobs.observe({"u": Seen(num_images=3)})
+    Jobs(rig).sync({"u": Seen(num_images=3)})
     engine = open_engine(rig.url, read_only=True)
     assert history.first_observed(engine) == rig.now
     (row,) = history.totals(engine, by="hour", now=rig.now)

@@ -44,10 +44,9 @@ def engine(rig: Rig) -> Engine:
 def test_each_image_of_a_job_is_in_one_place_whatever_its_counts_say(rig: Rig, engine: Engine) -> None:
     """All small counts; where they add up in one reading, in which nothing else adds up, it is that reading."""
     rig.now = START
-    assert rig.sync(minutes=0).ok
     counts = list(product(range(4), repeat=5))
     jobs = Jobs(rig)
-    jobs.observe({str(n): Seen(None, None, *some) for n, some in enumerate(counts)})
+    jobs.sync({str(n): Seen(None, None, *some) for n, some in enumerate(counts)})
     rows = {row.job_id: row for row in history.open_jobs(engine, limit=None)}
     assert set(rows) == {str(n) for n, (images, _, _, approved, _) in enumerate(counts) if approved < images}
     for job_id, row in rows.items():
@@ -63,8 +62,7 @@ def test_each_image_of_a_job_is_in_one_place_whatever_its_counts_say(rig: Rig, e
         elif annotated + unannotated == images and annotated >= decided:  # it does
             assert own == (unannotated, annotated - decided, approved, rejected)
     # The counts of a removed job are in no place.
-    assert rig.sync().ok
-    jobs.observe({})
+    jobs.sync({})
     assert [row[3:8] for row in history.image_places(engine, now=rig.now)] == [(0, 0, 0, 0, 0)]
 
 
@@ -120,9 +118,7 @@ def sync(rig: Rig) -> Iterator[Any]:
     def observe(batches: dict[str, int | tuple[int, int]], seen: dict[str, Seen] | None = None) -> datetime:
         counts = {name: some if isinstance(some, tuple) else (some, 0) for name, some in batches.items()}
         rig.listed = [record(name, *some, f"the {name}") for name, some in counts.items()]
-        assert rig.sync(minutes=60, allow_removals=True).ok
-        if seen is not None:
-            jobs.observe(seen)
+        jobs.sync(seen, minutes=60)
         return rig.now
 
     return observe
@@ -229,5 +225,5 @@ def test_a_project_without_jobs_says_what_it_would_take(rig: Rig, engine: Engine
     ):
         rig.rows("UPDATE projects SET jobs_error_kind = :kind", kind=kind)
         assert message in str(why_no_jobs(engine))
-    Jobs(rig).observe({})
+    Jobs(rig).sync({})
     assert why_no_jobs(engine) is None

@@ -1,17 +1,15 @@
-"""Jobs written as the sync writes them, from a plain comparison of two observations."""
+"""Jobs that a rig syncs, and a plain model of what the ledger has of them."""
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from datetime import date, datetime
-from typing import Any, NamedTuple
+from datetime import datetime
+from typing import NamedTuple
 
 from rig import Rig
-from sqlalchemy import Connection, delete, insert, select, update
 
-from rfsync.schema.models import Job, JobChange, LabelerDay, Person, Project, SyncRun
+from rfsync.errors import ErrorKind, FetchError
 
 COUNTS = ("num_images", "annotated", "unannotated", "approved", "rejected")
 FLOWS = (
@@ -38,6 +36,29 @@ class Seen(NamedTuple):
     def counts(self) -> tuple[int, ...]:
         """In the order of ``COUNTS``."""
         return self[2:7]
+
+    def kept(self, before: Seen | None) -> Seen:
+        """With what is known already where this does not say it."""
+        old = before or self
+        return self._replace(
+            batch=self.batch or old.batch, status=self.status or old.status, name=self.name or old.name
+        )
+
+    def record(self, job_id: str) -> dict[str, object]:
+        """As the API writes it."""
+        counts = dict(zip(("numImages", *COUNTS[1:]), self.counts(), strict=True))
+        created = {} if self.created is None else {"created": {"_seconds": int(self.created.timestamp())}}
+        batch = None if self.batch is None else f"internal/{self.batch}"
+        people = {"labeler": self.labeler, "reviewer": self.reviewer}
+        return {
+            "id": job_id,
+            "name": self.name,
+            "status": self.status,
+            "sourceBatch": batch,
+            **people,
+            **counts,
+            **created,
+        }
 
 
 class Change(NamedTuple):
@@ -73,49 +94,36 @@ class Change(NamedTuple):
 class Known:
     """What was observed of a project's jobs."""
 
-    id: int
     #: The jobs that exist, and all that ever did, as last known.
     now: dict[str, Seen] = field(default_factory=dict)
     ever: dict[str, Seen] = field(default_factory=dict)
     #: Each observation, with what was there.
     looks: list[tuple[datetime, dict[str, Seen]]] = field(default_factory=list)
     changes: list[Change] = field(default_factory=list)
-    days: defaultdict[tuple[date, str | None], dict[str, int]] = field(
-        default_factory=lambda: defaultdict(lambda: dict.fromkeys(FLOWS, 0))
-    )
 
 
 class Jobs:
-    """Writes the jobs of a rig's project, each time after a sync of its batches, for the same observation."""
+    """Syncs a rig's project with its jobs, and keeps what follows from them."""
 
     def __init__(self, rig: Rig) -> None:
         self.rig = rig
+        rig.sync_jobs = True
         self.known: dict[tuple[str, str], Known] = {}
-        self._people: dict[str | None, int | None] = {None: None}
 
-    def observe(self, jobs: dict[str, Seen]) -> None:
-        """The last run had these jobs."""
-        rig, of_project = self.rig, (self.rig.workspace, self.rig.project)
-        with rig.database.begin("testing") as connection:
-            where = (Project.workspace == rig.workspace) & (Project.project == rig.project)
-            project = connection.scalar(select(Project.id).where(where))
-            assert project is not None
-            newest = select(SyncRun.id).where(SyncRun.project_id == project).order_by(SyncRun.id.desc()).limit(1)
-            run = connection.scalar(newest)
-            known = self.known.setdefault(of_project, Known(project))
-            changes = list(self._changes(known, jobs))
-            for change in changes:
-                self._write(connection, known, change, run)
-            outcome = {"outcome": "changed"} if changes else {}
-            ran = {"jobs": len(jobs), "jobs_changed": len(changes), **outcome}
-            connection.execute(update(SyncRun).where(SyncRun.id == run).values(**ran))
-            connection.execute(update(Project).where(Project.id == project).values(jobs_observed_at=rig.now))
-            self._roll_up(connection, known, changes)
-        known.now, known.ever = dict(jobs), {**known.ever, **jobs}
-        known.looks.append((rig.now, dict(jobs)))
-        known.changes += changes
+    def sync(self, jobs: dict[str, Seen] | None, *, minutes: float = 0) -> None:
+        """One run that finds these jobs; None: their list can't be read."""
+        self.rig.jobs = FetchError(ErrorKind.SERVER, "no list of jobs", http_status=500, attempts=1)
+        if jobs is not None:
+            known = self.known.setdefault((self.rig.workspace, self.rig.project), Known())
+            jobs = {job_id: seen.kept(known.ever.get(job_id)) for job_id, seen in sorted(jobs.items())}
+            self.rig.jobs = [seen.record(job_id) for job_id, seen in jobs.items()]
+        result = self.rig.sync(minutes=minutes, allow_removals=True)
+        assert result.ok
+        assert result.jobs_failed is (jobs is None)
+        if jobs is not None:
+            self._observe(known, jobs)
 
-    def _changes(self, known: Known, jobs: dict[str, Seen]) -> Iterator[Change]:
+    def _observe(self, known: Known, jobs: dict[str, Seen]) -> None:
         since = known.looks[-1][0] if known.looks else None
         for job_id in sorted(known.now.keys() | jobs.keys()):
             old, new = known.now.get(job_id), jobs.get(job_id)
@@ -123,44 +131,6 @@ class Jobs:
                 word = (
                     "removed" if new is None else "changed" if old else "restored" if job_id in known.ever else "added"
                 )
-                yield Change(self.rig.now, job_id, word, known.ever.get(job_id), new, since)
-
-    def _write(self, connection: Connection, known: Known, change: Change, run: int | None) -> None:
-        shown = change.after or change.before
-        assert shown is not None
-        state = {
-            "batch_id": shown.batch, "status": shown.status, "name": shown.name,
-            "labeler_id": self._person(connection, shown.labeler),
-            "reviewer_id": self._person(connection, shown.reviewer),
-        }  # fmt: skip
-        after = change.after.counts() if change.after else (0,) * 5
-        before = known.now[change.job_id].counts() if change.job_id in known.now else (0,) * 5
-        deltas = {f"{name}_delta": a - b for name, a, b in zip(COUNTS, after, before, strict=True)}
-        key = {"project_id": known.id, "job_id": change.job_id}
-        last: dict[str, Any] = {
-            **state, **dict(zip(COUNTS, shown.counts(), strict=True)), "created_at": shown.created,
-            "changed_at": change.at, "removed_at": None if change.after else change.at,
-        }  # fmt: skip
-        if change.word == "added":
-            connection.execute(insert(Job).values(**key, **last, first_seen_at=change.at))
-        else:
-            connection.execute(update(Job).filter_by(**key).values(**last))
-        row = {"run_id": run, "observed_after": change.since, "observed_at": change.at, "change": change.word}
-        counts = dict(zip(COUNTS, after, strict=True))
-        connection.execute(insert(JobChange).values(**key, **row, **state, **counts, **deltas))
-
-    def _person(self, connection: Connection, name: str | None) -> int | None:
-        if name not in self._people:
-            number = self._people[name] = len(self._people)
-            connection.execute(insert(Person).values(id=number, address=name, digest=f"digest of {name}"))
-        return self._people[name]
-
-    def _roll_up(self, connection: Connection, known: Known, changes: list[Change]) -> None:
-        day = self.rig.now.date()
-        for labeler, name, number in (flow for change in changes for flow in change.flows()):
-            known.days[day, labeler][name] += number
-        connection.execute(delete(LabelerDay).filter_by(project_id=known.id, day=day))
-        for (of_day, labeler), sums in known.days.items():
-            if of_day == day and any(sums.values()):
-                number = self._person(connection, labeler) or 0
-                connection.execute(insert(LabelerDay).values(project_id=known.id, day=day, labeler_id=number, **sums))
+                known.changes.append(Change(self.rig.now, job_id, word, known.ever.get(job_id), new, since))
+        known.now, known.ever = jobs, {**known.ever, **jobs}
+        known.looks.append((self.rig.now, jobs))
