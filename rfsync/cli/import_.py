@@ -127,10 +127,10 @@ def _print(imported: list[tuple[Moment, Result | Skipped]]) -> int:
     refused = False
     for moment, result in imported:
         answers = moment.answers.values()
-        outcome = result.outcome if isinstance(result, Result) else result.value
+        outcome = _outcome(result)
         if outcome in {"too old", "superseded"}:
             too_old += answers
-        refused |= outcome == "refused"
+        refused |= "refused" in outcome
         cells = numbers(result.row) if isinstance(result, Result) else ("-",) * len(NUMBERS)
         sources = ", ".join(dict.fromkeys(answer.source for answer in answers))
         rows.append((utc_time(moment.at), sources, outcome, *cells, ", ".join(answer.path.name for answer in answers)))
@@ -144,3 +144,9 @@ def _print(imported: list[tuple[Moment, Result | Skipped]]) -> int:
         )
         tell(text)
     return 1 if too_old or refused else 0
+
+
+def _outcome(result: Result | Skipped) -> str:
+    if isinstance(result, Skipped):
+        return result.value
+    return f"{result.outcome}, jobs {result.row.jobs_error_kind}" if result.row.jobs_error_kind else result.outcome
