@@ -124,7 +124,8 @@ def test_both_lists_of_a_moment_are_one_observation_and_a_job_list_alone_leaves_
         (days[0], 9), (days[1], -4), (days[4], -5)
     ]  # fmt: skip
     assert rig.rows("SELECT address FROM people") == [("ann@example.com",)]
-    # Once more, nothing is new: also of a moment of which only one list is there.
+    # Once more, nothing is new: also of a moment whose run is deleted, and of one of which only one list is there.
+    assert rig.store.prune(rig.now) == 1
     (folder / "batches-2025-12-02.json").unlink()
     assert import_all(rig, folder) == [Skipped.KNOWN] * 5
     # A job list for a moment of which only the batches were observed comes too late, and so does a different one.
