@@ -163,7 +163,7 @@ class FetchError(RfsyncError):
 
 
 class BadResponse(FetchError):
-    """An answer that is not a batch list, or has too many invalid records.
+    """An answer that is not what was asked for, or has too many invalid records.
 
     Attributes:
         rejected: number of invalid records, if that is why.

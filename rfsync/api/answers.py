@@ -4,7 +4,6 @@ An answer whose records are all valid is decoded in one go; otherwise each recor
 """
 
 import codecs
-import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
@@ -33,9 +32,6 @@ _NUL: Final = b"\\u0000"
 _NEXT_PAGE: Final = ("continuationToken", "nextPageToken", "next", "nextPage")
 #: Bytes of an invalid answer that its error keeps.
 _EXCERPT: Final = 4096
-#: What may be a word of an answer, and how one that contains an address writes its sign.
-_WORD: Final = re.compile(rb"[^\s\"'<>(),;:\[\]{}]+")
-_AT: Final = re.compile(rb"@|\\u0040|%40|&#64", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -258,6 +254,4 @@ def _reject(ids: Collection[str], read: Sequence[Reported | Rejected], reason: s
 
 
 def _bad(body: bytes | bytearray, what: str) -> BadResponse:
-    # Addresses of people are taken out before the rest is cut, which might leave a part of one.
-    excerpt = _WORD.sub(lambda word: b"***" if _AT.search(word[0]) else word[0], bytes(body[: 2 * _EXCERPT]))
-    return BadResponse(f"the answer is {what}", body=excerpt[:_EXCERPT])
+    return BadResponse(f"the answer is {what}", body=bytes(body[:_EXCERPT]))

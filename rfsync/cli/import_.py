@@ -123,24 +123,33 @@ def _foretell(options: Options, config: Config, context: SyncContext, task: Sync
 def _print(imported: list[tuple[Moment, Result | Skipped]]) -> int:
     """Prints the outcome of each observation; returns 1 if the ledger has not all of them."""
     rows: list[tuple[str, ...]] = []
-    too_old: list[SavedAnswer] = []
-    refused = False
     for moment, result in imported:
         answers = moment.answers.values()
-        outcome = result.outcome if isinstance(result, Result) else result.value
-        if outcome in {"too old", "superseded"}:
-            too_old += answers
-        refused |= outcome == "refused"
         cells = numbers(result.row) if isinstance(result, Result) else ("-",) * len(NUMBERS)
         sources = ", ".join(dict.fromkeys(answer.source for answer in answers))
-        rows.append((utc_time(moment.at), sources, outcome, *cells, ", ".join(answer.path.name for answer in answers)))
+        names = ", ".join(answer.path.name for answer in answers)
+        rows.append((utc_time(moment.at), sources, _outcome(result), *cells, names))
     print_table(("TIME", "BY", "OUTCOME", *NUMBERS, "FILE"), rows, right=NUMBERS)
+    outcomes = [_outcome(result) for _, result in imported]
+    files = sum(len(moment.answers) for moment, _ in imported)
+    too_old = [m for (m, _), outcome in zip(imported, outcomes, strict=True) if outcome in {"too old", "superseded"}]
     if too_old:
-        files = sum(len(moment.answers) for moment, _ in imported)
-        text = (
-            f"{len(too_old):,} of {files:,} files refused, the first {too_old[0].path}: older than the project's last "
-            "observation, and what is in the ledger stays. Import into a database that has not seen the project yet, "
-            "and sync into that one from then on"
+        tell(
+            f"{_refused(too_old, files)}: older than the project's last observation, and what is in the ledger stays. "
+            "Import into a database that has not seen the project yet, and sync into that one from then on"
         )
-        tell(text)
-    return 1 if too_old or refused else 0
+    again = [moment for moment, result in imported if result is Skipped.REFUSED]
+    if again:
+        tell(f"{_refused(again, files)}: as before, it lacks too much; the next one that lacks the same is applied")
+    return 1 if too_old or any("refused" in outcome for outcome in outcomes) else 0
+
+
+def _refused(moments: list[Moment], files: int) -> str:
+    answers = [answer for moment in moments for answer in moment.answers.values()]
+    return f"{len(answers):,} of {files:,} files refused, the first {answers[0].path}"
+
+
+def _outcome(result: Result | Skipped) -> str:
+    if isinstance(result, Skipped):
+        return result.value
+    return f"{result.outcome}, jobs {result.row.jobs_error_kind}" if result.row.jobs_error_kind else result.outcome

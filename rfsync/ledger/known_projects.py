@@ -65,8 +65,8 @@ class Projects:
         """
         return self._transact("reading the renames", partial(renames.find_renames, workspace=workspace))
 
-    def was_observed(self, path: ProjectPath, at: datetime) -> bool:
-        """Tells whether a project was observed at that moment; to a quarter of an hour, where the run was pruned.
+    def was_observed(self, path: ProjectPath, kind: Kind, at: datetime) -> bool:
+        """Tells whether a list of a project was observed then; to a quarter of an hour, where the run was pruned.
 
         Raises:
             DatabaseError: the database refused or vanished.
@@ -74,18 +74,21 @@ class Projects:
 
         def read(connection: Connection) -> bool:
             known = read_snapshot(connection, path)
-            return known.id is not None and was_observed(connection, known.id, at)
+            return known.id is not None and was_observed(connection, known.id, kind, at)
 
         return self._transact("reading the project", read)
 
-    def was_refused(self, path: ProjectPath, at: datetime) -> bool:
-        """Tells whether an observation of that moment was refused before.
+    def was_refused(self, path: ProjectPath, kind: Kind, at: datetime) -> bool:
+        """Tells whether the list of that moment was refused before, by itself or with the whole observation.
 
         Raises:
             DatabaseError: the database refused or vanished.
         """
+        outcome = SyncRun.outcome == "refused"
+        if kind is Kind.JOB:
+            outcome |= SyncRun.jobs_error_kind == "refused"
         refused = exists().where(
-            *(SyncRun.project_id == Project.id, SyncRun.outcome == "refused", SyncRun.started_at == at),
+            *(SyncRun.project_id == Project.id, outcome, SyncRun.started_at == at),
             *(Project.workspace == path.workspace, Project.project == path.project),
         )
         return self._transact("reading the runs", lambda connection: bool(connection.execute(select(refused)).scalar()))

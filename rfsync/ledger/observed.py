@@ -3,12 +3,14 @@
 from collections import defaultdict
 from collections.abc import Iterable
 from datetime import UTC, date, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from sqlalchemy import Connection, exists, or_, select
 
 from rfsync.database.upsert import insert
-from rfsync.schema.models import BatchChange, ProjectObserved, SyncRun
+from rfsync.ledger.record_types import RECORD_TYPES
+from rfsync.records import Kind
+from rfsync.schema.models import ProjectObserved, SyncRun
 
 QUARTER: Final = timedelta(minutes=15)
 #: Quarters of an hour in half a day: an integer of the database has 63 usable bits.
@@ -20,18 +22,26 @@ def halves(quarters: int) -> tuple[int, int]:
     return quarters & (1 << NOON) - 1, quarters >> NOON
 
 
-def was_observed(connection: Connection, project_id: int, at: datetime) -> bool:
-    """Whether the project was observed at that instant, or in its quarter of an hour where the run is deleted."""
+def was_observed(connection: Connection, project_id: int, kind: Kind, at: datetime) -> bool:
+    """Whether that list of a project was observed then, or in that quarter of an hour where the run is deleted."""
     day, quarter = _quarter(at)
     am, pm = halves(1 << quarter)
     kept = ProjectObserved
+    changes: Any = RECORD_TYPES[kind].changes
+    of_batches = kind is Kind.BATCH
+    listed, kept_am, kept_pm = (
+        (SyncRun.batches, kept.am, kept.pm) if of_batches else (SyncRun.jobs, kept.jobs_am, kept.jobs_pm)
+    )
     found = or_(
-        exists().where(BatchChange.project_id == project_id, BatchChange.observed_at == at),
-        exists().where(SyncRun.project_id == project_id, SyncRun.outcome == "unchanged", SyncRun.started_at == at),
+        exists().where(changes.project_id == project_id, changes.observed_at == at),
+        exists().where(
+            *(SyncRun.project_id == project_id, SyncRun.outcome == "unchanged", SyncRun.started_at == at),
+            listed.is_not(None),
+        ),
         exists().where(
             kept.project_id == project_id,
             kept.day == day,
-            or_(kept.am.bitwise_and(am) != 0, kept.pm.bitwise_and(pm) != 0),
+            or_(kept_am.bitwise_and(am) != 0, kept_pm.bitwise_and(pm) != 0),
         ),
     )
     return bool(connection.execute(select(found)).scalar())

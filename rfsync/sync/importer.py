@@ -3,6 +3,7 @@
 import hashlib
 import shlex
 import time
+from collections.abc import Iterable
 from dataclasses import replace
 from enum import StrEnum
 from functools import partial
@@ -13,16 +14,18 @@ from rfsync import history
 from rfsync.api.answers import parse
 from rfsync.api.client import Response
 from rfsync.errors import DatabaseError, ErrorKind, FetchError, RfsyncError
+from rfsync.ledger.record_types import RECORD_TYPES
 from rfsync.ledger.transaction import Transaction
 from rfsync.parsing import Target
 from rfsync.records import Kind
 from rfsync.redaction import Secret
-from rfsync.sync.lists import ListAnswer, log_rejected
+from rfsync.sync.lists import ListAnswer, read_list
 from rfsync.sync.observation import Observation
 from rfsync.sync.result import Result
 from rfsync.sync.run import finish_run
-from rfsync.sync.saved_answers import Moment
+from rfsync.sync.saved_answers import Moment, SavedAnswer
 from rfsync.sync.task import SyncContext, SyncTask
+from rfsync.text import rfc3339
 
 
 class Skipped(StrEnum):
@@ -54,8 +57,9 @@ class OfflineFetcher:
 def import_moment(context: SyncContext, task: SyncTask, moment: Moment, reader: Engine) -> Result | Skipped:
     """Applies the answers of a moment as one observation, with a run of that time.
 
-    What they lack is removed, since the API can't be asked any more. As with a poll, nothing of it is applied
-    if too many are missing, until the next answer lacks the same.
+    What a list lacks is removed, since the API can't be asked any more. As with a poll, a list that lacks too much is
+    not applied until the next one lacks the same: a batch list takes the whole moment with it, a job list beside one
+    does not.
 
     Args:
         context: its clock is not used.
@@ -82,41 +86,48 @@ def reason_to_skip(context: SyncContext, task: SyncTask, moment: Moment, reader:
         BadResponse: one is no longer a valid answer.
         DatabaseError: the database refused or vanished.
     """
-    known = context.store.projects.snapshot(task.path)
-    if known.seen is not None and moment.at <= known.seen:
-        return Skipped.KNOWN if _is_known(context, task, moment, reader) else Skipped.TOO_OLD
-    if not context.allow_removals and context.store.projects.was_refused(task.path, moment.at):
+    projects = context.store.projects
+    seen = projects.snapshot(task.path).seen
+    if seen is not None and moment.at <= seen:
+        reasons = {_reason_of_past(context, task, saved, reader) for saved in moment.answers.values()}
+        return next(reason for reason in (Skipped.TOO_OLD, Skipped.REFUSED, Skipped.KNOWN) if reason in reasons)
+    kinds = [*moment.answers]
+    if not context.allow_removals and any(projects.was_refused(task.path, kind, moment.at) for kind in kinds):
         return Skipped.REFUSED
     return None
 
 
-def _is_known(context: SyncContext, task: SyncTask, moment: Moment, reader: Engine) -> bool:
-    """True if the history has an observation of that time, and it says the same."""
-    if not context.store.projects.was_observed(task.path, moment.at):
-        return False
-    rows = history.batches(reader, Target(task.workspace, task.project), as_of=moment.at)
-    state = {row.batch_id: (row.images, row.num_jobs) for row in rows}
-    answer = parse(moment.answers[Kind.BATCH].read())
-    listed = {batch.id: (batch.images, batch.num_jobs) for batch in answer.records}
+def _reason_of_past(context: SyncContext, task: SyncTask, saved: SavedAnswer, reader: Engine) -> Skipped:
+    """Why a list of a time that was observed, or is before one that was, is not applied."""
+    projects = context.store.projects
+    if projects.was_observed(task.path, saved.kind, saved.at):
+        return Skipped.KNOWN if _says_the_same(task, saved, reader) else Skipped.TOO_OLD
+    return Skipped.REFUSED if projects.was_refused(task.path, saved.kind, saved.at) else Skipped.TOO_OLD
+
+
+def _says_the_same(task: SyncTask, saved: SavedAnswer, reader: Engine) -> bool:
+    """True if the history has for that time what the list says."""
+    target, type_ = Target(task.workspace, task.project), RECORD_TYPES[saved.kind]
+    rows: Iterable[tuple[object, ...]] = (
+        history.batches(reader, target, as_of=saved.at)
+        if saved.kind is Kind.BATCH
+        else history.jobs(reader, target, as_of=saved.at)
+    )
+    state = {getattr(row, type_.key): type_.counts_of(row) for row in rows}
+    answer = parse(saved.read(), saved.kind)
+    listed = {record.id: type_.counts_of(record) for record in answer.records}
     return listed.keys() - answer.rejected_ids == state.keys() - answer.rejected_ids and all(
         reported in {None, known}
-        for batch_id, counts in listed.items()
-        for reported, known in zip(counts, state[batch_id], strict=True)
+        for record_id, counts in listed.items()
+        for reported, known in zip(counts, state[record_id], strict=True)
     )
 
 
 def _apply(context: SyncContext, task: SyncTask, moment: Moment) -> Result:
-    saved = moment.answers[Kind.BATCH]
-    body = saved.read()
-    answer = parse(body)
-    log_rejected(task, Kind.BATCH, answer.rejected)
-    response = Response(
-        200, bytearray(), None, hashlib.sha256(body).hexdigest(), moment.at, 0, len(body), time.monotonic_ns() // 1000
-    )
+    lists = {kind: _read(task, saved) for kind, saved in moment.answers.items()}
     context = replace(context, clock=lambda: moment.at)
     run = context.store.begin_run(task.path, task.name, context.trigger, moment.at)
-    accept = f"rfsync import {task} {shlex.quote(str(saved.path))} --allow-removals"
-    observation = Observation(context, run, task, ListAnswer(Kind.BATCH, response, answer), None, accept)
+    observation = Observation(context, run, task, lists.get(Kind.BATCH), lists.get(Kind.JOB), _accept(task, moment))
 
     def write(transaction: Transaction) -> Result:
         written_at = transaction.state.written_at
@@ -129,3 +140,18 @@ def _apply(context: SyncContext, task: SyncTask, moment: Moment) -> Result:
         # Nothing but the database and a bug can fail it; and the next files must not overtake this one.
         raise (RfsyncError if result.is_bug else DatabaseError)(result.error or "")
     return result
+
+
+def _read(task: SyncTask, saved: SavedAnswer) -> ListAnswer:
+    body = saved.read()
+    fingerprint, size = hashlib.sha256(body).hexdigest(), len(body)
+    response = Response(200, body, None, fingerprint, saved.at, 0, size, time.monotonic_ns() // 1000)
+    return read_list(task, saved.kind, response)
+
+
+def _accept(task: SyncTask, moment: Moment) -> str:
+    """The command that applies the same, whatever it lacks."""
+    answers = moment.answers.values()
+    sources = {answer.source for answer in answers}
+    options = ["--at", rfc3339(moment.at) or ""] if "--at" in sources else ["--mtime"] if "mtime" in sources else []
+    return shlex.join(["rfsync", "import", str(task), *(str(a.path) for a in answers), *options, "--allow-removals"])

@@ -134,8 +134,11 @@ class Observation:
                 return found
             if isinstance(found, _RefusedList):
                 self._keep_refused(transaction, found)
-                reason = f"{found.verdict.reason}, or at once with: {self.accept}"
-                if listed.kind is Kind.BATCH:
+                refuses_all = listed.kind is Kind.BATCH or self.batches is None
+                # Once a saved batch list is applied, the job list of its time can't be.
+                at_once = f", or at once with: {self.accept}" if refuses_all or not offline else ""
+                reason = f"{found.verdict.reason}{at_once}"
+                if refuses_all:
                     return self._finish(transaction, transaction.state, RunRow("refused", error=reason), {})
                 failure = JobsFailure(REFUSED, reason)
                 continue

@@ -136,8 +136,6 @@ def _valid_kind(body: bytes) -> Kind:
         raise BadResponse("it is UTF-16: save it as UTF-8")
     kind = list_kind(body)
     parse(body, kind)
-    if kind is Kind.JOB:
-        raise BadResponse("it is a job list, and only batch lists can be imported")
     return kind
 
 

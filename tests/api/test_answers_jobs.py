@@ -169,7 +169,7 @@ def test_no_error_shows_an_address(address: str) -> None:
             for read in (parse, lambda b, k: parse_one(b, "a", k)):
                 with pytest.raises(BadResponse) as caught:
                     read(body.encode(), kind)
-                shown = describe_error(caught.value, str) + (caught.value.body or b"").decode(errors="replace")
+                shown = describe_error(caught.value, str)
                 assert not any(part in shown for part in ("@", "example", "ann", "Lee", "é")), shown
 
 

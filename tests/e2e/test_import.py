@@ -23,11 +23,11 @@ LEDGER = """SELECT batch_id, change, observed_after, observed_at, images_delta, 
 RUNS = "SELECT outcome, trigger, started_at, finished_at, attempts, http_status FROM sync_runs ORDER BY id"
 
 
-def save(cli: Cli, name: str, *records: object) -> Path:
-    """What ``curl -o`` leaves of a batch list."""
+def save(cli: Cli, name: str, *records: object, kind: str = "batches") -> Path:
+    """What ``curl -o`` leaves of a list."""
     path = cli.folder / "saved" / name
     path.parent.mkdir(exist_ok=True)
-    path.write_text(json.dumps({"batches": [*records]}))
+    path.write_text(json.dumps({kind: [*records]}))
     return path
 
 
@@ -359,7 +359,8 @@ def test_suspiciously_much_missing_is_refused_until_it_is_missing_again(cli: Cli
     done = cli.run("import", "acme/widgets", "saved", code=1)
     assert "rfsync import acme/widgets saved/2026-01-02.json --allow-removals" in done.err
     # The same once more is no second answer.
-    assert "refused" in cli.run("import", "acme/widgets", "saved", code=1).out
+    done = cli.run("import", "acme/widgets", "saved", code=1)
+    assert "1 of 2 files refused, the first saved/2026-01-02.json: as before, it lacks too much" in done.err
     assert cli.database.one("SELECT images FROM projects") == 12
     save(cli, "2026-01-03.json")
     cli.run("import", "acme/widgets", "saved/2026-01-03.json")
@@ -409,3 +410,47 @@ def test_the_live_answer_wins_over_an_older_file(cli: Cli) -> None:
     assert importing.returncode in {0, 1}
     assert cli.database.rows("SELECT batch_id, images FROM current_batches") == [("a", 50)]
     cli.verify()
+
+
+def job(job_id: str, num_images: int, annotated: int, **fields: object) -> dict[str, object]:
+    """A record of the job list, as it is documented."""
+    record = {"id": job_id, "name": f"name of {job_id}", "numImages": num_images, "annotated": annotated, **fields}
+    people = {"labeler": "ann@example.com", "reviewer": "bob@example.com", "createdBy": "API"}
+    return {**people, **record, "sourceBatch": "project/a", "created": {"_seconds": 1_669_148_192}}
+
+
+def test_job_lists_are_imported_beside_batch_lists(cli: Cli) -> None:
+    save(cli, "batches-2026-01-01.json", batch("a", 5, 1))
+    save(cli, "jobs-2026-01-01.json", job("j", 4, 0), kind="jobs")
+    save(cli, "2026-01-02.json", *(job(f"j{n}", 4, 2) for n in range(30)), kind="jobs")
+    save(cli, "2026-01-03.json", batch("a", 6, 1))
+    save(cli, "jobs_2026-01-03.json", kind="jobs")
+    assert cli.run("import", "acme/widgets", "saved", "--dry-run").out.splitlines() == [
+        "rfsync: 5 answers would be imported into acme/widgets, with these times in UTC:",
+        "  2026-01-01 00:00:00 by name: batch list saved/batches-2026-01-01.json",
+        "  2026-01-01 00:00:00 by name: job list saved/jobs-2026-01-01.json",
+        "  2026-01-02 00:00:00 by name: job list saved/2026-01-02.json",
+        "  2026-01-03 00:00:00 by name: batch list saved/2026-01-03.json",
+        "  2026-01-03 00:00:00 by name: job list saved/jobs_2026-01-03.json",
+    ]
+    done = cli.run("import", "acme/widgets", "saved", code=1)
+    first, second, third = (line.split() for line in done.out.splitlines()[1:])
+    assert (first[3], first[-2:]) == ("changed", ["batches-2026-01-01.json,", "jobs-2026-01-01.json"])
+    assert (second[3], second[-1]) == ("changed", "2026-01-02.json")
+    assert third[3:6] == ["changed,", "jobs", "refused"]
+    assert "30 stored jobs are suddenly missing" in done.err
+    (row, *others) = cli.database.rows("SELECT job_id, batch_id, labeler, annotated FROM current_jobs ORDER BY job_id")
+    assert (row, len(others)) == (("j0", "a", "ann@example.com", 2), 29)
+    cli.verify()
+    assert "refused before" in cli.run("import", "acme/widgets", "saved", "--dry-run", code=1).out
+    assert cli.simulator.requests == []
+
+
+def test_of_people_no_more_is_kept_than_is_configured(fresh: Cli) -> None:
+    fresh.configure(more='[jobs]\npeople = "pseudonym"\n')
+    save(fresh, "2026-01-01.json", job("j", 4, 0), job("k", 4, 0, labeler=" "), kind="jobs")
+    fresh.run("import", "acme/widgets", "saved")
+    (labeler, reviewer), other = fresh.database.rows("SELECT labeler, reviewer FROM current_jobs ORDER BY job_id")
+    assert {labeler, reviewer} == {"person-1", "person-2"}
+    assert other == (None, reviewer)
+    assert b"example.com" not in fresh.database.path.read_bytes()
