@@ -161,4 +161,5 @@ def _never_observed(workspace: str, project: str) -> ProjectStatus:
     return ProjectStatus(
         workspace, project, batches=0, images=0, num_jobs=0, observed_at=None, last_run_at=None, last_outcome=None,
         last_success_at=None, consecutive_failures=0, last_error_kind=None, last_error=None,
+        jobs=0, images_in_jobs=0, annotated=0, jobs_observed_at=None, jobs_error_kind=None,
     )  # fmt: skip

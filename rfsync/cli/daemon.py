@@ -72,4 +72,5 @@ def _load(options: Options, metrics: PrometheusMetrics, databases: set[URL]) -> 
             context, selections, lambda workspace: config.schedule_of(workspace).build(),
             config.schedule.jitter, config.api.concurrency, config.retention.unchanged_runs,
         )  # fmt: skip
-        return Setup(plan, config.daemon.listen, lambda: read_totals(engine), stack.pop_all().close)
+        totals = partial(read_totals, engine, with_jobs=config.jobs.sync is not False)
+        return Setup(plan, config.daemon.listen, totals, stack.pop_all().close)

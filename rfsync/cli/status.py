@@ -88,8 +88,13 @@ def print_status(rows: list[ProjectStatus], now: datetime, file: IO[str]) -> Non
         tell("no project yet; next: rfsync sync WORKSPACE/PROJECT")
         return
     numbers = ("BATCHES", "IMAGES", "JOBS", "FAILED")
-    headers = ("PROJECT", *numbers[:3], "OBSERVED", "LAST RUN", "OUTCOME", "FAILED", "ERROR")
-    print_table(headers, (_cells(row, now) for row in rows), right=numbers, file=file)
+    headers = ["PROJECT", *numbers[:3], "OBSERVED", "LAST RUN", "OUTCOME", "FAILED", "ERROR"]
+    table = [_cells(row, now) for row in rows]
+    if any(row.jobs_observed_at or row.jobs_error_kind for row in rows):
+        headers.insert(4, "ANNOTATED")
+        for row, cells in zip(rows, table, strict=True):
+            cells.insert(4, _annotated(row))
+    print_table(headers, table, right=numbers, file=file)
     if len(rows) > 1:
         counts = [(r.batches, r.images, r.num_jobs) for r in rows]
         totals = [sum(column) for column in zip(*counts, strict=True)]
@@ -97,10 +102,16 @@ def print_status(rows: list[ProjectStatus], now: datetime, file: IO[str]) -> Non
         click.echo(f"\n{text}", file=file)
 
 
-def _cells(row: ProjectStatus, now: datetime) -> tuple[str, ...]:
+def _annotated(row: ProjectStatus) -> str:
+    """How far the jobs are, and why that is not known, or not of now."""
+    known = f"{row.annotated:,} of {row.images_in_jobs:,}" if row.jobs_observed_at else "-"
+    return known if row.jobs_error_kind is None else f"{known} ({row.jobs_error_kind})"
+
+
+def _cells(row: ProjectStatus, now: datetime) -> list[str]:
     totals = (count(row.batches), count(row.images), count(row.num_jobs))
     last_run = "never" if row.last_run_at is None else f"{age(now - row.last_run_at)} ago"
     # An error followed by a successful run is no longer relevant.
     error = (row.last_error or "") if row.consecutive_failures else ""
     outcome, failures = row.last_outcome or "never", count(row.consecutive_failures)
-    return (f"{row.workspace}/{row.project}", *totals, ago(row.observed_at, now), last_run, outcome, failures, error)
+    return [f"{row.workspace}/{row.project}", *totals, ago(row.observed_at, now), last_run, outcome, failures, error]

@@ -9,10 +9,9 @@ from typing import Final, NamedTuple
 from prometheus_client import GCCollector, PlatformCollector, ProcessCollector, disable_created_metrics
 from prometheus_client.core import Counter, Gauge, GaugeMetricFamily, Histogram, Info, Metric
 from prometheus_client.registry import Collector, CollectorRegistry
-from sqlalchemy import Engine, select
+from sqlalchemy import Engine, case, literal, select
 
 from rfsync.daemon.daemon import Daemon
-from rfsync.daemon.polls import ProjectStatus
 from rfsync.database.errors import translated
 from rfsync.errors import DatabaseError
 from rfsync.schema.models import Project
@@ -35,6 +34,15 @@ class ProjectTotals(NamedTuple):
     #: Not yet in a job.
     images: int
     num_jobs: int
+    #: Last observation applied; None: none yet.
+    observed_at: datetime | None
+    #: Last observation that had the job list. None: none yet, or nobody asks for it; then the next are None, too.
+    jobs_observed_at: datetime | None
+    jobs: int | None
+    images_in_jobs: int | None
+    annotated: int | None
+    #: Why the job list was not applied when it was last asked for; None: it was, or nobody asks.
+    jobs_error_kind: str | None
 
 
 class PrometheusMetrics:
@@ -48,6 +56,9 @@ class PrometheusMetrics:
         counter = partial(Counter, registry=self.registry)
         self._runs = counter("rfsync_runs", "Runs that have ended.", (*_PROJECT_LABELS, "outcome"))
         self._errors = counter("rfsync_run_errors", "Runs that failed, by why.", (*_PROJECT_LABELS, "kind"))
+        self._job_list_errors = counter(
+            "rfsync_job_list_errors", "Job lists that could not be had, by why.", (*_PROJECT_LABELS, "kind")
+        )
         self._bytes = counter("rfsync_response_bytes", "Bytes of batch lists, decompressed.", _PROJECT_LABELS)
         self._rows = counter("rfsync_ledger_rows", "Rows written to the ledger.", (*_PROJECT_LABELS, "change"))
         self._listed = Gauge(
@@ -78,6 +89,8 @@ class PrometheusMetrics:
         self._runs.labels(*project, result.outcome).inc()
         if result.error_kind is not None:
             self._errors.labels(*project, str(result.error_kind)).inc()
+        if result.row.jobs_error_kind is not None:
+            self._job_list_errors.labels(*project, str(result.row.jobs_error_kind)).inc()
         if result.old is not None:
             with suppress(KeyError):
                 self._listed.remove(*result.old)
@@ -117,7 +130,9 @@ class _StateCollector(Collector):
         for name, (field, description) in _SCHEDULE.items():
             values = [(project.task.workspace, project.task.project, getattr(project, field)) for project in projects]
             yield _gauge(name, description, values)
-        yield self._errors(projects)
+        ended = ((project.task, project.last) for project in projects if project.last is not None)
+        kinds = ((task.workspace, task.project, last.error_kind) for task, last in ended)
+        yield _errors("rfsync_project_error", "1 for the kind of error of the last run, if that failed.", kinds)
         yield from self._listings()
         if self._daemon.pruned_at is not None:
             pruned = self._daemon.pruned_at.timestamp()
@@ -132,16 +147,8 @@ class _StateCollector(Collector):
         yield GaugeMetricFamily("rfsync_database_up", _DATABASE_UP, 1)
         for name, (field, description) in _TOTALS.items():
             yield _gauge(name, description, [(row.workspace, row.project, getattr(row, field)) for row in totals])
-
-    def _errors(self, projects: Iterable[ProjectStatus]) -> Metric:
-        family = GaugeMetricFamily(
-            "rfsync_project_error", "1 for the kind of error of the last run, if that failed.",
-            labels=(*_PROJECT_LABELS, "kind"),
-        )  # fmt: skip
-        for project in projects:
-            if project.last is not None and project.last.error_kind is not None:
-                family.add_metric((project.task.workspace, project.task.project, str(project.last.error_kind)), 1.0)
-        return family
+        kinds = ((row.workspace, row.project, row.jobs_error_kind) for row in totals)
+        yield _errors("rfsync_project_job_list_error", "1 for why there is no job list of now.", kinds)
 
     def _listings(self) -> Iterator[Metric]:
         listed = GaugeMetricFamily(
@@ -158,6 +165,15 @@ class _StateCollector(Collector):
         yield from (listed, errors)
 
 
+def _errors(name: str, description: str, kinds: Iterable[tuple[str, str, str | None]]) -> Metric:
+    """One gauge with 1 for each workspace and project that has an error."""
+    family = GaugeMetricFamily(name, description, labels=(*_PROJECT_LABELS, "kind"))
+    for workspace, project, kind in kinds:
+        if kind is not None:
+            family.add_metric((workspace, project, str(kind)), 1.0)
+    return family
+
+
 def _gauge(name: str, description: str, values: Iterable[tuple[str, str, float | datetime | None]]) -> Metric:
     """One gauge with a value for each workspace and project that has one; a time is in seconds since 1970."""
     family = GaugeMetricFamily(name, description, labels=_PROJECT_LABELS)
@@ -168,15 +184,26 @@ def _gauge(name: str, description: str, values: Iterable[tuple[str, str, float |
     return family
 
 
-def read_totals(engine: Engine) -> list[ProjectTotals]:
+def read_totals(engine: Engine, *, with_jobs: bool = True) -> list[ProjectTotals]:
     """The totals of every project in the database that has not departed.
+
+    Args:
+        with_jobs: job lists are asked for.
 
     Raises:
         DatabaseError: the database can't be read.
         SchemaError: it was upgraded since this process has opened it.
     """
     columns = (Project.workspace, Project.project, Project.batches, Project.images, Project.num_jobs)
-    query = select(*columns).where(Project.departed_at.is_(None)).order_by(Project.workspace, Project.project)
+    is_known = literal(with_jobs) & Project.jobs_observed_at.is_not(None)
+    known = (Project.jobs_observed_at, Project.jobs, Project.images_in_jobs, Project.annotated)
+    jobs = (case((is_known, column)) for column in known)
+    error = case((literal(with_jobs), Project.jobs_error_kind))
+    query = (
+        select(*columns, Project.observed_at, *jobs, error)
+        .where(Project.departed_at.is_(None))
+        .order_by(Project.workspace, Project.project)
+    )
     with translated("reading the totals"), engine.connect() as connection:
         require_revision(connection.scalar(select(VERSION.c.version_num)))
         return [ProjectTotals(*row) for row in connection.execute(query)]
@@ -185,7 +212,12 @@ def read_totals(engine: Engine) -> list[ProjectTotals]:
 _TOTALS: Final = {
     "rfsync_project_batches": ("batches", "Batches now, as the database has them."),
     "rfsync_project_images": ("images", "Images now not yet in a job, as the database has them."),
-    "rfsync_project_jobs": ("num_jobs", "Annotation jobs now, as the database has them."),
+    "rfsync_project_jobs": ("num_jobs", "Annotation jobs now, as the batch list counts them."),
+    "rfsync_project_annotation_jobs": ("jobs", "Annotation jobs now, as the job list has them."),
+    "rfsync_project_images_in_jobs": ("images_in_jobs", "Images in annotation jobs now."),
+    "rfsync_project_images_annotated": ("annotated", "Annotated images in annotation jobs now."),
+    "rfsync_project_observed_timestamp_seconds": ("observed_at", "When the batch list was last observed."),
+    "rfsync_project_job_list_observed_timestamp_seconds": ("jobs_observed_at", "When the job list last was, too."),
 }
 _SCHEDULE: Final = {
     "rfsync_project_running": ("is_running", "1 while the project is polled."),

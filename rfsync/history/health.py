@@ -18,11 +18,12 @@ def status(engine: Engine, targets: Targets = None) -> list[ProjectStatus]:
     query = known_query(engine, targets)
     sql = """
 SELECT p.workspace, p.project, t.batches, t.images, t.num_jobs, t.observed_at, h.last_run_at, h.last_outcome,
-    h.last_success_at, h.consecutive_failures, h.last_error_kind, h.last_error
+    h.last_success_at, h.consecutive_failures, h.last_error_kind, h.last_error,
+    t.jobs, t.images_in_jobs, t.annotated, t.jobs_observed_at, t.jobs_error_kind
 FROM scope p JOIN projects t ON t.id = p.id
 JOIN sync_health h ON h.workspace = p.workspace AND h.project = p.project
 ORDER BY p.workspace, p.project"""
-    return list(query.rows("reading the status", sql, ProjectStatus._make, times=(5, 6, 8)))
+    return list(query.rows("reading the status", sql, ProjectStatus._make, times=(5, 6, 8, 15)))
 
 
 def freshness(engine: Engine, targets: Targets = None, *, now: Time | None = None) -> list[FreshnessRow]:

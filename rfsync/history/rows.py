@@ -242,6 +242,9 @@ class ProjectStatus(NamedTuple):
         last_success_at: start of the last successful run; None: there was none.
         consecutive_failures: runs that failed, were refused or abandoned since the last success.
         last_error_kind, last_error: error of the last unsuccessful run, however long ago.
+        jobs, images_in_jobs, annotated: totals over the jobs that exist now; 0 if no job list was ever applied.
+        jobs_observed_at: time of the last observation that had the job list; None: none yet.
+        jobs_error_kind: why the job list was not applied when it was last asked for; None: it was, or nobody asked.
     """
 
     workspace: str
@@ -256,6 +259,11 @@ class ProjectStatus(NamedTuple):
     consecutive_failures: int
     last_error_kind: str | None
     last_error: str | None
+    jobs: int
+    images_in_jobs: int
+    annotated: int
+    jobs_observed_at: datetime | None
+    jobs_error_kind: str | None
 
 
 class FreshnessRow(NamedTuple):

@@ -8,6 +8,7 @@ from functools import partial
 
 from sqlalchemy import Connection
 
+from rfsync.errors import DatabaseError
 from rfsync.ledger.known_projects import Transact
 from rfsync.ledger.people import forget, note_mode, take_out_addresses
 
@@ -42,7 +43,10 @@ class Addresses:
             self._are_out = True
         if number:
             log.warning("the mail addresses of %d people were taken out of the database, for [jobs] people", number)
-            left = self.erase()
+            try:
+                left = self.erase()
+            except DatabaseError as error:
+                left = str(error)
             if left is not None:
                 log.warning("%s", left)
 

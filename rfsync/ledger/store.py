@@ -149,6 +149,8 @@ class Store:
     ) -> Run:
         """Writes the run down as ``running``, with its project if that is new, and marks dead ones as abandoned.
 
+        The first one after a switch to pseudonyms takes out all addresses.
+
         Args:
             path: of the project.
             name: the project's name for people; None: not known, what is known stands.
@@ -162,6 +164,8 @@ class Store:
             DatabaseError: the database refused or vanished.
             Cancelled: ``stop`` was called.
         """
+        if self._people == "pseudonym":
+            self.addresses.take_out()
         tried: list[int] = []
 
         def begin(connection: Connection) -> Run:

@@ -11,11 +11,14 @@ from typing import Final
 from rfsync.api.answers import parse
 from rfsync.api.failures import describe_error
 from rfsync.api.keys import exposed_file, find_key, readable_by_others
+from rfsync.api.lenient import Rejected
 from rfsync.config import DEFAULT_KEY_ENV, Config, WorkspaceConfig
 from rfsync.errors import Cancelled, ConfigError, ErrorKind, FetchError, RfsyncError, RightsError, SchemaError
 from rfsync.parsing import is_loopback, parse_listen
+from rfsync.records import Kind
 from rfsync.sync.bugs import failed_by_bug
-from rfsync.sync.remedies import remedy
+from rfsync.sync.lists import DENIALS
+from rfsync.sync.remedies import JOBS_REMEDY, remedy
 from rfsync.sync.renames import MAX_OWNERS
 from rfsync.sync.task import Fetcher, SyncTask
 from rfsync.sync.workspaces import Workspaces
@@ -29,7 +32,7 @@ _MAX_NAMES: Final = 10
 class Check:
     """The result of one check."""
 
-    #: ``configuration``, ``worst case``, ``database``, ``endpoint``, ``key``, ``workspace`` or ``project``.
+    #: ``configuration``, ``worst case``, ``database``, ``endpoint``, ``key``, ``workspace``, ``project`` or ``jobs``.
     what: str
     #: The name of what was checked.
     subject: str
@@ -165,17 +168,12 @@ def _workspace(
         return
     yield _projects(workspace, listed)
     for task in [SyncTask(workspace.id, project, key.key) for project in listed if not workspace.excludes(project)]:
-        try:
-            check = _project(task, fetcher)
-        except FetchError as error:
-            check = explain("project", str(task), error, known=workspace.discovers)
-            if error.kind is ErrorKind.NOT_FOUND and not workspace.discovers:
-                check = _with_existing(check, task, workspaces)
-        except Cancelled:
-            raise
-        except Exception as error:
-            check = _bug("project", str(task), error, redact)
+        known = None if workspace.discovers else workspaces
+        check = _guarded("project", task, redact, partial(_project, task, fetcher, explain, known))
         yield check
+        if check.ok and config.jobs.sync is not False:
+            is_needed = config.jobs.sync is True
+            yield _guarded("jobs", task, redact, partial(_jobs, task, fetcher, explain, is_needed=is_needed))
 
 
 def _key_remedy(workspace: WorkspaceConfig) -> str:
@@ -217,14 +215,62 @@ def _with_existing(check: Check, task: SyncTask, workspaces: Workspaces) -> Chec
     return replace(check, found=f"{check.found}{meant}", remedy="correct projects in its [[workspaces]] table")
 
 
-def _project(task: SyncTask, fetcher: Fetcher) -> Check:
-    answer = parse(fetcher.get(task.workspace, task.project, "batches", key=task.key).body)
+def _guarded(what: str, task: SyncTask, redact: Callable[[str], str], make: Callable[[], Check]) -> Check:
+    try:
+        return make()
+    except Cancelled:
+        raise
+    except Exception as error:
+        return _bug(what, str(task), error, redact)
+
+
+def _project(task: SyncTask, fetcher: Fetcher, explain: Callable[..., Check], workspaces: Workspaces | None) -> Check:
+    """Whether the key sees the project's batches.
+
+    Args:
+        workspaces: None: its workspace has it, as the API says.
+    """
+    try:
+        answer = parse(fetcher.get(task.workspace, task.project, "batches", key=task.key).body)
+    except FetchError as error:
+        check = explain("project", str(task), error, known=workspaces is None)
+        if error.kind is ErrorKind.NOT_FOUND and workspaces is not None:
+            return _with_existing(check, task, workspaces)
+        return check
     images = sum(batch.images or 0 for batch in answer.records)
     found = f"{len(answer.records):,} batches, {images:,} images"
-    if answer.rejected:
-        first = answer.rejected[0]
-        found += f"; {len(answer.rejected)} records break the rules, the first at {first.position}: {first.reason}"
-    return Check("project", str(task), True, found)
+    return Check("project", str(task), True, found + _rejected(answer.rejected))
+
+
+def _jobs(task: SyncTask, fetcher: Fetcher, explain: Callable[..., Check], *, is_needed: bool) -> Check:
+    """Whether the key sees the project's annotation jobs.
+
+    Args:
+        is_needed: a key that may not see them is wrong.
+    """
+    try:
+        answer = parse(fetcher.get(task.workspace, task.project, "jobs", key=task.key).body, Kind.JOB)
+    except FetchError as error:
+        check = explain("jobs", str(task), error, known=True)
+        if error.kind not in DENIALS:
+            return check
+        check = replace(check, remedy=JOBS_REMEDY)
+        if is_needed:
+            return check
+        return replace(
+            check, ok=True, warning=True, found=f"the key sees none, so only batches are synced: {check.found}"
+        )
+    images = sum(job.num_images or 0 for job in answer.records)
+    annotated = sum(job.annotated or 0 for job in answer.records)
+    found = f"{len(answer.records):,} jobs, {annotated:,} of {images:,} images annotated"
+    return Check("jobs", str(task), True, found + _rejected(answer.rejected))
+
+
+def _rejected(rejected: Sequence[Rejected]) -> str:
+    if not rejected:
+        return ""
+    first = rejected[0]
+    return f"; {len(rejected)} records break the rules, the first at {first.position}: {first.reason}"
 
 
 def _failed(

@@ -1,15 +1,13 @@
 """The people of reported jobs, as numbers."""
 
-import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Final, cast
+from typing import cast
 
 import msgspec
 
 from rfsync.api.answers import Reported
 from rfsync.records import Batch, Job, Kind, Record, ReportedJob
-
-_ADDRESS: Final = re.compile(r"[^@\s]+@[^@\s]+")
+from rfsync.redaction import is_address
 
 
 def addresses_of(records: Iterable[Reported]) -> set[str]:
@@ -22,7 +20,7 @@ def _addresses_of(job: ReportedJob) -> Iterator[str]:
         yield job.labeler
     if job.reviewer:
         yield job.reviewer
-    if job.created_by and _ADDRESS.fullmatch(job.created_by):
+    if job.created_by and is_address(job.created_by):
         yield job.created_by
 
 
@@ -40,7 +38,7 @@ def with_numbers(kind: Kind, records: Iterable[Reported], numbers: Mapping[str, 
 def _job(job: ReportedJob, numbers: Mapping[str, int]) -> Job:
     values = msgspec.structs.asdict(job)
     created_by = job.created_by
-    if created_by is not None and created_by in numbers and _ADDRESS.fullmatch(created_by):
+    if created_by is not None and created_by in numbers and is_address(created_by):
         values["created_by"] = f"person-{numbers[created_by]}"
     for name in ("labeler", "reviewer"):
         said = values.pop(name)

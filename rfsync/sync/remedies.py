@@ -12,6 +12,8 @@ _BY_STATUS: Final = {
     403: f"use a key that may read this, or give this one the permission, {_SETTINGS}",
     423: f"check the billing, {_SETTINGS}",
 }
+#: Where a key may not see annotation jobs.
+JOBS_REMEDY: Final = f"give the key the scope annotation-job:read, {_SETTINGS}; or write [jobs] sync = false"
 #: ``{base_url}`` stands for where the base URL is set.
 _BY_KIND: Final = {
     ErrorKind.AUTH: f"look at the key, {_SETTINGS}",

@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from prometheus_client import generate_latest
 from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
+from rig import Rig, job, record
 
 from rfsync.daemon.daemon import Daemon
 from rfsync.daemon.discovery import Unlisted
-from rfsync.daemon.metrics import ProjectTotals, PrometheusMetrics
+from rfsync.daemon.metrics import ProjectTotals, PrometheusMetrics, read_totals
 from rfsync.daemon.polls import ProjectStatus
-from rfsync.errors import DatabaseError, ErrorKind
+from rfsync.database.engine import open_engine
+from rfsync.errors import DatabaseError, ErrorKind, FetchError
 from rfsync.ledger.changes import Tally
 from rfsync.ledger.projects import ProjectPath
 from rfsync.ledger.runs import RunRow
@@ -76,7 +78,10 @@ def of(project: str, **labels: str) -> tuple[tuple[str, str], ...]:
 
 
 def totals() -> list[ProjectTotals]:
-    return [ProjectTotals("acme", "a", 3, 120, 7), ProjectTotals("acme", "gone", 0, 0, 0)]
+    return [
+        ProjectTotals("acme", "a", 3, 120, 7, WHEN, WHEN, 2, 50, 20, None),
+        ProjectTotals("acme", "gone", 0, 0, 0, None, None, None, None, None, "auth"),
+    ]
 
 
 def away() -> list[ProjectTotals]:
@@ -109,6 +114,32 @@ def test_failures_are_counted_by_kind(kind: str) -> None:
     found = samples(metrics)
     assert found["rfsync_run_errors_total", of("a", kind="network")] == 1
     assert found["rfsync_runs_total", of("a", outcome="failed")] == 1
+
+
+def test_job_lists_that_fail_are_counted_by_kind_and_their_runs_are_no_failures() -> None:
+    metrics = PrometheusMetrics()
+    for kind in ("server", "server", "refused", None):
+        metrics.ended(Result("acme", "a", RunRow("unchanged", jobs_error_kind=kind)))
+    found = samples(metrics)
+    assert found["rfsync_job_list_errors_total", of("a", kind="server")] == 2
+    assert found["rfsync_job_list_errors_total", of("a", kind="refused")] == 1
+    assert found["rfsync_runs_total", of("a", outcome="unchanged")] == 4
+    assert not [name for name, _ in found if name == "rfsync_run_errors_total"]
+
+
+def test_the_totals_have_those_of_the_jobs_where_a_list_was_read_and_is_asked_for(rig: Rig) -> None:
+    rig.sync_jobs, rig.listed, rig.jobs = "auto", [record("b1", 5, 1)], [job("j1", 20, 5), job("j2", 3)]
+    rig.sync()
+    gears = FetchError(ErrorKind.AUTH, "HTTP 403", http_status=403)
+    rig.project, rig.jobs, rig.listed = "gears", gears, [record("b2", 1)]
+    rig.sync()
+    engine = open_engine(rig.url, read_only=True)
+    denied, known = read_totals(engine)
+    assert known == ("acme", "widgets", 1, 5, 1, known.observed_at, known.observed_at, 2, 23, 5, None)
+    assert denied == ("acme", "gears", 1, 1, 0, denied.observed_at, None, None, None, None, "auth")
+    for row in read_totals(engine, with_jobs=False):
+        assert row[6:] == (None,) * 5
+    engine.dispose()
 
 
 def test_bytes_and_rows_of_the_ledger_add_up() -> None:
@@ -149,13 +180,22 @@ def test_each_scrape_shows_the_current_state() -> None:
     for name, value in (("batches", 3), ("images", 120), ("jobs", 7)):
         assert found[f"rfsync_project_{name}", of("a")] == value
         assert found[f"rfsync_project_{name}", of("gone")] == 0
+    for name, value in (("annotation_jobs", 2), ("images_in_jobs", 50), ("images_annotated", 20)):
+        assert found[f"rfsync_project_{name}", of("a")] == value
+        assert (f"rfsync_project_{name}", of("gone")) not in found
+    for name in ("observed", "job_list_observed"):
+        assert found[f"rfsync_project_{name}_timestamp_seconds", of("a")] == WHEN.timestamp()
+        assert (f"rfsync_project_{name}_timestamp_seconds", of("gone")) not in found
     assert samples(watching(list))["rfsync_database_up", ()] == 1
 
 
 def test_the_current_kind_of_error_of_a_project_and_of_a_workspace_is_shown() -> None:
     found = samples(watching())
-    errors = {labels for name, labels in found if name == "rfsync_project_error"}
-    assert errors == {of("b", kind="server")}
+    errors = {name: labels for name, labels in found if name.startswith("rfsync_project_") and name.endswith("_error")}
+    assert errors == {
+        "rfsync_project_error": of("b", kind="server"),
+        "rfsync_project_job_list_error": of("gone", kind="auth"),
+    }
     assert found["rfsync_workspace_listed", (("workspace", "acme"),)] == 1
     assert found["rfsync_workspace_listed", (("workspace", "other"),)] == 0
     assert [labels for name, labels in found if name == "rfsync_workspace_error"] == [
@@ -256,6 +296,7 @@ RESULTS = st.builds(
         tally=st.builds(Tally, *[st.integers(0, 1_000_000)] * 4),
         response_bytes=st.integers(0, 1 << 40) | st.none(),
         error_kind=st.sampled_from([*ErrorKind, None]),
+        jobs_error_kind=st.sampled_from([*ErrorKind, "refused", None]),
         error=st.text(max_size=12) | st.none(),
     ),
     run_id=st.integers(1) | st.none(),
@@ -273,7 +314,7 @@ def test_labels_are_few_and_series_are_bounded(results: list[Result]) -> None:
     found = samples(metrics)
     assert {label for _, labels in found for label, _ in labels} <= LABELS | {"le"}
     projects = 6
-    assert (
-        len(found) <= projects * (len(OUTCOMES) + len(ErrorKind) + 1 + 4 + 1) + 2 * 17 + 2 * 5 + 2 * 3 + 1 + 1 + 3 + 3
-    )
+    kinds = len(ErrorKind)
+    of_runs = projects * (len(OUTCOMES) + kinds + kinds + 1 + 1 + 4 + 1)
+    assert len(found) <= of_runs + 2 * 17 + 2 * 5 + 2 * 9 + 1 + 1 + 3 + 3
     assert sum(value for (name, _), value in found.items() if name == "rfsync_runs_total") == len(results)

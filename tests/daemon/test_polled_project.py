@@ -179,6 +179,15 @@ def test_these_outcomes_are_a_success(outcome: str) -> None:
     assert life.now.wall == START + 3 * EVERY
 
 
+def test_a_job_list_that_fails_is_no_failure_of_the_project() -> None:
+    life = Life()
+    row = RunRow("unchanged", jobs_error_kind="server", jobs_error="HTTP 503")
+    for _ in range(5):
+        poll = life.begin()
+        life.project = life.project.after_poll(poll, Result("acme", "a", row, jobs_failed=True), life.now, 0.0)
+        assert (life.wait, life.project.failures, life.project.succeeded) == (EVERY, 0, life.now)
+
+
 def test_the_jitter_does_not_add_up() -> None:
     life = Life(jitter=timedelta(seconds=10))
     delays = [10.0, 3.0, 0.0, 9.5, 10.0, 10.0, 0.25]

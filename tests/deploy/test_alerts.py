@@ -149,6 +149,10 @@ def gather(cli: Cli, other: Cli, unlisted: Cli, server: PostgresServer) -> Scrap
     for project, status in BROKEN.items():
         cli.simulator.faults.add(f"/acme/{project}/batches", Status(int(status)), times=None)
     cli.list(project="vanished")
+    # One whose batches are observed on, and the job list is not; for hours, as far as the database knows.
+    cli.simulator.faults.add("/acme/well/jobs", Status(503), times=None)
+    running.scrape_when(("rfsync_project_job_list_error", "well", 1.0))
+    cli.database.execute("UPDATE projects SET jobs_observed_at = observed_at - interval '2 h' WHERE project = 'well'")
     failing = [("rfsync_project_consecutive_failures", project, 3.0) for project in BROKEN]
     stale = [("rfsync_project_stale", project, 1.0) for project in (*BROKEN, "vanished")]
     faults = running.scrape_when(*failing, *stale)
@@ -219,6 +223,7 @@ FAULTS = {
     ("RfsyncKeyRejected", ""),
     ("RfsyncRateLimited", ""),
     ("RfsyncRunRefused", "vanished"),
+    ("RfsyncNoJobList", ""),
 }
 
 promtool = pytest.mark.skipif(

@@ -119,6 +119,7 @@ class Database:
         """Everything that is stored."""
         tables = ("projects", "batches", "batch_changes", "project_daily", "sync_runs")
         tables += ("workspace_daily", "project_observed", "missing_batches", "project_renames", "rfsync_version")
+        tables += ("jobs", "job_changes", "missing_jobs", "labeler_daily", "people", "people_key")
         return {table: sorted(self.rows(f"SELECT * FROM {table}"), key=repr) for table in tables}
 
     def execute(self, *statements: str) -> None:

@@ -34,7 +34,7 @@ break_(store, "read_snapshot", lambda connection, path: path.project == "bad-beg
 break_(client.Client, "_attempt", lambda self, route, url, *_: "/bad-request/" in url)
 break_(answers, "_check_utf8", lambda body: b"bad-answer" in body)
 break_(answers, "_check_utf8", lambda body: b"no-memory" in body, MemoryError)
-break_(answers, "_json", lambda body: b"bad-listing" in body)
+break_(answers, "decode_json", lambda body: b"bad-listing" in body)
 break_(transaction.Transaction, "apply", lambda self, *_: self._run.path.project in {"bad-write", "bad-record"})
 break_(store, "read_end", lambda connection, run_id: project_of(connection, run_id) == "bad-record")
 break_(run, "log_outcome", lambda result: result.project == "bad-log")

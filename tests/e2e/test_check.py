@@ -85,6 +85,41 @@ def test_a_refusal_comes_with_the_apis_hint_and_leads_to_the_right_place(fresh: 
     assert len({check["remedy"] for check in checks.values()}) == len(places)
 
 
+@pytest.mark.parametrize("status", [401, 402, 403, 404])
+def test_a_key_that_sees_no_jobs_is_wrong_only_where_they_are_needed(fresh: Cli, status: int) -> None:
+    fresh.list(batch("b1", 1))
+    fresh.list(batch("b1", 1), project="gears")
+    fresh.world.set_jobs("acme/gears", [{"id": "j1", "numImages": 1_500, "annotated": 20}, {"id": "j2"}, {"id": 5}])
+    refused = Status(status, body=b'{"error": "ann@example.com may not"}')
+    fresh.simulator.faults.add("/acme/widgets/jobs", refused, times=None)
+    sync = {"false": None, '"auto"': (True, True), "true": (False, False)}
+    for value, expected in sync.items():
+        fresh.configure(workspaces=[{"projects": ["widgets", "gears"]}], more=f"[jobs]\nsync = {value}\n")
+        done = fresh.run("check", "--json", code=0 if expected is None or expected[0] else 1)
+        jobs = {one["subject"]: one for one in done.json["checks"] if one["what"] == "jobs"}
+        if expected is None:
+            assert jobs == {}
+            continue
+        gears, widgets = jobs["acme/gears"], jobs["acme/widgets"]
+        assert (gears["ok"], gears["warning"], gears["remedy"]) == (True, False, None)
+        assert gears["found"].startswith(
+            "2 jobs, 20 of 1,500 images annotated; 1 records break the rules, the first at 2"
+        )
+        assert (widgets["ok"], widgets["warning"]) == expected
+        assert ("only batches are synced" in widgets["found"]) is expected[0]
+        assert "(the API says: *** may not)" in widgets["found"]
+        assert "scope annotation-job:read" in widgets["remedy"]
+        assert "[jobs] sync = false" in widgets["remedy"]
+
+
+def test_a_job_list_that_fails_otherwise_is_wrong(fresh: Cli) -> None:
+    fresh.list(batch("b1", 1))
+    fresh.configure(workspaces=[{"projects": ["widgets"]}])
+    fresh.simulator.faults.add("/acme/widgets/jobs", Status(500), times=None)
+    done = fresh.run("check", "--json", code=1)
+    assert wrong(done.json["checks"]) == ["jobs"]
+
+
 def test_what_others_can_read_is_a_warning(fresh: Cli) -> None:
     fresh.list(batch("b1", 1))
     key = fresh.folder / "roboflow.key"

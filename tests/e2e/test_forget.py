@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import pytest
 
 from rfsync.database.engine import open_database
 from rfsync.database.url import parse_url
 from rfsync.ledger.people import People
-from tests.e2e.conftest import Cli
+from rfsync.simulator import Body, Status
+from tests.e2e.conftest import Cli, batch
+from tests.e2e.daemons import LISTEN, QUICK, Start, await_runs
 
 
 @pytest.fixture
@@ -48,3 +53,61 @@ def test_what_is_wrong_is_told_without_the_address(known: Cli, form: str) -> Non
         assert "carl" not in done.out + done.err
         assert "smith" not in done.out + done.err
     assert people(known) == [("bob@example.com", False), ("Ann@Example.com", False)]
+
+
+ANN, BOB = "ann.o'brien@example.com", "Bob+labels@example.org"
+#: What is left of an address wherever it is written.
+PARTS = ("brien", "bob+labels", "example.com", "example.org")
+
+
+def told(text: str) -> list[str]:
+    return [part for part in PARTS if part in text.lower()]
+
+
+@pytest.mark.parametrize("mode", ["address", "pseudonym"])
+def test_nothing_but_one_column_ever_has_an_address(fresh: Cli, start: Start, mode: str) -> None:
+    """Neither the log of a daemon nor its endpoint, whatever the API says, nor after ``forget`` any file."""
+    mine = {"labeler": ANN, "reviewer": BOB, "createdBy": BOB, "numImages": 5}
+    text = json.dumps({"error": f"{ANN} may not", "hint": f"ask <{BOB}>"}).encode()
+    faults = {
+        "denied": Status(403, body=text),
+        "broken": Status(500, body=text),
+        "no-json": Body(json.dumps({"jobs": [mine]}).encode()[:-9]),
+        "no-list": Body(json.dumps({"labeler": ANN, "jobs": BOB}).encode()),
+        "rejected": Body(json.dumps({"jobs": [{"id": "j1", **mine, "annotated": ANN}, {"id": "j2"}]}).encode()),
+    }
+    fresh.configure(workspaces=[{"projects": ["widgets", *faults]}], more=f'{QUICK}{LISTEN}[jobs]\npeople = "{mode}"\n')
+    for project, fault in faults.items():
+        fresh.list(batch("b1", 1), project=project)
+        fresh.simulator.faults.add(f"/acme/{project}/jobs", fault, times=None)
+    fresh.list(batch("b1", 1))
+    fresh.world.set_jobs("acme/widgets", [{"id": "j1", **mine}])
+    daemon = start(fresh, level="debug")
+    for project in ("widgets", *faults):
+        await_runs(fresh, project, "unchanged", 1)
+    said = daemon.get("/metrics")[1] + daemon.get("/healthz")[1] + daemon.get("/readyz")[1]
+    daemon.stop()
+    assert told(said + json.dumps(daemon.lines)) == []
+    assert [line for line in daemon.lines if "(the API says: *** may not; hint: ask <***>)" in line["event"]]
+    for form in ("console", "json"):
+        for arguments in (["sync", "--json"], ["sync", "--dry-run"], ["check"], ["status"]):
+            done = fresh.run(*arguments, "--log-format", form, "--log-level", "debug", code=arguments != ["status"])
+            assert told(done.out + done.err) == []
+    shown = fresh.database.rows("SELECT labeler, reviewer FROM current_jobs WHERE labeler IS NOT NULL")
+    assert len(in_files(fresh)) == (len(PARTS) if mode == "address" else 0)
+    for address in (ANN.upper(), BOB):
+        fresh.run("forget", address)
+    fresh.run("sync", code=1)
+    assert in_files(fresh) == []
+    if mode == "address":
+        assert shown == [(ANN, BOB)]
+        shown = fresh.database.rows("SELECT labeler, reviewer FROM current_jobs WHERE labeler IS NOT NULL")
+    assert sorted(map(sorted, shown)) == [["person-1", "person-2"]]
+
+
+def in_files(cli: Cli) -> list[str]:
+    """What any file of the database has."""
+    folder, name = cli.database.path.parent, cli.database.path.name
+    files = [path for path in Path(folder).iterdir() if path.name.startswith(name)]
+    assert files
+    return told(b"\0".join(path.read_bytes() for path in files).decode("utf-8", "replace"))

@@ -21,9 +21,6 @@ from psycopg import sql
 
 from rfsync.cli import _COMMANDS
 from rfsync.cli.db import command as db_command
-from rfsync.database.engine import open_database
-from rfsync.database.url import parse_url
-from rfsync.ledger.people import People
 from rfsync.logs import FORMATS as LOGS
 from rfsync.simulator import Body, Cut, Fault, Redirect, Reset, Stall, Status
 from rfsync.text import printable
@@ -255,9 +252,10 @@ PROJECTS = {"acme": "pro\u202eject\x9b2J", "file": "project", "cli": "project"}
 HOWS = ("option", "variable", "file")
 #: Projects whose lists give the key away, or are no good otherwise.
 BAD = [*faults(""), "echo-name"]
-#: Of somebody who is to be forgotten.
-ADDRESS = "ann.o'brien+labels@example.com"
-SECRETS = {**KEYS, "role": PASSWORD, "wrong password": WRONG, "garbled password": GARBLED, "address": ADDRESS}
+#: Of people who work on jobs; nothing is kept of them but pseudonyms. The first one is to be forgotten.
+ADDRESS, OTHER = "ann.o'brien+labels@example.com", "Bob@Example.org"
+SECRETS = {**KEYS, "role": PASSWORD, "wrong password": WRONG, "garbled password": GARBLED}
+SECRETS |= {"address": ADDRESS, "other address": OTHER}
 FORMS = {f"{form} {name}": text for name, secret in SECRETS.items() for form, text in forms(secret).items()}
 FORMS |= {f"begin of {name}": secret[:8] for name, secret in SECRETS.items()}
 
@@ -339,7 +337,8 @@ class Everything:
             {"id": "file", "api_key_file": str(self.cli.folder / "key.txt"), "exclude": [] if bad else BAD},
             {"id": "cli", "api_key_env": "NOT_SET", "projects": [PROJECTS["cli"], *more]},
         ]
-        self.cli.configure(api={"auth": auth}, workspaces=workspaces, more='[daemon]\nlisten = "127.0.0.1:0"\n')
+        more_tables = '[daemon]\nlisten = "127.0.0.1:0"\n[jobs]\npeople = "pseudonym"\n'
+        self.cli.configure(api={"auth": auth}, workspaces=workspaces, more=more_tables)
 
     def run(self, code: int, *commands: Sequence[str], url: str | None = None, how: str | None = None) -> None:
         """Runs commands; how they are told the URL, and the form of their logs, change from one to the next."""
@@ -390,6 +389,7 @@ def test_no_command_shows_a_secret_and_no_name_steers_the_terminal(
     for workspace, key in KEYS.items():
         records = [batch(f"b{NAME}", 1, name=NAME), batch("b2", 5, name=NAME)]
         cli.world.set(f"{workspace}/{PROJECTS[workspace]}", records)
+        cli.world.set_jobs(f"{workspace}/{PROJECTS[workspace]}", [labelled(f"j{NAME}"), labelled("j2")])
         for name, fault in {**faults(key), "echo-name": error(500, NAME + key)}.items():
             cli.world.set(f"{workspace}/{name}", [])
             cli.simulator.faults.add(f"/{workspace}/{name}/batches", fault, times=None)
@@ -401,6 +401,9 @@ def test_no_command_shows_a_secret_and_no_name_steers_the_terminal(
         when_all_is_well(every, project)
         seen = while_one_is_running(every)
         # The API says what it must not, and nonsense.
+        for workspace, key in KEYS.items():
+            fault = error(500, f"{NAME}{key} of {ADDRESS} or <{OTHER}>")
+            cli.simulator.faults.add(f"/{workspace}/{PROJECTS[workspace]}/jobs", fault, times=None)
         for auth in ("query", "bearer"):
             every.configure(bad=True, auth=auth)
             every.run(1, ["sync"], ["check"], ["sync", "--json"], ["check", "--json"])
@@ -435,6 +438,14 @@ def test_no_command_shows_a_secret_and_no_name_steers_the_terminal(
     # What could have steered it was there to be shown.
     assert PROJECTS["acme"] in stored["projects"]
     assert NAME in stored["batches"]
+    assert NAME in stored["jobs"]
+    assert len(cli.database.rows("SELECT DISTINCT labeler, reviewer FROM current_jobs")) == 1
+
+
+def labelled(job_id: str) -> dict[str, object]:
+    """A job as the API writes it."""
+    people = {"labeler": ADDRESS, "reviewer": OTHER, "createdBy": OTHER}
+    return {"id": job_id, "name": NAME, "status": NAME, "numImages": 5, "annotated": 2, **people}
 
 
 def when_all_is_well(every: Everything, project: str) -> None:
@@ -451,20 +462,12 @@ def when_all_is_well(every: Everything, project: str) -> None:
     every.run(0, ["rename", "acme/saved", "acme/kept"], ["rename", "acme/kept", "acme/saved"])
     unwanted, drop = ["import", "acme/unwanted", SAVED], ["drop", "acme/unwanted", "--yes"]
     every.run(0, unwanted, drop, unwanted, drop)
-    remember(every.cli.database.url, ADDRESS)
     every.run(0, ["forget", ADDRESS], ["forget", ADDRESS])
     every.run(0, ["init", "--config", "one.toml"], ["init", "--config", "two.toml"], ["demo"], how="variable")
     keep_a_server(every, "simulate", "console")
     for form in LOGS:
         keep_a_server(every, "dashboard", form)
         keep_a_daemon(every, form)
-
-
-def remember(url: str, address: str) -> None:
-    """Adds a person."""
-    database = open_database(parse_url(url))
-    with contextlib.closing(database), database.begin("testing") as connection:
-        People(connection, "address").resolve([address])
 
 
 def keep_a_server(every: Everything, name: str, form: str) -> None:

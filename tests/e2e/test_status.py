@@ -12,6 +12,7 @@ from tests.e2e.conftest import RFC3339, Cli, batch
 FIELDS = [
     *["workspace", "project", "batches", "images", "num_jobs", "observed_at", "last_run_at", "last_outcome"],
     *["last_success_at", "consecutive_failures", "last_error_kind", "last_error"],
+    *["jobs", "images_in_jobs", "annotated", "jobs_observed_at", "jobs_error_kind"],
 ]
 TIMES = ("observed_at", "last_run_at", "last_success_at")
 
@@ -45,6 +46,25 @@ def test_each_project_is_told_and_what_is_too_old(cli: Cli) -> None:
     assert "out of luck" in gears["last_error"]
     assert gears["last_success_at"] < gears["last_run_at"]
     assert gears["observed_at"] == "2020-01-02T03:04:05.000006Z"
+
+
+def test_jobs_are_told_once_a_list_of_them_was_asked_for(cli: Cli) -> None:
+    prepare(cli)
+    assert "ANNOTATED" not in cli.run("status").out
+    at = "'2026-01-02 03:04:05.000006'" if cli.database.is_sqlite else "'2026-01-02 03:04:05.000006+00'"
+    cli.database.execute(
+        f"UPDATE projects SET jobs = 3, images_in_jobs = 1500, annotated = 1200, jobs_observed_at = {at}, "
+        "jobs_error_kind = 'server' WHERE project = 'widgets'",
+    )
+    gears, widgets = cli.run("status", "--json").json
+    told = ["jobs", "images_in_jobs", "annotated", "jobs_observed_at", "jobs_error_kind"]
+    assert [widgets[name] for name in told] == [3, 1500, 1200, "2026-01-02T03:04:05.000006Z", "server"]
+    assert [gears[name] for name in told] == [0, 0, 0, None, None]
+    header, first, second = cli.run("status").out.splitlines()[:3]
+    at_column = header.index("ANNOTATED")
+    assert [line[at_column:].split("  ")[0] for line in (first, second)] == ["-", "1,200 of 1,500 (server)"]
+    cli.database.execute("UPDATE projects SET jobs_error_kind = 'auth' WHERE project = 'gears'")
+    assert "  - (auth)  " in cli.run("status").out
 
 
 def test_every_format(fresh: Cli) -> None:
@@ -154,6 +174,7 @@ NEVER = {
     **dict.fromkeys(FIELDS),
     "workspace": "acme",
     **dict.fromkeys(("batches", "images", "num_jobs", "consecutive_failures"), 0),
+    **dict.fromkeys(("jobs", "images_in_jobs", "annotated"), 0),
 }
 
 

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
-from rig import run_locks
+from rig import Rig, job, run_locks
 from sqlalchemy import text
 
 from rfsync.database import sqlite
@@ -104,6 +104,26 @@ def test_pseudonyms_take_out_all_addresses_once(store: Store, caplog: pytest.Log
     with store._database.begin("testing") as connection:
         assert connection.execute(text("SELECT count(*), count(address) FROM people")).one() == (3, 0)
         assert connection.execute(text("SELECT mode FROM people_key")).scalar_one() == "pseudonym"
+
+
+def test_the_first_sync_with_pseudonyms_takes_them_out_even_if_nothing_else_is_new(rig: Rig) -> None:
+    rig.sync_jobs, rig.jobs = True, [job("j1", 5, labeler=PEOPLE[0], reviewer=PEOPLE[1], createdBy=PEOPLE[2])]
+    rig.sync()
+    shown = "SELECT labeler, reviewer, (SELECT created_by FROM jobs) FROM current_jobs"
+    ((labeler, reviewer, creator),) = rig.rows(shown)
+    assert (labeler, reviewer) == (PEOPLE[0], PEOPLE[1])
+    rig.people = "pseudonym"
+    rig.restart()
+    assert rig.sync().outcome == "unchanged"
+    ((labeler, reviewer, again),) = rig.rows(shown)
+    assert sorted(map(str, (labeler, reviewer, again))) == ["person-1", "person-2", "person-3"]
+    assert again == creator
+    assert rig.rows("SELECT count(address) FROM people") == [(0,)]
+    # Back to addresses, those who are seen again get theirs.
+    rig.people, rig.jobs = "address", [job("j1", 6, labeler=PEOPLE[0].upper(), reviewer=PEOPLE[1])]
+    rig.restart()
+    assert rig.sync().row.jobs_changed == 1
+    assert rig.rows(shown) == [(PEOPLE[0].upper(), PEOPLE[1], creator)]
 
 
 def test_a_dry_run_takes_nothing_out(store: Store, database_url: str) -> None:
