@@ -23,8 +23,8 @@ _LAST_WAY: Final = """
 def command(options: Options, as_json: bool) -> int:
     """Proves that the books balance, and names whatever does not.
 
-    Recomputes every sum from the ledger: batches, projects, days and runs. Says in words what is wrong, one line each,
-    and what to do next. Read-only; exits with 1 on a finding.
+    Recomputes every sum from the ledgers: batches, jobs, projects, days, labelers and runs. Says in words what is
+    wrong, one line each, and what to do next. Read-only; exits with 1 on a finding.
     """
     from rfsync.cli import wiring
     from rfsync.ledger.rules import OF_WORKSPACE
@@ -35,7 +35,9 @@ def command(options: Options, as_json: bool) -> int:
         named = [{**asdict(finding), "message": str(finding)} for finding in verdict.findings]
         click.echo(to_json({"ok": verdict.ok, **asdict(verdict), "findings": named}))
         return 0 if verdict.ok else 1
-    scope = f"{verdict.changes:,} changes of {verdict.batches:,} batches in {verdict.projects:,} projects"
+    of_batches = f"{verdict.changes:,} changes of {verdict.batches:,} batches"
+    of_jobs = f"{verdict.job_changes:,} changes of {verdict.jobs:,} jobs"
+    scope = f"{of_batches} and {of_jobs} in {verdict.projects:,} projects"
     if verdict.ok:
         click.echo(f"The books balance: {scope}.")
         return 0

@@ -20,16 +20,18 @@ class Finding:
 
     #: Which rule is broken, as a word of ``RULES``.
     rule: str
-    workspace: str
-    project: str
-    #: What exactly: a batch, a day, a run.
+    #: None: it is of no project, or of one that is not there.
+    workspace: str | None
+    project: str | None
+    #: What exactly: a batch, a job, a day, a run, a person.
     what: str
     expected: str
     found: str
 
     def __str__(self) -> str:
         says = RULES[self.rule].says.format(expected=self.expected, found=self.found)
-        return f"{self.workspace}/{self.project} {self.what}: {says}"
+        project = "" if self.workspace is None else f"{self.workspace}/{self.project} "
+        return f"{project}{self.what}: {says}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +40,10 @@ class Verdict:
 
     projects: int
     batches: int
+    #: Of batches.
     changes: int
+    jobs: int
+    job_changes: int
     findings: tuple[Finding, ...]
     #: How many findings there are in all, more than are named.
     total: int
@@ -55,7 +60,8 @@ _DAY: Final = {
 }
 
 _COUNTS: Final = """SELECT (SELECT count(*) FROM projects) AS projects, (SELECT count(*) FROM batches) AS batches,
-    (SELECT count(*) FROM batch_changes) AS changes"""
+    (SELECT count(*) FROM batch_changes) AS changes, (SELECT count(*) FROM jobs) AS jobs,
+    (SELECT count(*) FROM job_changes) AS job_changes"""
 
 
 def verify(engine: Engine) -> Verdict:
@@ -65,15 +71,20 @@ def verify(engine: Engine) -> Verdict:
         DatabaseError: the database can't be read.
     """
     with translated("verifying the database"), engine.connect() as connection, connection.begin():
-        findings: list[Finding] = []
-        total = 0
-        for rule in RULES:
-            for number, finding in enumerate(_findings(connection, rule)):
-                total += 1
-                if number < NAMED:
-                    findings.append(finding)
-        counts = connection.execute(text(_COUNTS)).one()
-    return Verdict(counts.projects, counts.batches, counts.changes, tuple(findings), total)
+        return check(connection)
+
+
+def check(connection: Connection) -> Verdict:
+    """Checks every rule within the transaction of the connection."""
+    findings: list[Finding] = []
+    total = 0
+    for rule in RULES:
+        for number, finding in enumerate(_findings(connection, rule)):
+            total += 1
+            if number < NAMED:
+                findings.append(finding)
+    counts = connection.execute(text(_COUNTS)).one()
+    return Verdict(**counts._asdict(), findings=tuple(findings), total=total)
 
 
 def _findings(connection: Connection, rule: str) -> Iterator[Finding]:

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import pytest
 from rig import Rig, record
+from sqlalchemy import text
 
 from rfsync.errors import DatabaseError
 
@@ -11,6 +14,12 @@ AT = "'2026-01-01 00:05:00.000000'"
 LATER = "'2026-01-02 00:00:00.000000'"
 CHANGE = """INSERT INTO batch_changes (run_id, project_id, batch_id, observed_after, observed_at, change, images,
     num_jobs, images_delta, num_jobs_delta) VALUES """
+JOB_CHANGE = """INSERT INTO job_changes (run_id, project_id, job_id, labeler_id, observed_after, observed_at, change,
+    num_images, annotated, unannotated, approved, rejected, num_images_delta, annotated_delta, unannotated_delta,
+    approved_delta, rejected_delta) VALUES """
+JOB = """INSERT INTO jobs (project_id, job_id, labeler_id, first_seen_at, changed_at, removed_at, num_images, annotated,
+    unannotated, approved, rejected) VALUES """
+PERSON = "INSERT INTO people (id, address, digest, forgotten_at) VALUES "
 RUN = "INSERT INTO sync_runs (project_id, trigger, started_at, finished_at, outcome, error_kind) VALUES "
 
 WRONG = {
@@ -48,27 +57,89 @@ WRONG = {
     "a trigger that there is not": f"{RUN} (1, 'whim', {AT}, {AT}, 'changed', NULL)",
     "text for a count": "UPDATE batches SET images = 'many'",
     "a negative day": "UPDATE project_daily SET images_lost = -1",
+    "a change of a job twice": f"{JOB_CHANGE} (1, 1, 'j', 1, NULL, {AT}, 'changed', 5, 1, 4, 0, 0, 0, 0, 0, 0, 0)",
+    "a change of no job": f"{JOB_CHANGE} (1, 1, 'k', 1, NULL, {LATER}, 'changed', 5, 1, 4, 0, 0, 0, 0, 0, 0, 0)",
+    "a job's change by no run": f"{JOB_CHANGE} (9, 1, 'j', 1, NULL, {LATER}, 'changed', 5, 1, 4, 0, 0, 0, 0, 0, 0, 0)",
+    "a job's change by no word": f"{JOB_CHANGE} (1, 1, 'j', 1, NULL, {LATER}, 'done', 5, 1, 4, 0, 0, 0, 0, 0, 0, 0)",
+    "a job's change by nobody": f"{JOB_CHANGE} (1, 1, 'j', 9, NULL, {LATER}, 'changed', 5, 1, 4, 0, 0, 0, 0, 0, 0, 0)",
+    "a job's count from less than nothing": f"""{JOB_CHANGE}
+        (1, 1, 'j', 1, NULL, {LATER}, 'changed', 5, 1, 4, 0, 0, 0, 0, 0, 0, 1)""",
+    "a job's removal that leaves something": f"""{JOB_CHANGE}
+        (1, 1, 'j', 1, NULL, {LATER}, 'removed', 0, 0, 0, 0, 1, -5, -1, -4, 0, 0)""",
+    "a job's return that starts from something": f"""{JOB_CHANGE}
+        (1, 1, 'j', 1, NULL, {LATER}, 'restored', 5, 1, 4, 0, 0, 5, 1, 3, 0, 0)""",
+    "a job's change seen before the look before": f"""{JOB_CHANGE}
+        (1, 1, 'j', 1, {LATER}, {LATER}, 'changed', 5, 1, 4, 0, 0, 0, 0, 0, 0, 0)""",
+    "a job's count beyond 2^53-1": "UPDATE jobs SET approved = 9007199254740992",
+    "a job's count below 0": "UPDATE jobs SET rejected = -1",
+    "text for a job's count": "UPDATE jobs SET annotated = 'many'",
+    "a job without an id": f"{JOB} (1, '', NULL, {AT}, {AT}, NULL, 0, 0, 0, 0, 0)",
+    "a job of no project": f"{JOB} (99, 'x', NULL, {AT}, {AT}, NULL, 0, 0, 0, 0, 0)",
+    "a job twice": f"{JOB} (1, 'j', NULL, {AT}, {AT}, NULL, 0, 0, 0, 0, 0)",
+    "a job changed before it was seen": f"{JOB} (1, 'x', NULL, {LATER}, {AT}, NULL, 0, 0, 0, 0, 0)",
+    "a job removed at another time than it changed": f"{JOB} (1, 'x', NULL, {AT}, {LATER}, {AT}, 0, 0, 0, 0, 0)",
+    "a job of nobody's number": f"{JOB} (1, 'x', 9, {AT}, {AT}, NULL, 0, 0, 0, 0, 0)",
+    "a job deleted from under its ledger": "DELETE FROM jobs",
+    "a job renumbered under its ledger": "UPDATE jobs SET job_id = 'k'",
+    "a job's change moved to no job": "UPDATE job_changes SET job_id = 'k'",
+    "a person deleted from under their jobs": "DELETE FROM people",
+    "nobody as a person": f"{PERSON} (0, NULL, '0', NULL)",
+    "a person twice": f"{PERSON} (2, NULL, 'd', NULL)",
+    "a forgotten person's address": f"UPDATE people SET forgotten_at = {AT}",
+    "a second key of people": "INSERT INTO people_key (id, secret, mode) VALUES (2, '', 'address')",
+    "a mode of people that there is not": "INSERT INTO people_key (id, secret, mode) VALUES (1, '', 'initials')",
+    "a labeler's day twice": "INSERT INTO labeler_daily VALUES (1, '2026-01-01', 1, 0, 0, 0, 0, 0, 0, 0, 0)",
+    "a labeler's day of no project": "INSERT INTO labeler_daily VALUES (9, '2026-01-01', 1, 0, 0, 0, 0, 0, 0, 0, 0)",
+    "a labeler's day of less than nothing": "UPDATE labeler_daily SET approved_lost = -1",
+    "a missing job of no project": f"INSERT INTO missing_jobs VALUES (9, 'j', {AT}, 0, NULL)",
 }
 
 
-@pytest.mark.parametrize("name", WRONG)
-def test_refused(rig: Rig, name: str) -> None:
+@pytest.fixture(scope="module")
+def filled(shared_database_url: str) -> Iterator[Rig]:
+    """A batch and a job, and a change of each; no test changes anything of it."""
+    rig = Rig(shared_database_url)
     rig.listed = [record("a", 5, 1)]
     rig.sync()
+    for statement in (
+        f"{PERSON} (1, 'ann@example.com', 'd', NULL)",
+        f"{JOB} (1, 'j', 1, {AT}, {AT}, NULL, 5, 1, 4, 0, 0)",
+        f"{JOB_CHANGE} (1, 1, 'j', 1, NULL, {AT}, 'added', 5, 1, 4, 0, 0, 5, 1, 4, 0, 0)",
+        "INSERT INTO labeler_daily VALUES (1, '2026-01-01', 1, 0, 0, 0, 0, 0, 0, 0, 0)",
+    ):
+        rig.rows(statement)
+    yield rig
+    rig.close()
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_refused(filled: Rig, name: str) -> None:
     with pytest.raises(DatabaseError, match=r"(?i)constraint|invalid input syntax") as caught:
-        rig.rows(WRONG[name])
+        filled.rows(WRONG[name])
     assert caught.type is DatabaseError
 
 
-def test_what_is_right_is_taken(rig: Rig) -> None:
+def test_what_is_right_is_taken(filled: Rig) -> None:
     """Else the test above could not tell a constraint from a typing error."""
-    rig.listed = [record("a", 5, 1)]
-    rig.sync()
-    rig.rows(f"{CHANGE} (1, 1, 'a', {AT}, {LATER}, 'changed', 5, 1, 0, 0)")
-    rig.rows(f"{CHANGE} (1, 1, 'a', {AT}, '2026-01-03 00:00:00.000000', 'removed', 0, 0, -5, -1)")
-    rig.rows(f"INSERT INTO batches VALUES (1, 'x', NULL, NULL, 0, 0, {AT}, {AT}, NULL, NULL)")
-    rig.rows(f"{RUN} (1, 'cli', {AT}, {AT}, 'failed', 'server')")
-    assert rig.rows("SELECT count(*) FROM batch_changes") == [(3,)]
+    third = "'2026-01-03 00:00:00.000000'"
+    with filled.database.begin("testing") as connection:
+        for statement in (
+            f"{CHANGE} (1, 1, 'a', {AT}, {LATER}, 'changed', 5, 1, 0, 0)",
+            f"{CHANGE} (1, 1, 'a', {AT}, {third}, 'removed', 0, 0, -5, -1)",
+            f"INSERT INTO batches VALUES (1, 'x', NULL, NULL, 0, 0, {AT}, {AT}, NULL, NULL)",
+            f"{RUN} (1, 'cli', {AT}, {AT}, 'failed', 'server')",
+            f"{PERSON} (2, NULL, 'e', {AT})",
+            f"{JOB} (1, 'x', 2, {AT}, {AT}, {AT}, 0, 0, 0, 0, 0)",
+            f"{JOB_CHANGE} (1, 1, 'j', 2, {AT}, {LATER}, 'changed', 5, 0, 4, 9, 0, 0, -1, 0, 9, 0)",
+            f"{JOB_CHANGE} (1, 1, 'j', NULL, {AT}, {third}, 'removed', 0, 0, 0, 0, 0, -5, 0, -4, -9, 0)",
+            "INSERT INTO people_key (id, secret, mode) VALUES (1, '', 'pseudonym')",
+            "INSERT INTO labeler_daily VALUES (1, '2026-01-01', 0, 0, 0, 0, 0, 0, 0, 0, 0)",
+            f"INSERT INTO missing_jobs VALUES (1, 'j', {AT}, 0, NULL)",
+        ):
+            connection.execute(text(statement))
+        for ledger in ("batch_changes", "job_changes"):
+            assert connection.execute(text(f"SELECT count(*) FROM {ledger}")).scalar() == 3
+        connection.rollback()
 
 
 def test_a_fraction_is_never_stored(rig: Rig) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine
+from sqlalchemy import Engine, create_engine, inspect
 
 from rfsync.database.engine import open_engine
 from rfsync.database.url import parse_url
@@ -172,13 +172,34 @@ num_jobs_delta) VALUES (1, 1, 'b', '{at}', 'added', 5, 2, 5, 2);
 INSERT INTO project_daily VALUES (1, '2026-01-02', 1, 1, 0, 5, 0, 2, 0, 1, 5, 2)"""
 
 
+#: What came with a revision.
+FILLED_SINCE = {
+    "0002": "UPDATE projects SET sent_us = 7",
+    "0003": "INSERT INTO project_observed VALUES (1, '2026-01-01', 5, 0)",
+    "0006": """UPDATE projects SET missing = 1, recheck_from = '{at}';
+UPDATE batches SET unlisted_at = '{at}';
+INSERT INTO missing_batches (project_id, batch_id, missing_at, asked_at) VALUES (1, 'b', '{at}', '{at}');
+INSERT INTO project_renames VALUES (1, 'acme', 'gadgets', '{at}')""",
+}
+
+
+def contents(engine: Engine, columns: dict[str, str]) -> dict[str, list[tuple[object, ...]]]:
+    """All rows of these tables; their columns, separated by commas."""
+    with engine.connect() as connection:
+        return {
+            table: [tuple(row) for row in connection.exec_driver_sql(f"SELECT {listed} FROM {table}")]
+            for table, listed in columns.items()
+        }
+
+
 def test_an_upgrade_from_each_revision_keeps_what_is_there(
     tmp_path: Path, new_postgres: Callable[[str | None], str]
 ) -> None:
-    """The oldest schema with a bit of everything in it, brought up to this one's."""
+    """Each earlier schema with a bit of everything in it, brought up to this one's."""
     revisions = [r.revision for r in ScriptDirectory(str(schema.migrations_path())).walk_revisions()]
     assert revisions[0] == schema.HEAD
     for number, revision in enumerate(revisions[1:]):
+        statements = [FILLED, *(filled for since, filled in FILLED_SINCE.items() if since <= revision)]
         for url, at in (
             (f"sqlite:///{tmp_path / f'{number}.db'}", "2026-01-02 03:04:05.678900"),
             (new_postgres(None), "2026-01-02 03:04:05.678900+00"),
@@ -186,11 +207,24 @@ def test_an_upgrade_from_each_revision_keeps_what_is_there(
             with writing(url) as engine:
                 schema.upgrade(engine, None, to=revision)
                 with engine.begin() as connection:
-                    for statement in FILLED.format(at=at).split(";\n"):
+                    for statement in ";\n".join(statements).format(at=at).split(";\n"):
                         connection.exec_driver_sql(statement)
                     # As these versions called it.
                     connection.exec_driver_sql("ALTER TABLE rfsync_version RENAME TO alembic_version")
+                    tables = inspect(connection)
+                    columns = {
+                        table: ", ".join(
+                            column["name"]
+                            for column in tables.get_columns(table)
+                            if column["name"] in metadata.tables[table].c
+                        )
+                        for table in tables.get_table_names()
+                        if table != "alembic_version"
+                    }
+                before = contents(engine, columns)
+                assert [table for table, rows in before.items() if not rows] == [], revision
                 schema.upgrade(engine, revision)
+                assert contents(engine, columns) == before, revision
                 assert schema.drift(engine) == []
                 verdict = verify(engine)
             assert (verdict.ok, verdict.changes, verdict.batches) == (True, 1, 1), verdict.findings
