@@ -50,8 +50,7 @@ def observe(context: SyncContext, run: Run, task: SyncTask) -> Result:
     """
     with context.timer("fetch"):
         batches = fetch_list(context, run, task, Kind.BATCH)
-    context.workspaces.answered.add(task.path)
-    with context.timer("fetch"):
+        context.workspaces.answered.add(task.path)
         jobs = fetch_jobs(context, run, task)
     found = find_rename(context, run, task, batches, jobs)
     confirmations = found.confirmations

@@ -1,5 +1,6 @@
 """The end of a run: written, logged and returned."""
 
+import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
@@ -101,7 +102,7 @@ def did_jobs_fail(context: SyncContext, row: RunRow) -> bool:
     return row.jobs_error_kind is not None and not (context.jobs.sync == "auto" and row.jobs_error_kind in DENIALS)
 
 
-def log_outcome(result: Result) -> None:
+def log_outcome(context: SyncContext, run: Run, result: Result) -> None:
     """Logs a change as news, a refusal or a doubt as a warning, and anything else for debugging."""
     tally, fields = result.tally, with_fields(result.row.log_fields)
     if result.outcome == "changed":
@@ -118,4 +119,7 @@ def log_outcome(result: Result) -> None:
         log.warning("%s: %s%s", result, refused, result.error, extra=fields)
     if result.row.jobs_error is not None:
         failed = f"job list: {result.row.jobs_error_kind}: " if result.jobs_failed else ""
-        log.warning("%s: %s%s", result, failed, result.row.jobs_error, extra=fields)
+        # What each poll of a daemon says again is no news.
+        is_known = context.trigger != "cli" and run.jobs_error_kind == result.row.jobs_error_kind is not None
+        level = logging.INFO if is_known else logging.WARNING
+        log.log(level, "%s: %s%s", result, failed, result.row.jobs_error, extra=fields)

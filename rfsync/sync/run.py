@@ -87,7 +87,7 @@ def finish_run(context: SyncContext, run: Run, task: SyncTask, work: Callable[[]
     if result.run_id != run.id:
         return result  # of another run, which has logged it
     try:
-        log_outcome(result)
+        log_outcome(context, run, result)
     except Exception as error:
         failed_by_bug(task, error, context.redact)  # for the log: what was committed stands
     return result

@@ -69,6 +69,7 @@ class Rig:
         #: ``[jobs] sync``; most tests are about batches alone.
         self.sync_jobs: bool | Literal["auto"] = False
         self.key = "key"
+        self.trigger = "cli"
         #: What a batch's or job's own address answers, where that is not what the list has.
         self.by_id: dict[str, dict[str, object] | FetchError] = {}
         self.asked: list[str] = []
@@ -129,7 +130,7 @@ class Rig:
         workspaces = Workspaces(self, covers=lambda _, project: project in self.covered)
         context = SyncContext(
             self, workspaces, self.store, self.removals, lambda: self.now, str, jobs=JobsConfig(sync=self.sync_jobs),
-            allow_removals=allow_removals, keep_changes=True,
+            trigger=self.trigger, allow_removals=allow_removals, keep_changes=True,
         )  # fmt: skip
         task = SyncTask(self.workspace, self.project, Secret(self.key), batch_ids=batch_ids, insist=insist)
         return sync(context, task)

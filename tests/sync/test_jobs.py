@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import replace
+from typing import Any
 
 import pytest
 from rig import START, Rig, job, record
 
+from rfsync.api.client import Response
 from rfsync.config import RemovalsConfig
 from rfsync.database.engine import open_engine
 from rfsync.errors import ErrorKind, FetchError
@@ -230,26 +232,68 @@ def test_a_renamed_project_is_known_by_its_jobs(jobs: Rig) -> None:
     assert balances(jobs)
 
 
-def test_an_older_job_list_is_left_out(jobs: Rig, database_url: str) -> None:
+def test_an_older_job_list_is_left_out_and_its_batches_are_written(jobs: Rig, database_url: str) -> None:
     jobs.sync()
-    newer = Rig(database_url)
-    newer.sync_jobs, newer.now = "auto", jobs.now + timedelta(minutes=30)
-    newer.listed, newer.jobs = jobs.listed, [job("j", 5, 5, labeler=ANN)]
-    get = jobs.get
+    other = Rig(database_url)
+    other.sync_jobs, other.now, other.listed = "auto", jobs.now, jobs.listed
+    other.jobs = [job("j", 5, 5, labeler=ANN)]
+    get, other_get = jobs.get, other.get
 
-    def overtaken(*segments: str, **options: object) -> object:
-        response = get(*segments, **options)  # type: ignore[arg-type]
+    def asked_before(*segments: str, **options: Any) -> Response:
+        """Its batch list was asked for before the other's, and its job list after it."""
+        response = other_get(*segments, **options)
+        return replace(response, sent_us=1) if segments[-1] == "batches" else response
+
+    def overtaken(*segments: str, **options: Any) -> Response:
+        response = get(*segments, **options)
         if segments[-1] == "jobs":
-            # Both of its lists are asked for after this one, and written before it.
-            assert newer.sync().row.jobs_changed == 1
+            assert other.sync().row.jobs_changed == 1
         return response
 
-    jobs.listed = [record("b", 1, 1)]
+    jobs.listed, jobs.jobs = [record("b", 1, 1)], [job("j", 5, 2, labeler=ANN)]
     with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(other, "get", asked_before)
         patch.setattr(jobs, "get", overtaken)
-        assert jobs.sync().outcome == "superseded"
-    assert jobs.rows("SELECT annotated FROM current_jobs") == [(5,)]
-    newer.close()
+        result = jobs.sync()
+    assert (result.outcome, result.row.jobs, result.row.jobs_error_kind) == ("changed", None, None)
+    assert (jobs.state(), jobs.rows("SELECT annotated FROM current_jobs")) == ({"b": (1, 1)}, [(5,)])
+    assert balances(jobs)
+    other.close()
+
+
+def test_a_list_that_turns_out_not_to_be_the_one_applied_last_is_read_after_all(jobs: Rig, database_url: str) -> None:
+    jobs.sync()
+    other = Rig(database_url)
+    other.sync_jobs, other.now, other.listed = "auto", jobs.now, [record("b", 7, 1)]
+    other.jobs = [job("j", 5, 5, labeler=ANN)]
+    get, other_get = jobs.get, other.get
+
+    def asked_before(*segments: str, **options: Any) -> Response:
+        return replace(other_get(*segments, **options), sent_us=1)
+
+    def overtaken(*segments: str, **options: Any) -> Response:
+        response = get(*segments, **options)
+        if segments[-1] == "jobs":
+            assert other.sync().outcome == "changed"
+        return response
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(other, "get", asked_before)
+        patch.setattr(jobs, "get", overtaken)
+        result = jobs.sync()
+    # It was the older one that was written in between.
+    assert (result.outcome, result.row.batches, result.row.jobs, result.row.jobs_changed) == ("changed", 1, 1, 1)
+    assert (jobs.state(), jobs.rows("SELECT annotated FROM current_jobs")) == ({"b": (10, 1)}, [(0,)])
+    assert balances(jobs)
+    other.close()
+
+
+def test_a_job_list_that_fails_again_and_again_is_news_once(jobs: Rig, caplog: pytest.LogCaptureFixture) -> None:
+    jobs.jobs = failure(ErrorKind.SERVER, 500)
+    jobs.trigger = "schedule"
+    for _ in range(3):
+        jobs.sync()
+    assert [r.levelname for r in caplog.records if "job list: server" in r.getMessage()] == ["WARNING"]
 
 
 DAYS = "SELECT labeler, jobs_opened, images_assigned, annotated_gained, annotated_lost, approved_gained, approved_lost"
