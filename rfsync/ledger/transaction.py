@@ -1,6 +1,6 @@
 """What can be done to one project between BEGIN and COMMIT."""
 
-from collections.abc import Collection, Generator, Iterable, Mapping
+from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import cache
@@ -19,7 +19,7 @@ from rfsync.ledger.observed import keep_observed
 from rfsync.ledger.people import People, PeopleMode
 from rfsync.ledger.projects import ProjectState, write_state
 from rfsync.ledger.record_types import BATCHES, RECORD_TYPES, RecordType
-from rfsync.ledger.renames import is_free, rename
+from rfsync.ledger.renames import Owner, find_owners, is_free, rename
 from rfsync.ledger.runs import Run, RunRow, write_end
 from rfsync.records import Kind, Record
 from rfsync.schema.types import UTCDateTime
@@ -139,6 +139,10 @@ class Transaction:
             return True
         path = (self.state.workspace, self.state.project)
         return path == self._run.path or (path == self._run.old and is_free(self._connection, self._run.path))
+
+    def find_owners(self, ids: Mapping[Kind, Sequence[str]]) -> list[Owner]:
+        """Other projects that have some of these records; see ``renames.find_owners``."""
+        return find_owners(self._connection, ids, but=self._run.project_id)
 
     def is_renaming(self) -> bool:
         """Tells whether the run gives its project the new id under which it found it."""

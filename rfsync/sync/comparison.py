@@ -46,6 +46,18 @@ class Compared:
         """The records that the API has to be asked for."""
         return to_ask(self.kind, self.missing, self.known, self.at, settings)
 
+    def taken_for_removed(self) -> Confirmation:
+        """What is removed where nobody can be asked: all that is missing and was not unlisted.
+
+        A missing record may be one of the rejected ones, if those have no usable id: then it is in doubt.
+        """
+        answer = self.listed.answer
+        gone = [i for i in self.lacking if not (i in self.known and self.known[i].unlisted)]
+        without_id = sum(rejected.id is None for rejected in answer.rejected) if answer is not None else 0
+        if not without_id:
+            return Confirmation(removed=frozenset(gone))
+        return Confirmation(doubtful=dict.fromkeys(gone, f"{without_id} rejected records have no usable id"))
+
     def settled(self) -> Settled:
         """What is known of missing records once this is applied."""
         return settle(self.missing, self.known, self.confirmation, self.at)

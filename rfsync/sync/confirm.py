@@ -6,6 +6,7 @@ from functools import partial
 
 from rfsync.api.answers import parse_one
 from rfsync.errors import ErrorKind, FetchError
+from rfsync.ledger.renames import Owner
 from rfsync.ledger.runs import Run
 from rfsync.ledger.transaction import Transaction
 from rfsync.records import Kind
@@ -28,13 +29,20 @@ class ReadAgain:
     kind: Kind
 
 
+@dataclass(frozen=True, slots=True)
+class FoundOwners:
+    """Nothing was written: other projects have some of the records, and it may be one of them under a new id."""
+
+    owners: Sequence[Owner]
+
+
 def write_asking(
     context: SyncContext,
     run: Run,
     task: SyncTask,
-    work: Callable[[Transaction, Confirmations], Result | ReadAgain | AskFirst],
+    work: Callable[[Transaction, Confirmations], Result | ReadAgain | FoundOwners | AskFirst],
     confirmations: Confirmations,
-) -> Result | ReadAgain:
+) -> Result | ReadAgain | FoundOwners:
     """Writes what an observation shows, and asks the API as long as that has to be done first.
 
     Args:

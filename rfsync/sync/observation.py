@@ -1,7 +1,7 @@
 """A project's lists: fetched, compared with the stored state, judged, and applied completely or not at all."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from functools import cached_property
 from typing import Any
@@ -14,7 +14,7 @@ from rfsync.ledger.runs import Run, RunRow
 from rfsync.ledger.transaction import Transaction
 from rfsync.records import Kind
 from rfsync.sync.comparison import Compared, Comparer
-from rfsync.sync.confirm import AskFirst, ReadAgain, ask_within_limit, write_asking
+from rfsync.sync.confirm import AskFirst, FoundOwners, ReadAgain, ask_within_limit, write_asking
 from rfsync.sync.lists import (
     DENIALS,
     REFUSED,
@@ -36,7 +36,7 @@ from rfsync.sync.removals import (
     judge,
     rows_of_refused,
 )
-from rfsync.sync.renames import find_rename
+from rfsync.sync.renames import FoundRename, Search, listed_ids
 from rfsync.sync.result import Result, finish
 from rfsync.sync.task import SyncContext, SyncTask
 
@@ -52,16 +52,21 @@ def observe(context: SyncContext, run: Run, task: SyncTask) -> Result:
         batches = fetch_list(context, run, task, Kind.BATCH)
         context.workspaces.answered.add(task.path)
         jobs = fetch_jobs(context, run, task)
-    found = find_rename(context, run, task, batches, jobs)
+    found, unsought = FoundRename(run), {} if run.observed else listed_ids(batches, jobs)
+    search = Search(context, run, task, batches.response)
+    if not run.observed and not any(unsought.values()):
+        found = search.by_asking([*unsought])
     confirmations = found.confirmations
     while True:
         accept = f"rfsync sync {task} --allow-removals"
-        observation = Observation(context, found.run, task, batches, jobs, accept, found.note)
+        observation = Observation(context, found.run, task, batches, jobs, accept, found.note, unsought)
         written = write_asking(context, found.run, task, observation.write, confirmations)
-        if not isinstance(written, ReadAgain):
+        if isinstance(written, Result):
             return written
         confirmations = UNASKED
-        if written.kind is Kind.BATCH:
+        if isinstance(written, FoundOwners):
+            found, unsought = search.among(written.owners), {}
+        elif written.kind is Kind.BATCH:
             batches = fetch_again(context, task, batches)
         elif isinstance(jobs, ListAnswer):
             jobs = _jobs_again(context, task, jobs)
@@ -89,6 +94,8 @@ class Observation:
     accept: str
     #: For people, beside the outcome; None: nothing.
     note: str | None = None
+    #: Ids of its records whose other owners are to be looked for first; empty: they were, or need not be.
+    unsought: Mapping[Kind, Sequence[str]] = field(default_factory=dict)
 
     @cached_property
     def _response(self) -> Response:
@@ -96,19 +103,20 @@ class Observation:
         lists = [listed for listed in (self.batches, self.jobs) if isinstance(listed, ListAnswer)]
         return lists[0].response
 
-    def write(self, transaction: Transaction, confirmations: Confirmations) -> Result | AskFirst | ReadAgain:
+    def write(
+        self, transaction: Transaction, confirmations: Confirmations
+    ) -> Result | AskFirst | ReadAgain | FoundOwners:
         """Writes the observation, unless there are records to ask for first.
 
         Args:
             confirmations: what the API has answered about missing records.
         """
-        return self._write(transaction, confirmations, offline=False)
+        # In this transaction, since most new projects have no other owner.
+        owners = transaction.find_owners(self.unsought) if any(self.unsought.values()) else []
+        return FoundOwners(owners) if owners else self._write(transaction, confirmations, offline=False)
 
     def write_offline(self, transaction: Transaction) -> Result:
-        """Writes the observation when the API can't be asked: what is missing is removed, unless it was unlisted.
-
-        A missing record may be one of the rejected ones, if those have no usable id: then it stays as it was.
-        """
+        """Writes the observation when the API can't be asked; see ``Compared.taken_for_removed``."""
         written = self._write(transaction, UNASKED, offline=True)
         assert isinstance(written, Result)  # noqa: S101 a saved answer is read, and asks nothing
         return written
@@ -169,7 +177,7 @@ class Observation:
         verdict = judge(listed.kind, compared.lacking, compared.known, streak, self.context.removals)
         if verdict is not None:
             return _RefusedList(compared, verdict)
-        return comparer.without_asking(compared, _offline(compared)) if offline else compared
+        return comparer.without_asking(compared, compared.taken_for_removed()) if offline else compared
 
     def _keep_refused(self, transaction: Transaction, refused: "_RefusedList") -> None:
         compared, streak = refused.compared, refused.verdict.streak
@@ -286,13 +294,3 @@ class _RefusedList:
 
     compared: Compared
     verdict: Refused
-
-
-def _offline(compared: Compared) -> Confirmation:
-    """What is taken for removed where nobody can be asked."""
-    answer = compared.listed.answer
-    gone = [i for i in compared.lacking if not (i in compared.known and compared.known[i].unlisted)]
-    without_id = sum(rejected.id is None for rejected in answer.rejected) if answer is not None else 0
-    if not without_id:
-        return Confirmation(removed=frozenset(gone))
-    return Confirmation(doubtful=dict.fromkeys(gone, f"{without_id} rejected records have no usable id"))

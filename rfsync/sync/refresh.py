@@ -5,16 +5,15 @@ from dataclasses import replace
 from functools import partial
 from typing import Final
 
-from rfsync.api.answers import Answer, parse_one
+from rfsync.api.answers import parse_one
 from rfsync.api.client import Response
 from rfsync.errors import ErrorKind, FetchError
 from rfsync.ledger.diff import diff
 from rfsync.ledger.runs import Run, RunRow
 from rfsync.ledger.transaction import Transaction
 from rfsync.records import Kind
-from rfsync.sync.lists import ListAnswer
 from rfsync.sync.ordering import is_superseded, observed_at, sent_us, warn_of_clock
-from rfsync.sync.renames import find_rename
+from rfsync.sync.renames import FoundRename, Search
 from rfsync.sync.result import Result, finish
 from rfsync.sync.task import SyncContext, SyncTask
 
@@ -39,7 +38,10 @@ def refresh(context: SyncContext, run: Run, task: SyncTask) -> Result:
     first, last = responses[0], responses[-1]
     row = RunRow("superseded", last.attempts, last.status, last.response_bytes, batches=len(seen))
     # It may be the new id of a project that had these batches before.
-    found = find_rename(context, run, task, ListAnswer(Kind.BATCH, first, Answer(seen)), None)
+    found = FoundRename(run)
+    if not run.observed:
+        owners = context.store.projects.find_owners(run, {Kind.BATCH: [batch.id for batch in seen]})
+        found = Search(context, run, task, first).among(owners)
     run = found.run
 
     def write(transaction: Transaction) -> Result:

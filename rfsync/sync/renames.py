@@ -1,6 +1,6 @@
 """Projects that are renamed: a new URL id whose batches belong to a project that is no longer there."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
@@ -35,45 +35,35 @@ class FoundRename:
     note: str | None = None
 
 
-def find_rename(
-    context: SyncContext, run: Run, task: SyncTask, batches: ListAnswer, jobs: ListAnswer | JobsFailure | None
-) -> FoundRename:
-    """Finds out whether a project that was never observed is one that had another id before.
-
-    Args:
-        batches: its list, or what was asked for of it.
-        jobs: its list, if there is one.
-
-    Raises:
-        FetchError: its batches or jobs are another project's, and whether that is still there can't be told.
-        DatabaseError: the database refused or vanished.
-    """
-    if run.observed:
-        return FoundRename(run)
+def listed_ids(batches: ListAnswer, jobs: ListAnswer | JobsFailure | None) -> dict[Kind, list[str]]:
+    """The ids in the lists of a project, of each kind that there is a list of."""
     lists = [listed for listed in (batches, jobs) if isinstance(listed, ListAnswer)]
-    ids = {listed.kind: [r.id for r in listed.answer.records] for listed in lists if listed.answer is not None}
-    search = _Search(context, run, task, batches.response)
-    return search.by_records(ids) if any(ids.values()) else search.by_asking([*ids])
+    return {listed.kind: [r.id for r in listed.answer.records] for listed in lists if listed.answer is not None}
 
 
 @dataclass(frozen=True, slots=True)
-class _Search:
+class Search:
+    """Finds out whether a project that was never observed is one that had another id before.
+
+    Its methods raise ``FetchError`` if its batches or jobs are another project's, and whether that is still there can't
+    be told; and ``DatabaseError`` if the database refused or vanished.
+    """
+
     _context: SyncContext
     _run: Run
     _task: SyncTask
+    #: To the request for its batch list, or for a batch.
     _response: Response
 
-    def by_records(self, ids: Mapping[Kind, Sequence[str]]) -> FoundRename:
-        """Looks for the project that had the listed batches or jobs before."""
-        owners = self._context.store.projects.find_owners(self._run, ids)
+    def among(self, owners: Sequence[Owner]) -> FoundRename:
+        """Looks for it among the projects that have the batches or jobs that it lists."""
         for owner in owners[:MAX_OWNERS]:
             if owner.path == self._run.path or self._is_gone(owner):
                 return self._renamed(owner, UNASKED)
-        what = "batches" if ids.get(Kind.BATCH) else "jobs"
         for owner in owners[:1]:
             log.warning(
-                "%s: %d of its %s are those of %s too, which is still there: the two stay two",
-                *(self._run.path, owner.shared, what, owner.path),
+                "%s: %d of its batches and jobs are those of %s too, which is still there: the two stay two",
+                *(self._run.path, owner.shared, owner.path),
             )
         return FoundRename(self._run)
 
