@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from rig import Rig
+from rig import Rig, job
 
 from rfsync.errors import ErrorKind, FetchError
 from rfsync.redaction import Secret
@@ -43,29 +44,43 @@ def write_history(url: str) -> None:
     9 March 18:00  acme/widgets       w1 80, w2 10, w3 30                 3     120     0
     9 March 20:00  acme/gears         g1 50                               1      50     0
     ============== ================== ============================= ======= ======= =====
+
+    Of acme/widgets there are jobs, too: j1 of w2, 10 images for ann, which are annotated on 3 March at 10:00 and
+    approved at 15:00, and gone on 8 March; and from 3 March 10:00 on j2 of w1, 40 images, of which ann annotates 5 and
+    then 25 more; on 5 March it is given to bob.
     """
+    ann, bob = {"labeler": "ann@example.com"}, {"labeler": "bob@example.com"}
+    j1 = job("j1", 10, name="name of j1", sourceBatch="internal/w2", status="assigned", **ann)
+    j2 = job("j2", 40, 5, name="name of j2", sourceBatch="internal/w1", status="review", **ann)
+    done = {**j1, "annotated": 10, "approved": 10, "status": "complete"}
     rig = Rig(url)
     w2 = batch("w2", 10, 1)
     w3 = batch("w3", 30, uploaded=at(3, 14))
     try:
         observe(rig, at(1, 8), "acme/gears", [batch("g1", 50, uploaded=UPLOADED)])
-        observe(rig, at(1, 9), "acme/widgets", [batch("w1", 100), w2])
-        observe(rig, at(3, 10), "acme/widgets", [batch("w1", 60, 1), w2])
-        observe(rig, at(3, 15), "acme/widgets", [batch("w1", 80, 1), w2, w3])
+        observe(rig, at(1, 9), "acme/widgets", [batch("w1", 100), w2], [j1])
+        observe(rig, at(3, 10), "acme/widgets", [batch("w1", 60, 1), w2], [{**j1, "annotated": 10}, j2])
+        observe(rig, at(3, 15), "acme/widgets", [batch("w1", 80, 1), w2, w3], [done, j2 := {**j2, "annotated": 30}])
         observe(rig, at(4), "bolt/o'neill", [batch("o1", 7), batch("o2", 0)])
-        observe(rig, at(5, 12), "acme/widgets", [batch("w1", 80, 1), w3])
+        observe(rig, at(5, 12), "acme/widgets", [batch("w1", 80, 1), w3], [done, j2 := {**j2, **bob}])
         observe(rig, at(6, 10), "bolt/o'neill", FetchError(ErrorKind.AUTH, "HTTP 401", http_status=401, attempts=1))
-        observe(rig, at(8, 6), "acme/widgets", [batch("w1", 80, 1), batch("w2", 10), w3])
-        observe(rig, at(9, 18), "acme/widgets", [batch("w1", 80), batch("w2", 10), w3])
+        observe(rig, at(8, 6), "acme/widgets", [batch("w1", 80, 1), batch("w2", 10), w3], [j2])
+        observe(rig, at(9, 18), "acme/widgets", [batch("w1", 80), batch("w2", 10), w3], [j2])
         observe(rig, at(9, 20), "acme/gears", [batch("g1", 50, uploaded=UPLOADED)])
     finally:
         rig.close()
 
 
-def observe(rig: Rig, when: datetime, target: str, listed: list[dict[str, object]] | FetchError) -> None:
+def observe(
+    rig: Rig,
+    when: datetime,
+    target: str,
+    listed: list[dict[str, object]] | FetchError,
+    jobs: Sequence[dict[str, object]] = (),
+) -> None:
     """One run."""
     workspace, _, project = target.partition("/")
-    rig.now, rig.listed, rig.project = when, listed, project
+    rig.now, rig.listed, rig.jobs, rig.project = when, listed, list(jobs), project
     context = SyncContext(rig, Workspaces(rig), rig.store, rig.removals, lambda: rig.now, str)
     result = sync(context, SyncTask(workspace, project, Secret("key")))
     assert result.ok != isinstance(listed, FetchError), result

@@ -164,6 +164,17 @@ def test_the_health_names_the_stalest_first_and_what_fails(ask: Ask) -> None:
     ]
 
 
+def test_the_work_of_each_labeler_and_the_jobs_that_are_open(ask: Ask) -> None:
+    assert ask("work_by_labeler", **PERIOD) == [
+        ["ann@example.com", 1, 40, 40, 10, 0],
+        ["bob@example.com", 1, 40, 0, 0, 0],
+    ]
+    assert ask("work_by_labeler", since="2026-03-04") == [["bob@example.com", 1, 40, 0, 0, 0]]
+    open_job = [*WIDGETS, "j2", "name of j2", "review", "bob@example.com", 40, 30, 0, 0, "2026-03-05 12:00:00.000000"]
+    assert ask("open_jobs") == [open_job]
+    assert ask("open_jobs", workspace="bolt") == ask("work_by_labeler", project="gears", **PERIOD) == []
+
+
 def test_the_runs_are_counted_by_outcome(ask: Ask) -> None:
     assert ask("runs_by_outcome", **PERIOD) == [
         ["2026-03-03", "changed", 2],
@@ -182,7 +193,10 @@ def test_the_runs_are_counted_by_outcome(ask: Ask) -> None:
 def test_the_front_page_shows_what_is_meant_to_be_looked_at(get: Callable[..., Any]) -> None:
     content = get("/rfsync.json").json()
     shown = {table["name"] for table in content["tables"] if not table["hidden"]}
-    assert shown == {"projects", "batches", "batch_changes", "project_daily", "project_renames", "sync_runs"}
+    assert shown == {
+        *("projects", "batches", "batch_changes", "project_daily", "project_renames", "sync_runs"),
+        *("jobs", "job_changes", "labeler_daily", "people"),
+    }
     described = {*METADATA["databases"]["rfsync"]["tables"]}
     assert described >= {*shown, *VIEWS} == {*shown, *(view["name"] for view in content["views"])}
     assert {query["name"] for query in content["queries"]} == {*QUERIES}
@@ -193,6 +207,7 @@ def test_the_front_page_shows_what_is_meant_to_be_looked_at(get: Callable[..., A
 
 
 def test_nothing_can_be_written_through_it(get: Callable[..., Any]) -> None:
+    assert get("/rfsync/people_key.json").status_code == 403
     refused = get("/rfsync.json", sql="DELETE FROM batches")
     assert refused.status_code == 400
     assert len(get("/rfsync/batches.json", _shape="array").json()) == 6

@@ -160,6 +160,15 @@ def test_the_health_names_the_stalest_first_and_what_fails(grafana: Grafana) -> 
     ]
 
 
+def test_the_work_on_jobs_is_told_by_day_and_labeler_with_what_is_open(grafana: Grafana) -> None:
+    days = {day: counts for day, *counts in grafana.ask(SQL["Annotated, approved and rejected per day"]) if any(counts)}
+    assert days == {"2026-03-03": [40, 10, 0]}
+    assert grafana.ask(SQL["Labelers"]) == [("ann@example.com", 1, 40, 40, 10, 0), ("bob@example.com", 1, 40, 0, 0, 0)]
+    assert grafana.ask(SQL["Labelers"], TimeRange(at(4), at(9))) == [("bob@example.com", 1, 40, 0, 0, 0)]
+    assert grafana.ask(SQL["Where the images of batches are"]) == [(WIDGETS, "w1", "name of w1", 80, 40, 30, 0, 0)]
+    assert grafana.ask(SQL["Open jobs"]) == [(WIDGETS, "j2", "name of j2", "bob@example.com", 40, 30, 0, at(5, 12))]
+
+
 def test_the_runs_are_counted_by_outcome(grafana: Grafana) -> None:
     def day(number: int) -> int:
         return int(at(number).timestamp())
@@ -226,7 +235,7 @@ def test_the_colours_of_outcomes_are_those_of_outcomes_that_there_are(reader: Re
 
 def test_the_dashboard_is_whole() -> None:
     tested = {panel["id"] for panel in PANELS.values()}
-    assert len(tested) == len(DASHBOARD["panels"]) == 11
+    assert len(tested) == len(DASHBOARD["panels"]) == 15
     assert all(len(panel["targets"]) == 1 for panel in PANELS.values())
     places = [panel["gridPos"] for panel in PANELS.values()]
     assert all(place["x"] + place["w"] <= 24 for place in places)

@@ -46,7 +46,7 @@ def database(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_each_recipe_has_a_command_sql_and_python() -> None:
-    assert len(SECTIONS) == 6
+    assert len(SECTIONS) == 9
     for section in SECTIONS.values():
         assert len(blocks(section, "console")) == len(blocks(section, "pycon")) == 1
         assert len(queries(section, "SQLite")) == len(queries(section, "PostgreSQL")) == 1

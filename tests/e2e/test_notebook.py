@@ -28,12 +28,14 @@ def test_every_cell_shows_something(fresh: Cli, monkeypatch: pytest.MonkeyPatch)
     cells = [cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code"]
     names: dict[str, Any] = {}
     shown = [value_of("".join(cell["source"]), names) for cell in cells]
-    assert len(shown) == 6
-    status, weeks, then, ages, deltas, figure = shown
+    assert len(shown) == 8
+    status, weeks, then, ages, work, places, deltas, figure = shown
     assert set(status["project"]) >= {"widgets", "gears"}
     assert (weeks["images"] > 0).all()
     assert len(then) == 5
     assert ages["count"] > 0
+    assert work.to_numpy().sum() > 0
+    assert (places["approved"] > 0).any()
     totals = status.set_index("project").loc["widgets"]
     assert deltas["images_delta"].sum() == totals["images"]
     assert deltas["num_jobs_delta"].sum() == totals["num_jobs"]
