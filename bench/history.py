@@ -20,6 +20,7 @@ from typing import Any, NamedTuple, TypeVar
 
 from bench.history_databases import HistoryDatabase, Postgres, Sqlite
 from bench.insert import Writer
+from bench.job_questions import queries as job_queries
 from bench.questions import Query, floor_sql, queries
 from bench.rounds import say
 from bench.table import MET, MISSED, table, write
@@ -116,7 +117,7 @@ def report(rows: list[Row], size: Size, databases: list[HistoryDatabase]) -> str
         f"Python {platform.python_version()}, {', '.join(version for *_, version in large)}, {os.cpu_count()} cores"
     )
     sizes = [[name, f"{ledger / size.rows:.0f}", f"{whole / size.rows:.0f}"] for name, ledger, whole, _ in large]
-    data = f"{size.rows:,} ledger rows, {size.projects:,} projects, {size.days} days"
+    data = f"{size.rows:,} ledger rows, {size.jobs:,} of jobs, {size.projects:,} projects, {size.days} days"
     command = shlex.join(["python", "-m", "bench.history", *sys.argv[1:]])
     return "\n\n".join(
         [
@@ -131,12 +132,14 @@ def main() -> int:
     """Measure, and print the tables."""
     parser = argparse.ArgumentParser(prog="python -m bench.history", description=__doc__)
     parser.add_argument("--rows", type=int, default=10_000_000, help="of the ledger (10,000,000)")
+    parser.add_argument("--jobs", type=int, default=10_000_000, help="rows of the ledger of jobs (10,000,000)")
     parser.add_argument("--runs", type=int, default=5, help="rounds for each query (5)")
     parser.add_argument("--only", metavar="PATTERN", default="*", help="e.g. 'project-*' or '*/sqlite'")
     parser.add_argument("--folder", type=Path, help="where databases are, or are left for the next time")
     parser.add_argument("--markdown", metavar="FILE", type=Path, help="write the tables into this file too")
     options = parser.parse_args()
     size = Size(rows=options.rows) if options.rows >= 1_000_000 else Size(options.rows, 20, options.rows // 40, 730)
+    size = size._replace(jobs=options.jobs)
     rows: list[Row] = []
     with ExitStack() as stack:
         folder = options.folder or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="rfsync-bench-")))
@@ -150,7 +153,9 @@ def main() -> int:
         large = world.projects[world.large - 1]
         for database in databases:
             database.fill(size)
-            every = queries(f"{large.workspace}/{large.name}", large.number, size.projects)
+            project = f"{large.workspace}/{large.name}"
+            every = queries(project, large.number, size.projects)
+            every += job_queries(project, large.number) if size.jobs else []
             rows += [measure(database, q, options.runs) for q in every if selected(q.key, database, options.only)]
             if selected("insert", database, options.only):
                 rows += [insert(database, options.runs, changes) for changes in (1, 10, 100)]

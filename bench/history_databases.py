@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 from sqlalchemy import make_url
 
+from bench.job_questions import TABLES as JOB_TABLES
 from bench.ledger import build
 from bench.questions import TABLES, floor_sql
 from bench.rounds import say
@@ -38,7 +39,7 @@ class HistoryDatabase(ABC):
         for url, wanted in ((self.small, SMALL), (self.large, size)):
             if self.exists(url):
                 continue
-            say(f"{self.name}: building {wanted.rows:,} rows")
+            say(f"{self.name}: building {wanted.rows:,} rows, and {wanted.jobs:,} of jobs")
             began = time.perf_counter()
             self.create(url)
             build(url, wanted)
@@ -55,7 +56,7 @@ class HistoryDatabase(ABC):
         with self.floor() as cursor:
             if self.dialect == "postgresql":
                 cursor.execute("CREATE SCHEMA IF NOT EXISTS floor")
-            for statement in TABLES:
+            for statement in (*TABLES, *(JOB_TABLES if size.jobs else ())):
                 cursor.execute(floor_sql(statement, self.dialect).replace("{large}", str(World(size).large)))
             self.analyze(cursor)
 

@@ -113,14 +113,14 @@ def queries(project: str, number: int, workspace_projects: int) -> list[Query]:
             "state", "state of a project of 10,000 batches at a past moment",
             lambda e: history.batches(e, project, as_of=moment),
             f"SELECT batch, name, uploaded, images, jobs, first, since FROM floor.version WHERE project = {number} "
-            f"AND since <= {_literal(moment)} AND until > {_literal(moment)} ORDER BY batch",
+            f"AND since <= {literal(moment)} AND until > {literal(moment)} ORDER BY batch",
             columns=lambda r: tuple(r[2:]),
         ),
         Query(
             "changes-day", "changes of a day",
             lambda e: history.changes(e, since=a_day[0], until=a_day[1]),
             f"SELECT batch, name, change, after, at, images, jobs, di, dj, run FROM floor.ledger "
-            f"WHERE at >= {_literal(a_day[0])} AND at < {_literal(a_day[1])} ORDER BY at",
+            f"WHERE at >= {literal(a_day[0])} AND at < {literal(a_day[1])} ORDER BY at",
             columns=lambda r: tuple(r[2:]),
         ),
         Query(
@@ -134,7 +134,7 @@ def queries(project: str, number: int, workspace_projects: int) -> list[Query]:
             "movers-batches", "biggest movers of a week among the batches",
             lambda e: history.movers(e, of="batches", since=a_week[0], until=a_week[1]),
             "SELECT count(*), sum(di), sum(dj), sum(max0(di)), sum(max0(-di)), sum(max0(dj)), sum(max0(-dj)) "
-            f"FROM floor.ledger WHERE at >= {_literal(a_week[0])} AND at < {_literal(a_week[1])} "
+            f"FROM floor.ledger WHERE at >= {literal(a_week[0])} AND at < {literal(a_week[1])} "
             "GROUP BY project, batch ORDER BY sum(abs(di)) DESC LIMIT 10",
             columns=lambda r: tuple(r[4:]),
         ),
@@ -149,7 +149,8 @@ def queries(project: str, number: int, workspace_projects: int) -> list[Query]:
     ]  # fmt: skip
 
 
-def _literal(at: datetime) -> str:
+def literal(at: datetime) -> str:
+    """An instant in the floor's SQL."""
     # Without an offset: the floor's session on PostgreSQL is in UTC, and SQLite compares it as text.
     return f"'{at.astimezone(UTC):%Y-%m-%d %H:%M:%S.000000}'"
 
