@@ -619,7 +619,8 @@ COMMENTS = {
 READERS = """DO $$ BEGIN
     IF EXISTS (SELECT FROM pg_roles WHERE rolname = 'rfsync_reader') THEN
         REVOKE ALL ON people, people_key FROM rfsync_reader;
-        GRANT SELECT (id, address) ON people TO rfsync_reader;
+        GRANT SELECT (id, address, forgotten_at) ON people TO rfsync_reader;
+        GRANT SELECT (id, mode) ON people_key TO rfsync_reader;
     END IF;
 END $$"""
 

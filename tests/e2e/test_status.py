@@ -49,22 +49,28 @@ def test_each_project_is_told_and_what_is_too_old(cli: Cli) -> None:
 
 
 def test_jobs_are_told_once_a_list_of_them_was_asked_for(cli: Cli) -> None:
-    prepare(cli)
+    table = {"projects": ["widgets", "gears"]}
+    for project in ("widgets", "gears"):
+        cli.list(batch("b1", 1), project=project)
+    cli.configure(workspaces=[table], more="[jobs]\nsync = false\n")
+    cli.run("sync")
     assert "ANNOTATED" not in cli.run("status").out
-    at = "'2026-01-02 03:04:05.000006'" if cli.database.is_sqlite else "'2026-01-02 03:04:05.000006+00'"
-    cli.database.execute(
-        f"UPDATE projects SET jobs = 3, images_in_jobs = 1500, annotated = 1200, jobs_observed_at = {at}, "
-        "jobs_error_kind = 'server' WHERE project = 'widgets'",
+    cli.configure(workspaces=[table])
+    cli.world.set_jobs(
+        "acme/widgets", [{"id": f"j{number}", "numImages": 500, "annotated": 400} for number in range(3)]
     )
+    cli.simulator.faults.add("/acme/gears/jobs", Status(403))
+    cli.run("sync")
+    cli.simulator.faults.add("/acme/widgets/jobs", Status(500))
+    cli.run("sync", code=1)
     gears, widgets = cli.run("status", "--json").json
-    told = ["jobs", "images_in_jobs", "annotated", "jobs_observed_at", "jobs_error_kind"]
-    assert [widgets[name] for name in told] == [3, 1500, 1200, "2026-01-02T03:04:05.000006Z", "server"]
-    assert [gears[name] for name in told] == [0, 0, 0, None, None]
+    told = ["jobs", "images_in_jobs", "annotated", "jobs_error_kind"]
+    assert [widgets[name] for name in told] == [3, 1500, 1200, "server"]
+    assert widgets["jobs_observed_at"] < widgets["observed_at"]
+    assert [gears[name] for name in [*told, "jobs_observed_at"]] == [0, 0, 0, "auth", None]
     header, first, second = cli.run("status").out.splitlines()[:3]
-    at_column = header.index("ANNOTATED")
-    assert [line[at_column:].split("  ")[0] for line in (first, second)] == ["-", "1,200 of 1,500 (server)"]
-    cli.database.execute("UPDATE projects SET jobs_error_kind = 'auth' WHERE project = 'gears'")
-    assert "  - (auth)  " in cli.run("status").out
+    at = header.index("ANNOTATED")
+    assert [line[at:].split("  ")[0] for line in (first, second)] == ["- (auth)", "1,200 of 1,500 (server)"]
 
 
 def test_every_format(fresh: Cli) -> None:
