@@ -5,30 +5,17 @@ from __future__ import annotations
 from datetime import timedelta
 
 import pytest
-from rig import START, Rig, record, run_locks
-from sqlalchemy import insert, select
+from rig import START, Rig, job, record, run_locks
 
 from rfsync.database.engine import open_database
 from rfsync.errors import ConfigError, DatabaseError
 from rfsync.ledger.drop import Holding
-from rfsync.ledger.people import People
 from rfsync.ledger.projects import ProjectPath
 from rfsync.ledger.store import Store
 from rfsync.ledger.transaction import Transaction
 from rfsync.ledger.verify import verify
 from rfsync.parsing import Target
-from rfsync.schema.job_models import JOB_COUNTS, LABELER_FLOWS
-from rfsync.schema.models import (
-    Job,
-    JobChange,
-    LabelerDay,
-    MissingJob,
-    PeopleKey,
-    Project,
-    SyncRun,
-    WorkspaceDay,
-    metadata,
-)
+from rfsync.schema.models import PeopleKey, WorkspaceDay, metadata
 
 WIDGETS, GEARS = ProjectPath("acme", "widgets"), ProjectPath("acme", "gears")
 
@@ -40,36 +27,20 @@ def dump(rig: Rig) -> dict[str, list[tuple[object, ...]]]:
 
 def fill(rig: Rig, project: str) -> None:
     """Leaves rows of a project in every table."""
-    rig.project = project
+    rig.project, rig.sync_jobs = project, True
+    people = {"labeler": "both@example.com", "reviewer": f"{project}@example.com"}
     rig.listed = [record(f"{project}-{i}", 10) for i in range(3)]
+    rig.jobs = [job(f"{project}-{i}", 10, **people) for i in range(3)]
     rig.sync()
-    rig.by_id = {f"{project}-0": record(f"{project}-0", 7)}  # it exists without being listed
-    rig.listed = rig.listed[1:]
+    # They exist without being listed.
+    rig.by_id = {f"batches/{project}-0": record(f"{project}-0", 7), f"jobs/{project}-0": job(f"{project}-0", 10, 4)}
+    rig.listed, rig.jobs = rig.listed[1:], rig.jobs[1:]
     rig.sync()
     for _ in range(2):
         rig.sync()
     rig.store.prune(rig.now - timedelta(minutes=1))
     rig.store.projects.rename(Target("acme", project), Target("acme", f"{project}-2"), rig.now)
     rig.store.projects.rename(Target("acme", f"{project}-2"), Target("acme", project), rig.now + timedelta(minutes=1))
-
-    add_job(rig, "both@example.com", f"{project}@example.com")
-
-
-def add_job(rig: Rig, labeler: str, reviewer: str) -> None:
-    """Leaves rows of a job of the project in every table that has some."""
-    with rig.database.begin("testing") as connection:
-        people = People(connection, "address").resolve([labeler, reviewer])
-        where = select(Project.id, SyncRun.id).join(SyncRun).where(Project.project == rig.project)
-        project_id, run_id = connection.execute(where.where(SyncRun.outcome == "changed").limit(1)).one()
-        own = {"project_id": project_id, "job_id": "j1"}
-        shared = {**own, "labeler_id": people[labeler], "reviewer_id": people[reviewer], **dict.fromkeys(JOB_COUNTS, 0)}
-        connection.execute(insert(Job).values(**shared, first_seen_at=START, changed_at=START))
-        deltas = {f"{name}_delta": 0 for name in JOB_COUNTS}
-        change = {"run_id": run_id, "observed_at": START, "change": "added"}
-        connection.execute(insert(JobChange).values(**shared, **deltas, **change))
-        connection.execute(insert(MissingJob).values(**own, missing_at=START))
-        day = {"project_id": project_id, "day": START.date(), "labeler_id": people[labeler]}
-        connection.execute(insert(LabelerDay).values(**day, **dict.fromkeys(LABELER_FLOWS, 0)))
 
 
 def test_no_table_keeps_a_row_of_it_and_others_keep_all_of_theirs(rig: Rig) -> None:
@@ -98,11 +69,11 @@ def addresses(rig: Rig) -> set[object]:
 
 
 def test_who_made_a_job_is_referred_to_as_well(rig: Rig) -> None:
-    for project in ("gears", "widgets"):
-        rig.project, rig.listed = project, [record(f"{project}-1", 10)]
+    rig.sync_jobs = True
+    for project, role in (("gears", "createdBy"), ("widgets", "labeler")):
+        rig.project, rig.jobs = project, [job(project, 1, **{role: "ann@example.com"})]
         rig.sync()
-        add_job(rig, f"{project}@example.com", "both@example.com")
-    rig.rows("UPDATE jobs SET created_by = 'person-' || (SELECT id FROM people WHERE address LIKE 'widgets%')")
+    assert addresses(rig) == {"ann@example.com"}
     rig.store.projects.drop(WIDGETS)
     assert None not in addresses(rig)
 

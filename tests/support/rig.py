@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import time
+import zlib
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -70,12 +71,20 @@ class Rig:
         self.sync_jobs: bool | Literal["auto"] = False
         self.key = "key"
         self.trigger = "cli"
-        #: What a batch's or job's own address answers, where that is not what the list has.
+        #: What a batch's or job's own address answers, where that is not what the list has: by the id, or by "jobs/" or
+        #: "batches/" and the id.
         self.by_id: dict[str, dict[str, object] | FetchError] = {}
         self.asked: list[str] = []
+        #: Whether the lists have ETags.
+        self.etags = False
+        #: How far the monotonic clock is ahead, in microseconds; and for requests whose address ends so, as well.
+        self.ahead_us = 0
+        self.shift_us: dict[str, int] = {}
         self.removals = RemovalsConfig()
-        #: What happens while the list is on its way; once.
+        #: What happens while a list is on its way; once.
         self.meanwhile: Callable[[], None] | None = None
+        #: The last part of the address of that list.
+        self.meanwhile_at = "batches"
 
     @property
     def project(self) -> str:
@@ -100,17 +109,21 @@ class Rig:
             self.asked.append(segments[3])
             records = listed if isinstance(listed, list) else []
             missing = FetchError(ErrorKind.NOT_FOUND, "no such batch", http_status=404, attempts=1)
-            answer = self.by_id.get(segments[3], next((r for r in records if r["id"] == segments[3]), missing))
+            listed_record = next((r for r in records if r["id"] == segments[3]), missing)
+            answer = self.by_id.get("/".join(segments[2:]), self.by_id.get(segments[3], listed_record))
         elif isinstance(answer, list):
             answer = {segments[2]: answer}
+        sent_us = time.monotonic_ns() // 1000 + self.ahead_us + self.shift_us.get(segments[-1], 0)
         if isinstance(answer, FetchError):
-            answer.sent_at, answer.sent_us = self.now, time.monotonic_ns() // 1000
+            answer.sent_at, answer.sent_us = self.now, sent_us
             raise answer
         body = answer if isinstance(answer, bytes) else msgspec.json.encode(answer)
+        tag = f'"{zlib.crc32(body)}"' if self.etags and len(segments) == 3 else None
+        status, body = (304, b"") if tag is not None and tag == etag else (200, body)
         digest = hashlib.sha256(body).hexdigest()
-        response = Response(200, bytearray(body), None, digest, self.now, 1, len(body), time.monotonic_ns() // 1000)
-        meanwhile, self.meanwhile = self.meanwhile, None
-        if meanwhile is not None:
+        response = Response(status, bytearray(body), tag, digest, self.now, 1, len(body), sent_us)
+        if self.meanwhile is not None and segments[2:] == (self.meanwhile_at,):
+            meanwhile, self.meanwhile = self.meanwhile, None
             meanwhile()
         return response
 

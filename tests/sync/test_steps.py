@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from faults import Steps, inject
-from rig import Rig, record
+from rig import Rig, job, record
 
 from rfsync.database.engine import open_engine
 from rfsync.errors import DatabaseError, ErrorKind, FetchError, TransientDatabaseError
@@ -23,24 +23,37 @@ Counts = dict[str, tuple[int, int]]
 
 
 def prepare(rig: Rig, project: str) -> None:
-    """A project with a removed batch, about to have a change of each kind."""
-    rig.project = project
-    rig.listed = batches(project, {**BEFORE, "back": (4, 4)})
+    """A project with a removed batch and a removed job, about to have a change of each kind in both."""
+    rig.project, rig.sync_jobs = project, True
+    answer(rig, {**BEFORE, "back": (4, 4)})
     assert rig.sync().ok
-    rig.listed = batches(project, BEFORE)
+    answer(rig, BEFORE)
     assert rig.sync().tally.removed == 1
     assert state(rig) == BEFORE
-    rig.listed = batches(project, AFTER)
+    answer(rig, AFTER)
 
 
-def batches(project: str, counts: Counts) -> list[dict[str, object]]:
-    """With ids that no other project has."""
-    return [record(f"{name} {project}", *numbers) for name, numbers in counts.items()]
+def answer(rig: Rig, counts: Counts) -> None:
+    """Batches and jobs of the same names and counts, with ids and people that no other project has."""
+    ids = {f"{name} {rig.project}": numbers for name, numbers in counts.items()}
+    rig.listed = [record(i, *numbers) for i, numbers in ids.items()]
+    rig.jobs = [job(i, *numbers, labeler=f"{i}@example.com") for i, numbers in ids.items()]
 
 
 def state(rig: Rig) -> dict[str, tuple[object, object]]:
-    query = f"SELECT batch_id, images, num_jobs FROM current_batches WHERE project = '{rig.project}'"
-    return {str(i).partition(" ")[0]: (images, jobs) for i, images, jobs in rig.rows(query)}
+    """The batches, which the jobs are as well."""
+    batches, jobs = (
+        {
+            str(i).partition(" ")[0]: (first, second)
+            for i, first, second in rig.rows(f"SELECT {columns} WHERE project = '{rig.project}'")
+        }
+        for columns in (
+            "batch_id, images, num_jobs FROM current_batches",
+            "job_id, num_images, annotated FROM current_jobs",
+        )
+    )
+    assert batches == jobs
+    return batches
 
 
 def runs(rig: Rig) -> list[object]:
@@ -51,12 +64,12 @@ def runs(rig: Rig) -> list[object]:
 
 
 def written_once(rig: Rig) -> bool:
-    """Whether the ledger has one row for each of the four changes, which are all of one run."""
-    query = (
-        f"SELECT change, count(*), count(DISTINCT run_id) FROM change_log WHERE project = '{rig.project}' GROUP BY 1"
-    )
-    counts = {str(change): (rows, of_runs) for change, rows, of_runs in rig.rows(query)}
-    return counts == {"added": (5, 2), "changed": (1, 1), "removed": (2, 2), "restored": (1, 1)}
+    """Whether each ledger has one row for each of the four changes, which are all of one run."""
+    logs = []
+    for log in ("change_log", "job_log"):
+        query = f"SELECT change, count(*), count(DISTINCT run_id) FROM {log} WHERE project = '{rig.project}' GROUP BY 1"
+        logs.append({str(change): (rows, of_runs) for change, rows, of_runs in rig.rows(query)})
+    return logs == 2 * [{"added": (5, 2), "changed": (1, 1), "removed": (2, 2), "restored": (1, 1)}]
 
 
 def sync(rig: Rig, steps: Steps, number: int, error: type[DatabaseError], *, for_ever: bool = False) -> Result | None:
