@@ -21,7 +21,7 @@ import pytest
 import trustme
 from forked import Forked
 
-from rfsync.simulator import FixedWorld, Simulator
+from rfsync.simulator import DOCUMENTED_JOB, FixedWorld, Simulator
 
 if TYPE_CHECKING:
     from tests.e2e.daemons import Daemon
@@ -43,6 +43,10 @@ NOTHING: dict[str, Any] = {
     "attempts": 1,
     "error_kind": None,
     "error": None,
+    "jobs": None,
+    "jobs_changed": 0,
+    "jobs_error_kind": None,
+    "jobs_error": None,
 }
 #: For the end of what must have happened long before; nothing is decided by it.
 LONG = 60.0
@@ -55,6 +59,11 @@ def batch(batch_id: str, images: object = 0, jobs: object = 0, **fields: object)
     """A record of the API's list, as it is documented; ``fields`` replace or add some."""
     record = {"id": batch_id, "name": f"name of {batch_id}", "images": images, "numJobs": jobs}
     return {**record, "uploaded": {"_seconds": 1_669_146_024, "_nanoseconds": 818_000_000}, **fields}
+
+
+def job(job_id: str, images: object = 0, **fields: object) -> dict[str, object]:
+    """A record of the API's job list, as it is documented; ``fields`` replace or add some."""
+    return {**DOCUMENTED_JOB, "id": job_id, "name": f"name of {job_id}", "numImages": images, **fields}
 
 
 @dataclass(frozen=True)
