@@ -10,7 +10,7 @@ import sqlite3
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ import pytest
 import trustme
 from forked import Forked
 
-from rfsync.simulator import DOCUMENTED_JOB, FixedWorld, Simulator
+from rfsync.simulator import DOCUMENTED_JOB, FixedWorld, Request, Simulator
 
 if TYPE_CHECKING:
     from tests.e2e.daemons import Daemon
@@ -64,6 +64,11 @@ def batch(batch_id: str, images: object = 0, jobs: object = 0, **fields: object)
 def job(job_id: str, images: object = 0, **fields: object) -> dict[str, object]:
     """A record of the API's job list, as it is documented; ``fields`` replace or add some."""
     return {**DOCUMENTED_JOB, "id": job_id, "name": f"name of {job_id}", "numImages": images, **fields}
+
+
+def without_jobs(requests: Iterable[Request]) -> list[Request]:
+    """The requests that are not about annotation jobs."""
+    return [request for request in requests if request.path.split("/")[3:4] != ["jobs"]]
 
 
 @dataclass(frozen=True)
@@ -305,6 +310,12 @@ class Cli:
     def list(self, *records: object, project: str = "widgets") -> None:
         """Sets what the project's list answers."""
         self.world.set(f"acme/{project}", [*records])
+
+    def await_lists(self, count: int) -> None:
+        """Waits until batch lists have been requested so many times in all."""
+        requests = self.simulator.requests
+        while sum(request.path.endswith("/batches") for request in requests) < count:
+            requests = self.simulator.await_requests(len(requests) + 1, LONG)
 
     def verify(self) -> None:
         """The books have to balance, by rfsync's own word and by ours."""

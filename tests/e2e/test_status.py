@@ -17,9 +17,9 @@ FIELDS = [
 TIMES = ("observed_at", "last_run_at", "last_success_at")
 
 
-def prepare(cli: Cli) -> None:
+def prepare(cli: Cli, more: str = "") -> None:
     """Two projects: ``widgets`` is well, ``gears`` was, and has failed since."""
-    cli.configure(workspaces=[{"projects": ["widgets", "gears"]}])
+    cli.configure(workspaces=[{"projects": ["widgets", "gears"]}], more=more)
     cli.list(batch("b1", 1_000, 2), batch("b2", 5))
     cli.list(batch("b1", 3), project="gears")
     cli.run("sync")
@@ -49,7 +49,7 @@ def test_each_project_is_told_and_what_is_too_old(cli: Cli) -> None:
 
 
 def test_jobs_are_told_once_a_list_of_them_was_asked_for(cli: Cli) -> None:
-    prepare(cli)
+    prepare(cli, "[jobs]\nsync = false\n")
     assert "ANNOTATED" not in cli.run("status").out
     at = "'2026-01-02 03:04:05.000006'" if cli.database.is_sqlite else "'2026-01-02 03:04:05.000006+00'"
     cli.database.execute(
