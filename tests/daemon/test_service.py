@@ -41,7 +41,7 @@ class Rig:
         return self.configuration
 
     def setup(self, name: str, *projects: str, listen: str = "") -> Setup:
-        totals = [ProjectTotals("acme", name, 1, 2, 3)]
+        totals = [ProjectTotals("acme", name, 1, 2, 3, None, None, None, None, None, None)]
         return Setup(
             self.world.plan(workspace(*(projects or ("a",)))), listen, lambda: totals, lambda: self.closed.append(name)
         )
