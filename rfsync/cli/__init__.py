@@ -26,8 +26,9 @@ from rfsync.version import __version__
 _EPILOG = """\b
 Exit codes:
   0  every project was synced, or superseded by a newer observation
-  1  at least one project failed or was refused; the others are written.
-     For verify, check and status --max-age: something is wrong
+  1  at least one project, or its job list, failed or was refused; the
+     others are written. For verify, check and status --max-age: something
+     is wrong
   2  the command line or the configuration is invalid; nothing was done
   3  the database can't be reached or is not at this version's schema;
      nothing was written
@@ -87,10 +88,10 @@ class _Commands(click.Group):
 @click.group(cls=_Commands, epilog=_EPILOG, context_settings=CONTEXT)
 @common_options
 def cli() -> None:
-    """Keeps the history of Roboflow's annotation batches.
+    """Keeps the history of Roboflow's annotation batches and jobs.
 
-    Polls the batch list of each project into SQLite or PostgreSQL, and writes every change of image and job count into
-    a ledger whose sums always balance.
+    Polls the lists of batches and jobs of each project into SQLite or PostgreSQL, and writes every change of their
+    counts into ledgers whose sums always balance.
     """
 
 

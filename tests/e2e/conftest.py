@@ -10,7 +10,7 @@ import sqlite3
 import ssl
 import subprocess
 import sys
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -21,7 +21,7 @@ import pytest
 import trustme
 from forked import Forked
 
-from rfsync.simulator import FixedWorld, Simulator
+from rfsync.simulator import DOCUMENTED_JOB, FixedWorld, Request, Simulator
 
 if TYPE_CHECKING:
     from tests.e2e.daemons import Daemon
@@ -43,6 +43,10 @@ NOTHING: dict[str, Any] = {
     "attempts": 1,
     "error_kind": None,
     "error": None,
+    "jobs": None,
+    "jobs_changed": 0,
+    "jobs_error_kind": None,
+    "jobs_error": None,
 }
 #: For the end of what must have happened long before; nothing is decided by it.
 LONG = 60.0
@@ -55,6 +59,16 @@ def batch(batch_id: str, images: object = 0, jobs: object = 0, **fields: object)
     """A record of the API's list, as it is documented; ``fields`` replace or add some."""
     record = {"id": batch_id, "name": f"name of {batch_id}", "images": images, "numJobs": jobs}
     return {**record, "uploaded": {"_seconds": 1_669_146_024, "_nanoseconds": 818_000_000}, **fields}
+
+
+def job(job_id: str, images: object = 0, **fields: object) -> dict[str, object]:
+    """A record of the API's job list, as it is documented; ``fields`` replace or add some."""
+    return {**DOCUMENTED_JOB, "id": job_id, "name": f"name of {job_id}", "numImages": images, **fields}
+
+
+def without_jobs(requests: Iterable[Request]) -> list[Request]:
+    """The requests that are not about annotation jobs."""
+    return [request for request in requests if request.path.split("/")[3:4] != ["jobs"]]
 
 
 @dataclass(frozen=True)
@@ -296,6 +310,12 @@ class Cli:
     def list(self, *records: object, project: str = "widgets") -> None:
         """Sets what the project's list answers."""
         self.world.set(f"acme/{project}", [*records])
+
+    def await_lists(self, count: int) -> None:
+        """Waits until batch lists have been requested so many times in all."""
+        requests = self.simulator.requests
+        while sum(request.path.endswith("/batches") for request in requests) < count:
+            requests = self.simulator.await_requests(len(requests) + 1, LONG)
 
     def verify(self) -> None:
         """The books have to balance, by rfsync's own word and by ours."""

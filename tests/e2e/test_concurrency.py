@@ -41,7 +41,7 @@ def test_an_answer_that_was_overtaken_is_dropped(cli: Cli) -> None:
     release = threading.Event()
     cli.simulator.faults.add("*", Stall(release))
     slow = cli.fork("sync", "acme/widgets", "--json")
-    cli.simulator.await_requests(2)
+    cli.await_lists(2)
     cli.list(batch("b1", 3))
     assert cli.sync()["images_delta"] == 2
     # The slow one lives, so nobody calls it abandoned.
@@ -67,7 +67,7 @@ def test_a_killed_run_is_found(cli: Cli) -> None:
     cli.simulator.faults.add("/acme/gears/batches", Stall(release))
     doomed = cli.fork("sync", "acme/widgets")
     living = cli.fork("sync", "acme/gears")
-    cli.simulator.await_requests(4)
+    cli.await_lists(4)
     doomed.kill()
     doomed.wait(LONG)
     cli.database.expire_leases()

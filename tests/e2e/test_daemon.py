@@ -167,7 +167,7 @@ def test_a_slow_api_does_not_delay_its_end(fresh: Cli, start: Start, number: sig
     fresh.list(batch("b1", 1), project="gears")
     fresh.simulator.faults.add("/acme/widgets/batches", Stall(threading.Event()), times=None)
     daemon = start(fresh)
-    fresh.simulator.await_requests(2, LONG)
+    fresh.await_lists(2)
     await_runs(fresh, "gears", "changed")
     daemon.stop(number)
     assert runs(fresh, "widgets") == ["abandoned"]

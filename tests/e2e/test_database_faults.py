@@ -127,7 +127,7 @@ def test_a_server_that_crashes_between_two_transactions_and_comes_back(
     release = threading.Event()
     cli.simulator.faults.add("*", Stall(release), times=None)
     process = cli.fork("sync", "--json", "--log-level", "info")
-    cli.simulator.await_requests(4)
+    cli.await_lists(4)
     postgres_server.stop()
     release.set()
     assert process.stderr is not None

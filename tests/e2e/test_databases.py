@@ -215,7 +215,7 @@ def test_a_postgres_that_goes_away_in_the_middle(
     release = Event()
     cli.simulator.faults.add("*", Stall(release))
     process = cli.fork("sync", "--json", "acme/widgets")
-    cli.simulator.await_requests(2)
+    cli.await_lists(2)
     with psycopg.connect(postgres, autocommit=True) as connection:
         cut = connection.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (cli.database.name,)

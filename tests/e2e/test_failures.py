@@ -29,7 +29,7 @@ from rfsync.simulator import (
     Status,
     Zeros,
 )
-from tests.e2e.conftest import COMMAND, Cli, batch
+from tests.e2e.conftest import COMMAND, Cli, batch, job
 
 FAR = 3600
 IN_AN_HOUR = format_datetime(datetime.now(UTC) + timedelta(seconds=FAR), usegmt=True)
@@ -283,6 +283,33 @@ def test_an_api_that_was_down_for_the_first_only_is_asked_for_all(fresh: Cli) ->
     projects = fresh.run("sync", "--json", code=1).projects
     assert [name for name in names if projects[name]["outcome"] == "failed"] == names[:6]
     assert fresh.database.one("SELECT count(*) FROM sync_runs") == len(names)
+
+
+def test_a_job_list_that_fails_is_told_and_the_batches_are_written(fresh: Cli) -> None:
+    fresh.list(batch("b1", 1))
+    fresh.world.set_jobs("acme/widgets", [job("j1", 3)])
+    fresh.simulator.faults.add("/acme/widgets/jobs", Status(500), times=2)
+    project = fresh.sync(code=1)
+    names = ("outcome", "images_delta", "error_kind", "jobs", "jobs_error_kind")
+    assert [project[name] for name in names] == ["changed", 1, None, None, "server"]
+    done = fresh.run("sync", "acme/widgets", code=1)
+    assert done.out.splitlines()[1].split("  ")[-1] == "jobs: server"
+    assert "acme/widgets: job list: server: HTTP 500" in done.err
+    assert [fresh.sync()[name] for name in ("outcome", "jobs", "jobs_error_kind")] == ["changed", 1, None]
+
+
+def test_a_key_that_sees_no_jobs_is_told_once_and_fails_only_where_they_are_wanted(fresh: Cli) -> None:
+    fresh.list(batch("b1", 1))
+    fresh.simulator.faults.add("/acme/widgets/jobs", Status(403), times=None)
+    told = fresh.run("sync", "acme/widgets", "--json")
+    (line,) = told.warnings.splitlines()
+    assert "acme/widgets: this key sees no annotation jobs, and only batches are synced: " in line
+    silent = fresh.run("sync", "acme/widgets", "--json")
+    assert silent.err == ""
+    assert [done.projects["widgets"]["jobs_error_kind"] for done in (told, silent)] == ["auth", None]
+    assert [request.path.rpartition("/")[2] for request in fresh.simulator.requests] == ["batches", "jobs", "batches"]
+    fresh.configure(more="[jobs]\nsync = true\n")
+    assert fresh.sync(code=1)["jobs_error_kind"] == "auth"
 
 
 def test_the_database_refuses_one_project(cli: Cli) -> None:

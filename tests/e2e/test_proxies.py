@@ -44,7 +44,7 @@ def test_a_proxy_leads_to_the_api(fresh: Cli, behind: Simulator, kind: str) -> N
         fresh.run("sync", "acme/widgets")
         assert [target for target, _ in between.wanted] == [f"{API}:{behind.port}"]
         assert all(credentials for _, credentials in between.wanted)
-    assert [request.path for request in behind.requests] == ["/acme/widgets/batches"]
+    assert [request.path for request in behind.requests] == ["/acme/widgets/batches", "/acme/widgets/jobs"]
     fresh.balance()
 
 

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rfsync.simulator import Status
-from tests.e2e.conftest import Cli, batch
+from tests.e2e.conftest import Cli, batch, job
 
 
 def projects(cli: Cli) -> list[tuple[Any, ...]]:
@@ -136,12 +136,14 @@ def test_a_renamed_workspace_takes_its_projects_along(cli: Cli) -> None:
 def test_a_deleted_project_departs_in_one_observation(cli: Cli) -> None:
     cli.configure(workspaces=[{"projects": ["*"]}])
     cli.list(batch("a", 10, 1), batch("b", 20, 2))
+    cli.world.set_jobs("acme/widgets", [job("j", 5)])
     cli.list(batch("x", 1), project="gears")
     cli.run("sync")
     cli.world.remove("acme/widgets")
     done = cli.run("sync", "--json")
     gone = done.projects["widgets"]
     assert (gone["outcome"], gone["removed"], gone["images_delta"], gone["num_jobs_delta"]) == ("changed", 2, -30, -3)
+    assert (gone["jobs_changed"], cli.database.column("SELECT job_id FROM current_jobs")) == (1, [])
     assert "acme/widgets" in done.err
     assert projects(cli) == [("acme", "gears", 1, 1, False), ("acme", "widgets", 0, 0, True)]
     # It is looked for once a day; in between there is no run of it, and no word.
@@ -149,7 +151,7 @@ def test_a_deleted_project_departs_in_one_observation(cli: Cli) -> None:
     done = cli.run("sync", "--json")
     assert [*done.projects] == ["gears"]
     assert "widgets" not in done.err
-    assert [r.path for r in cli.simulator.requests[requests:]] == ["/acme", "/acme/gears/batches"]
+    assert [r.path for r in cli.simulator.requests[requests:]] == ["/acme", "/acme/gears/batches", "/acme/gears/jobs"]
     assert cli.database.column("SELECT count(*) FROM sync_runs") == [runs[0] + 1]
     assert [one["project"] for one in cli.run("status", "--json").json] == ["gears"]
     # Named, it is looked for at once; nothing has changed.

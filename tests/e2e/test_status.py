@@ -17,9 +17,9 @@ FIELDS = [
 TIMES = ("observed_at", "last_run_at", "last_success_at")
 
 
-def prepare(cli: Cli) -> None:
+def prepare(cli: Cli, more: str = "") -> None:
     """Two projects: ``widgets`` is well, ``gears`` was, and has failed since."""
-    cli.configure(workspaces=[{"projects": ["widgets", "gears"]}])
+    cli.configure(workspaces=[{"projects": ["widgets", "gears"]}], more=more)
     cli.list(batch("b1", 1_000, 2), batch("b2", 5))
     cli.list(batch("b1", 3), project="gears")
     cli.run("sync")

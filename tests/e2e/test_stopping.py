@@ -38,7 +38,7 @@ def test_a_fetch_is_given_up_and_what_was_done_stays(cli: Cli, number: signal.Si
     cli.simulator.faults.add("/acme/c/batches", Stall(never), times=None)
     cli.simulator.faults.add("/acme/d/batches", Stall(never), times=None)
     process = cli.start("sync")
-    cli.simulator.await_requests(4)
+    cli.await_lists(4)
     await_rows(cli, "SELECT 1 FROM sync_runs WHERE outcome = 'changed'", 2)
     stop(process, number)
     runs = "SELECT p.project, r.outcome, r.error FROM sync_runs r JOIN projects p ON p.id = r.project_id ORDER BY 1"
@@ -78,7 +78,7 @@ def test_a_lock_is_not_waited_for(cli: Cli) -> None:
     release = threading.Event()
     cli.simulator.faults.add("*", Stall(release))
     process = cli.fork("sync", "acme/widgets", "--log-level", "debug")  # of which urllib3 has a line for each answer
-    cli.simulator.await_requests(2)
+    cli.await_lists(2)
     with locked(cli):
         release.set()
         await_waiting(cli, process)
@@ -95,7 +95,7 @@ def await_waiting(cli: Cli, process: Process) -> None:
     """Returns when the sync waits for the lock; on SQLite, when all that is left to it is to wait for the lock."""
     if cli.database.is_sqlite:
         assert process.stderr is not None
-        assert any("/acme/widgets/batches" in line for line in process.stderr)
+        assert any("/acme/widgets/jobs" in line for line in process.stderr)
     else:
         waiting = "SELECT 1 FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND datname = current_database()"
         await_rows(cli, waiting, 1)
@@ -132,7 +132,7 @@ def test_a_second_signal_ends_it_at_once_and_hurts_nothing(cli: Cli) -> None:
     release = threading.Event()
     cli.simulator.faults.add("*", Stall(release))
     process = cli.start("sync", "acme/widgets", "--log-level", "debug")
-    cli.simulator.await_requests(2)
+    cli.await_lists(2)
     with locked(cli):
         release.set()
         await_waiting(cli, process)
@@ -155,7 +155,7 @@ def test_many_that_wait_for_a_lock_end_together(cli: Cli) -> None:
     release = threading.Event()
     cli.simulator.faults.add("*", Stall(release), times=None)
     process = cli.fork("sync")
-    cli.simulator.await_requests(16)
+    cli.await_lists(16)
     with locked(cli):
         release.set()
         if not cli.database.is_sqlite:

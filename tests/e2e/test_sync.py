@@ -9,9 +9,15 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import NOTHING, RFC3339, STORED_TIME, Cli, batch
+from rfsync.simulator import DOCUMENTED_JOB
+from tests.e2e.conftest import NOTHING, RFC3339, STORED_TIME, Cli, Database, batch, job
 
-# The columns of section 4 of the contract, in its order; ``projects`` has more, which the sync keeps for itself.
+# The columns of section 4 of the contract, in its order.
+JOB_COUNTS = ["num_images", "annotated", "unannotated", "approved", "rejected"]
+FLOWS = [
+    *["jobs_opened", "images_assigned", "annotated_gained", "annotated_lost"],
+    *["approved_gained", "approved_lost", "rejected_gained", "rejected_lost"],
+]
 COLUMNS = {
     "projects": ["id", "workspace", "project", "name", "batches", "images", "num_jobs", "observed_at"],
     "batches": [
@@ -27,19 +33,42 @@ COLUMNS = {
         *["jobs_gained", "jobs_lost", "batches", "images", "num_jobs"],
     ],
     "project_renames": ["project_id", "workspace", "project", "renamed_at"],
+    "jobs": [
+        *["project_id", "job_id", "batch_id", "name", "status", "labeler_id", "reviewer_id", "created_by"],
+        *["created_at", *JOB_COUNTS, "first_seen_at", "changed_at", "removed_at", "unlisted_at"],
+    ],
+    "people": ["id", "address"],
+    "job_changes": [
+        *["id", "run_id", "project_id", "job_id", "batch_id", "observed_after", "observed_at", "change", "status"],
+        *["labeler_id", "reviewer_id", "name", *JOB_COUNTS, *(f"{name}_delta" for name in JOB_COUNTS)],
+    ],
+    "labeler_daily": ["project_id", "day", "labeler_id", *FLOWS],
     "sync_runs": [
         *["id", "project_id", "trigger", "started_at", "finished_at", "outcome", "attempts", "http_status"],
         *["response_bytes", "batches", "added", "changed", "removed", "restored", "rejected"],
-        # The last one is what the sync keeps for itself.
-        *["images_delta", "num_jobs_delta", "error_kind", "error", "lease_expires_at"],
+        *["images_delta", "num_jobs_delta", "error_kind", "error"],
+        *["jobs", "jobs_changed", "jobs_error_kind", "jobs_error"],
     ],
 }
+# What the sync keeps for itself beside them; of ``projects`` it is too much to tell.
+KEPT = {"people": {"digest", "forgotten_at"}, "sync_runs": {"lease_expires_at"}}
 _NAMED = {"workspace", "project"}
 VIEWS = {
     "current_batches": {*_NAMED, *COLUMNS["batches"]} - {"project_id", "removed_at", "unlisted_at"},
     "batch_history": {*_NAMED, "batch_id", "valid_from", "valid_to", "name", "images", "num_jobs", "change"},
     "change_log": {*_NAMED, *COLUMNS["batch_changes"]},
     "project_totals_daily": {*_NAMED, *COLUMNS["project_daily"]} - {"project_id"},
+    "current_jobs": {
+        *[*_NAMED, "job_id", "batch_id", "name", "status", "labeler", "reviewer", *JOB_COUNTS],
+        *["created_at", "first_seen_at", "changed_at"],
+    },
+    "job_history": {
+        *[*_NAMED, "job_id", "batch_id", "valid_from", "valid_to", "name", "status", "labeler", "reviewer"],
+        *[*JOB_COUNTS, "change"],
+    },
+    "job_log": {*_NAMED, *COLUMNS["job_changes"], "labeler", "reviewer"},
+    "batch_progress": {*_NAMED, "batch_id", "images", "in_jobs", "annotated", "approved", "rejected", "total"},
+    "labeler_totals_daily": {*_NAMED, *COLUMNS["labeler_daily"], "labeler"},
     "sync_health": {
         *_NAMED,
         *["last_run_at", "last_outcome", "last_success_at", "consecutive_failures", "last_error_kind", "last_error"],
@@ -51,6 +80,7 @@ UPLOADED = "2022-11-22 19:40:24.818000"
 @pytest.mark.new_python
 def test_the_first_sync_writes_every_table_and_view(cli: Cli) -> None:
     cli.world.set("acme/widgets", {"batches": [batch("b2", 11, name="Upload via API"), batch("b1", 115, 2)]})
+    cli.world.set_jobs("acme/widgets", [DOCUMENTED_JOB | {"sourceBatch": "internal/b1"}])
     done = cli.run("sync", "acme/widgets", "--json")
     assert done.err == ""
     printed = done.json
@@ -60,7 +90,7 @@ def test_the_first_sync_writes_every_table_and_view(cli: Cli) -> None:
     assert printed["started_at"] <= printed["finished_at"]
     assert printed["ok"] is True
     project = {"workspace": "acme", "project": "widgets", "outcome": "changed", "run_id": run_id, **NOTHING}
-    project |= {"batches": 2, "added": 2, "images_delta": 126, "num_jobs_delta": 2}
+    project |= {"batches": 2, "added": 2, "images_delta": 126, "num_jobs_delta": 2, "jobs": 1, "jobs_changed": 1}
     assert printed["projects"] == [project]
     assert list(printed["projects"][0]) == list(project)
 
@@ -104,8 +134,37 @@ def test_the_first_sync_writes_every_table_and_view(cli: Cli) -> None:
     (health,) = database.dicts("SELECT * FROM sync_health")
     assert (health["last_run_at"], health["last_success_at"]) == (run["started_at"], run["started_at"])
     assert (health["last_outcome"], health["consecutive_failures"], health["last_error"]) == ("changed", 0, None)
+    check_jobs(database, run_id, key, at)
     cli.balance()
     check_references(cli)
+
+
+def check_jobs(database: Database, run_id: int, key: int, at: str) -> None:
+    """The documented job is in its tables and views, of the same observation as the batches."""
+    job_id, created = DOCUMENTED_JOB["id"], "2022-11-22 20:16:32.651000"
+    (ann, *_), (bob, *_) = found = database.rows("SELECT id, address FROM people ORDER BY address")
+    people = ("ann@example.com", "bob@example.com")
+    assert [address for _, address in found] == [*people]
+    source, counts = ("b1", "week 12", "assigned"), (25, 12, 2, 0, 0)
+    assert database.rows("SELECT * FROM jobs") == [
+        (key, job_id, *source, ann, bob, "API", created, *counts, at, at, None, None)
+    ]
+    assert [row[1:] for row in database.rows("SELECT * FROM job_changes")] == [
+        (run_id, key, job_id, "b1", None, at, "added", "assigned", ann, bob, "week 12", *counts, *counts)
+    ]
+    # When it was annotated, nobody can tell of what the first look shows.
+    assert database.rows("SELECT * FROM labeler_daily") == []
+    named = ("acme", "widgets", job_id)
+    columns = "workspace, project, job_id, batch_id, name, status, labeler, reviewer, " + ", ".join(JOB_COUNTS)
+    assert database.rows(f"SELECT {columns}, created_at, first_seen_at, changed_at FROM current_jobs") == [
+        (*named, *source, *people, *counts, created, at, at)
+    ]
+    assert database.rows(f"SELECT {columns}, valid_from, valid_to, change FROM job_history") == [
+        (*named, *source, *people, *counts, at, None, "added")
+    ]
+    assert database.rows(f"SELECT {columns} FROM job_log") == [(*named, *source, *people, *counts)]
+    progress = "SELECT batch_id, images, in_jobs, annotated, approved, rejected, total FROM batch_progress ORDER BY 1"
+    assert database.rows(progress) == [("b1", 115, 25, 12, 0, 0, 140), ("b2", 11, 0, 0, 0, 0, 11)]
 
 
 def check_references(cli: Cli) -> None:
@@ -121,7 +180,12 @@ def check_references(cli: Cli) -> None:
         "UPDATE batch_changes SET batch_id = 'b3' WHERE batch_id = 'b2'",
         "UPDATE sync_runs SET project_id = project_id + 1",
         "UPDATE project_daily SET project_id = project_id + 1",
+        "UPDATE jobs SET labeler_id = labeler_id + 100",
+        "UPDATE job_changes SET run_id = run_id + 1",
+        "UPDATE job_changes SET job_id = 'another'",
         "DELETE FROM batches",
+        "DELETE FROM jobs",
+        "DELETE FROM people",
         "DELETE FROM sync_runs",
         "DELETE FROM projects",
     ]
@@ -132,7 +196,8 @@ def test_the_schema_is_the_one_of_the_contract(cli: Cli) -> None:
     database = cli.database
     for table, columns in COLUMNS.items():
         found = database.columns(table)
-        assert found[: len(columns)] == columns if table == "projects" else found == columns
+        assert [name for name in found if name in columns] == columns
+        assert table == "projects" or {*found} - {*columns} == KEPT.get(table, set())
     assert {view: set(columns) - set(database.columns(view)) for view, columns in VIEWS.items()} == {
         view: set() for view in VIEWS
     }
@@ -153,7 +218,7 @@ def test_a_missing_sqlite_database_is_made_and_people_see_a_table(fresh: Cli) ->
     made = f"rfsync: made a new database, {fresh.database.path} (set by {fresh.folder / 'rfsync.toml'})\n"
     assert done.err == made
     header, row = done.out.splitlines()
-    assert row.split() == ["acme/widgets", "changed", "2", "2", "0", "0", "0", "0", "+1,239", "+2"]
+    assert row.split() == ["acme/widgets", "changed", "2", "2", "0", "0", "0", "0", "+1,239", "+2", "0"]
     assert header.split()[:2] == ["PROJECT", "OUTCOME"]
     assert fresh.database.rows("SELECT batches, images, num_jobs FROM projects") == [(2, 1_239, 2)]
     with closing(sqlite3.connect(fresh.database.path)) as connection:
@@ -162,9 +227,10 @@ def test_a_missing_sqlite_database_is_made_and_people_see_a_table(fresh: Cli) ->
 
 def test_what_is_unchanged_costs_no_write(cli: Cli) -> None:
     cli.list(batch("b1", 1), batch("b2", 2))
+    cli.world.set_jobs("acme/widgets", [job("j1", 3)])
     cli.sync()
     before = cli.database.dump()
-    for table in ("batches", "batch_changes", "project_daily"):
+    for table in ("batches", "batch_changes", "project_daily", "jobs", "job_changes", "labeler_daily", "people"):
         for operation in ("INSERT", "UPDATE", "DELETE"):
             cli.database.forbid(operation, table)
     for etag, status in ((True, 304), (False, 200)):
@@ -173,7 +239,7 @@ def test_what_is_unchanged_costs_no_write(cli: Cli) -> None:
         assert (project["outcome"], project["error"], project["images_delta"]) == ("unchanged", None, 0)
         (run,) = cli.database.dicts(f"SELECT * FROM sync_runs WHERE id = {project['run_id']}")
         assert (run["outcome"], run["http_status"], run["added"]) == ("unchanged", status, 0)
-        assert "if-none-match" in cli.simulator.requests[-1].headers
+        assert all("if-none-match" in request.headers for request in cli.simulator.requests[-2:])
     after = cli.database.dump()
     assert [len(after[table]) - len(before[table]) for table in ("projects", "sync_runs")] == [0, 2]
     observed = "SELECT observed_at FROM projects"
@@ -194,7 +260,7 @@ def test_the_same_batches_in_another_order_are_no_change(cli: Cli) -> None:
     cli.database.allow("UPDATE", "batches")
     cli.list(*(batch(one, number) for number, one in enumerate(ids, 1) if number % 2))
     assert cli.sync()["removed"] == len(ids) // 2
-    asked = {request.path.rpartition("/")[2] for request in cli.simulator.requests[3:]}
+    asked = {request.path.rpartition("/")[2] for request in cli.simulator.requests[6:]}
     assert {"%C3%A9", "B", "a%20b"} <= asked
     assert set(cli.database.column("SELECT batch_id FROM current_batches")) == set(ids[::2])
     cli.balance()
@@ -212,7 +278,7 @@ def test_each_kind_of_change_is_written_and_said(cli: Cli) -> None:
         batch("still", 10, 1),
     )
     second = cli.sync()
-    expected = {**NOTHING, "batches": 6, "added": 1, "changed": 3, "images_delta": 1, "num_jobs_delta": 2}
+    expected = {**NOTHING, "batches": 6, "added": 1, "changed": 3, "images_delta": 1, "num_jobs_delta": 2, "jobs": 0}
     assert {name: second[name] for name in NOTHING} == expected
 
     database = cli.database
@@ -294,10 +360,11 @@ def test_a_batch_alone_is_refreshed(cli: Cli) -> None:
     cli.sync()
     observed = cli.database.one("SELECT observed_at FROM projects")
     cli.world.set_batch("acme/widgets", "b1", 200, {"batch": batch("b1", 7, 1)} if wrapped else batch("b1", 7, 1))
+    asked = len(cli.simulator.requests)
     project = cli.sync("--batch", "b1")
     expected = {"outcome": "changed", "batches": 1, "changed": 1, "images_delta": -3, "num_jobs_delta": 1}
     assert {name: project[name] for name in expected} == expected
-    assert [request.path for request in cli.simulator.requests[1:]] == ["/acme/widgets/batches/b1"]
+    assert [request.path for request in cli.simulator.requests[asked:]] == ["/acme/widgets/batches/b1"]
     assert cli.database.rows("SELECT batch_id, images FROM current_batches ORDER BY 1")[:2] == [("b1", 7), ("b2", 20)]
     # No observation of the project: the next change did not happen after this one, but after the list.
     assert cli.database.one("SELECT observed_at FROM projects") == observed
