@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, tzinfo
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 
@@ -17,6 +17,7 @@ from rfsync.cli.output import open_output, print_table, tell
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from rfsync.history import By
     from rfsync.parsing import Target
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -31,8 +32,10 @@ class Layout(Generic[_Row]):
     #: Headers of the right-aligned columns.
     right: Sequence[str]
     cells: Callable[[_Row], Sequence[str]]
-    #: Message on standard error if there are no rows.
+    #: Message on standard error if a table would have no rows.
     no_rows: str
+    #: The reason, if it is that nothing of the kind is known; then the message is written in every format.
+    why: Callable[[], str | None] = lambda: None
 
 
 target_argument = click.argument("target", metavar="[TARGET]", required=False)
@@ -47,6 +50,25 @@ def span_options(function: _F) -> _F:
     until = click.option("--until", metavar="TIME", help="Only observations before this time.")
     since = click.option("--since", metavar="TIME", help="Only observations at this time or later.")
     return since(until(function))
+
+
+def period_options(function: _F) -> _F:
+    """Adds ``--by``, ``--sum`` (``summed``) and ``--tz``."""
+    by = click.option("--by", type=click.Choice(("hour", "day", "week", "month")), default="day", show_default=True,
+                      help="Length of a period; weeks begin on Monday.")  # fmt: skip
+    summed = click.option("--sum", "summed", is_flag=True, help="Add up all projects.")
+    tz = click.option("--tz", default="UTC", metavar="ZONE", show_default=True,
+                      help="Time zone of the periods, and of a TIME without an offset.")  # fmt: skip
+    return by(summed(tz(function)))
+
+
+def period_label(period: datetime, by: By, time_zone: tzinfo) -> str:
+    """``2026-01-31 18:00+01:00`` (in UTC without the offset), ``2026-01-31`` or ``2026-01``."""
+    local = period.astimezone(time_zone)
+    if by == "hour":
+        written = local.isoformat(" ", "minutes")
+        return written.removesuffix("+00:00") if str(time_zone) == "UTC" else written
+    return f"{local:%Y-%m}" if by == "month" else f"{local:%Y-%m-%d}"
 
 
 def parse_moment(text: str | None, option: str, now: datetime) -> datetime | None:
@@ -96,11 +118,22 @@ def show(rows: Iterator[_Row], kind: type[_Row], layout: Layout[_Row], form: str
     if form != "table":
         from rfsync.cli.formats import write_rows
 
-        write_rows(rows, kind, form, output)
+        write_rows(_explained(rows, layout), kind, form, output)
         return
     with open_output(output) as file:
         first = next(rows, None)
         if first is None:
-            tell(layout.no_rows)
+            reason = layout.why()
+            tell(f"{layout.no_rows}: {reason}" if reason else layout.no_rows)
             return
         print_table(layout.headers, map(layout.cells, chain([first], rows)), right=layout.right, file=file)
+
+
+def _explained(rows: Iterator[_Row], layout: Layout[Any]) -> Iterator[_Row]:
+    """The rows; if there are none, and nothing of the kind is known, a message says so."""
+    first = next(rows, None)
+    if first is not None:
+        yield first
+        yield from rows
+    elif reason := layout.why():
+        tell(f"{layout.no_rows}: {reason}")

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
-from datetime import datetime, tzinfo
+from datetime import tzinfo
 from typing import TYPE_CHECKING
-
-import click
 
 from rfsync.cli.options import Options, make_command, utc_now
 from rfsync.cli.output import count, format_options, signed
-from rfsync.cli.queries import SPAN, Layout, open_history, show, span_options, target_argument
+from rfsync.cli.queries import (
+    SPAN,
+    Layout,
+    open_history,
+    period_label,
+    period_options,
+    show,
+    span_options,
+    target_argument,
+)
 
 if TYPE_CHECKING:
     from rfsync.history import By, TotalRow
@@ -20,11 +27,7 @@ rfsync totals --by month --sum                all projects added up
 rfsync totals --by day --tz Europe/Berlin --since 2026-01-01 -o days.csv""")
 @target_argument
 @span_options
-@click.option("--by", type=click.Choice(("hour", "day", "week", "month")), default="day", show_default=True,
-              help="Length of a period; weeks begin on Monday.")  # fmt: skip
-@click.option("--sum", "summed", is_flag=True, help="Add up all projects.")
-@click.option("--tz", default="UTC", metavar="ZONE", show_default=True,
-              help="Time zone of the periods, and of a TIME without an offset.")  # fmt: skip
+@period_options
 @format_options
 def command(
     options: Options,
@@ -84,13 +87,4 @@ def _cells(row: TotalRow, total_name: str, by: By, time_zone: tzinfo) -> tuple[s
     else:  # whether anything moved is unknown
         images = jobs = ("-", "-", "-")
     known = ("yes" if flag else "no" for flag in (row.observed, row.complete))
-    return (name, _label(row.period, by, time_zone), *totals[:2], *images, totals[2], *jobs, *known)
-
-
-def _label(period: datetime, by: By, time_zone: tzinfo) -> str:
-    """``2026-01-31 18:00+01:00`` (in UTC without the offset), ``2026-01-31`` or ``2026-01``."""
-    local = period.astimezone(time_zone)
-    if by == "hour":
-        written = local.isoformat(" ", "minutes")
-        return written.removesuffix("+00:00") if str(time_zone) == "UTC" else written
-    return f"{local:%Y-%m}" if by == "month" else f"{local:%Y-%m-%d}"
+    return (name, period_label(row.period, by, time_zone), *totals[:2], *images, totals[2], *jobs, *known)

@@ -1,6 +1,6 @@
 """When observations begin and end."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from datetime import UTC, date, datetime, time, timedelta
 from typing import Final, NamedTuple
 
@@ -12,7 +12,6 @@ from rfsync.history.periods import BY, By, Period, periods, zone
 from rfsync.history.query import Targets
 from rfsync.ledger.observed import NOON, QUARTER
 
-_LEDGERS: Final = ("batch_changes", "job_changes")
 _TICK: Final = timedelta(microseconds=1)
 
 
@@ -51,35 +50,29 @@ def observations(engine: Engine, targets: Targets) -> Observations:
         ConfigError: a target is malformed or unknown.
         DatabaseError: the database can't be read.
     """
-    # An observation that changed jobs alone is in no row of batch_changes.
-    firsts = [f"(SELECT min(c.observed_at) FROM {ledger} c WHERE c.project_id = p.id)" for ledger in _LEDGERS]
-    return _read(engine, targets, "written_at", firsts, "am", "pm")
+    first = "(SELECT min(c.observed_at) FROM batch_changes c WHERE c.project_id = p.id)"
+    return _read(engine, targets, "written_at", first, "am", "pm")
 
 
 def job_observations(engine: Engine, targets: Targets) -> Observations:
     """The same of observations that had the job list.
 
-    Where the first of them had no job in it, and its run changed batches, a later one counts as the first.
-
     Raises:
         ConfigError: a target is malformed or unknown.
         DatabaseError: the database can't be read.
     """
-    # The first change knows of the observation before it.
-    first = """(SELECT coalesce(c.observed_after, c.observed_at) FROM job_changes c WHERE c.project_id = p.id
-        ORDER BY c.observed_at LIMIT 1)"""
-    firsts = [first, "w.jobs_observed_at"]
-    return _read(engine, targets, "jobs_observed_at", firsts, "jobs_am", "jobs_pm", "AND r.jobs IS NOT NULL")
+    first = "(SELECT min(c.observed_at) FROM job_changes c WHERE c.project_id = p.id)"
+    return _read(engine, targets, "jobs_observed_at", first, "jobs_am", "jobs_pm", "AND r.jobs IS NOT NULL")
 
 
 def _read(
-    engine: Engine, targets: Targets, last_at: str, firsts: Sequence[str], am: str, pm: str, had: str = ""
+    engine: Engine, targets: Targets, last_at: str, first_change: str, am: str, pm: str, had: str = ""
 ) -> Observations:
     """Read when the projects were observed.
 
     Args:
         last_at: column of ``projects``, here ``w``, with the last time.
-        firsts: SQL for two instants of a project ``p``, ``w``, each of which may be the first.
+        first_change: SQL for that of a project ``p`` in the ledger.
         am: column of ``project_observed`` for quarters of an hour before noon.
         pm: that for those after it.
         had: condition on a run ``r``.
@@ -91,7 +84,7 @@ def _read(
         for name in ("day", am, pm)
     )
     sql = f"""
-SELECT p.id, p.workspace, w.{last_at}, {", ".join(firsts)},
+SELECT p.id, p.workspace, w.{last_at}, {first_change},
     (SELECT r.started_at FROM sync_runs r WHERE r.project_id = p.id AND r.outcome = 'unchanged' {had}
         ORDER BY r.started_at LIMIT 1),
     {columns}
@@ -100,7 +93,7 @@ FROM scope p JOIN projects w ON w.id = p.id"""
     last: datetime | None = None
     workspaces = set()
     for project_id, workspace, written, *seen, day, before_noon, after_noon in known_query(engine, targets).rows(
-        "reading the first observations", sql, tuple, times=(2, 3, 4, 5)
+        "reading the first observations", sql, tuple, times=(2, 3, 4)
     ):
         workspaces.add(workspace)
         if day is not None:

@@ -185,20 +185,20 @@ def _define_opening(query: Query, since: datetime) -> None:
 def define_observed(query: Query, periods: SplitPeriods, *, summed: bool, jobs: bool = False) -> None:
     """Add the CTEs ``observed`` and ``observed_in_part (series, n, seen)``: observations that changed no batch.
 
-    The first one has a row for each series and period. Of deleted runs only the quarters of an hour are known.
+    The first one has a row for each series and period. Of deleted runs only the quarters of an hour are known, and of
+    those that changed something else.
 
     Args:
-        jobs: all that had the job list, also where they changed batches; the names then begin with ``jobs_``.
+        jobs: all that had the job list; the names then begin with ``jobs_``.
     """
     prefix = "jobs_" if jobs else ""
     # For all projects as one, the first that was observed is enough: the others are not read.
     projects, project = ("scope p CROSS JOIN ", "p.id") if summed else ("", "s.id")
-    within = f"c.project_id = {project} AND c.observed_at >= w.since AND c.observed_at < w.until"
     am, pm, had, changed = f"{prefix}am", f"{prefix}pm", "", ""
     if jobs:
         had = "AND r.jobs IS NOT NULL"
-        changed = f"""WHEN EXISTS (SELECT 1 FROM {projects}batch_changes c CROSS JOIN sync_runs r
-            WHERE {within} AND r.id = c.run_id {had}) THEN 1"""
+        changed = f"""WHEN EXISTS (SELECT 1 FROM {projects}job_changes c WHERE c.project_id = {project}
+            AND c.observed_at >= w.since AND c.observed_at < w.until) THEN 1"""
     query.define(
         f"{prefix}observed",
         f"""SELECT s.id AS series, w.n, CASE
@@ -207,7 +207,6 @@ def define_observed(query: Query, periods: SplitPeriods, *, summed: bool, jobs: 
             AND (o.{am} <> 0 OR o.{pm} <> 0)) THEN 1
         WHEN EXISTS (SELECT 1 FROM {projects}sync_runs r WHERE r.project_id = {project}
             AND r.outcome = 'unchanged' AND r.started_at >= w.since AND r.started_at < w.until {had}) THEN 1
-        WHEN EXISTS (SELECT 1 FROM {projects}job_changes c WHERE {within}) THEN 1
         {changed} ELSE 0 END AS seen
     FROM series s CROSS JOIN period w""",
     )
