@@ -35,6 +35,9 @@ _NEXT = f"""
 The report is FOLDER/{_REPORT}: open it in a browser.
 The database is FOLDER/{_DATABASE}. Have a look at it:
   COMMAND status --database sqlite:///{_DATABASE}
+  COMMAND jobs acme/gears --database sqlite:///{_DATABASE}
+  COMMAND progress acme/gears --database sqlite:///{_DATABASE}
+  COMMAND work --since 30d --by week --labelers --database sqlite:///{_DATABASE}
   COMMAND verify --database sqlite:///{_DATABASE}
   sqlite3 {_DATABASE}, or any other SQLite tool, for example
 
@@ -44,6 +47,10 @@ The database is FOLDER/{_DATABASE}. Have a look at it:
 
   -- images without a job in each project, day by day
   SELECT day, project, images, images_gained, images_lost FROM project_totals_daily ORDER BY day DESC LIMIT 12;
+
+  -- what each labeler annotated, day by day
+  SELECT day, project, labeler, annotated_gained, approved_gained, rejected_gained
+  FROM labeler_totals_daily ORDER BY day DESC LIMIT 12;
 
   -- the batches as they were a week ago
   SELECT project, batch_id, name, images, num_jobs FROM batch_history
@@ -104,7 +111,7 @@ def _sync_history(world: World, url: str, options: Options, end: datetime) -> in
         return now
 
     tasks = [SyncTask("acme", project, Secret("demo-key")) for project in _PROJECTS]
-    runs = changes = failed = 0
+    runs = changes = jobs = failed = 0
     with (
         closing(_open_store()) as store,
         closing(Client(ApiConfig(base_url=url, requests_per_second=100_000), options.redact, clock)) as client,
@@ -115,8 +122,11 @@ def _sync_history(world: World, url: str, options: Options, end: datetime) -> in
             world.advance(now)
             for task in tasks:
                 result = sync(context, task)
-                runs, changes, failed = runs + 1, changes + result.tally.total, failed + (not result.ok)
-    click.echo(f"{runs:,} runs, {changes:,} changes in the ledger, {failed} failures.\n")
+                runs, failed = runs + 1, failed + (not result.ok or result.jobs_failed)
+                changes, jobs = changes + result.tally.total, jobs + (result.row.jobs_changed)
+    click.echo(
+        f"{runs:,} runs, {changes:,} changes of batches and {jobs:,} of jobs in the ledger, {failed} failures.\n"
+    )
     return failed
 
 
@@ -129,13 +139,16 @@ def _open_store() -> Store:
 
 
 def _show(engine: Engine) -> None:
+    from rfsync.cli.demo_tables import print_job_tables
     from rfsync.cli.status import print_status
     from rfsync.history import status
     from rfsync.ledger.verify import verify
 
-    print_status(status(engine), utc_now(), sys.stdout)
+    now = utc_now()
+    print_status(status(engine), now, sys.stdout)
+    print_job_tables(engine, now)
     verdict = verify(engine)
-    click.echo("The books balance." if verdict.ok else f"The books do not balance: {verdict.total} findings.")
+    click.echo("\nThe books balance." if verdict.ok else f"\nThe books do not balance: {verdict.total} findings.")
 
 
 def _write_report(engine: Engine) -> None:

@@ -288,9 +288,9 @@ class Cli:
         self._started.append(process)
         return process
 
-    def finish(self, process: Process, code: int = 0) -> Done:
+    def finish(self, process: Process, code: int = 0, timeout: float = LONG) -> Done:
         """Waits for a command's end, which has to be this one."""
-        out, err = process.communicate(timeout=LONG)
+        out, err = process.communicate(timeout=timeout)
         assert (process.returncode, "Traceback" in err) == (code, False), f"{process.args!r}\n{out}\n{err}"
         return Done(process.returncode, out, err)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import itertools
 import re
 import signal
 import sqlite3
@@ -104,11 +105,16 @@ def test_a_stand_in_with_two_workspaces_each_with_its_key(fresh: Cli) -> None:
 
 
 def test_the_demo_leaves_books_that_balance_and_a_report(fresh: Cli) -> None:
-    done = fresh.finish(fresh.start("demo"))
+    done = fresh.finish(fresh.start("demo"), timeout=5 * LONG)
     assert done.err == ""
     path, report = fresh.folder / "rfsync-demo.db", fresh.folder / "rfsync-demo.html"
     assert f"The report is {report}: open it in a browser." in done.out
     assert "acme/scratch-tests" in report.read_text()
+    sections = ["jobs that are open longest", "Where the images of the batches", "What labelers did", "balance"]
+    jobs, progress, work = (done.out.split(one)[1].split(two)[0] for one, two in itertools.pairwise(sections))
+    assert len(re.findall(r"^acme/\S+ .* (?:assigned|review) .*\d", jobs, re.MULTILINE)) == 5
+    assert len(re.findall(r"^acme/\S+ .* \d", progress, re.MULTILINE)) == 5
+    assert len(re.findall(r"^\w[\w.]*@example\.com +[\d,]+ +[\d,]+ +[\d,]+$", work, re.MULTILINE)) > 3
     with closing(sqlite3.connect(path)) as connection:
         runs, days = connection.execute(
             "SELECT (SELECT count(*) FROM sync_runs), (SELECT count(*) FROM project_totals_daily)"
@@ -117,6 +123,10 @@ def test_the_demo_leaves_books_that_balance_and_a_report(fresh: Cli) -> None:
         # The queries that it shows have to be ones that work.
         for query in re.findall(r"^  (SELECT .*?;)$", done.out, re.MULTILINE | re.DOTALL):
             assert connection.execute(query).fetchall()
+    # So do the commands.
+    shown = re.findall(r"^  \S+ (\w+ .*--database \S+)$", done.out, re.MULTILINE)
+    assert [command.split()[0] for command in shown] == ["status", "jobs", "progress", "work", "verify"]
+    assert all("acme/gears" in fresh.run(*command.split()).out for command in shown[:-1])
     assert runs > days > 60
     assert len(last) == 10
     assert "balance" in fresh.run("verify", "--database", f"sqlite:///{path}").out
