@@ -104,14 +104,7 @@ def work(
     define_periods(query, split)
     _define_cells(query, labelers=labelers)
     define_observed(query, split, summed=summed, jobs=True)
-    query.define(
-        f"told (series, labeler, n, {', '.join(LABELER_FLOWS)}, seen)",
-        f"""SELECT series, {_OBSERVED}, n, {", ".join("0" for _ in LABELER_FLOWS)}, max(seen) FROM (
-        SELECT series, n, seen FROM jobs_observed UNION ALL SELECT series, n, seen FROM jobs_observed_in_part) o
-    GROUP BY series, n
-    UNION ALL
-    SELECT series, labeler, n, {", ".join(LABELER_FLOWS)}, 0 FROM cell""",
-    )
+    _define_told(query)
     sql = f"""
 SELECT s.workspace, s.project, t.series, t.labeler, {PERSON.format("l")}, t.n, t.seen,
     {", ".join(f"t.{name}" for name in LABELER_FLOWS)}
@@ -126,6 +119,22 @@ ORDER BY s.workspace, s.project, t.series, t.labeler, t.n"""
             if since is not None or begun < period.until
         ]
     return _filled(rows, told, labelers=labelers)
+
+
+def _define_told(query: Query) -> None:
+    """Add the CTE ``told (series, labeler, n, *LABELER_FLOWS, seen)``: what was observed, and the cells.
+
+    Args:
+        query: with the CTE ``cell``, and those of ``define_observed``.
+    """
+    query.define(
+        f"told (series, labeler, n, {', '.join(LABELER_FLOWS)}, seen)",
+        f"""SELECT series, {_OBSERVED}, n, {", ".join("0" for _ in LABELER_FLOWS)}, max(seen) FROM (
+        SELECT series, n, seen FROM jobs_observed UNION ALL SELECT series, n, seen FROM jobs_observed_in_part) o
+    GROUP BY series, n
+    UNION ALL
+    SELECT series, labeler, n, {", ".join(LABELER_FLOWS)}, 0 FROM cell""",
+    )
 
 
 def _filled(
