@@ -1,13 +1,16 @@
 """Plotly figures for the report and the dashboard, made from history rows; no database access."""
 
 from rfsync.charts.bars import age_classes, backlog_figure, first_jobs_figure, first_jobs_summary, movers_figure
+from rfsync.charts.flows import WORK, flow_figure, places_figure, work_figure
+from rfsync.charts.jobs import STUCK_DAYS, labelers_figure, open_jobs_figure, person, top_labelers
 from rfsync.charts.labels import days_label, escape
-from rfsync.charts.lines import flow_figure, throughput_figure, totals_figure
-from rfsync.charts.series import flows, plus
-from rfsync.charts.theme import CONFIG, FLOW_NAMES, stylesheet, template
+from rfsync.charts.lines import throughput_figure, totals_figure
+from rfsync.charts.series import flows, places, plus
+from rfsync.charts.theme import CONFIG, FLOW_NAMES, PLACES, stylesheet, template
 
 __all__ = [
-    "CONFIG", "FLOW_NAMES", "age_classes", "backlog_figure", "days_label", "escape", "first_jobs_figure",
-    "first_jobs_summary", "flow_figure", "flows", "movers_figure", "plus", "stylesheet", "template",
-    "throughput_figure", "totals_figure",
+    "CONFIG", "FLOW_NAMES", "PLACES", "STUCK_DAYS", "WORK", "age_classes", "backlog_figure", "days_label", "escape",
+    "first_jobs_figure", "first_jobs_summary", "flow_figure", "flows", "labelers_figure", "movers_figure",
+    "open_jobs_figure", "person", "places", "places_figure", "plus", "stylesheet", "template", "throughput_figure",
+    "top_labelers", "totals_figure", "work_figure",
 ]  # fmt: skip

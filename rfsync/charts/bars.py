@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from statistics import median
 from typing import TYPE_CHECKING, Final
 
-from rfsync.charts.labels import days_label, escape, shortened
+from rfsync.charts.labels import LABEL_LENGTH, days_label, escape, labels_above, shortened
 from rfsync.charts.theme import FLOW_NAMES, GAINED, LOST, NEUTRAL, TEXT, blank_figure, new_figure
 from rfsync.history.rows import BacklogRow, FirstJobRow, MoverRow
 
@@ -17,8 +17,6 @@ if TYPE_CHECKING:
 _HOUR: Final = 3_600
 _DAY: Final = 86_400
 
-#: Maximum length of a label, in characters; fits on a phone.
-_LABEL_LENGTH: Final = 50
 #: A batch's label has at least that much of its project.
 _PROJECT_LENGTH: Final = 16
 #: Label and upper limit of each age class; in seconds, exclusive.
@@ -99,7 +97,8 @@ def movers_figure(rows: Sequence[MoverRow]) -> Figure:
             marker={"color": colour, "line": {"width": 0}},
             hovertemplate=f"%{{customdata[0]}}<br>{name}: %{{customdata[1]:,}}<extra></extra>",
         )
-    figure.update_layout(barmode="relative", hovermode="closest", annotations=_labels(rows))
+    labels = labels_above([_short_name(row) for row in rows], [_full_name(row) for row in rows])
+    figure.update_layout(barmode="relative", hovermode="closest", annotations=labels)
     figure.update_xaxes(
         fixedrange=True, tickformat=",", nticks=6, showline=False, zeroline=True, zerolinecolor=TEXT, showgrid=True,
         title={"text": "images"},
@@ -107,19 +106,13 @@ def movers_figure(rows: Sequence[MoverRow]) -> Figure:
     return figure.update_yaxes(range=[len(rows) - 0.5, -0.5], showgrid=False, showticklabels=False)
 
 
-def _labels(rows: Sequence[MoverRow]) -> list[dict[str, object]]:
-    """The label of each row, above its bar: beside it, a long name would leave the bars no room on a phone."""
-    place = {"x": 0, "xref": "paper", "xanchor": "left", "yref": "y", "yanchor": "middle", "showarrow": False}
-    return [{**place, "y": position - 0.23, "text": escape(_short_name(row))} for position, row in enumerate(rows)]
-
-
 def _short_name(row: MoverRow) -> str:
     """The project, after the name of the batch if the row is of one."""
     project = f"{row.workspace}/{row.project}"
     if row.batch_id is None:
-        return shortened(project, _LABEL_LENGTH)
+        return shortened(project, LABEL_LENGTH)
     separator, name = " · ", row.name or row.batch_id
-    room = _LABEL_LENGTH - len(separator)
+    room = LABEL_LENGTH - len(separator)
     project = shortened(row.project, max(room - len(name), _PROJECT_LENGTH))
     return f"{shortened(name, room - len(project))}{separator}{project}"
 

@@ -8,6 +8,9 @@ from itertools import pairwise
 from typing import Final
 
 from rfsync.charts.labels import LEGEND_LENGTH, escape
+from rfsync.charts.theme import PLACES
+from rfsync.history.job_rows import WorkRow
+from rfsync.history.place_rows import PlacesRow
 from rfsync.history.rows import ThroughputRow, TotalRow
 
 #: Projects with a line of their own; all others share one.
@@ -79,15 +82,27 @@ class Flow:
     complete: bool = False
 
 
-def flows(rows: Iterable[TotalRow | ThroughputRow], of: str) -> dict[datetime, Flow]:
-    """Sums over all projects by period, in order; ``of`` is ``images`` or ``jobs``."""
+def flows(rows: Iterable[TotalRow | ThroughputRow | WorkRow], of: str) -> dict[datetime, Flow]:
+    """Sums over all projects by period, in order; ``of`` is a key of ``FLOW_NAMES`` that the rows count."""
     sums: dict[datetime, Flow] = {}
     for row in rows:
         flow = sums.setdefault(row.period, Flow())
-        flow.gained += row.images_gained if of == "images" else row.jobs_gained
-        flow.lost += row.images_lost if of == "images" else row.jobs_lost
+        flow.gained += getattr(row, f"{of}_gained")
+        flow.lost += getattr(row, f"{of}_lost")
         flow.observed = flow.observed or bool(row.observed)
         flow.complete = flow.complete or row.complete
+    return dict(sorted(sums.items()))
+
+
+def places(rows: Iterable[PlacesRow]) -> dict[datetime, dict[str, int] | None]:
+    """Period -> images by the fields of ``PLACES``, over all projects, in order; None: not observed."""
+    sums: dict[datetime, dict[str, int] | None] = {}
+    for row in rows:
+        counts = sums.setdefault(row.period, None)
+        if row.observed:
+            known = sums[row.period] = counts or dict.fromkeys((place.field for place in PLACES), 0)
+            for field_ in known:
+                known[field_] += getattr(row, field_) or 0
     return dict(sorted(sums.items()))
 
 
@@ -116,6 +131,11 @@ class TimeAxis:
         return next((unit for unit, limit in limits if step < limit), "month")
 
     @property
+    def part(self) -> str:
+        """What a hatched bar is: ``part of a day``."""
+        return f"part of {'an' if self.unit == 'hour' else 'a'} {self.unit}"
+
+    @property
     def hover_format(self) -> str:
         """The d3 format of a period's start."""
         day = "%a %-d %b %Y"
@@ -140,7 +160,7 @@ class TimeAxis:
     @property
     def bar_width(self) -> float:
         """Width of a bar in milliseconds: most of a period, but less where a few periods fill the chart."""
-        filled = min(len(self.periods), _MIN_PERIODS) / _MIN_PERIODS
+        filled = min(len(self.periods), MIN_PERIODS) / MIN_PERIODS
         return 2 * self.half_period / timedelta(milliseconds=1) * (0.15 + 0.65 * filled)
 
     def gaps(self, observed: Sequence[bool]) -> list[tuple[datetime, datetime]]:
@@ -156,6 +176,6 @@ class TimeAxis:
 
 
 #: Bars are narrower below this number.
-_MIN_PERIODS: Final = 12
+MIN_PERIODS: Final = 12
 #: In days.
 _HALF_PERIODS: Final = {"hour": 0.5 / 24, "day": 0.5, "week": 3.5, "month": 15}

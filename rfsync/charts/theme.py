@@ -8,7 +8,7 @@ between light and dark, or is printed, needn't redraw its charts.
 from __future__ import annotations
 
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -27,9 +27,37 @@ LOST: Final = "#b58900"
 FLOW_NAMES: Final[dict[str, tuple[str, str]]] = {
     "images": ("images in", "images left"),
     "jobs": ("jobs added", "jobs gone"),
+    "annotated": ("more", "fewer"),
+    "approved": ("more", "fewer"),
+    "rejected": ("more", "fewer"),
 }
 #: Counts that are neither: the backlog, ages.
 NEUTRAL: Final = "#66788a"
+
+
+class Place(NamedTuple):
+    """Where an image can be, as it is drawn and called everywhere.
+
+    Attributes:
+        field: name of the count in rows.
+        pattern: Plotly's sign for a fill that differs from those beside it, so that the colour is not needed; "/" is
+            taken: it means a part of a period.
+    """
+
+    field: str
+    name: str
+    colour: str
+    pattern: str
+
+
+#: In the order of a stack, the lowest first: the further the work, the lower.
+PLACES: Final = (
+    Place("approved", "approved", "#4c9a35", ""),
+    Place("annotated", "annotated", "#0a7ea4", "-"),
+    Place("rejected", "rejected", "#c64f6b", "x"),
+    Place("unannotated", "in a job, not annotated", "#9b82cc", "."),
+    Place("unassigned", "in no job", NEUTRAL, ""),
+)
 TEXT: Final = "#767b84"
 GRID: Final = "rgba(128, 134, 145, 0.22)"
 #: Background of periods that were not observed.
@@ -100,6 +128,12 @@ def new_figure(*, height: int) -> Figure:
     from plotly import graph_objects as go
 
     return go.Figure(layout={"template": template(), "height": height})
+
+
+def place_marker(place: Place) -> dict[str, Any]:
+    """How the bars of a place are drawn."""
+    drawn = {"fillmode": "overlay", "fgcolor": "#ffffff", "fgopacity": 0.6, "size": 7, "solidity": 0.2}
+    return {"color": place.colour, "line": {"width": 0}, "pattern": {"shape": place.pattern, **drawn}}
 
 
 def blank_figure(text: str) -> Figure:

@@ -16,12 +16,14 @@ from plotly.graph_objects import Figure
 from sqlalchemy import Engine
 
 from rfsync import charts, history
-from rfsync.dashboard import components, queries, tables
+from rfsync.dashboard import components, job_tables, queries, tables
+from rfsync.dashboard.batch_jobs import batch_jobs
 from rfsync.dashboard.batch_page import read_page
-from rfsync.dashboard.page import ALL_PROJECTS, REFRESH_SECONDS, graph
+from rfsync.dashboard.page import ALL_PROJECTS, JOB_CHARTS, REFRESH_SECONDS, graph
 from rfsync.dashboard.queries import StaleFrom, find_renamed, in_scope, read_projects, selectable_targets
 from rfsync.dashboard.view import UnknownTargetError, View, parse
 from rfsync.errors import ConfigError, DatabaseError, RfsyncError
+from rfsync.history.no_jobs import job_lists, missing_jobs
 from rfsync.text import printable
 
 
@@ -38,8 +40,8 @@ class DashboardContext:
     clock: Callable[[], datetime]
 
 
-#: The requested figures, and the values of the callback's other outputs.
-_Answer = tuple[tuple[Figure, ...], tuple[Any, ...]]
+#: The requested figures, None for those that stay as they are; and the values of the callback's other outputs.
+_Answer = tuple[tuple[Figure, ...] | None, tuple[Any, ...]]
 
 
 def add_callbacks(app: Dash, context: DashboardContext) -> None:
@@ -86,6 +88,8 @@ def add_callbacks(app: Dash, context: DashboardContext) -> None:
                 # Keep what is shown; the next refresh tries again. A project may have gone between two questions.
                 kept = [no_update] * (len(outputs) - 1)
                 return *[no_update] * len(figures), [_unreadable(context, error)], *kept, *times
+            if drawn is None:
+                return *[no_update] * len(figures), *others, *times
             view = parse(search, None)[0]
             return *(graph(*one, view=view) for one in zip(figures, drawn, strict=True)), *others, *times
 
@@ -98,6 +102,7 @@ def add_callbacks(app: Dash, context: DashboardContext) -> None:
         answered=[Output("answered", "data")],
     )
     add(_health, (), Output("alerts", "children"), Output("freshness", "children"), Output("syncs", "children"))
+    add(_jobs, JOB_CHARTS, *(Output(name, "children") for name in ("jobs-alert", "job-lists", "stuck")))
     details = (Output("details-alert", "children"), Output("waiting", "children"))
     add(_details, ("throughput", "movers", "backlog"), *details)
     add(_first_jobs, ("first-jobs",), Output("first-jobs-summary", "children"))
@@ -153,6 +158,23 @@ def _health(context: DashboardContext, search: Any, now: datetime) -> _Answer:
     return (), (alerts, components.freshness(projects, now, view.tz), syncs)
 
 
+def _jobs(context: DashboardContext, search: Any, now: datetime) -> _Answer:
+    """Where the images are, what was done and by whom, open and stuck jobs; nothing where no jobs are known."""
+    view = _parse(context, search, selectable_targets(read_projects(context.engine)))[0]
+    lists = job_lists(context.engine, view.target)
+    if all(row.jobs_observed_at is None for row in lists):
+        return None, ([], missing_jobs(lists), [])
+    jobs = queries.jobs(context.engine, view, now)
+    zone = ZoneInfo(view.tz)
+    drawn = (
+        charts.places_figure(jobs.places, zone=zone),
+        charts.work_figure(jobs.work, zone=zone),
+        charts.labelers_figure(charts.top_labelers(jobs.labelers)),
+        charts.open_jobs_figure(jobs.open),
+    )
+    return drawn, ([], missing_jobs(lists), job_tables.stuck(view, jobs.stuck, now))
+
+
 def _details(context: DashboardContext, search: Any, now: datetime) -> _Answer:
     """Throughput, backlog, top movers and longest waiting batches."""
     projects = read_projects(context.engine)
@@ -179,9 +201,10 @@ def _batches(context: DashboardContext, search: Any, _: datetime) -> _Answer:
     view, notes = _parse(context, search, selectable_targets(projects))
     page = read_page(context.engine, view)
     changes = queries.batch_changes(context.engine, view.batch) if view.batch else []
+    jobs = batch_jobs(context.engine, view.batch) if view.batch else None
     own_notes = [note for note in notes if note.startswith(("sort=", "page=", "batch="))]
     with_project = len(in_scope(projects, view.target)) > 1
-    table = tables.batches(view, page, changes, with_project=with_project)
+    table = tables.batches(view, page, changes, jobs, with_project=with_project)
     return (), ([components.alert(note, "note") for note in own_notes], table)
 
 

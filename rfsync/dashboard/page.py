@@ -11,11 +11,17 @@ from rfsync.dashboard.view import View
 
 #: Refresh interval of the page, in seconds.
 REFRESH_SECONDS: Final = 60
+#: Charts that there are only where jobs are known.
+JOB_CHARTS: Final = ("places", "work", "labelers", "open-jobs")
 #: Id -> title, and whether it takes the full width.
 CHARTS: Final = {
     "totals": ("Images and jobs over time", True),
     "images": ("Images in and left", False),
     "jobs": ("Jobs added and gone", False),
+    "places": ("Where the images are", True),
+    "work": ("Annotated, approved and rejected", True),
+    "labelers": ("Work by labeler", False),
+    "open-jobs": ("Jobs open longest, now", False),
     "throughput": ("Throughput", False),
     "movers": ("Top movers", False),
     "first-jobs": ("Age of batches at their first job", False),
@@ -113,6 +119,16 @@ def _charts() -> list[Component]:
             "Most images that left were assigned to a job. Hatched: not a whole period.", className="small"
         ),
         "jobs": html.P("Hatched: not a whole period.", className="small"),
+        "places": html.P(
+            "An image is counted once: one that was approved or rejected is not in annotated. "
+            "Those of jobs that are gone are in none.",
+            className="small",
+        ),
+        "work": html.P(
+            "Hatched: not a whole period. What was done before the first list of jobs is not counted. "
+            "Annotated may fall because images are approved or rejected.",
+            className="small",
+        ),
         "throughput": html.P("Only whole periods.", className="small"),
         "first-jobs": html.P(id="first-jobs-summary", className="small"),
     }
@@ -120,11 +136,13 @@ def _charts() -> list[Component]:
     for name, (title, wide) in CHARTS.items():
         # Empty at first: rendering a chart compiles plotly.js, which would delay everything that does not need it.
         chart = html.Div(id=f"{name}-place", className=f"chart {name}")
-        cards.append(html.Section([html.H2(title), chart, notes.get(name)], className="card wide" if wide else "card"))
+        classes = f"card{' wide' if wide else ''}{' of-jobs' if name in JOB_CHARTS else ''}"
+        cards.append(html.Section([html.H2(title), chart, notes.get(name)], className=classes))
     headline = html.Section(id="headline", className="headline", **aria_label("Headline figures"))
     first_observed = html.P(id="first-observed", className="small")
     projects = html.Section([html.H2("Projects"), html.Div(id="projects")], className="card")
-    return [headline, first_observed, projects, html.Div(cards, className="charts")]
+    job_lists = html.P(id="job-lists", className="small")
+    return [headline, first_observed, job_lists, projects, html.Div(cards, className="charts")]
 
 
 def graph(name: str, figure: Figure, *, view: View) -> dict[str, Any]:
@@ -142,10 +160,13 @@ def _tables() -> list[Component]:
     search = dcc.Input(id="name", type="search", debounce=0.4, placeholder="Name or id", maxLength=200)
     waiting = html.Section([html.H2("Waiting longest for a job, now"), html.Div(id="waiting")], className="card")
     syncs = html.Section([html.H2("Syncs now"), html.Div(id="syncs")], className="card")
+    stuck = html.Section([html.H2("Stuck jobs now"), html.Div(id="stuck")], className="card of-jobs")
     titled = html.Div([html.H2("Batches now"), _labelled("Find", "name", search)], className="titled")
     alert = html.Div(id="batches-alert", role="status")
     return [
         html.Div(id="details-alert", role="status"),
+        html.Div(id="jobs-alert", role="status"),
         html.Div([waiting, syncs], className="pair"),
+        stuck,
         html.Section([titled, alert, html.Div(id="batches")], className="card"),
     ]

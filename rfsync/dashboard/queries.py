@@ -11,10 +11,13 @@ from typing import Final, Literal, NamedTuple
 from sqlalchemy import Engine
 
 from rfsync import history
+from rfsync.charts import STUCK_DAYS
 from rfsync.dashboard.view import PERIOD_DAYS, Batch, TimeRange, View, time_range
 from rfsync.errors import ConfigError
+from rfsync.history.job_rows import LabelerRow, WorkRow
 from rfsync.history.net_change import NetChange, net_change
 from rfsync.history.periods import By
+from rfsync.history.place_rows import OpenJobRow, PlacesRow
 from rfsync.history.query import Query
 
 #: Maximum projects with a line of their own in a chart; beyond it, all are shown as one.
@@ -25,6 +28,8 @@ MAX_POINTS: Final = 6_000
 MAX_CHANGES: Final = 200
 #: Number of batches in the table of those that have waited longest.
 _WAITING_ROWS: Final = 10
+#: Number of jobs in the table of the stuck ones, and in the chart of those open longest.
+JOB_ROWS: Final = 10
 #: Window of the throughput, in periods.
 _WINDOWS: Final = {"hour": 24, "day": 7, "week": 4, "month": 3}
 
@@ -43,7 +48,7 @@ class ProjectTotals(NamedTuple):
 
 
 def full_name(
-    row: ProjectTotals | history.ProjectStatus | history.FlowRow | history.BatchRow | history.WaitingRow,
+    row: ProjectTotals | history.ProjectStatus | history.FlowRow | history.BatchRow | history.WaitingRow | OpenJobRow,
 ) -> str:
     """``workspace/project``."""
     return f"{row.workspace}/{row.project}"
@@ -155,6 +160,29 @@ def details(engine: Engine, view: View, projects: int, now: datetime) -> Details
         history.movers(engine, target, of=of, since=since, until=until, first_looks=False),
         history.backlog(engine, target, now=now),
         history.waiting(engine, target, limit=_WAITING_ROWS),
+    )
+
+
+class Jobs(NamedTuple):
+    """What a view shows of annotation jobs: of its time range, but the open and the stuck ones of now."""
+
+    places: list[PlacesRow]
+    work: list[WorkRow]
+    labelers: list[LabelerRow]
+    open: list[OpenJobRow]
+    stuck: list[OpenJobRow]
+
+
+def jobs(engine: Engine, view: View, now: datetime) -> Jobs:
+    """Reads what a view shows of annotation jobs."""
+    since, until, by = _time_range(engine, view, now)
+    target = view.target
+    return Jobs(
+        list(history.image_places(engine, target, by=by, since=since, until=until, tz=view.tz, summed=True, now=now)),
+        list(history.work(engine, target, by=by, since=since, until=until, tz=view.tz, summed=True, now=now)),
+        history.labelers(engine, target, since=since, until=until),
+        history.open_jobs(engine, target, limit=JOB_ROWS, now=now),
+        history.open_jobs(engine, target, unchanged_for=timedelta(days=STUCK_DAYS), limit=JOB_ROWS, now=now),
     )
 
 

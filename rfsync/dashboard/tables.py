@@ -8,13 +8,15 @@ from dash import html
 from dash.development.base_component import Component
 
 from rfsync.charts import FLOW_NAMES
+from rfsync.dashboard import job_tables
+from rfsync.dashboard.batch_jobs import BatchJobs
 from rfsync.dashboard.batch_page import PAGE_SIZE, BatchPage
-from rfsync.dashboard.components import UNKNOWN, at_end_text, link, moment, span_text
-from rfsync.dashboard.page import aria_label
+from rfsync.dashboard.cells import delta_cell, header, make_table, number_cell, time_cell
+from rfsync.dashboard.components import UNKNOWN, at_end_text, link, span_text
 from rfsync.dashboard.queries import MAX_CHANGES, Overview, full_name
 from rfsync.dashboard.view import SORTS, Batch, View
 from rfsync.history import BatchRow, ChangeRow, ProjectStatus, WaitingRow
-from rfsync.text import age, printable, rfc3339
+from rfsync.text import printable
 
 #: Maximum rows of the table of syncs.
 MAX_PROJECTS: Final = 20
@@ -22,42 +24,19 @@ MAX_PROJECTS: Final = 20
 _NUMBERS: Final = {"images", "jobs"}
 
 
-def _table(headers: Sequence[Any], rows: Sequence[Any], caption: str) -> html.Div:
-    table = html.Table([html.Caption(caption), html.Thead(html.Tr(list(headers))), html.Tbody(list(rows))])
-    # Scrolls horizontally on a narrow screen, with the keyboard too.
-    return html.Div(table, className="scroll", tabIndex="0", role="region", **aria_label(caption))
-
-
-def _header(text: Any, *, number: bool = False, **attributes: Any) -> html.Th:
-    return html.Th(text, scope="col", className="number" if number else "", **attributes)
-
-
-def _time_cell(instant: datetime | None, tz: str, now: datetime | None = None) -> html.Td:
-    """A cell with a local time, its age if ``now`` is given, and the exact instant as a tooltip."""
-    if instant is None:
-        return html.Td(UNKNOWN)
-    text = moment(instant, tz) + (f" ({age(now - instant)} ago)" if now else "")
-    return html.Td(text, title=rfc3339(instant), className="moment")
-
-
-def _number_cell(value: int | None) -> html.Td:
-    return html.Td(UNKNOWN if value is None else f"{value:,}", className="number")
-
-
-def _delta_cell(value: int) -> html.Td:
-    return html.Td(f"{value:+,}" if value else "0", className="number")
-
-
-def batches(view: View, page: BatchPage, changes: Sequence[ChangeRow], *, with_project: bool) -> list[Component]:
+def batches(
+    view: View, page: BatchPage, changes: Sequence[ChangeRow], jobs: BatchJobs | None, *, with_project: bool
+) -> list[Component]:
     """The table of batches, with the selected batch's history below its row, or above the table if on another page.
 
     Args:
         changes: history of the selected batch.
+        jobs: of the selected batch; None: not known.
         with_project: show the column of projects.
     """
     columns = [sort for sort in SORTS if sort != "project" or with_project]
     on_page = any(_is_selected(view, line) for line in page.lines)
-    above = [] if view.batch is None or on_page else [html.Div(_history(view, changes), className="apart")]
+    above = [] if view.batch is None or on_page else [html.Div(_history(view, changes, jobs), className="apart")]
     if not page.lines:
         text = "No batch has that in its name or id." if view.name else "No batch exists now."
         return [*above, html.P(text, className="empty")]
@@ -65,9 +44,9 @@ def batches(view: View, page: BatchPage, changes: Sequence[ChangeRow], *, with_p
     for line in page.lines:
         rows.append(_batch_row(view, line, columns))
         if _is_selected(view, line):
-            rows.append(html.Tr(html.Td(_history(view, changes), colSpan=len(columns)), className="history"))
+            rows.append(html.Tr(html.Td(_history(view, changes, jobs), colSpan=len(columns)), className="history"))
     headers = [_sort_header(view, column) for column in columns]
-    return [*above, _table(headers, rows, "Current batches"), _pager(view, page)]
+    return [*above, make_table(headers, rows, "Current batches"), _pager(view, page)]
 
 
 def _is_selected(view: View, line: BatchRow) -> bool:
@@ -87,7 +66,7 @@ def _sort_header(view: View, column: str) -> html.Th:
     order = {"aria-sort": "descending" if view.descending else "ascending"} if current else {}
     text = ("Batch" if column == "name" else column.capitalize()) + (" ▾" if view.descending else " ▴") * current
     to = view.replace(sort=column, descending=descending)
-    return _header(link(text, to, "sort page"), number=column in _NUMBERS, **order)
+    return header(link(text, to, "sort page"), number=column in _NUMBERS, **order)
 
 
 def _batch_row(view: View, line: BatchRow, columns: Sequence[str]) -> html.Tr:
@@ -97,15 +76,15 @@ def _batch_row(view: View, line: BatchRow, columns: Sequence[str]) -> html.Tr:
     cells = {
         "project": html.Td(printable(full_name(line))),
         "name": _batch_cell(view, line, to, title, **{"aria-expanded": "true" if selected else "false"}),
-        "images": _number_cell(line.images),
-        "jobs": _number_cell(line.num_jobs),
-        "uploaded": _time_cell(line.uploaded_at, view.tz),
-        "changed": _time_cell(line.changed_at, view.tz),
+        "images": number_cell(line.images),
+        "jobs": number_cell(line.num_jobs),
+        "uploaded": time_cell(line.uploaded_at, view.tz),
+        "changed": time_cell(line.changed_at, view.tz),
     }
     return html.Tr([cells[column] for column in columns], className="on" if selected else "")
 
 
-def _history(view: View, changes: Sequence[ChangeRow]) -> list[Component]:
+def _history(view: View, changes: Sequence[ChangeRow], jobs: BatchJobs | None) -> list[Component]:
     assert view.batch is not None  # noqa: S101 checked by the callers
     shown = changes[:MAX_CHANGES]
     name = next((row.name for row in shown if row.name), None) or view.batch.batch_id
@@ -117,22 +96,23 @@ def _history(view: View, changes: Sequence[ChangeRow]) -> list[Component]:
     rows = [
         html.Tr(
             [
-                _time_cell(row.observed_at, view.tz),
+                time_cell(row.observed_at, view.tz),
                 html.Td(row.change, className=row.change),
-                _number_cell(row.images),
-                _delta_cell(row.images_delta),
-                _number_cell(row.num_jobs),
-                _delta_cell(row.num_jobs_delta),
+                number_cell(row.images),
+                delta_cell(row.images_delta),
+                number_cell(row.num_jobs),
+                delta_cell(row.num_jobs_delta),
                 html.Td(printable(row.name) if row.name else UNKNOWN),
             ]
         )
         for row in shown
     ]
-    counts = [_header(text, number=True) for text in ("Images", "±", "Jobs", "±")]
-    headers = [_header("Observed"), _header("Change"), *counts, _header("Name")]
-    table = _table(headers, rows, f"Changes of {printable(name)}, newest first")
+    counts = [header(text, number=True) for text in ("Images", "±", "Jobs", "±")]
+    headers = [header("Observed"), header("Change"), *counts, header("Name")]
+    table = make_table(headers, rows, f"Changes of {printable(name)}, newest first")
     more = html.P(f"The latest {MAX_CHANGES} changes; rfsync changes --batch lists them all.", className="small")
-    return [title, subtitle, table, *([more] if len(changes) > MAX_CHANGES else []), close]
+    places = [] if jobs is None else job_tables.of_batch(view, jobs)
+    return [title, subtitle, *places, table, *([more] if len(changes) > MAX_CHANGES else []), close]
 
 
 def _pager(view: View, page: BatchPage) -> html.Div:
@@ -159,10 +139,10 @@ def waiting(view: View, rows: Sequence[WaitingRow], now: datetime) -> list[Compo
     for row in rows:
         project = full_name(row)
         name = _batch_cell(view, row, Batch(project, row.batch_id), printable(row.batch_id))
-        times = _time_cell(row.waiting_since, view.tz, now)
-        lines.append(html.Tr([html.Td(printable(project)), name, _number_cell(row.images), times]))
-    headers = [_header("Project"), _header("Batch"), _header("Images", number=True), _header("Waiting since")]
-    return [_table(headers, lines, "Batches with images and no job, longest waiting first")]
+        times = time_cell(row.waiting_since, view.tz, now)
+        lines.append(html.Tr([html.Td(printable(project)), name, number_cell(row.images), times]))
+    headers = [header("Project"), header("Batch"), header("Images", number=True), header("Waiting since")]
+    return [make_table(headers, lines, "Batches with images and no job, longest waiting first")]
 
 
 def projects(view: View, overview: Overview) -> list[Component]:
@@ -178,14 +158,14 @@ def projects(view: View, overview: Overview) -> list[Component]:
         if row is None:  # renamed meanwhile
             continue
         cells = [html.Td(link(printable(name), view.replace(target=name), "target page"), className="name")]
-        cells += [_number_cell(project.images), _delta_cell(row.images_delta)]
-        cells += map(_number_cell, (row.images_gained, row.images_lost, project.num_jobs, project.batches))
+        cells += [number_cell(project.images), delta_cell(row.images_delta)]
+        cells += map(number_cell, (row.images_gained, row.images_lost, project.num_jobs, project.batches))
         lines.append(html.Tr(cells))
     names = ("Images", "Change", *map(str.capitalize, FLOW_NAMES["images"]), "Jobs", "Batches")
-    headers = [_header("Project"), *(_header(name, number=True) for name in names)]
+    headers = [header("Project"), *(header(name, number=True) for name in names)]
     span = span_text(overview.change, view)
     caption = f"Images without a job{at_end_text(overview.change, view)}; change, in and left {span}"
-    table = _table(headers, lines, caption)
+    table = make_table(headers, lines, caption)
     hidden = len(ordered) - MAX_PROJECTS
     return [
         html.P(f"{caption}.", className="small"),
@@ -202,9 +182,9 @@ def syncs(projects: Sequence[ProjectStatus], problems: Collection[str], now: dat
     ordered = sorted(projects, key=lambda p: (full_name(p) not in problems, p.observed_at or never))
     rows = [_sync_row(p, now, tz, bad=full_name(p) in problems) for p in ordered[:MAX_PROJECTS]]
     headers = [
-        _header("Project"), _header("Observed"), _header("Last run"), _header("Failed", number=True), _header("Error"),
+        header("Project"), header("Observed"), header("Last run"), header("Failed", number=True), header("Error"),
     ]  # fmt: skip
-    table = _table(headers, rows, "Projects, those with problems first")
+    table = make_table(headers, rows, "Projects, those with problems first")
     if len(projects) <= MAX_PROJECTS:
         return [table]
     return [table, html.P(f"{len(projects) - MAX_PROJECTS:,} more: rfsync status lists them all.", className="small")]
@@ -213,9 +193,9 @@ def syncs(projects: Sequence[ProjectStatus], problems: Collection[str], now: dat
 def _sync_row(project: ProjectStatus, now: datetime, tz: str, *, bad: bool) -> html.Tr:
     cells = [
         html.Td(printable(full_name(project))),
-        _time_cell(project.observed_at, tz, now) if project.observed_at else html.Td("never"),
+        time_cell(project.observed_at, tz, now) if project.observed_at else html.Td("never"),
         html.Td(project.last_outcome or UNKNOWN, className=project.last_outcome or ""),
-        _number_cell(project.consecutive_failures),
+        number_cell(project.consecutive_failures),
         html.Td(printable(project.last_error) if project.last_error and project.consecutive_failures else UNKNOWN),
     ]
     return html.Tr(cells, className="bad" if bad else "")

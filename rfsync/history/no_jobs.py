@@ -1,6 +1,8 @@
-"""Why there are no annotation jobs in the database, and what it would take."""
+"""Why annotation jobs are not in the database, or not up to date, and what it would take."""
 
-from typing import Final
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Final, NamedTuple
 
 from sqlalchemy import Engine
 
@@ -11,6 +13,34 @@ from rfsync.history.query import Query, Targets
 _DENIED: Final = {ErrorKind.AUTH, ErrorKind.NOT_FOUND}
 
 
+class JobListRow(NamedTuple):
+    """Whether the jobs of a project are known.
+
+    Attributes:
+        observed: True if its batches were ever observed.
+        jobs_observed_at: last observation that had its jobs; None: none yet.
+        jobs_error_kind: why they were not applied when last asked for; None: they were, or were never asked for.
+    """
+
+    observed: bool
+    jobs_observed_at: datetime | None
+    jobs_error_kind: str | None
+
+
+def job_lists(engine: Engine, targets: Targets = None) -> list[JobListRow]:
+    """Whether the jobs of each project are known.
+
+    Raises:
+        ConfigError: a target is malformed.
+        DatabaseError: the database can't be read.
+    """
+    sql = """
+SELECT CASE WHEN w.observed_at IS NULL THEN 0 ELSE 1 END, w.jobs_observed_at, w.jobs_error_kind
+FROM scope p JOIN projects w ON w.id = p.id"""
+    rows = Query(engine, targets).rows("looking for jobs", sql, JobListRow._make, times=(1,))
+    return [row._replace(observed=row.observed == 1) for row in rows]
+
+
 def why_no_jobs(engine: Engine, targets: Targets = None) -> str | None:
     """One sentence for people; None if the jobs of one of the projects were read, or there is no project.
 
@@ -18,11 +48,32 @@ def why_no_jobs(engine: Engine, targets: Targets = None) -> str | None:
         ConfigError: a target is malformed.
         DatabaseError: the database can't be read.
     """
-    sql = "SELECT w.jobs_observed_at, w.jobs_error_kind FROM scope p JOIN projects w ON w.id = p.id"
-    rows = list(Query(engine, targets).rows("looking for jobs", sql, tuple))
-    if not rows or any(observed is not None for observed, _ in rows):
-        return None
-    kinds = sorted({kind for _, kind in rows if kind is not None}, key=lambda kind: (kind not in _DENIED, kind))
+    rows = job_lists(engine, targets)
+    return None if not rows or any(row.jobs_observed_at is not None for row in rows) else _why_none(rows)
+
+
+def missing_jobs(rows: Sequence[JobListRow]) -> str:
+    """Which of the projects that were observed have no jobs, or old ones, and why, for people; empty: none has."""
+    observed = [row for row in rows if row.observed]
+    unknown = [row for row in observed if row.jobs_observed_at is None]
+    if not unknown:
+        sentences = []
+    elif len(unknown) == len(observed):
+        why = _why_none(unknown)
+        sentences = [f"{why[0].upper()}{why[1:]}."]
+    else:
+        sentences = [f"Without the jobs of {len(unknown):,} of {len(observed):,} projects: {_why_none(unknown)}."]
+    kinds = [row.jobs_error_kind for row in observed if row.jobs_error_kind and row.jobs_observed_at is not None]
+    if kinds:
+        projects = "1 project" if len(kinds) == 1 else f"{len(kinds):,} projects"
+        listed = ", ".join(sorted(set(kinds)))
+        sentences.append(f"The jobs of {projects} are out of date: the last list could not be read ({listed}).")
+    return " ".join(sentences)
+
+
+def _why_none(rows: Sequence[JobListRow]) -> str:
+    """Why the jobs of none of the projects were read."""
+    kinds = sorted({row.jobs_error_kind for row in rows if row.jobs_error_kind}, key=lambda k: (k not in _DENIED, k))
     if not kinds:
         return (
             "annotation jobs were never asked for: it takes a sync by this version of rfsync, and [jobs] sync that is "

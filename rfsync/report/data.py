@@ -8,9 +8,12 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Final, NamedTuple
 from zoneinfo import ZoneInfo
 
-from rfsync import history
+from rfsync import charts, history
+from rfsync.history.job_rows import LabelerRow, WorkRow
 from rfsync.history.net_change import NetChange, net_change
+from rfsync.history.no_jobs import job_lists, missing_jobs
 from rfsync.history.periods import midnight
+from rfsync.history.place_rows import OpenJobRow, PlacesRow
 from rfsync.history.rows import BacklogRow, FirstJobRow, MoverRow, ProjectStatus, ThroughputRow, TotalRow, WaitingRow
 from rfsync.text import local_time
 
@@ -23,7 +26,7 @@ MAX_DAYS: Final = 365
 CHANGE_DAYS: Final = (7, 30)
 #: Throughput window, in days.
 WINDOW_DAYS: Final = 7
-#: Rows of a table or chart of the top movers or longest waiting batches.
+#: Rows of a table or chart of the top movers, the longest waiting batches, or the jobs open or stuck longest.
 _LIMIT: Final = 10
 
 
@@ -33,6 +36,21 @@ class Totals(NamedTuple):
     batches: int
     images: int
     jobs: int
+
+
+@dataclass(frozen=True)
+class JobsData:
+    """Everything that the page shows about annotation jobs."""
+
+    #: By day, over all projects.
+    places: Sequence[PlacesRow]
+    work: Sequence[WorkRow]
+    #: Of the same time as the top movers.
+    labelers: Sequence[LabelerRow]
+    #: Those open longest.
+    open: Sequence[OpenJobRow]
+    #: Open ones on which nothing has changed for ``charts.STUCK_DAYS``, the longest first.
+    stuck: Sequence[OpenJobRow]
 
 
 @dataclass(frozen=True)
@@ -58,6 +76,10 @@ class ReportData:
     moving_batches: Sequence[MoverRow] = ()
     first_jobs: Sequence[FirstJobRow] = ()
     throughput: Sequence[ThroughputRow] = ()
+    #: Whose annotation jobs are not known or out of date, and why, in a sentence; empty if all are.
+    jobs_note: str = ""
+    #: None: no jobs are known.
+    jobs: JobsData | None = None
 
     def moment(self, instant: datetime) -> str:
         """A local time to the minute: ``2026-01-31 18:00``."""
@@ -85,6 +107,8 @@ def read(engine: Engine, targets: Sequence[str], zone: ZoneInfo, now: datetime) 
     if first is None:
         return ReportData(now, zone, targets, projects)
 
+    lists = job_lists(engine, scope)
+    are_known = any(row.jobs_observed_at is not None for row in lists)
     earliest = midnight(now.astimezone(zone).date() + timedelta(days=1 - MAX_DAYS), zone)
     since = earliest if first < earliest else None
     begins = sorted({max(now - timedelta(days=days), first) for days in CHANGE_DAYS}, reverse=True)
@@ -103,6 +127,8 @@ def read(engine: Engine, targets: Sequence[str], zone: ZoneInfo, now: datetime) 
         moving_batches=history.movers(engine, scope, of="batches", since=begins[-1], limit=_LIMIT, first_looks=False),
         first_jobs=list(history.first_jobs(engine, scope, since=earliest)),
         throughput=_throughput(engine, scope, max(first, earliest), zone, now),
+        jobs=_jobs(engine, scope, since, begins[-1], zone, now) if are_known else None,
+        jobs_note=missing_jobs(lists),
     )
 
 
@@ -112,6 +138,19 @@ def _throughput(
     """Throughput of whole windows."""
     rows = history.throughput(engine, scope, window=WINDOW_DAYS, since=since, tz=zone.key, summed=True, now=now)
     return [row for row in rows if row.complete]
+
+
+def _jobs(
+    engine: Engine, scope: list[str] | None, since: datetime | None, begin: datetime, zone: ZoneInfo, now: datetime
+) -> JobsData:
+    """The charts' rows from ``since``, or from the first list of jobs; the labelers' from ``begin``."""
+    return JobsData(
+        places=list(history.image_places(engine, scope, since=since, tz=zone.key, summed=True, now=now)),
+        work=list(history.work(engine, scope, since=since, tz=zone.key, summed=True, now=now)),
+        labelers=charts.top_labelers(history.labelers(engine, scope, since=begin)),
+        open=history.open_jobs(engine, scope, limit=_LIMIT, now=now),
+        stuck=history.open_jobs(engine, scope, unchanged_for=timedelta(days=charts.STUCK_DAYS), limit=_LIMIT, now=now),
+    )
 
 
 def _sum(projects: Sequence[ProjectStatus]) -> Totals:

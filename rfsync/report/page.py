@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Final
 from rfsync import charts
 from rfsync.report.data import ReportData
 from rfsync.report.formatting import age, count
+from rfsync.report.job_sections import stuck_table
+from rfsync.report.section import is_cut, shown
 from rfsync.report.sections import change_lines, health_table, problems, projects_table, sections, waiting_table
 from rfsync.text import printable
 from rfsync.version import __version__
@@ -54,6 +56,8 @@ def render(data: ReportData) -> str:
         projects=projects_table(data),
         sections=sections(data),
         waiting=waiting_table(data),
+        stuck=stuck_table(data),
+        stuck_days=charts.STUCK_DAYS,
         health=health_table(data),
         version=__version__,
     )
@@ -66,7 +70,8 @@ def _environment() -> Environment:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(printable=printable, count=count, script_json=_script_json)
+    environment.filters.update(printable=printable, count=count, shown=shown, script_json=_script_json)
+    environment.tests["cut"] = is_cut
     return environment
 
 

@@ -3,50 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import datetime
-from typing import TYPE_CHECKING, Final, Literal
+from typing import Final, Literal
 
 from rfsync import charts
 from rfsync.history.net_change import NetChange
 from rfsync.history.rows import MoverRow, ProjectStatus, ThroughputRow
 from rfsync.report.data import WINDOW_DAYS, ReportData
 from rfsync.report.formatting import UNKNOWN, age, count, plural, signed
+from rfsync.report.job_sections import job_sections
+from rfsync.report.section import Section, Table
 
-if TYPE_CHECKING:
-    from plotly.graph_objects import Figure
-
-
-_FLOW_HEADERS: Final = tuple(name.capitalize() for names in charts.FLOW_NAMES.values() for name in names)
-
-
-@dataclass(frozen=True)
-class Table:
-    """Cells as text; the last ``number_columns`` columns are right-aligned."""
-
-    headers: Sequence[str]
-    rows: Sequence[Sequence[str]]
-    number_columns: int
-
-
-@dataclass(frozen=True)
-class Section:
-    """A chart with a note, and its numbers as a table."""
-
-    id: str
-    title: str
-    note: str
-    figure: Figure
-    table: Table
-    #: Takes half the width of a wide page.
-    half: bool = False
+_FLOW_HEADERS: Final = tuple(name.capitalize() for of in ("images", "jobs") for name in charts.FLOW_NAMES[of])
 
 
 def sections(data: ReportData) -> list[Section]:
     """The charts in page order; empty if nothing was ever observed."""
     if data.since is None:
         return []
-    return [*_over_time(data), *_now(data), *_movers(data), _throughput(data)]
+    return [*_over_time(data), *job_sections(data), *_now(data), *_movers(data), _throughput(data)]
 
 
 def _over_time(data: ReportData) -> list[Section]:

@@ -25,6 +25,7 @@ NAMES = [
     "{{7*7}}",
 ]
 CHARTS = ["totals", "images", "jobs", "throughput", "backlog", "movers", "first-jobs"]
+JOB_CHARTS = ["places", "work", "labelers", "open-jobs"]
 
 Start = Callable[[Cli], str]
 
@@ -49,7 +50,7 @@ def start() -> Iterator[Start]:
 def opened(page: Page, address: str) -> Page:
     """The page at an address, with all charts drawn."""
     page.goto(address)
-    for chart in CHARTS:
+    for chart in (*CHARTS, *JOB_CHARTS):
         drawn = "id => document.querySelector(`#${id} .js-plotly-plot`)?._fullLayout?.uirevision?.startsWith('view')"
         page.wait_for_function(drawn, arg=chart, timeout=LONG * 1000)
     expect(page.locator("#headline .figure")).to_have_count(5)
@@ -118,14 +119,23 @@ def test_strange_names_are_plain_text(fresh: Cli, start: Start, page: Page) -> N
     fresh.list(*(batch(f"b{n}", 9 - n, 0, name=name) for n, name in enumerate(NAMES)), project=project)
     fresh.run("sync", f"acme/{project}")
     fresh.list(*(batch(f"b{n}", 3, 1, name=name) for n, name in enumerate(NAMES)), project=project)
+    work = {"numImages": 9, "annotated": 4, "sourceBatch": "p/b0", "status": NAMES[2]}
+    jobs = [{**work, "id": f"j{n}", "name": name, "labeler": name} for n, name in enumerate(NAMES)]
+    fresh.world.set_jobs(f"acme/{project}", jobs)
     fresh.run("sync", f"acme/{project}")
     address = start(fresh)
     opened(page, address)
+    labels = page.locator("#labelers .annotation-text")
+    expect(labels).to_have_text([name.replace("\u202e", "\ufffd") for name in sorted(NAMES)])
     page.get_by_role("link", name=NAMES[0]).click()
     expect(page.locator("tr.history h3")).to_contain_text(NAMES[0])
+    expect(page.locator(".shares li")).to_have_text(
+        ["0 approved", "16 annotated", "0 rejected", "20 in a job, not annotated", "3 in no job"]
+    )
+    expect(page.locator("tr.history tbody tr:has(.bar)")).to_have_count(len(NAMES))
     expect(page.locator("#syncs")).to_contain_text(project)
     assert page.locator("main img, main script, a[href*=evil]").count() == 0
-    for chart in CHARTS:
+    for chart in (*CHARTS, *JOB_CHARTS):
         assert page.locator(f"#{chart} image[href], #{chart} svg a").count() == 0
     page.locator("#target").click()
     expect(page.get_by_text(f"acme/{project}").first).to_be_visible()
@@ -185,7 +195,7 @@ def test_each_view_is_requested_once_and_only_its_changed_parts(fresh: Cli, star
     opened(page, start(fresh) + "?target=acme/widgets&sort=name")
     expect(page.locator("#batches tbody tr")).to_have_count(2)
     settle(page)
-    parts = ["buckets", "headline", "syncs", "waiting", "first-jobs-summary", "batches"]
+    parts = ["buckets", "headline", "syncs", "stuck", "waiting", "first-jobs-summary", "batches"]
     assert sorted(next(p for p in parts if f"{p}.children" in question) for question in asked) == sorted(parts)
     assert all("target=acme/widgets" in question for question in asked)
     assert ["sort=name" in question for question in asked].count(True) == 2  # the table and the links
@@ -445,6 +455,12 @@ def test_it_fits_phones_and_wide_screens(fresh: Cli, start: Start, page: Page, t
         for n, project in enumerate(projects):
             named = (batch(f"b{m:02}", m + images * n, m % 2, name="a name that is long " * (m % 5)) for m in range(40))
             fresh.list(*named, project=project)
+            long: list[dict[str, Any]] = [
+                {"id": f"j{m:02}", "name": "a long name " * (m % 5), "labeler": f"labeler.{m}@{project}.example.com"}
+                for m in range(12)
+            ]
+            jobs = [{**one, "numImages": 1_000_000, "annotated": images * n} for one in long]
+            fresh.world.set_jobs(f"acme/{project}", jobs)
         fresh.run("sync", *(f"acme/{project}" for project in projects))
     address = start(fresh)
     cases: list[tuple[int, Literal["light", "dark"]]] = [(400, "dark"), (400, "light"), (1600, "light"), (1600, "dark")]

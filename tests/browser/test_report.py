@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 from playwright.sync_api import Page, expect
-from rig import Rig
+from rig import Rig, job
 
 from rfsync.charts import FLOW_NAMES
 from rfsync.errors import ErrorKind, FetchError
@@ -34,8 +34,11 @@ def batch(
     return {**record, "uploaded": {"_seconds": uploaded}}
 
 
-def observe(rig: Rig, days_ago: int, project: str, listed: Sequence[dict[str, Any]] | FetchError) -> None:
+def observe(
+    rig: Rig, days_ago: int, project: str, listed: Sequence[dict[str, Any]] | FetchError, *jobs: dict[str, object]
+) -> None:
     """A run at noon that many days ago."""
+    rig.jobs = list(jobs)
     rig.now, rig.project = TODAY - timedelta(days=days_ago, hours=-12), project
     rig.listed = listed if isinstance(listed, FetchError) else [*listed]
     assert rig.sync(minutes=0).ok != isinstance(listed, FetchError)
@@ -44,14 +47,18 @@ def observe(rig: Rig, days_ago: int, project: str, listed: Sequence[dict[str, An
 def write_history(url: str) -> None:
     """Forty days of two projects, the second observed only at their beginning and end."""
     rig = Rig(url)
+    rig.sync_jobs = True
     small = batch("b", 20, 1)
+    ann, evil = ({"sourceBatch": "p/a", "labeler": labeler} for labeler in ("ann@example.com", EVIL_BATCH))
     try:
         observe(rig, 40, "widgets", [batch("a", 100), small])
-        observe(rig, 39, "widgets", [batch("a", 60, 1), small])
+        observe(rig, 39, "widgets", [batch("a", 60, 1), small], job("j1", 40, unannotated=40, **ann))
         observe(rig, 38, "widgets", [batch("a", 60, 1), small, batch("c", 500, name=EVIL_BATCH, days_old=38)])
         observe(rig, 35, "widgets", [batch("a", 60, 1), small, batch("c", 480, 1, name=EVIL_BATCH, days_old=38)])
-        observe(rig, 6, "widgets", [batch("a", 90), small, batch("c", 400, 2, name=EVIL_BATCH, days_old=38)])
-        observe(rig, 1, "widgets", [batch("a", 90), small, batch("c", 400, 2, name=EVIL_BATCH, days_old=38)])
+        now = [batch("a", 90), small, batch("c", 400, 2, name=EVIL_BATCH, days_old=38)]
+        observe(rig, 6, "widgets", now, job("j1", 40, unannotated=40, **ann), job("j2", 8, 3, unannotated=5, **evil))
+        done = job("j1", 40, 30, unannotated=5, approved=5, **ann)
+        observe(rig, 1, "widgets", now, done, job("j2", 8, 2, unannotated=6, **evil))
         observe(rig, 40, EVIL, [batch("x", 7)])
         observe(rig, 2, EVIL, [batch("x", 9)])
         observe(rig, 1, EVIL, FetchError(ErrorKind.AUTH, f"HTTP 401 {EVIL}", http_status=401, attempts=1))
@@ -120,6 +127,25 @@ def test_charts_have_the_numbers_of_the_database(known: Cli, page: Page) -> None
         drawn = {day: (gained[day], -lost[day]) for day in gained if (gained[day], lost[day]) != (0, 0)}
         assert drawn == {day: (up, down) for day, up, down in flows if up or down}
         assert drawn
+    check_jobs(known, page)
+
+
+def check_jobs(known: Cli, page: Page) -> None:
+    """What is drawn of annotation jobs is what plain SQL gives."""
+    yesterday = f"{TODAY - timedelta(days=1):%Y-%m-%d}"
+    now = """SELECT CAST(sum(j.approved) AS bigint), CAST(sum(j.annotated) AS bigint), 0,
+        CAST(sum(j.num_images - j.annotated - j.approved) AS bigint), (SELECT CAST(sum(images) AS bigint) FROM projects)
+        FROM current_jobs j"""
+    names = ("approved", "annotated", "rejected", "in a job, not annotated", "in no job")
+    assert [(points(page, "places", name)[yesterday]) for name in names] == [*known.database.rows(now)[0]] == [
+        5, 32, 0, 11, 519,
+    ]  # fmt: skip
+    work = "SELECT CAST(sum(annotated_gained) AS bigint), CAST(sum(annotated_lost) AS bigint) FROM labeler_daily"
+    drawn = [sum(points(page, "work", name).values()) for name in FLOW_NAMES["annotated"]]
+    assert [drawn[0], -drawn[1]] == [*known.database.rows(work)[0]] == [33, 1]
+    bars = "chart => document.getElementById(chart)._fullData.map(trace => [trace.name, ...trace.x])"
+    assert page.evaluate(bars, "labelers") == [["annotated", 30, 3], ["approved", 5, 0], ["rejected", 0, 0]]
+    assert page.evaluate(bars, "open-jobs")[1] == ["annotated", 75, 25]
 
 
 def test_a_bar_of_a_part_of_a_day_is_hatched(report: Path, page: Page) -> None:
@@ -178,6 +204,8 @@ def test_names_from_the_api_are_plain_text(report: Path, page: Page, watch: Watc
     labels = page.locator("#movers-batches .annotation-text").all_text_contents()
     assert "</script><script>ale…ample'>%{y} $x$</a> · widgets" in labels
     assert f"auth: HTTP 401 {EVIL}" in page.locator("section", has=page.locator("#health")).inner_text()
+    labelers = page.locator("#labelers .annotation-text").all_text_contents()
+    assert labelers == ["ann@example.com", "</script><script>alert(2)…il.example'>%{y} $x$</a>"]
     lost = page.locator("#movers-batches .barlayer .trace").nth(1)
     lost.locator("path").first.hover(force=True)  # a layer above receives the event
     assert EVIL_BATCH in page.locator("#movers-batches .hoverlayer text").first.text_content(timeout=10_000)

@@ -171,6 +171,8 @@ def test_a_bar_of_a_part_of_a_period_is_hatched_and_explained() -> None:
         assert figure.data[2].name == "part of a day"
         assert figure.data[2].marker.pattern.shape == "/"
     assert len(charts.flow_figure([row._replace(complete=True) for row in rows]).data) == 2
+    hours = [row._replace(period=START + timedelta(hours=n)) for n, row in enumerate(rows[:3])]
+    assert charts.flow_figure(hours).data[2].name == "part of an hour"
 
 
 def test_what_is_unknown_is_a_gap_and_no_zero() -> None:
@@ -201,7 +203,9 @@ def test_axes_have_units() -> None:
 
 
 def test_a_colour_has_one_meaning() -> None:
-    meanings = [*theme.PALETTE, theme.OTHERS, theme.GAINED, theme.LOST, theme.NEUTRAL]
+    # What is in no job is the backlog, which is neutral.
+    meanings = [*theme.PALETTE, theme.OTHERS, theme.GAINED, theme.LOST, *(place.colour for place in theme.PLACES)]
+    assert theme.PLACES[-1].colour == theme.NEUTRAL
     assert len(set(meanings)) == len(meanings)
     flows = [total(0, 1, gained=1), total(1, 1, lost=1)]
     windows = [ThroughputRow(None, None, day(n), 1, 1, 0, 0, 7, complete=True) for n in range(2)]
@@ -369,7 +373,13 @@ def _luminance(colour: str) -> float:
     return 0.2126 * red + 0.7152 * green + 0.0722 * blue
 
 
-@pytest.mark.parametrize("colour", [*theme.PALETTE, theme.OTHERS, theme.TEXT, theme.GAINED, theme.LOST, theme.NEUTRAL])
+@pytest.mark.parametrize(
+    "colour",
+    [
+        *(*theme.PALETTE, theme.OTHERS, theme.TEXT, theme.GAINED, theme.LOST),
+        *(place.colour for place in theme.PLACES),
+    ],
+)
 @pytest.mark.parametrize("background", ["#ffffff", "#15181c"])
 def test_colours_contrast_with_light_and_dark_pages(colour: str, background: str) -> None:
     dark, light = sorted((_luminance(colour), _luminance(background)))
