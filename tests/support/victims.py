@@ -26,7 +26,7 @@ assert psycopg
 
 
 class Restless(FixedWorld):
-    """At the n-th request every batch has n images, and some are others than the time before."""
+    """At the n-th request every batch or job has n images; some are new, and so is who labels."""
 
     def __init__(self) -> None:
         super().__init__({"acme/widgets": []})
@@ -36,9 +36,18 @@ class Restless(FixedWorld):
         number = next(self._requests)
         return Answer(200, json.dumps([{"id": i, "images": number, "numJobs": 1} for i in ids(number)]).encode())
 
+    def jobs(self, workspace: str, project: str) -> Answer:
+        number = next(self._requests)
+        labeler = f"{number % 50}@example.com"
+        records = [
+            {"id": i, "numImages": number, "annotated": number % 7, "labeler": labeler, "status": "annotating"}
+            for i in ids(number)
+        ]
+        return Answer(200, json.dumps({"jobs": records}).encode())
+
 
 def ids(number: int) -> list[str]:
-    """The batches of the n-th answer."""
+    """The batches, or jobs, of the n-th answer."""
     return [*(f"always-{i:02}" for i in range(40)), *(f"only-{number % 3}-{i}" for i in range(3))]
 
 

@@ -76,7 +76,7 @@ def test_killed_at_any_moment_under_load(rig: Rig, simulator: Simulator) -> None
     finally:
         for victim in victims:
             told |= victim.kill()
-    assert seen > KILLS // 10  # that many observations were seen, at least: it was no empty exercise
+    assert seen > KILLS // 5  # half as many observations were seen, at least: it was no empty exercise
     # What was told is in the database: no crash took it back.
     stored = dict(rig.rows("SELECT id, outcome FROM sync_runs"))
     assert {run_id: stored.get(run_id) for run_id in told} == told
@@ -90,17 +90,19 @@ def test_killed_at_any_moment_under_load(rig: Rig, simulator: Simulator) -> None
 
 
 def whole_observation(rig: Rig, least: int) -> int:
-    """The number of the answer that is stored, which has to be stored whole."""
+    """The number of the answer that is stored, which has to be stored whole, as the answer of the jobs beside it."""
     rows = rig.rows("SELECT batch_id, images FROM current_batches")
     if not rows:
         return 0
-    (number,) = {images for _, images in rows}
-    assert isinstance(number, int)
-    assert sorted(str(batch_id) for batch_id, _ in rows) == sorted(ids(number))
-    # Of requests that are on their way at once, the one sent first may be answered last, and with more: each process
-    # can be put aside between looking at the clock and sending. So those may change places, and no others.
-    assert number >= least - AT_ONCE
-    return number
+    jobs = rig.rows("SELECT job_id, num_images FROM current_jobs")
+    for stored in (rows, jobs):
+        (number,) = {images for _, images in stored}
+        assert isinstance(number, int)
+        assert sorted(str(record_id) for record_id, _ in stored) == sorted(ids(number))
+        # Of requests that are on their way at once, the one sent first may be answered last, and with more: each
+        # process can be put aside between looking at the clock and sending. So those may change places, and no others.
+        assert number >= least - 2 * AT_ONCE
+    return int(str(rows[0][1]))
 
 
 def settle(rig: Rig) -> None:
