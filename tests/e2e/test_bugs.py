@@ -37,7 +37,7 @@ break_(answers, "_check_utf8", lambda body: b"no-memory" in body, MemoryError)
 break_(answers, "decode_json", lambda body: b"bad-listing" in body)
 break_(transaction.Transaction, "apply", lambda self, *_: self._run.path.project in {"bad-write", "bad-record"})
 break_(store, "read_end", lambda connection, run_id: project_of(connection, run_id) == "bad-record")
-break_(run, "log_outcome", lambda result: result.project == "bad-log")
+break_(run, "log_outcome", lambda context, run, result: result.project == "bad-log")
 sys.argv[0] = sys.argv.pop(1)
 sys.exit(main(sys.argv[1:]))
 """

@@ -306,8 +306,8 @@ def test_a_kept_connection_that_was_closed_meanwhile_costs_nothing_or_one_attemp
     fresh.simulator.faults.add("/acme/third/batches", ClosedInstead())
     done = fresh.run("sync", "--json")
     assert {n: (o["outcome"], o["attempts"]) for n, o in done.projects.items()} == {
-        "first": ("changed", 1),
-        "second": ("changed", 1),  # the pool has seen the end, and opened a new one
+        "first": ("changed", 1),  # the pool has seen the end, and opened a new one for its job list
+        "second": ("changed", 1),
         "third": ("changed", 2),  # it could not know
     }
     fresh.balance()
