@@ -18,6 +18,7 @@ from types import TracebackType
 from typing import Any, NamedTuple, Self
 
 from bench.data import Batch, Totals, body, first, later, totals
+from bench.job_data import Job, JobTotals, first_jobs, job_body, job_totals, later_jobs
 
 
 class Answers(NamedTuple):
@@ -27,13 +28,27 @@ class Answers(NamedTuple):
     batches: int = 1_000
     """Batches of each project."""
     share: float = 0.0
-    """Share of the batches that has changed since the previous answer."""
+    """Share of the batches, and of the jobs, that has changed since the previous answer."""
     delay: float = 0.0
     """Seconds before each answer."""
     shuffled: bool = False
     """Listed in random order instead of by id."""
     polls: int = 1
-    """Requests expected for each project, each answered with further changes."""
+    """Requests expected for each list, each answered with further changes."""
+    jobs: int = 0
+    """Jobs of each project; 0: nobody asks for them."""
+
+    @property
+    def requests(self) -> int:
+        """Requests expected in all."""
+        return self.projects * self.polls * (2 if self.jobs else 1)
+
+
+class Expected(NamedTuple):
+    """What every contender's database must have after the last answers."""
+
+    batches: Totals
+    jobs: JobTotals
 
 
 def project_names(count: int) -> list[str]:
@@ -49,7 +64,7 @@ class Server(socketserver.ThreadingTCPServer):
         super().__init__(("127.0.0.1", 0), Handler)
         self._lock = Lock()
         self._answers: Answers | None = None
-        self._totals = Totals(0, 0, 0)
+        self._expected = Expected(totals([]), job_totals([]))
         self._responses: dict[str, list[bytes]] = {}
         self._requests: Counter[str] = Counter()
         self.delay = 0.0
@@ -59,14 +74,15 @@ class Server(socketserver.ThreadingTCPServer):
         """Requests since the last call of `serve`."""
         return self._requests.total()
 
-    def serve(self, answers: Answers) -> Totals:
+    def serve(self, answers: Answers) -> Expected:
         """Start with the first answers; return the totals of the last ones."""
         self._requests.clear()
         if answers != self._answers:
             self._responses = {}  # freed before the new ones are made: those of a million batches are large
             last = [self._prepare(answers, number, name) for number, name in enumerate(project_names(answers.projects))]
-            self._totals, self._answers, self.delay = totals(last), answers, answers.delay
-        return self._totals
+            self._expected = Expected(totals([batches for batches, _ in last]), job_totals([jobs for _, jobs in last]))
+            self._answers, self.delay = answers, answers.delay
+        return self._expected
 
     def respond(self, path: str) -> bytes:
         with self._lock:
@@ -77,16 +93,20 @@ class Server(socketserver.ThreadingTCPServer):
             return _response("404 Not Found", b'{"error":{"message":"not found"}}')
         return responses[min(number, len(responses) - 1)]
 
-    def _prepare(self, answers: Answers, number: int, name: str) -> list[Batch]:
-        """Make a project's responses; return its last batches."""
+    def _prepare(self, answers: Answers, number: int, name: str) -> tuple[list[Batch], list[Job]]:
+        """Make a project's responses; return its last batches and jobs."""
         batches = _first(answers.batches, number)
+        jobs = first_jobs(answers.jobs, batches, number)
         responses = self._responses[f"/acme/{name}/batches"] = []
+        job_responses = self._responses[f"/acme/{name}/jobs"] = []
         for poll in range(answers.polls if answers.share else 1):
             batches = later(batches, answers.share, seed=f"{number} {poll}")
+            jobs = later_jobs(jobs, batches, answers.share, seed=f"{number} {poll}")
             if answers.shuffled:
                 random.Random(number).shuffle(batches)  # noqa: S311 - seeded on purpose
             responses.append(_response("200 OK", body(batches)))
-        return batches
+            job_responses.append(_response("200 OK", job_body(jobs)))
+        return batches, jobs
 
 
 class Handler(socketserver.StreamRequestHandler):
@@ -116,9 +136,10 @@ class Api:
         self._process.terminate()
         self._process.communicate()
 
-    def serve(self, answers: Answers) -> Totals:
+    def serve(self, answers: Answers) -> Expected:
         """Answer with these from now on, from the first to the last; return the totals of the last ones."""
-        return Totals(*self._ask(answers))
+        batches, jobs = self._ask(answers)
+        return Expected(Totals(*batches), JobTotals(*jobs))
 
     def requests(self) -> int:
         """Requests since the last call of `serve`."""

@@ -22,8 +22,10 @@ class Case(NamedTuple):
 
     @property
     def name(self) -> str:
-        projects, batches, share = self.answers.projects, self.answers.batches, self.answers.share
+        projects, batches, share, *_ = self.answers
         data = f"{batches:,} batches" if projects == 1 else f"{projects} projects of {batches} batches"
+        if self.answers.jobs:
+            data += f" and {self.answers.jobs:,} jobs"
         change = f"{share * 100:g} % changed" if share else "nothing changed"
         if self.answers.shuffled:
             change = "only their order changed"
@@ -42,15 +44,23 @@ class Case(NamedTuple):
 
     def quick(self) -> Self:
         """A small version of the case, without limits: it shows only that everything works."""
-        projects, batches, *_ = self.answers
-        small = self.answers._replace(
-            projects=min(projects, 8), batches=max(batches // 100, min(batches, 100)), polls=min(self.answers.polls, 3)
+        answers = self.answers
+        small = answers._replace(
+            projects=min(answers.projects, 8),
+            batches=_fewer(answers.batches),
+            jobs=_fewer(answers.jobs),
+            polls=min(answers.polls, 3),
         )
         return self._replace(answers=small, floor_limit=None, core_limit=None, peak=None)
 
 
+def _fewer(number: int) -> int:
+    return max(number // 100, min(number, 100))
+
+
 THOUSAND = Answers(batches=1_000)
 HUNDRED_THOUSAND = Answers(batches=100_000)
+BOTH = HUNDRED_THOUSAND._replace(jobs=20_000)
 MILLION = Answers(batches=1_000_000)
 MANY = Answers(projects=200, batches=50, delay=0.05)
 #: The first poll of a process that stays is not timed.
@@ -72,6 +82,9 @@ CASES = (
     Case("100k-0-shuffled", HUNDRED_THOUSAND._replace(shuffled=True), rivals=(CORE,)),
     Case("100k-0.1", HUNDRED_THOUSAND._replace(share=0.001), 2.0, rivals=(CORE,), core_limit=WITHIN_A_QUARTER),
     Case("100k-1", HUNDRED_THOUSAND._replace(share=0.01), 2.0, rivals=ALL, core_limit=WITHIN_A_QUARTER),
+    Case("100k-jobs-initial", BOTH, initial=True),
+    Case("100k-jobs-0", BOTH, 1.4),
+    Case("100k-jobs-1", BOTH._replace(share=0.01), 2.0),
     Case("many-initial", MANY, 1.7, initial=True),
     Case("many-0", MANY, 1.7),
     Case("many-2", MANY._replace(share=0.02), 1.7),

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from bench.databases import Sqlite
+from bench.job_data import JobTotals
 from bench.measure import measure
 
 HERE = Path(__file__).parent
@@ -23,6 +24,9 @@ requests_per_second = 100000.0
 id = "acme"
 api_key_env = "ROBOFLOW_API_KEY"
 projects = {projects}
+
+[jobs]
+sync = {jobs}
 """
 
 
@@ -31,6 +35,8 @@ class Task(NamedTuple):
     api: str
     projects: list[str]
     polls: int = 1
+    jobs: bool = False
+    """Poll the job lists too."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -59,6 +65,8 @@ class Contender(NamedTuple):
     package: str
     """The distribution that must be installed for it."""
     prepare: Callable[[Task], None] | None = None
+    job_totals: tuple[str, ...] = ()
+    """Queries that must each give the number of jobs and the sum of each of their counts."""
 
     @property
     def installed(self) -> bool:
@@ -70,7 +78,8 @@ def _script(name: str, *arguments: str) -> list[str]:
 
 
 def _floor(task: Task) -> list[str]:
-    return _script("floor.py", task.api, task.database.url, str(task.polls), *task.projects)
+    lists = "batches+jobs" if task.jobs else "batches"
+    return _script("floor.py", task.api, task.database.url, str(task.polls), lists, *task.projects)
 
 
 def _core(task: Task) -> list[str]:
@@ -95,7 +104,7 @@ def _rfsync_command() -> list[str]:
 
 def _rfsync_prepare(task: Task) -> None:
     """Write its configuration and, on PostgreSQL, create its tables. On SQLite its first poll creates them."""
-    text = CONFIGURATION.format(api=task.api, projects=json.dumps(task.projects))
+    text = CONFIGURATION.format(api=task.api, projects=json.dumps(task.projects), jobs=json.dumps(task.jobs))
     (task.database.home / "rfsync.toml").write_text(text)
     if task.database.name == "PostgreSQL":
         measure([*_rfsync_command(), "db", "upgrade"], task.environment, task.database.home)
@@ -104,7 +113,21 @@ def _rfsync_prepare(task: Task) -> None:
 _BATCHES = "SELECT count(*), sum(images), sum(jobs) FROM batches"
 _LEDGER = "SELECT count(DISTINCT id), sum(images_delta), sum(jobs_delta) FROM changes"
 
-FLOOR = Contender("floor", _floor, (_BATCHES, _LEDGER), "msgspec")
+
+def _sums(suffix: str = "") -> str:
+    return ", ".join(f"sum({name}{suffix})" for name in JobTotals._fields[1:])
+
+
+FLOOR = Contender(
+    "floor",
+    _floor,
+    (_BATCHES, _LEDGER),
+    "msgspec",
+    job_totals=(
+        f"SELECT count(*), {_sums()} FROM jobs",
+        f"SELECT count(DISTINCT id), {_sums('_delta')} FROM job_changes",
+    ),
+)
 CORE = Contender("SQLAlchemy Core", _core, (_BATCHES, _LEDGER), "sqlalchemy")
 RFSYNC = Contender(
     "rfsync",
@@ -115,6 +138,10 @@ RFSYNC = Contender(
     ),
     "rfsync",
     _rfsync_prepare,
+    (
+        f"SELECT count(*), {_sums()} FROM current_jobs",
+        f"SELECT count(DISTINCT job_id), {_sums('_delta')} FROM job_changes",
+    ),
 )
 _DLT_BATCHES = "SELECT count(*), sum(images), sum(num_jobs) FROM batches"
 MERGE = Contender("dlt merge", _dlt("merge"), (_DLT_BATCHES,), "dlt")

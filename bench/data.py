@@ -54,9 +54,12 @@ def body(batches: list[Batch]) -> bytes:
     return b'{"batches":[%s]}' % ",".join(map(_json, batches)).encode()
 
 
+def new_id(rng: random.Random) -> str:
+    return "".join(rng.choices(ID_CHARACTERS, k=20))
+
+
 def _new(rng: random.Random) -> Batch:
-    batch_id = "".join(rng.choices(ID_CHARACTERS, k=20))
-    return Batch(batch_id, rng.randrange(FIRST_UPLOAD, LAST_UPLOAD), rng.randint(1, 500), rng.randint(0, 5))
+    return Batch(new_id(rng), rng.randrange(FIRST_UPLOAD, LAST_UPLOAD), rng.randint(1, 500), rng.randint(0, 5))
 
 
 def _json(batch: Batch) -> str:

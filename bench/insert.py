@@ -19,7 +19,7 @@ from rfsync.ledger.projects import ProjectPath
 from rfsync.ledger.record_types import BATCHES
 from rfsync.ledger.runs import RunRow
 from rfsync.ledger.transaction import Transaction
-from rfsync.records import Kind
+from rfsync.records import Batch, Kind
 
 #: Projects that take turns. None of them is a large one, in the small database either.
 PROJECTS: Final = 4
@@ -61,8 +61,8 @@ class Writer:
         at = datetime.now(UTC)
         if written_at is not None:
             at = max(at, written_at + timedelta(microseconds=1))
-        stored = list(transaction.load_some(Kind.BATCH, ids).current)
-        observed = [msgspec.structs.replace(batch, images=batch.images + 1) for batch in stored]
+        stored = [one for one in transaction.load_some(Kind.BATCH, ids).current if isinstance(one, Batch)]
+        observed = [msgspec.structs.replace(batch, images=(batch.images or 0) + 1) for batch in stored]
         tally = transaction.apply(Kind.BATCH, diff(Stored(BATCHES, stored), observed).changes, at)
         state = replace(transaction.state, written_at=at).with_list(Kind.BATCH, observed_at=at)
         transaction.finish(state, RunRow("changed", tally=tally), at)

@@ -3,10 +3,9 @@
 import sys
 from typing import NamedTuple
 
-from bench.api import Api, project_names
+from bench.api import Answers, Api, Expected, project_names
 from bench.cases import Case
 from bench.contenders import Contender, Task
-from bench.data import Totals
 from bench.databases import Sqlite
 from bench.measure import BrokenError, Usage, measure, per_poll
 
@@ -33,19 +32,19 @@ def prepare(api: Api, database: Sqlite, cases: list[Case]) -> dict[str, str]:
     Returns:
         Why a contender can't be measured, by contender.
     """
-    failures = {}
+    failures, before = {}, cases[0].before
     for contender in dict.fromkeys(contender for case in cases for contender in case.contenders):
         if not contender.installed:
             failures[contender.name] = "not installed"
             continue
-        expected = api.serve(cases[0].before)
-        task = Task(database, api.url, project_names(cases[0].answers.projects))
+        expected = api.serve(before)
+        task = _task(api, database, before)
         try:
             database.clear()
             if contender.prepare:
                 contender.prepare(task)
             database.snapshot(f"{contender.name} empty")
-            _poll(api, contender, task, expected)
+            _poll(api, contender, task, before, expected)
             database.snapshot(f"{contender.name} loaded")
         except BrokenError as error:
             failures[contender.name] = f"failed: {error}"
@@ -54,7 +53,7 @@ def prepare(api: Api, database: Sqlite, cases: list[Case]) -> dict[str, str]:
 
 
 def run(api: Api, database: Sqlite, case: Case, runs: int, failed: dict[str, str]) -> Result:
-    task = Task(database, api.url, project_names(case.answers.projects), case.answers.polls)
+    task = _task(api, database, case.answers)
     result = Result(case, database.name, {}, dict(failed))
     for contender in case.contenders * runs:
         if contender.name in result.failures:
@@ -62,7 +61,7 @@ def run(api: Api, database: Sqlite, case: Case, runs: int, failed: dict[str, str
         expected = api.serve(case.answers)
         database.restore(f"{contender.name} {'empty' if case.initial else 'loaded'}")
         try:
-            usage = _poll(api, contender, task, expected)
+            usage = _poll(api, contender, task, case.answers, expected)
         except BrokenError as error:
             result.failures[contender.name] = f"failed: {error}"
             result.usages.pop(contender.name, None)
@@ -73,12 +72,19 @@ def run(api: Api, database: Sqlite, case: Case, runs: int, failed: dict[str, str
     return result
 
 
-def _poll(api: Api, contender: Contender, task: Task, expected: Totals) -> Usage:
+def _task(api: Api, database: Sqlite, answers: Answers) -> Task:
+    return Task(database, api.url, project_names(answers.projects), answers.polls, jobs=answers.jobs > 0)
+
+
+def _poll(api: Api, contender: Contender, task: Task, answers: Answers, expected: Expected) -> Usage:
     """Measure a contender, and check that it sent every request and wrote the right rows: doing less is no speed."""
     usage = measure(contender.command(task), task.environment, task.database.home)
-    if (requests := api.requests()) != len(task.projects) * task.polls:
-        raise BrokenError(f"{requests} requests instead of {len(task.projects) * task.polls}")
-    for query in contender.totals:
-        if (found := task.database.query(query)) != expected:
-            raise BrokenError(f"{query}: {found} instead of {tuple(expected)}")
+    if (requests := api.requests()) != answers.requests:
+        raise BrokenError(f"{requests} requests instead of {answers.requests}")
+    checks = [(query, tuple(expected.batches)) for query in contender.totals]
+    if task.jobs:
+        checks += [(query, tuple(expected.jobs)) for query in contender.job_totals]
+    for query, wanted in checks:
+        if (found := task.database.query(query)) != wanted:
+            raise BrokenError(f"{query}: {found} instead of {wanted}")
     return per_poll(usage, task.database.home) if task.polls > 1 else usage

@@ -36,6 +36,8 @@ url = "{database}"
 [api]
 base_url = "{api}"
 requests_per_second = 100000
+[jobs]
+sync = false
 [schedule]
 every = "1s"
 jitter = "0s"

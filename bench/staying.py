@@ -39,7 +39,7 @@ def main() -> None:
         ThreadPoolExecutor(config.api.concurrency) as pool,
     ):
         context = SyncContext(
-            client, Workspaces(client), store, config.removals, now, options.redact, trigger="schedule"
+            client, Workspaces(client), store, config.removals, now, options.redact, config.jobs, trigger="schedule"
         )
 
         def poll() -> None:
