@@ -37,7 +37,7 @@ def command(options: Options, as_json: bool) -> int:
         return 0 if verdict.ok else 1
     of_batches = f"{verdict.changes:,} changes of {verdict.batches:,} batches"
     of_jobs = f"{verdict.job_changes:,} changes of {verdict.jobs:,} jobs"
-    scope = f"{of_batches} and {of_jobs} in {verdict.projects:,} projects"
+    scope = f"{of_batches} and {of_jobs} in {verdict.projects:,} project{'' if verdict.projects == 1 else 's'}"
     if verdict.ok:
         click.echo(f"The books balance: {scope}.")
         return 0

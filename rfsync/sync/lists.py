@@ -108,7 +108,7 @@ def failed_jobs(context: SyncContext, error: FetchError) -> JobsFailure:
     """The failure of the request for the job list."""
     text = describe_error(error, context.redact)
     if context.jobs.sync == "auto" and error.kind in DENIALS:
-        text = f"this key sees no annotation jobs, and only batches are synced: {text}"
+        text = f"this key sees no annotation jobs (scope annotation-job:read), and only batches are synced: {text}"
     return JobsFailure(error.kind, context.redact(text))
 
 
