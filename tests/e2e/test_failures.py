@@ -303,7 +303,10 @@ def test_a_key_that_sees_no_jobs_is_told_once_and_fails_only_where_they_are_want
     fresh.simulator.faults.add("/acme/widgets/jobs", Status(403), times=None)
     told = fresh.run("sync", "acme/widgets", "--json")
     (line,) = told.warnings.splitlines()
-    assert "acme/widgets: this key sees no annotation jobs (scope annotation-job:read), and only batches are synced: " in line
+    assert (
+        "acme/widgets: this key sees no annotation jobs (scope annotation-job:read), and only batches are synced: "
+        in line
+    )
     silent = fresh.run("sync", "acme/widgets", "--json")
     assert silent.err == ""
     assert [done.projects["widgets"]["jobs_error_kind"] for done in (told, silent)] == ["auth", None]
