@@ -120,5 +120,5 @@ def test_to_run_it_again_does_no_harm(reader: Reader) -> None:
 
 def test_the_commands_that_only_read_need_no_more(reader: Reader) -> None:
     reader.cli.sync()
-    for command in ("status", "verify"):
+    for command in ("status", "verify", "jobs", "progress", "work"):
         reader.cli.run(command, "--database", reader.url)

@@ -455,7 +455,16 @@ def when_all_is_well(every: Everything, project: str) -> None:
     every.run(0, ["sync", "--dry-run"], ["check"], ["check", "--json"], ["sync"], ["sync", "--json"])
     every.run(0, ["db", "upgrade"], ["db", "check"], ["db", "current"])
     every.run(0, ["status"], ["status", "--json"], ["verify"], ["verify", "--json"], ["prune"], ["prune"])
-    every.run(0, *([name, *form] for name in ("batches", "changes", "totals") for form in ([], ["--json"])))
+    asked = (
+        ["batches"],
+        ["changes"],
+        ["totals"],
+        ["jobs"],
+        ["progress"],
+        ["work", "--labelers"],
+        ["changes", "--of", "jobs"],
+    )
+    every.run(0, *([*command, *form] for command in asked for form in ([], ["--json"])))
     report, saved = ["report", "-o", "report.html"], ["import", "acme/saved", SAVED]
     (every.cli.folder / SAVED).write_text(json.dumps([batch("b1", name=NAME), {"id": 5, "name": NAME}]))
     every.run(0, report, saved, report, saved)
@@ -521,6 +530,7 @@ def when_the_database_is_not_to_be_had(every: Everything, address: str) -> list[
     urls = [f"postgresql://{user}" for user in (*users, f"{ROLE}:{GARBLED}@{address}")]
     for url in urls:
         every.run(3, ["sync"], ["status"], ["verify"], ["db", "current"], ["daemon"], ["prune"], url=url)
+        every.run(3, *[[name] for name in ("jobs", "progress", "work") for _ in LOGS], url=url)
         every.run(3, ["batches"], ["changes"], ["totals"], ["report", "-o", "r.html"], ["dashboard"], url=url)
         every.run(3, ["import", "acme/saved", SAVED], *[["rename", "acme/saved", "acme/kept"]] * 2, url=url)
         every.run(3, *[["drop", "acme/saved", "--yes"]] * 2, *[["forget", ADDRESS]] * 2, url=url)
