@@ -31,6 +31,7 @@ ODD = "k%2Fy+A/b?c=d&e\"f\\g'h~i#j:k@L"
 PLAIN = "rf7Gq2LkZ0pWx9TtB4nV"
 #: An answer of the API, to be imported.
 SAVED = "saved-2026-01-01.json"
+SAVED_JOBS = "saved-jobs-2026-01-02.json"
 #: Of a role in the database; with what is not ASCII, too.
 PASSWORD = "p@ss/w:rd+1 %25?#&='\"\\é"
 
@@ -313,7 +314,7 @@ class Everything:
         for path, text in texts.items():
             path.touch(0o600)
             path.write_text(text)
-        self._own_files = {*texts, cli.folder / "rfsync.toml"}
+        self._own_files = {*texts, cli.folder / "rfsync.toml", cli.folder / SAVED_JOBS}
         cli.env["ROBOFLOW_API_KEY"] = KEYS["acme"]
         self._errors = cli.folder / "stderr"
         with self._errors.open("w") as errors:
@@ -465,8 +466,11 @@ def when_all_is_well(every: Everything, project: str) -> None:
         ["changes", "--of", "jobs"],
     )
     every.run(0, *([*command, *form] for command in asked for form in ([], ["--json"])))
-    report, saved = ["report", "-o", "report.html"], ["import", "acme/saved", SAVED]
+    report, saved = ["report", "-o", "report.html"], ["import", "acme/saved", SAVED, SAVED_JOBS]
     (every.cli.folder / SAVED).write_text(json.dumps([batch("b1", name=NAME), {"id": 5, "name": NAME}]))
+    people = {"labeler": ADDRESS, "reviewer": OTHER}
+    bad = [labelled(""), {"id": "j3", "status": [people], **people}, {"id": "j4", "annotated": people}]
+    (every.cli.folder / SAVED_JOBS).write_text(json.dumps({"jobs": [*map(labelled, ("j1", "j2", "j5")), *bad]}))
     every.run(0, report, saved, report, saved)
     every.run(0, ["rename", "acme/saved", "acme/kept"], ["rename", "acme/kept", "acme/saved"])
     unwanted, drop = ["import", "acme/unwanted", SAVED], ["drop", "acme/unwanted", "--yes"]

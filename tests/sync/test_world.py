@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from contextlib import closing
 from datetime import UTC, datetime, timedelta
@@ -9,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from sqlalchemy import Engine, text
 
 from rfsync.api.client import Client
 from rfsync.config import ApiConfig, Config, RemovalsConfig, WorkspaceConfig
@@ -19,6 +21,7 @@ from rfsync.ledger.store import Store
 from rfsync.ledger.verify import verify
 from rfsync.redaction import Redactor
 from rfsync.schema import upgrade as schema
+from rfsync.schema.job_models import JOB_COUNTS
 from rfsync.simulator import Simulator, World
 from rfsync.sync.circuit_breaker import CircuitBreaker
 from rfsync.sync.parallel import sync_all
@@ -73,11 +76,38 @@ def test_two_months_of_a_workspace(tmp_path: Path, answering: bool) -> None:
         listed: list[dict[str, Any]] = world.batches("acme", project)  # type: ignore[assignment]
         expected = {record["id"]: (record["images"], record["numJobs"]) for record in listed}
         assert {i: counts for i, counts in stored[project].items() if i not in unlisted} == expected
-    assert stored["scratch-tests"] == {}
+        assert stored_jobs(engine, project) == api_jobs(world, project)
+    assert stored["scratch-tests"] == stored_jobs(engine, "scratch-tests") == {}
     assert bool(unlisted) == answering
-    # A batch is asked for when it vanishes, and from then on once a day.
-    asked = Counter(r.path.rpartition("/")[2] for r in simulator.requests if r.path.count("/") == 4)
-    assert max(asked.values()) <= DAYS + 1 if answering else max(asked.values()) <= 3
+    # What vanishes is asked for, and from then on once a day; a job answers for a week at most.
+    asked = {
+        kind: max(Counter(r.path for r in simulator.requests if re.search(f"/{kind}/.", r.path)).values())
+        for kind in ("batches", "jobs")
+    }
+    assert asked["batches"] <= (DAYS + 1 if answering else 3)
+    assert 1 < asked["jobs"] <= 9
+
+
+def stored_jobs(engine: Engine, project: str) -> dict[str, tuple[Any, ...]]:
+    """By id: counts, batch, status and people of the jobs that exist and are listed."""
+    columns = ", ".join(("job_id", *JOB_COUNTS, "batch_id", "status", "labeler", "reviewer"))
+    listed = "job_id NOT IN (SELECT job_id FROM jobs WHERE unlisted_at IS NOT NULL)"
+    query = text(f"SELECT {columns} FROM current_jobs WHERE project = :project AND {listed}")
+    with engine.connect() as connection:
+        return {row[0]: tuple(row[1:]) for row in connection.execute(query, {"project": project})}
+
+
+def api_jobs(world: World, project: str) -> dict[str, tuple[Any, ...]]:
+    """The same, as the API has them."""
+    records: list[dict[str, Any]] = world.jobs("acme", project)  # type: ignore[assignment]
+    counts = ("numImages", *JOB_COUNTS[1:])
+    return {
+        job["id"]: (
+            *(job[count] for count in counts), job["sourceBatch"].rpartition("/")[2], job["status"],
+            job["labeler"] or None, job["reviewer"] or None,
+        )
+        for job in records
+    }  # fmt: skip
 
 
 def one_pass(url: str, store: Store, now: datetime) -> list[Result]:

@@ -17,6 +17,19 @@ _LABELER_DAY: Final = (
 _MOVING: Final = ("annotated", "approved", "rejected")
 
 
+def _flow_columns() -> dict[str, str]:
+    """The columns of a labeler's day, from what a change moved, for the labeler after it or the one before it."""
+    flows = {
+        "jobs_opened": "CASE WHEN is_after = 1 AND opened = 1 THEN 1 ELSE 0 END",
+        "images_assigned": """CASE WHEN is_after = 1 AND opened = 1 THEN size
+            WHEN is_after = 1 AND num_images > 0 THEN num_images ELSE 0 END""",
+    }
+    for count in _MOVING:
+        flows[f"{count}_gained"] = f"CASE WHEN is_after = 1 AND {count} > 0 THEN {count} ELSE 0 END"
+        flows[f"{count}_lost"] = f"CASE WHEN is_after = 0 AND {count} < 0 THEN -{count} ELSE 0 END"
+    return flows
+
+
 def _labeler_days() -> str:
     """The query for days of labelers that are not what the ledger of jobs says.
 
@@ -27,14 +40,7 @@ def _labeler_days() -> str:
         "CASE change WHEN 'removed' THEN 0 WHEN 'restored' THEN {0} + lag({0}_delta) OVER w ELSE {0}_delta END AS {0}",
         ("num_images", *_MOVING),
     )
-    flows = {
-        "jobs_opened": "CASE WHEN is_after = 1 AND opened = 1 THEN 1 ELSE 0 END",
-        "images_assigned": """CASE WHEN is_after = 1 AND opened = 1 THEN size
-            WHEN is_after = 1 AND num_images > 0 THEN num_images ELSE 0 END""",
-    }
-    for count in _MOVING:
-        flows[f"{count}_gained"] = f"CASE WHEN is_after = 1 AND {count} > 0 THEN {count} ELSE 0 END"
-        flows[f"{count}_lost"] = f"CASE WHEN is_after = 0 AND {count} < 0 THEN -{count} ELSE 0 END"
+    flows = _flow_columns()
     nothing = " AND ".join(f"{flow} = 0" for flow in LABELER_FLOWS)
     return f"""
 SELECT project_id, 'day ' || day || ' of ' || CASE labeler WHEN 0 THEN 'nobody' ELSE 'person-' || labeler END AS what,
