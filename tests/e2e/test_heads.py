@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 import trustme
 
-from rfsync.simulator import Answer, Body, Bytes, Fault, Interim, Simulator, Surplus
-from tests.e2e.conftest import HOST, KEY, Cli, MakeCli, batch, tls
+from rfsync.simulator import Answer, Body, Bytes, Exchange, Fault, Interim, Simulator, Surplus
+from tests.e2e.conftest import HOST, KEY, Cli, MakeCli, batch, job, tls
 
 #: An answer about another project, to whoever takes it.
 FOREIGN = Answer(200, b'{"batches":[{"id":"foreign","images":999,"numJobs":0}]}')
@@ -117,6 +117,16 @@ def test_a_head_that_can_not_be_read_ends_the_attempt_at_once_in_one_line(fresh:
     assert [part for part in (KEY, KEY[:12]) if part in done.out + done.err] == []
 
 
+class Whole:
+    """These bytes as an answer, over a connection that goes on: the job list is asked for over it."""
+
+    def __init__(self, data: bytes) -> None:
+        self._data = data
+
+    def perform(self, exchange: Exchange) -> None:
+        exchange.send(self._data)
+
+
 @pytest.mark.parametrize(
     "head",
     [
@@ -130,9 +140,10 @@ def test_a_head_that_can_not_be_read_ends_the_attempt_at_once_in_one_line(fresh:
 )
 def test_an_odd_head_that_can_be_read_is_read_without_a_word(fresh: Cli, head: bytes) -> None:
     fresh.list(batch("b1", 1))
-    fresh.simulator.faults.add("*", Bytes(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n[]"))
-    done = fresh.run("sync", "acme/widgets", "--json")
-    assert (done.projects["widgets"]["outcome"], done.warnings) == ("unchanged", "")
+    fresh.world.set_jobs("acme/widgets", [job("j1", 3)])
+    fresh.simulator.faults.add("*", Whole(b"HTTP/1.1 200 OK\r\n" + head + b"\r\n[]"))
+    project = (done := fresh.run("sync", "acme/widgets", "--json")).projects["widgets"]
+    assert (project["batches"], project["jobs"], done.warnings) == (0, 1, "")
 
 
 def test_a_length_beside_chunks_is_ignored_and_the_connection_is_not_used_again(fresh: Cli) -> None:
