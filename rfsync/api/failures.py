@@ -27,7 +27,7 @@ _MEANINGS: Final = {
     401: "the key is missing or wrong, or lacks a scope",
     402: "the workspace's plan does not include this, or its quota is used up",
     403: "the key lacks the permission",
-    404: "no such workspace, project or batch, or the key may not see it",
+    404: "no such workspace, project, batch or job, or the key may not see it",
     423: "the workspace's billing is paused",
     429: "asked too often; lower [api] requests_per_second",
 }

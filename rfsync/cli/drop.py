@@ -48,7 +48,11 @@ def command(options: Options, target: str, yes: bool) -> int:
             else:  # it was renamed, or dropped by another, since the question
                 tell(f"{holding.path} is no longer there, and was not dropped: rfsync status shows what there is")
                 code = 1
-        left = store.addresses.erase() if any(holding.jobs for holding in holdings) else None
+        left = None
+        if any(holding.jobs for holding in holdings):
+            # Once for all of them, since it looks through the ledger.
+            store.addresses.take_out_unreferenced()
+            left = store.addresses.erase()
     if left is not None:
         tell(left)
     return code

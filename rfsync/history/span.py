@@ -51,7 +51,8 @@ def observations(engine: Engine, targets: Targets) -> Observations:
         DatabaseError: the database can't be read.
     """
     first = "(SELECT min(c.observed_at) FROM batch_changes c WHERE c.project_id = p.id)"
-    return _read(engine, targets, "written_at", first, "am", "pm")
+    alone = "AND (r.batches IS NOT NULL OR r.jobs IS NULL)"  # not a saved job list alone
+    return _read(engine, targets, "written_at", first, "am", "pm", alone)
 
 
 def job_observations(engine: Engine, targets: Targets) -> Observations:
@@ -66,7 +67,7 @@ def job_observations(engine: Engine, targets: Targets) -> Observations:
 
 
 def _read(
-    engine: Engine, targets: Targets, last_at: str, first_change: str, am: str, pm: str, had: str = ""
+    engine: Engine, targets: Targets, last_at: str, first_change: str, am: str, pm: str, had: str
 ) -> Observations:
     """Read when the projects were observed.
 

@@ -182,6 +182,10 @@ def _define_opening(query: Query, since: datetime) -> None:
     )
 
 
+#: A saved job list alone, imported, observed no batches.
+_NOT_JOBS_ALONE: Final = "AND (r.batches IS NOT NULL OR r.jobs IS NULL)"
+
+
 def define_observed(query: Query, periods: SplitPeriods, *, summed: bool, jobs: bool = False) -> None:
     """Add the CTEs ``observed`` and ``observed_in_part (series, n, seen)``: observations that changed no batch.
 
@@ -194,7 +198,7 @@ def define_observed(query: Query, periods: SplitPeriods, *, summed: bool, jobs: 
     prefix = "jobs_" if jobs else ""
     # For all projects as one, the first that was observed is enough: the others are not read.
     projects, project = ("scope p CROSS JOIN ", "p.id") if summed else ("", "s.id")
-    am, pm, had, changed = f"{prefix}am", f"{prefix}pm", "", ""
+    am, pm, had, changed = f"{prefix}am", f"{prefix}pm", _NOT_JOBS_ALONE, ""
     if jobs:
         had = "AND r.jobs IS NOT NULL"
         changed = f"""WHEN EXISTS (SELECT 1 FROM {projects}job_changes c WHERE c.project_id = {project}

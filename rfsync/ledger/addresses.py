@@ -6,11 +6,12 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, update
 
 from rfsync.errors import DatabaseError
 from rfsync.ledger.known_projects import Transact
-from rfsync.ledger.people import forget, note_mode, take_out_addresses
+from rfsync.ledger.people import PeopleMode, forget, note_mode, take_out_addresses, take_out_unreferenced
+from rfsync.schema.models import Project
 
 log = logging.getLogger("rfsync.sync")
 
@@ -28,27 +29,29 @@ class Addresses:
         self._erase = erase
         self._dry = dry
         self._lock = threading.Lock()
-        self._are_out = False
 
-    def take_out(self) -> None:
-        """Takes the addresses of all people out, as a sync does that stores pseudonyms; looks for them only once.
+    def switch(self, mode: PeopleMode) -> None:
+        """Follows a change of what is kept of people: takes all addresses out, or lets them come again.
 
         Raises:
             DatabaseError: the database refused or vanished.
         """
         with self._lock:
-            if self._dry or self._are_out:
+            if mode == "address":
+                self._transact("storing addresses again", _read_lists_again)
                 return
-            number = self._transact("taking out addresses", _follow)
-            self._are_out = True
-        if number:
-            log.warning("the mail addresses of %d people were taken out of the database, for [jobs] people", number)
+            number = self._transact("taking out addresses", take_out_addresses)
+            if number:
+                log.warning("the mail addresses of %d people were taken out of the database, for [jobs] people", number)
             try:
                 left = self.erase()
             except DatabaseError as error:
                 left = str(error)
             if left is not None:
                 log.warning("%s", left)
+            # Where something is left, or the process ends here, the next run tries once more.
+            if left is None or not number:
+                self._transact("taking out addresses", partial(note_mode, mode=mode))
 
     def forget(self, address: str, at: datetime) -> int | None:
         """See ``people.forget``; ``erase`` comes after it.
@@ -57,6 +60,14 @@ class Addresses:
             DatabaseError: the database refused or vanished.
         """
         return self._transact("forgetting a person", partial(forget, address=address, at=at))
+
+    def take_out_unreferenced(self) -> None:
+        """Takes the addresses of people out whom no project refers to any more; ``erase`` comes after it.
+
+        Raises:
+            DatabaseError: the database refused or vanished.
+        """
+        self._transact("taking out addresses", take_out_unreferenced)
 
     def erase(self) -> str | None:
         """Leaves nothing of addresses that were taken out, as far as the database can.
@@ -70,6 +81,7 @@ class Addresses:
         return self._erase("people")
 
 
-def _follow(connection: Connection) -> int:
-    note_mode(connection, "pseudonym")
-    return take_out_addresses(connection)
+def _read_lists_again(connection: Connection) -> None:
+    """People get their addresses when they are seen again: a list that is known need not be read otherwise."""
+    connection.execute(update(Project).values(jobs_etag=None, jobs_fingerprint=None))
+    note_mode(connection, "address")

@@ -7,7 +7,6 @@ from typing import Final
 
 from sqlalchemy import Connection, Table, delete, func, select, update
 
-from rfsync.ledger.people import take_out_unreferenced
 from rfsync.ledger.projects import ProjectPath, unknown_target
 from rfsync.ledger.renames import find_renames
 from rfsync.parsing import Target
@@ -95,8 +94,6 @@ def _measure(connection: Connection, path: ProjectPath) -> Holding:
 def drop_project(connection: Connection, path: ProjectPath) -> bool:
     """Deletes a project and all rows of it; False: there is no such project.
 
-    The addresses of people whom no other project refers to are taken out.
-
     A sync of it that is under way ends with ``ProjectDropped``, or has ended before.
     """
     own = select(Project.id).where(Project.workspace == path.workspace, Project.project == path.project)
@@ -104,17 +101,13 @@ def drop_project(connection: Connection, path: ProjectPath) -> bool:
     project_id = connection.execute(own.with_for_update()).scalar()
     if project_id is None:
         return False
-    had_jobs = False
     for table in _TABLES:
         if table is SyncRun.__table__:
             # PostgreSQL's trigger looks through the whole ledger for the changes of each run that has some, if it is to
             # go. They are gone.
             changed = update(SyncRun).where(SyncRun.project_id == project_id, SyncRun.outcome == "changed")
             connection.execute(changed.values(outcome="unchanged"))
-        deleted = connection.execute(delete(table).where(table.c.project_id == project_id)).rowcount
-        had_jobs = had_jobs or (table is Job.__table__ and deleted > 0)
-    if had_jobs:
-        take_out_unreferenced(connection)
+        connection.execute(delete(table).where(table.c.project_id == project_id))
     # What the triggers have left of days on which no other project changed.
     connection.execute(delete(WorkspaceDay).where(WorkspaceDay.workspace == path.workspace, WorkspaceDay.changes == 0))
     connection.execute(delete(Project).where(Project.id == project_id))

@@ -46,6 +46,8 @@ class People:
         self._numbers: dict[str, int] = {}
         #: By their digests: those who are not known, of a dry run.
         self._invented: dict[str, int] = {}
+        #: Of a dry run: those who would be written, because they are new or their address is.
+        self._unwritten: set[str] = set()
 
     def resolve(self, addresses: Iterable[str]) -> dict[str, int]:
         """Numbers people; those who are new get one.
@@ -64,9 +66,13 @@ class People:
             self._numbers |= self._look_up(new)
         return {address: self._numbers[address] for address in asked}
 
+    def are_written(self, addresses: Iterable[str]) -> bool:
+        """Tells, of a dry run, whether it found nothing to write about these people."""
+        return self._unwritten.isdisjoint(addresses)
+
     def _look_up(self, addresses: list[str]) -> dict[str, int]:
         if self._key is None:
-            self._key = _read_key(self._connection) if self._dry else follow_mode(self._connection, self._mode)
+            self._key = _read_key(self._connection) if self._dry else _make_key(self._connection, self._mode)
         digests = {address: _digest(self._key, address) for address in addresses}
         known = _read(self._connection, digests.values())
         # Of two spellings of an address the first is stored.
@@ -75,6 +81,8 @@ class People:
         if missing and not self._dry:
             self._write(missing)
             known |= _read(self._connection, missing)
+        else:
+            self._unwritten |= {address for address, digest in digests.items() if digest in missing}
         return {address: self._number(known, digest) for address, digest in digests.items()}
 
     def _is_done(self, known: dict[str, _Known], digest: str) -> bool:
@@ -137,15 +145,16 @@ def take_out_unreferenced(connection: Connection) -> int:
     return connection.execute(unreferenced.values(address=None)).rowcount
 
 
-def follow_mode(connection: Connection, mode: PeopleMode) -> str:
-    """Notes the mode beside the key of the digests, which is made if there is none, and returns the key."""
+def _make_key(connection: Connection, mode: PeopleMode) -> str:
+    """The key of the digests, made if there is none; what is kept of people is noted beside it."""
     found = connection.execute(_KEY).one_or_none()
     if found is None:
         made = insert(connection.dialect.name, PeopleKey).on_conflict_do_nothing()
         connection.execute(made.values(id=1, secret=secrets.token_hex(32), mode=mode))
         # Another transaction's, if that was first.
         found = connection.execute(_KEY).one()
-    if found.mode != mode:
+    if mode == "address" != found.mode:
+        # Addresses are stored: who keeps none of them has to take them out again.
         note_mode(connection, mode)
     return str(found.secret)
 

@@ -17,7 +17,7 @@ from rfsync.ledger.record_types import RECORD_TYPES, RecordType
 from rfsync.ledger.run_locks import is_running_of
 from rfsync.parsing import Target
 from rfsync.records import Kind
-from rfsync.schema.models import Project, ProjectRename, SyncRun
+from rfsync.schema.models import PeopleKey, Project, ProjectRename, SyncRun
 from rfsync.schema.upgrade import VERSION, require_revision
 from rfsync.text import close_names, did_you_mean
 
@@ -120,6 +120,8 @@ class ProjectSnapshot:
     kept: Mapping[Kind, KeptAnswer]
     denial: Denial | None
     jobs_error_kind: str | None
+    #: ``people_key.mode``; None: nobody was seen yet.
+    people_mode: str | None
     #: A run of it is under way, or was when its process was killed.
     has_running: bool
     #: It got another id since its last observation.
@@ -179,7 +181,7 @@ _SNAPSHOT: Final = select(
         Project.jobs_asked_at,
         Project.jobs_key,
         Project.jobs_error_kind,
-        select(VERSION.c.version_num).scalar_subquery(),
+        *(select(PeopleKey.mode).scalar_subquery(), select(VERSION.c.version_num).scalar_subquery()),
     ),
     exists(SyncRun.id).where(is_running_of(Project.__table__.c.id)),
     exists(ProjectRename.project_id).where(
@@ -203,7 +205,7 @@ def read_snapshot(connection: Connection, path: ProjectPath) -> ProjectSnapshot:
     values = path._asdict()
     row = connection.execute(_SNAPSHOT, values).one()
     clock, id_, name, seen, observed_at, departed_at, *known, revision, has_running, is_renamed = row
-    etag, fingerprint, jobs_etag, jobs_fingerprint, asked_at, asked_key, jobs_error_kind = known
+    etag, fingerprint, jobs_etag, jobs_fingerprint, asked_at, asked_key, jobs_error_kind, people_mode = known
     require_revision(revision)
     # Read after the server's, so that a request never counts as later than it was: a run that begins while another's
     # request is under way is the newer one, however long its process took to get the answer.
@@ -211,7 +213,18 @@ def read_snapshot(connection: Connection, path: ProjectPath) -> ProjectSnapshot:
     kept = {Kind.BATCH: KeptAnswer(etag, fingerprint), Kind.JOB: KeptAnswer(jobs_etag, jobs_fingerprint)}
     denial = None if asked_at is None or asked_key is None else Denial(asked_at, asked_key)
     return ProjectSnapshot(
-        id_, name, seen, observed_at, departed_at, kept, denial, jobs_error_kind, has_running, is_renamed, offset_us
+        id_,
+        name,
+        seen,
+        observed_at,
+        departed_at,
+        kept,
+        denial,
+        jobs_error_kind,
+        people_mode,
+        has_running,
+        is_renamed,
+        offset_us,
     )
 
 

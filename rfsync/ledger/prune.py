@@ -25,7 +25,7 @@ def prune_some(connection: Connection, project_id: int, before: datetime) -> int
     last_success = of_project.where(SyncRun.outcome.in_(("changed", "unchanged", "superseded"))).scalar_subquery()
     last_failure = of_project.where(SyncRun.outcome.in_(("failed", "refused", "abandoned"))).scalar_subquery()
     pruned = connection.execute(
-        select(SyncRun.id, SyncRun.outcome, SyncRun.started_at, SyncRun.jobs)
+        select(SyncRun.id, SyncRun.outcome, SyncRun.started_at, SyncRun.batches, SyncRun.jobs)
         .where(
             SyncRun.project_id == project_id,
             SyncRun.outcome.not_in(("running", "changed")),
@@ -39,7 +39,9 @@ def prune_some(connection: Connection, project_id: int, before: datetime) -> int
     # That the project was observed, and nothing was new, is part of the history.
     observed = [run for run in pruned if run.outcome == "unchanged"]
     with_jobs = [run.started_at for run in observed if run.jobs is not None]
-    keep_observed(connection, project_id, [run.started_at for run in observed], with_jobs)
+    # A saved job list alone says nothing of the batches.
+    with_batches = [run.started_at for run in observed if run.batches is not None or run.jobs is None]
+    keep_observed(connection, project_id, with_batches, with_jobs)
     if pruned:
         connection.execute(delete(SyncRun).where(SyncRun.id.in_([run.id for run in pruned])))
     return len(pruned)

@@ -1,6 +1,6 @@
 """The projects' state and history in the database: read under a lock, written in one transaction, or not at all."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
@@ -19,7 +19,7 @@ from rfsync.ledger.addresses import Addresses
 from rfsync.ledger.bulk import bulk_for
 from rfsync.ledger.known_projects import Projects
 from rfsync.ledger.own_project import lock_own_project, require_same_file
-from rfsync.ledger.people import PeopleMode
+from rfsync.ledger.people import People, PeopleMode
 from rfsync.ledger.projects import (
     ProjectPath,
     ProjectSnapshot,
@@ -149,7 +149,7 @@ class Store:
     ) -> Run:
         """Writes the run down as ``running``, with its project if that is new, and marks dead ones as abandoned.
 
-        The first one after a switch to pseudonyms takes out all addresses.
+        The first one after a switch of what is kept of people takes out all addresses, or lets them come again.
 
         Args:
             path: of the project.
@@ -164,12 +164,13 @@ class Store:
             DatabaseError: the database refused or vanished.
             Cancelled: ``stop`` was called.
         """
-        if self._people == "pseudonym":
-            self.addresses.take_out()
         tried: list[int] = []
+        switched = False
 
-        def begin(connection: Connection) -> Run:
+        def begin(connection: Connection) -> Run | None:
             known = read_snapshot(connection, path)
+            if not self._dry and known.people_mode not in {None, self._people} and not switched:
+                return None
             if known.seen is None and not itself:
                 renamed = renames.find_renames(connection, path.workspace)
                 if path.project in renamed:
@@ -183,7 +184,13 @@ class Store:
                 self._run_locks.release(run_id)  # its number may be given to another process's run
 
         # A power cut that takes the beginning of a run takes the process, too: nobody was told of it.
-        return self._transact("beginning a run", begin, durable=False, undo=undo)
+        run = self._transact("beginning a run", begin, durable=False, undo=undo)
+        if run is None:
+            self.addresses.switch(self._people)
+            switched = True
+            run = self._transact("beginning a run", begin, durable=False, undo=undo)
+        assert run is not None  # noqa: S101 it is only where a switch is due
+        return run
 
     def _begin_run(
         self,
@@ -276,6 +283,17 @@ class Store:
         if state is None:
             raise ProjectDropped(run.path)
         return state
+
+    def write_people(self, addresses: Collection[str]) -> None:
+        """Writes down people who are new, in a transaction of their own: other projects may have the same ones, and
+        would have to wait for the end of a large one.
+
+        Raises:
+            DatabaseError: the database refused or vanished.
+            Cancelled: ``stop`` was called.
+        """
+        if addresses:
+            self._transact("writing down people", lambda c: People(c, self._people, dry=self._dry).resolve(addresses))
 
     def fail_run(self, run: Run, row: RunRow, at: datetime) -> RunRow | None:
         """Ends a run of which nothing is kept but that it was, and why.

@@ -81,8 +81,7 @@ class Transaction:
         self._applied: dict[Kind, _Applied] = {}
         self._current: list[Generator[Record]] = []
         self._missing: dict[Kind, _Missing] = {}
-        self._looked_up = People(connection, people, dry=True)
-        self._added = People(connection, people, dry=dry)
+        self._people = People(connection, people, dry=True)
 
     def close(self) -> None:
         """Ends the reading of records, if it was left halfway: its cursor must not outlive the transaction."""
@@ -122,13 +121,14 @@ class Transaction:
             return {}
         return load_missing(self._connection, RECORD_TYPES[kind], self.state.id)
 
-    def number_people(self, addresses: Collection[str], *, add: bool) -> Mapping[str, int]:
-        """The numbers of people by their addresses.
+    def number_people(self, addresses: Collection[str]) -> Mapping[str, int]:
+        """The numbers of people by their addresses; below 0 of those who are not known."""
+        return self._people.resolve(addresses)
 
-        Args:
-            add: write down those that are new; else they get numbers below 0.
-        """
-        return (self._added if add else self._looked_up).resolve(addresses)
+    def are_people_written(self, addresses: Collection[str]) -> bool:
+        """Tells whether there is nothing to write about people; see ``Store.write_people``."""
+        self._people.resolve(addresses)
+        return self._dry or self._people.are_written(addresses)
 
     def can_follow_rename(self) -> bool:
         """Tells whether the run's project is what it was when the run found that it is a renamed one, or needs nothing.
@@ -201,12 +201,14 @@ class Transaction:
         self.finished = True
 
     def _write_all(self, run_id: int, project_id: int, state: ProjectState, row: RunRow, at: datetime) -> None:
-        number = sum(len(applied.changes) for applied in self._applied.values())
-        with self._bulk.pipeline(self._connection, number):
-            for kind, applied in self._applied.items():
-                if applied.changes:
-                    after = applied.before.of(kind).observed_at
-                    self._write(RECORD_TYPES[kind], LedgerContext(run_id, project_id, after, applied.at), applied)
+        changed = {RECORD_TYPES[kind]: a for kind, a in self._applied.items() if a.changes}
+        with self._bulk.pipeline(self._connection, sum(len(a.changes) for a in changed.values())):
+            for type_, applied in changed.items():
+                after = applied.before.of(type_.kind).observed_at
+                self._write(type_, LedgerContext(run_id, project_id, after, applied.at), applied)
+            # Last, since all projects of a workspace meet in a row of its own.
+            for type_, applied in changed.items():
+                self._roll_up(type_, project_id, applied)
             write_state(self._connection, state)
             write_end(self._connection, run_id, row, at)
         for kind, missing in self._missing.items():
@@ -230,9 +232,11 @@ class Transaction:
             append_all(self._connection, type_, context)
         else:
             self._bulk.append(self._connection, type_, context, changes)
+
+    def _roll_up(self, type_: RecordType, project_id: int, applied: _Applied) -> None:
         day = applied.at.astimezone(UTC).date()
         if type_ is BATCHES:
             totals = (self.state.batches.number, *self.state.batches.sums)
-            roll_up(self._connection, context.project_id, day, applied.tally, totals)
-        elif context.observed_after is not None:
-            roll_up_labelers(self._connection, context.project_id, day, changes)
+            roll_up(self._connection, project_id, day, applied.tally, totals)
+        elif applied.before.jobs.observed_at is not None:
+            roll_up_labelers(self._connection, project_id, day, applied.changes)

@@ -42,6 +42,10 @@ class Compared:
         """Of the list."""
         return self.listed.kind
 
+    def addresses(self) -> set[str]:
+        """All that names a person in what is compared."""
+        return _addresses(self.listed, self.confirmation)
+
     def questions(self, settings: RemovalsConfig) -> list[Question]:
         """The records that the API has to be asked for."""
         return to_ask(self.kind, self.missing, self.known, self.at, settings)
@@ -80,27 +84,15 @@ class Comparer:
         """
         if listed.answer is None:
             return self._compare_unchanged(listed, confirmation)
-        numbers = self.transaction.number_people(_addresses(listed, confirmation), add=False)
+        numbers = self.transaction.number_people(_addresses(listed, confirmation))
         return self._compare(listed, confirmation, numbers)
 
     def without_asking(self, compared: Compared, confirmation: Confirmation) -> Compared:
         """The same list, with those missing records removed that are so by ``confirmation``."""
-        numbers = self.transaction.number_people(_addresses(compared.listed, confirmation), add=False)
+        numbers = self.transaction.number_people(_addresses(compared.listed, confirmation))
         again = self._compare(compared.listed, confirmation, numbers)
         # What was removed before stays so.
         return replace(again, missing=again.lacking)
-
-    def with_people(self, compared: Compared) -> Compared:
-        """The same, after its new people were written down and have their numbers."""
-        addresses = _addresses(compared.listed, compared.confirmation)
-        numbers = self.transaction.number_people(addresses, add=True)
-        if numbers == self.transaction.number_people(addresses, add=False):
-            return compared
-        if compared.listed.answer is None:
-            changes = self._changes_of_asked(compared.kind, compared.confirmation, numbers)
-        else:
-            changes = self._compare(compared.listed, compared.confirmation, numbers).changes
-        return replace(compared, changes=changes)
 
     def _compare_unchanged(self, listed: ListAnswer, confirmation: Confirmation) -> Compared | ReadAgain:
         """A list that is the one applied last: there is nothing to compare but what is asked for."""
@@ -113,7 +105,7 @@ class Comparer:
             rows = self.transaction.load_missing(listed.kind)
         # What only refused observations lacked is listed again.
         unlisted = {record_id: known for record_id, known in rows.items() if not known.refusal}
-        numbers = self.transaction.number_people(addresses_of(confirmation.existing), add=False)
+        numbers = self.transaction.number_people(addresses_of(confirmation.existing))
         changes = self._changes_of_asked(listed.kind, confirmation, numbers)
         return Compared(listed, confirmation, self.at, changes, (), [*unlisted], unlisted, rows)
 

@@ -1,6 +1,6 @@
 """Asking the API for records that its lists lack, each at its own address, between two transactions."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -36,11 +36,18 @@ class FoundOwners:
     owners: Sequence[Owner]
 
 
+@dataclass(frozen=True, slots=True)
+class WritePeople:
+    """Nothing was written: people have to be written down first."""
+
+    addresses: Collection[str]
+
+
 def write_asking(
     context: SyncContext,
     run: Run,
     task: SyncTask,
-    work: Callable[[Transaction, Confirmations], Result | ReadAgain | FoundOwners | AskFirst],
+    work: Callable[[Transaction, Confirmations], Result | ReadAgain | FoundOwners | AskFirst | WritePeople],
     confirmations: Confirmations,
 ) -> Result | ReadAgain | FoundOwners:
     """Writes what an observation shows, and asks the API as long as that has to be done first.
@@ -53,6 +60,9 @@ def write_asking(
         with context.timer("write"):
             known = confirmations
             written = context.store.write(run, lambda transaction: work(transaction, known))  # noqa: B023 done by then
+        if isinstance(written, WritePeople):
+            context.store.write_people(written.addresses)
+            continue
         if not isinstance(written, AskFirst):
             return written
         confirmations = {

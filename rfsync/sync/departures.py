@@ -133,13 +133,14 @@ def _write_departure(context: SyncContext, run: Run, found: _NotFound, text: str
     at = observed_at(transaction.state, found)
     warn_of_clock(run, transaction.state, found)
     changes = {}
-    for kind in Kind:
+    kinds = Kind if transaction.state.jobs.observed_at else (Kind.BATCH,)
+    for kind in kinds:
         missing = transaction.load_missing(kind)
         changes[kind] = diff(transaction.load(kind), (), gone=_Everything()).changes
         transaction.apply(kind, changes[kind], at)
         transaction.keep_missing(kind, missing, {}, at)
     state = replace(transaction.state, departed_at=at, written_at=at)
-    for kind in Kind if state.jobs.observed_at else (Kind.BATCH,):
+    for kind in kinds:
         state = state.with_list(
             kind, observed_at=at, sent_us=sent_us(run, found), etag=None, fingerprint=None, listed=None,
             missing_streak=0,

@@ -3,10 +3,11 @@
 import hashlib
 import shlex
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from enum import StrEnum
-from functools import partial
+from operator import attrgetter
+from typing import Any, Final
 
 from sqlalchemy import Engine
 
@@ -21,6 +22,7 @@ from rfsync.records import Kind
 from rfsync.redaction import Secret
 from rfsync.sync.lists import ListAnswer, read_list
 from rfsync.sync.observation import Observation
+from rfsync.sync.people import addresses_of
 from rfsync.sync.result import Result
 from rfsync.sync.run import finish_run
 from rfsync.sync.saved_answers import Moment, SavedAnswer
@@ -37,6 +39,10 @@ class Skipped(StrEnum):
     TOO_OLD = "too old"
     #: It was refused before; the same answer again is not a second one that lacks the same.
     REFUSED = "refused"
+
+
+#: What is compared beside the counts, of those that a list and the history have under the same name.
+_TOLD: Final[Mapping[Kind, tuple[str, ...]]] = {Kind.BATCH: ("name",), Kind.JOB: ("name", "status", "batch_id")}
 
 
 class OfflineFetcher:
@@ -113,13 +119,14 @@ def _says_the_same(task: SyncTask, saved: SavedAnswer, reader: Engine) -> bool:
         if saved.kind is Kind.BATCH
         else history.jobs(reader, target, as_of=saved.at)
     )
-    state = {getattr(row, type_.key): type_.counts_of(row) for row in rows}
+    told: Callable[[Any], tuple[object, ...]] = attrgetter(*type_.counts, *_TOLD[saved.kind])
+    state = {getattr(row, type_.key): told(row) for row in rows}
     answer = parse(saved.read(), saved.kind)
-    listed = {record.id: type_.counts_of(record) for record in answer.records}
+    listed = {record.id: told(record) for record in answer.records}
     return listed.keys() - answer.rejected_ids == state.keys() - answer.rejected_ids and all(
         reported in {None, known}
-        for record_id, counts in listed.items()
-        for reported, known in zip(counts, state[record_id], strict=True)
+        for record_id, values in listed.items()
+        for reported, known in zip(values, state[record_id], strict=True)
     )
 
 
@@ -135,7 +142,13 @@ def _apply(context: SyncContext, task: SyncTask, moment: Moment) -> Result:
             return observation.supersede(transaction)
         return observation.write_offline(transaction)
 
-    result = finish_run(context, run, task, partial(context.store.write, run, write))
+    def write_all() -> Result:
+        for listed in lists.values():
+            if listed.answer is not None:
+                context.store.write_people(addresses_of(listed.answer.records))
+        return context.store.write(run, write)
+
+    result = finish_run(context, run, task, write_all)
     if result.outcome == "failed":
         # Nothing but the database and a bug can fail it; and the next files must not overtake this one.
         raise (RfsyncError if result.is_bug else DatabaseError)(result.error or "")

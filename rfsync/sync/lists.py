@@ -11,7 +11,7 @@ from rfsync.api.answers import Answer, Reported, parse
 from rfsync.api.client import Response
 from rfsync.api.failures import describe_error
 from rfsync.api.lenient import Rejected
-from rfsync.errors import OUTAGES, ErrorKind, FetchError
+from rfsync.errors import ErrorKind, FetchError
 from rfsync.ledger.runs import Run
 from rfsync.records import Kind
 from rfsync.redaction import Secret
@@ -47,11 +47,8 @@ class JobsFailure:
     text: str
 
 
-def fetch_list(context: SyncContext, run: Run, task: SyncTask, kind: Kind, attempts: int | None = None) -> ListAnswer:
+def fetch_list(context: SyncContext, run: Run, task: SyncTask, kind: Kind) -> ListAnswer:
     """Requests a list, and reads it unless it is the one that was applied last.
-
-    Args:
-        attempts: instead of the configured number.
 
     Raises:
         FetchError: there was no valid answer.
@@ -60,8 +57,9 @@ def fetch_list(context: SyncContext, run: Run, task: SyncTask, kind: Kind, attem
     # An answer that nothing has changed does not say what is missing.
     etag = None if context.allow_removals else kept.etag
     path = (task.workspace, task.project, kind.value)
-    response = context.fetcher.get(*path, key=task.key, etag=etag, attempts=attempts)
+    response = context.fetcher.get(*path, key=task.key, etag=etag)
     if response.not_modified or (response.fingerprint == kept.fingerprint and not context.allow_removals):
+        response.body.clear()  # it may be large, and is seldom needed
         return ListAnswer(kind, response, None)
     return read_list(task, kind, response)
 
@@ -79,29 +77,29 @@ def read_list(task: SyncTask, kind: Kind, response: Response) -> ListAnswer:
 
 
 def fetch_again(context: SyncContext, task: SyncTask, listed: ListAnswer) -> ListAnswer:
-    """Reads a list that turned out not to be the one applied last: meanwhile another one was.
+    """Requests a list again that turned out not to be the one applied last: meanwhile another one was.
 
     Raises:
         FetchError: there was no valid answer.
     """
-    response = listed.response
-    if response.not_modified:
-        # It has no body that could correct the one that was applied.
-        path = (task.workspace, task.project, listed.kind.value)
-        response = context.fetcher.get(*path, key=task.key, attempts=1)
-    return read_list(task, listed.kind, response)
+    path = (task.workspace, task.project, listed.kind.value)
+    return read_list(task, listed.kind, context.fetcher.get(*path, key=task.key, attempts=1))
 
 
 def fetch_jobs(context: SyncContext, run: Run, task: SyncTask) -> ListAnswer | JobsFailure | None:
     """Requests the job list; None: it is not asked for."""
     if not _wants_jobs(context, run, task):
         return None
-    # The batches wait for it: one that failed the last time is not tried again and again.
-    attempts = 1 if run.jobs_error_kind in OUTAGES else None
+    health = context.workspaces.job_lists(task.workspace)
+    if health.is_down:
+        return JobsFailure(health.last_kind, f"not asked for: {health.why}")
     try:
-        return fetch_list(context, run, task, Kind.JOB, attempts)
+        listed = fetch_list(context, run, task, Kind.JOB)
     except FetchError as error:
+        health.failed(error)
         return failed_jobs(context, error)
+    health.answered()
+    return listed
 
 
 def failed_jobs(context: SyncContext, error: FetchError) -> JobsFailure:

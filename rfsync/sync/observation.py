@@ -7,24 +7,19 @@ from functools import cached_property
 from typing import Any
 
 from rfsync.api.client import Response
-from rfsync.errors import FetchError
 from rfsync.ledger.missing import Missing
 from rfsync.ledger.projects import ProjectState
 from rfsync.ledger.runs import Run, RunRow
 from rfsync.ledger.transaction import Transaction
 from rfsync.records import Kind
 from rfsync.sync.comparison import Compared, Comparer
-from rfsync.sync.confirm import AskFirst, FoundOwners, ReadAgain, ask_within_limit, write_asking
+from rfsync.sync.confirm import AskFirst, FoundOwners, ReadAgain, WritePeople, ask_within_limit
 from rfsync.sync.lists import (
     DENIALS,
     REFUSED,
     JobsFailure,
     ListAnswer,
     digest_of,
-    failed_jobs,
-    fetch_again,
-    fetch_jobs,
-    fetch_list,
 )
 from rfsync.sync.ordering import is_older, is_superseded, observed_at, sent_us, warn_of_clock
 from rfsync.sync.removals import (
@@ -36,47 +31,8 @@ from rfsync.sync.removals import (
     judge,
     rows_of_refused,
 )
-from rfsync.sync.renames import FoundRename, Search, listed_ids
 from rfsync.sync.result import Result, finish
 from rfsync.sync.task import SyncContext, SyncTask
-
-
-def observe(context: SyncContext, run: Run, task: SyncTask) -> Result:
-    """Fetches the lists and applies their changes.
-
-    Raises:
-        FetchError: there was no valid batch list, or it can't be told whose it is.
-        DatabaseError: the database refused or vanished.
-    """
-    with context.timer("fetch"):
-        batches = fetch_list(context, run, task, Kind.BATCH)
-        context.workspaces.answered.add(task.path)
-        jobs = fetch_jobs(context, run, task)
-    found, unsought = FoundRename(run), {} if run.observed else listed_ids(batches, jobs)
-    search = Search(context, run, task, batches.response)
-    if not run.observed and not any(unsought.values()):
-        found = search.by_asking([*unsought])
-    confirmations = found.confirmations
-    while True:
-        accept = f"rfsync sync {task} --allow-removals"
-        observation = Observation(context, found.run, task, batches, jobs, accept, found.note, unsought)
-        written = write_asking(context, found.run, task, observation.write, confirmations)
-        if isinstance(written, Result):
-            return written
-        confirmations = UNASKED
-        if isinstance(written, FoundOwners):
-            found, unsought = search.among(written.owners), {}
-        elif written.kind is Kind.BATCH:
-            batches = fetch_again(context, task, batches)
-        elif isinstance(jobs, ListAnswer):
-            jobs = _jobs_again(context, task, jobs)
-
-
-def _jobs_again(context: SyncContext, task: SyncTask, jobs: ListAnswer) -> ListAnswer | JobsFailure:
-    try:
-        return fetch_again(context, task, jobs)
-    except FetchError as error:
-        return failed_jobs(context, error)
 
 
 @dataclass(frozen=True)
@@ -98,14 +54,17 @@ class Observation:
     unsought: Mapping[Kind, Sequence[str]] = field(default_factory=dict)
 
     @cached_property
+    def _answered(self) -> list[ListAnswer]:
+        return [listed for listed in (self.batches, self.jobs) if isinstance(listed, ListAnswer)]
+
+    @property
     def _response(self) -> Response:
         """The answer that the time of the observation is from."""
-        lists = [listed for listed in (self.batches, self.jobs) if isinstance(listed, ListAnswer)]
-        return lists[0].response
+        return self._answered[0].response
 
     def write(
         self, transaction: Transaction, confirmations: Confirmations
-    ) -> Result | AskFirst | ReadAgain | FoundOwners:
+    ) -> Result | AskFirst | WritePeople | ReadAgain | FoundOwners:
         """Writes the observation, unless there are records to ask for first.
 
         Args:
@@ -127,7 +86,7 @@ class Observation:
 
     def _write(
         self, transaction: Transaction, confirmations: Confirmations, *, offline: bool
-    ) -> Result | AskFirst | ReadAgain:
+    ) -> Result | AskFirst | WritePeople | ReadAgain:
         state = transaction.state
         if is_superseded(self.run, state, self._response) or not transaction.can_follow_rename():
             return self.supersede(transaction)
@@ -144,9 +103,12 @@ class Observation:
                 refuses_all = listed.kind is Kind.BATCH or self.batches is None
                 # Once a saved batch list is applied, the job list of its time can't be.
                 at_once = f", or at once with: {self.accept}" if refuses_all or not offline else ""
+                if at_once and not refuses_all:
+                    at_once += " (which takes unlisted batches for removed, too)"
                 reason = f"{found.verdict.reason}{at_once}"
                 if refuses_all:
-                    return self._finish(transaction, transaction.state, RunRow("refused", error=reason), {})
+                    state = self._with_jobs_failure(transaction.state, failure, at, applied=False)
+                    return self._finish(transaction, state, self._with_failure("refused", reason, failure), {})
                 failure = JobsFailure(REFUSED, reason)
                 continue
             compared[listed.kind] = found
@@ -156,6 +118,9 @@ class Observation:
             ask = ask_within_limit(self.context, questions, confirmations)
             if ask is not None:
                 return ask
+        people = compared[Kind.JOB].addresses() if Kind.JOB in compared else ()
+        if not transaction.are_people_written(people):
+            return WritePeople(people)
         return self._apply(transaction, comparer, compared, failure)
 
     def _lists(self, state: ProjectState) -> Iterator[ListAnswer]:
@@ -194,23 +159,17 @@ class Observation:
     ) -> Result:
         at = comparer.at
         warn_of_clock(self.run, transaction.state, self._response)
-        if Kind.JOB in compared:
-            compared[Kind.JOB] = comparer.with_people(compared[Kind.JOB])
-        elif Kind.BATCH in compared:
-            self._keep_departed_jobs(transaction, at)
+        for kind in Kind:
+            if kind not in compared:
+                self._keep_departed(transaction, kind, at)
         warnings = {kind: self._apply_list(transaction, c) for kind, c in compared.items()}
-        state = replace(transaction.state, written_at=at)
-        if Kind.BATCH in compared:
-            state = replace(state, departed_at=None)
+        state = replace(transaction.state, written_at=at, departed_at=None)
         state = self._with_jobs_failure(state, failure, at, applied=Kind.JOB in compared)
         changed = any(c.changes for c in compared.values()) or transaction.is_renaming()
         notes = [self.note if transaction.is_renaming() else None, warnings.get(Kind.BATCH)]
-        row = RunRow(
-            "changed" if changed else "unchanged",
-            error=self._text(notes),
-            jobs_error_kind=None if failure is None else failure.kind,
-            jobs_error=self._text([None if failure is None else failure.text, warnings.get(Kind.JOB)]),
-        )
+        row = self._with_failure("changed" if changed else "unchanged", self._text(notes), failure)
+        if Kind.JOB in warnings and failure is None:
+            row = replace(row, jobs_error=self._text([warnings[Kind.JOB]]))
         return self._finish(transaction, state, row, compared)
 
     def _apply_list(self, transaction: Transaction, compared: Compared) -> str | None:
@@ -238,13 +197,13 @@ class Observation:
         )  # fmt: skip
         return describe_doubtful(kind, settled.doubtful) if settled.doubtful else None
 
-    def _keep_departed_jobs(self, transaction: Transaction, at: datetime) -> None:
-        """Of a project that is back and whose job list is not: the next one is asked for the jobs that it lacks."""
-        departed = transaction.load_departed(Kind.JOB)
+    def _keep_departed(self, transaction: Transaction, kind: Kind, at: datetime) -> None:
+        """Of a project that is back without this list: the next one is asked for what it lacks."""
+        departed = transaction.load_departed(kind)
         if departed:
-            stored = transaction.load_missing(Kind.JOB)
-            rows = {job_id: Missing(at, removed=True) for job_id in departed}
-            transaction.keep_missing(Kind.JOB, stored, rows | stored, at)
+            stored = transaction.load_missing(kind)
+            rows = {record_id: Missing(at, removed=True) for record_id in departed}
+            transaction.keep_missing(kind, stored, rows | stored, at)
 
     def _with_jobs_failure(
         self, state: ProjectState, failure: JobsFailure | None, at: datetime, *, applied: bool
@@ -259,6 +218,11 @@ class Observation:
             state = replace(state, jobs_asked_at=at, jobs_key=digest_of(self.task.key))
         return state
 
+    def _with_failure(self, outcome: str, error: str | None, failure: JobsFailure | None) -> RunRow:
+        if failure is None:
+            return RunRow(outcome, error=error)
+        return RunRow(outcome, error=error, jobs_error_kind=failure.kind, jobs_error=self._text([failure.text]))
+
     def _text(self, notes: Sequence[str | None]) -> str | None:
         given = [note for note in notes if note]
         return self.context.redact("; ".join(given)) if given else None
@@ -267,8 +231,7 @@ class Observation:
         self, transaction: Transaction, state: ProjectState, row: RunRow, compared: Mapping[Kind, Compared]
     ) -> Result:
         """Ends the run with this row, to which it adds what is known of the answers."""
-        lists = [listed for listed in (self.batches, self.jobs) if isinstance(listed, ListAnswer)]
-        rejected = sum(len(listed.answer.rejected) for listed in lists if listed.answer is not None)
+        rejected = sum(len(listed.answer.rejected) for listed in self._answered if listed.answer is not None)
         numbers = {kind: self._number(state, c.listed) for kind, c in compared.items()}
         if self.batches is not None:
             response = self.batches.response

@@ -7,7 +7,7 @@ import msgspec
 
 from rfsync.api.answers import Reported
 from rfsync.records import Batch, Job, Kind, Record, ReportedJob
-from rfsync.redaction import is_address
+from rfsync.redaction import hide_addresses
 
 
 def addresses_of(records: Iterable[Reported]) -> set[str]:
@@ -20,8 +20,13 @@ def _addresses_of(job: ReportedJob) -> Iterator[str]:
         yield job.labeler
     if job.reviewer:
         yield job.reviewer
-    if job.created_by and is_address(job.created_by):
+    if job.created_by and _has_address(job.created_by):
         yield job.created_by
+
+
+def _has_address(text: str) -> bool:
+    """True for an address, and for a name with one beside it."""
+    return hide_addresses(text) != text
 
 
 def with_numbers(kind: Kind, records: Iterable[Reported], numbers: Mapping[str, int]) -> Iterable[Record]:
@@ -38,7 +43,7 @@ def with_numbers(kind: Kind, records: Iterable[Reported], numbers: Mapping[str, 
 def _job(job: ReportedJob, numbers: Mapping[str, int]) -> Job:
     values = msgspec.structs.asdict(job)
     created_by = job.created_by
-    if created_by is not None and created_by in numbers and is_address(created_by):
+    if created_by is not None and created_by in numbers and _has_address(created_by):
         values["created_by"] = f"person-{numbers[created_by]}"
     for name in ("labeler", "reviewer"):
         said = values.pop(name)

@@ -105,9 +105,10 @@ def judge(
     number = sum(number for _, number in waiting)
     shown = [i for i in missing if i not in known or known[i].refusal]
     ids = ", ".join(printable(i) for i in shown[:3]) + (", …" if number > 3 else "")
+    what = "nothing" if kind is Kind.BATCH else "nothing of the job list"
     reason = (
         f"{number:,} stored {kind} are suddenly missing from the answer ({ids}), more than confirm_limit = "
-        f"{settings.confirm_limit}: nothing is applied until {more} more "
+        f"{settings.confirm_limit}: {what} is applied until {more} more "
         f"observation{'s lack' if more > 1 else ' lacks'} them"
     )
     return Refused(streak + 1, reason)

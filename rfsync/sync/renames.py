@@ -1,6 +1,6 @@
 """Projects that are renamed: a new URL id whose batches belong to a project that is no longer there."""
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import Final
@@ -13,12 +13,13 @@ from rfsync.ledger.renames import Owner
 from rfsync.ledger.runs import Run
 from rfsync.records import Kind
 from rfsync.redaction import Secret
-from rfsync.sync.lists import JobsFailure, ListAnswer
+from rfsync.sync.lists import DENIALS, JobsFailure, ListAnswer
 from rfsync.sync.removals import UNASKED, Confirmation, Confirmations
 from rfsync.sync.task import SyncContext, SyncTask, log
 
 #: Projects with the same batches that are looked for, those with the most of them first.
 MAX_OWNERS: Final = 3
+_UNTOLD: Final = "its lists don't tell whose project it was, and the API can't be asked"
 #: Batches of one missing project that a project without listed ones is asked for.
 _QUESTIONS: Final = 3
 
@@ -54,6 +55,17 @@ class Search:
     _task: SyncTask
     #: To the request for its batch list, or for a batch.
     _response: Response
+
+    def before_writing(self, ids: Mapping[Kind, Sequence[str]], jobs: ListAnswer | JobsFailure | None) -> FoundRename:
+        """Asks by id for what the lists can't tell: they are empty, or the job list could not be had.
+
+        Args:
+            ids: of ``listed_ids``.
+        """
+        kinds = [*ids] if not any(ids.values()) else []
+        if isinstance(jobs, JobsFailure) and jobs.kind not in DENIALS:
+            kinds.append(Kind.JOB)
+        return self.by_asking(kinds) if kinds else FoundRename(self._run)
 
     def among(self, owners: Sequence[Owner]) -> FoundRename:
         """Looks for it among the projects that have the batches or jobs that it lists."""
@@ -95,7 +107,9 @@ class Search:
             return parse_one(response.body, record_id, kind)
         except FetchError as error:
             if error.kind in OUTAGES:
-                raise self._undecided("it lists nothing, and it can't be told whose project it was", error) from None
+                raise self._undecided(
+                    "its lists don't tell, and it can't be told otherwise, whose project it was", error
+                ) from None
             return None
 
     def _may_be_missing(self, owner: Owner) -> bool:
@@ -115,7 +129,9 @@ class Search:
             return project not in self._context.workspaces.projects(workspace, key)
         except FetchError as error:
             if error.kind in OUTAGES:
-                raise self._undecided("it lists nothing, and it can't be told whose project it was", error) from None
+                raise self._undecided(
+                    "its lists don't tell, and it can't be told otherwise, whose project it was", error
+                ) from None
             return True
 
     def _is_gone(self, owner: Owner) -> bool:

@@ -11,7 +11,7 @@ from rfsync.ledger.runs import ProjectAway, ProjectDropped, ProjectRenamed, Run,
 from rfsync.logs import log_context, with_fields
 from rfsync.sync.bugs import failed_by_bug
 from rfsync.sync.departures import conclude_not_found
-from rfsync.sync.observation import observe
+from rfsync.sync.observe import observe
 from rfsync.sync.refresh import refresh
 from rfsync.sync.result import Result, did_jobs_fail, log_outcome
 from rfsync.sync.targets import follow_rename

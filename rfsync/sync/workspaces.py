@@ -3,14 +3,49 @@
 import threading
 from collections import defaultdict
 from collections.abc import Callable, Mapping, Sequence
+from typing import Final
 
 from rfsync.api.answers import parse_projects
 from rfsync.config import WorkspaceConfig
-from rfsync.errors import FetchError
+from rfsync.errors import OUTAGES, ErrorKind, FetchError
 from rfsync.ledger.projects import ProjectPath
 from rfsync.redaction import Secret
 from rfsync.sync.result import Result
 from rfsync.sync.task import Fetcher, log
+
+#: Job lists of a workspace that fail before the others of the pass are not asked for.
+_FAILURES: Final = 5
+
+
+class JobListHealth:
+    """How the job lists of a workspace went in one pass: batches wait for them, and must not for each project anew."""
+
+    def __init__(self) -> None:
+        self._failures = 0
+        self._answered = False
+        self.last_kind = ErrorKind.NETWORK
+        self._last = ""
+
+    @property
+    def is_down(self) -> bool:
+        """True once some have failed, and none was answered."""
+        return not self._answered and self._failures >= _FAILURES
+
+    @property
+    def why(self) -> str:
+        """For people."""
+        return f"the job lists of {self._failures} projects have failed, and none was answered (last: {self._last})"
+
+    def answered(self) -> None:
+        """One was answered."""
+        self._answered = True
+
+    def failed(self, error: FetchError) -> None:
+        """The request for one has failed."""
+        if error.kind in OUTAGES:
+            self._failures, self.last_kind, self._last = self._failures + 1, error.kind, str(error)
+        else:
+            self._answered = True
 
 
 class Workspaces:
@@ -36,6 +71,7 @@ class Workspaces:
         self.configured = configured
         self._locks: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)
         self._lists: dict[str, Mapping[str, str | None] | FetchError] = {}
+        self._job_lists: defaultdict[str, JobListHealth] = defaultdict(JobListHealth)
         #: Projects whose own list was answered in this pass.
         self.answered: set[ProjectPath] = set()
         #: How the projects went that were synced in this pass, by workspace/project.
@@ -71,6 +107,10 @@ class Workspaces:
         for reason in skipped:
             log.warning("%s: a project is left out: %s", workspace, reason)
         return projects
+
+    def job_lists(self, workspace: str) -> JobListHealth:
+        """How the job lists of a workspace went until now."""
+        return self._job_lists[workspace]
 
     def lists(self, workspace: str, project: str, key: Secret) -> bool:
         """True if the workspace is known to have such a project."""

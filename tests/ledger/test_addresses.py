@@ -16,6 +16,7 @@ from rfsync.database import sqlite
 from rfsync.database.engine import open_database
 from rfsync.database.url import parse_url
 from rfsync.ledger.people import People, PeopleMode, forget
+from rfsync.ledger.projects import ProjectPath
 from rfsync.ledger.store import Store
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -99,7 +100,7 @@ def test_the_servers_statistics_have_no_address_either(store: Store) -> None:
 def test_pseudonyms_take_out_all_addresses_once(store: Store, caplog: pytest.LogCaptureFixture) -> None:
     resolve(store, PEOPLE[:3])
     for _ in range(2):
-        store.addresses.take_out()
+        store.addresses.switch("pseudonym")
     assert caplog.messages == ["the mail addresses of 3 people were taken out of the database, for [jobs] people"]
     with store._database.begin("testing") as connection:
         assert connection.execute(text("SELECT count(*), count(address) FROM people")).one() == (3, 0)
@@ -129,7 +130,7 @@ def test_the_first_sync_with_pseudonyms_takes_them_out_even_if_nothing_else_is_n
 def test_a_dry_run_takes_nothing_out(store: Store, database_url: str) -> None:
     resolve(store, PEOPLE[:3])
     database = open_database(parse_url(database_url))
-    with closing(Store(database, run_locks(database), dry=True)) as dry:
-        dry.addresses.take_out()
+    with closing(Store(database, run_locks(database), people="pseudonym", dry=True)) as dry:
+        dry.begin_run(ProjectPath("acme", "widgets"), None, "cli", NOW)
     with store._database.begin("testing") as connection:
         assert connection.execute(text("SELECT count(address) FROM people")).scalar_one() == 3

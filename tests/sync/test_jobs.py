@@ -12,7 +12,9 @@ from rfsync.api.client import Response
 from rfsync.config import RemovalsConfig
 from rfsync.database.engine import open_engine
 from rfsync.errors import ErrorKind, FetchError
+from rfsync.ledger.transaction import Transaction
 from rfsync.ledger.verify import verify
+from rfsync.sync.workspaces import Workspaces
 
 ANN, BOB = "ann@example.com", "Bob@Example.com"
 
@@ -271,10 +273,12 @@ def test_a_list_that_turns_out_not_to_be_the_one_applied_last_is_read_after_all(
     def asked_before(*segments: str, **options: Any) -> Response:
         return replace(other_get(*segments, **options), sent_us=1)
 
+    met: list[str] = []
+
     def overtaken(*segments: str, **options: Any) -> Response:
         response = get(*segments, **options)
-        if segments[-1] == "jobs":
-            assert other.sync().outcome == "changed"
+        if segments[-1] == "jobs" and not met:
+            met.append(other.sync().outcome)
         return response
 
     with pytest.MonkeyPatch.context() as patch:
@@ -282,6 +286,7 @@ def test_a_list_that_turns_out_not_to_be_the_one_applied_last_is_read_after_all(
         patch.setattr(jobs, "get", overtaken)
         result = jobs.sync()
     # It was the older one that was written in between.
+    assert met == ["changed"]
     assert (result.outcome, result.row.batches, result.row.jobs, result.row.jobs_changed) == ("changed", 1, 1, 1)
     assert (jobs.state(), jobs.rows("SELECT annotated FROM current_jobs")) == ({"b": (10, 1)}, [(0,)])
     assert balances(jobs)
@@ -341,3 +346,96 @@ def test_no_jobs_are_asked_for_where_they_are_not_wanted(jobs: Rig) -> None:
     result = jobs.sync()
     assert (result.outcome, result.row.jobs, result.row.jobs_error_kind) == ("changed", None, None)
     assert jobs.now > START
+
+
+def test_a_renamed_project_is_known_although_its_job_list_fails_at_first(jobs: Rig) -> None:
+    """By its jobs, each asked for by its id; where that fails too, nothing is written and the next run asks again."""
+    jobs.listed = []
+    jobs.sync()
+    jobs.projects.remove("widgets")
+    jobs.project = "sprockets"
+    listed, jobs.jobs, jobs.by_id = jobs.jobs, failure(ErrorKind.SERVER, 503), {"j": failure(ErrorKind.SERVER, 503)}
+    failed = jobs.sync()
+    assert (failed.outcome, failed.error_kind) == ("failed", "server")
+    assert "rfsync rename acme/widgets acme/sprockets" in (failed.error or "").replace("OLD", "acme/widgets")
+    jobs.by_id = {"j": listed[0]}  # type: ignore[index, dict-item]
+    renamed = jobs.sync()
+    assert (renamed.outcome, renamed.row.jobs_error_kind) == ("changed", "server")
+    jobs.jobs = listed
+    assert jobs.sync().row.jobs_changed == 0
+    assert jobs.rows("SELECT project, job_id FROM current_jobs") == [("sprockets", "j")]
+    assert balances(jobs)
+
+
+def test_people_are_written_down_before_what_refers_to_them(jobs: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Other projects, which may have the same ones, need not wait for the end of a large transaction."""
+    seen: list[object] = []
+    finish = Transaction.finish
+
+    def look(transaction: Transaction, *arguments: Any) -> None:
+        if jobs.file is None:
+            other = Rig(jobs.text)
+            seen.extend(other.rows("SELECT address FROM people"))
+            other.close()
+        else:
+            seen.extend(transaction._connection.exec_driver_sql("SELECT address FROM people").fetchall())
+        finish(transaction, *arguments)
+
+    monkeypatch.setattr(Transaction, "finish", look)
+    assert jobs.sync().row.jobs_changed == 1
+    assert [tuple(row) for row in seen] == [(ANN,)]  # type: ignore[call-overload]
+
+
+def test_addresses_come_again_although_no_list_has_changed(jobs: Rig) -> None:
+    jobs.people = "pseudonym"
+    jobs.restart()
+    jobs.sync()
+    assert jobs.rows("SELECT labeler FROM current_jobs") == [("person-1",)]
+    jobs.people = "address"
+    jobs.restart()
+    assert jobs.sync().outcome == "unchanged"
+    assert jobs.rows("SELECT labeler FROM current_jobs") == [(ANN,)]
+    assert balances(jobs)
+
+
+def test_addresses_that_a_process_with_the_old_configuration_stores_are_taken_out_again(jobs: Rig) -> None:
+    jobs.sync()
+    jobs.people = "pseudonym"
+    jobs.restart()
+    jobs.sync()
+    old = Rig(jobs.text)
+    old.sync_jobs, old.now, old.listed, old.jobs = "auto", jobs.now, jobs.listed, [*jobs.jobs, job("k", labeler=BOB)]
+    old.sync()
+    assert jobs.rows("SELECT count(address) FROM people") == [(2,)]
+    jobs.sync(minutes=10)
+    assert jobs.rows("SELECT count(address) FROM people") == [(0,)]
+    old.close()
+
+
+def test_a_departure_says_nothing_of_jobs_where_no_job_list_was_read(rig: Rig) -> None:
+    rig.listed = [record("b", 1)]
+    rig.sync()
+    rig.projects.remove("widgets")
+    assert rig.sync(insist=True).departed
+    assert rig.rows("SELECT count(*) FROM project_observed WHERE jobs_am <> 0 OR jobs_pm <> 0") == [(0,)]
+
+
+def test_a_refused_batch_list_keeps_what_became_of_the_job_list(jobs: Rig) -> None:
+    jobs.removals = RemovalsConfig(confirm_limit=0)
+    jobs.sync()
+    jobs.listed, jobs.jobs = [], failure(ErrorKind.AUTH, 403)
+    result = jobs.sync()
+    assert (result.outcome, result.row.jobs_error_kind) == ("refused", "auth")
+    assert jobs.value("SELECT jobs_error_kind FROM projects") == "auth"
+
+
+def test_after_five_job_lists_that_fail_the_others_of_a_pass_are_not_asked_for(jobs: Rig) -> None:
+    health = Workspaces(jobs).job_lists("acme")
+    for _ in range(4):
+        health.failed(failure(ErrorKind.TIMEOUT))
+    assert not health.is_down
+    health.failed(failure(ErrorKind.TIMEOUT))
+    assert health.is_down
+    assert "5 projects have failed" in health.why
+    health.answered()
+    assert not health.is_down
