@@ -1,7 +1,7 @@
 """The annotation jobs of a simulated world: the changes and runs of each day, and what is left at the end.
 
-Shares no code with rfsync. On weekdays each project is observed four times; the jobs of the large one change as often
-as those of the others.
+Shares no code with rfsync. On weekdays each project is observed four times; the jobs of the large one change ten times
+as often as those of the others.
 """
 
 from __future__ import annotations
@@ -36,6 +36,8 @@ DAY_COLUMNS = (
 PEOPLE, TEAM = 300, 12
 #: Hours at which jobs are observed; batches are at full minutes, jobs half a minute later.
 HOURS = (8, 11, 14, 17)
+#: Times as many changes in the large project.
+LARGE = 10
 #: Runs of jobs are numbered from here.
 FIRST_RUN = 1_000_000_000
 #: Numbers of a job's counts.
@@ -73,7 +75,7 @@ class JobWorld:
     def __init__(self, world: World) -> None:
         self.size: Size = world.size
         self._rng = random.Random(world.size.jobs)  # noqa: S311 - seeded on purpose
-        self._projects = world.projects
+        self._projects, self._large = world.projects, world.large
         self._open: dict[int, list[Job]] = {project.number: [] for project in world.projects}
         self._every: dict[int, list[Job]] = {project.number: [] for project in world.projects}
         self._last: dict[int, str] = {}
@@ -86,13 +88,13 @@ class JobWorld:
         size = self.size
         dates = [size.first + timedelta(days=n) for n in range(1, size.days)]
         dates = [date for date in dates if date.weekday() < 5]
-        each = size.jobs / (len(dates) * len(HOURS) * len(self._projects))
+        each = size.jobs / (len(dates) * len(HOURS) * (len(self._projects) + LARGE - 1))
         for date in dates:
             changes: list[tuple[Any, ...]] = []
             runs: list[tuple[Any, ...]] = []
             for hour in HOURS:
                 for project in self._projects:
-                    number = int(each + self._rng.random())
+                    number = int(each * (LARGE if project.number == self._large else 1) + self._rng.random())
                     if number or project.number not in self._last:
                         self._observe(project, date + timedelta(hours=hour, seconds=30), number, changes, runs)
             yield changes, runs

@@ -23,7 +23,7 @@ _CHANGES = (
 )  # fmt: skip
 _RUNS = (
     "id", "project_id", "started_at", "finished_at", "outcome", "batches", "added", "changed", "removed", "restored",
-    "images_delta", "num_jobs_delta", "trigger", "attempts", "http_status", "response_bytes",
+    "images_delta", "num_jobs_delta", "trigger", "attempts", "http_status", "response_bytes", "jobs",
 )  # fmt: skip
 _BATCHES = (
     "project_id", "batch_id", "name", "uploaded_at", "images", "num_jobs", "first_seen_at", "changed_at", "removed_at",
@@ -127,14 +127,15 @@ def build(url: str, size: Size) -> None:
     """Fill a new database with a history of that size."""
     with closing(open_sink(url)) as sink:
         world = World(size)
+        jobs = 0 if size.jobs else None
         for changes, runs in world.days():
-            sink.write("sync_runs", _RUNS, ((*run, "schedule", 1, 200, 150 * run[5]) for run in runs))
+            sink.write("sync_runs", _RUNS, ((*run, "schedule", 1, 200, 150 * run[5], jobs) for run in runs))
             sink.write("batch_changes", _CHANGES, changes)
         last = f"{END - timedelta(hours=1):%Y-%m-%d %H:}"
-        jobs = _write_jobs(sink, world) if size.jobs else {}
-        sink.write("projects", _PROJECTS, (_project(p, last, jobs.get(p.number)) for p in world.projects))
+        jobs_of = _write_jobs(sink, world) if size.jobs else {}
+        sink.write("projects", _PROJECTS, (_project(p, last, jobs_of.get(p.number)) for p in world.projects))
         sink.write("batches", _BATCHES, (row for p in world.projects for row in _batches(p)))
-        sink.write("jobs", JOB_COLUMNS, (row for number, of in jobs.items() for row in _jobs(number, of)))
+        sink.write("jobs", JOB_COLUMNS, (row for number, of in jobs_of.items() for row in _jobs(number, of)))
         sink.write("project_observed", ("project_id", "day", "am", "pm", "jobs_am", "jobs_pm"), _observed(world))
         sink.roll_up()
 

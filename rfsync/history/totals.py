@@ -201,6 +201,9 @@ def define_observed(query: Query, periods: SplitPeriods, *, summed: bool, jobs: 
     am, pm, had, changed = f"{prefix}am", f"{prefix}pm", _NOT_JOBS_ALONE, ""
     if jobs:
         had = "AND r.jobs IS NOT NULL"
+        read = "SELECT id FROM projects WHERE jobs_observed_at IS NOT NULL"
+        query.define("read_projects", f"SELECT id FROM scope WHERE id IN ({read})")
+        projects = "read_projects p CROSS JOIN " if summed else ""
         changed = f"""WHEN EXISTS (SELECT 1 FROM {projects}job_changes c WHERE c.project_id = {project}
             AND c.observed_at >= w.since AND c.observed_at < w.until) THEN 1"""
     query.define(
@@ -209,9 +212,9 @@ def define_observed(query: Query, periods: SplitPeriods, *, summed: bool, jobs: 
         WHEN EXISTS (SELECT 1 FROM {projects}project_observed o WHERE o.project_id = {project}
             AND w.first_whole_day < w.end_whole_day AND o.day >= w.first_whole_day AND o.day < w.end_whole_day
             AND (o.{am} <> 0 OR o.{pm} <> 0)) THEN 1
-        WHEN EXISTS (SELECT 1 FROM {projects}sync_runs r WHERE r.project_id = {project}
+        {changed} WHEN EXISTS (SELECT 1 FROM {projects}sync_runs r WHERE r.project_id = {project}
             AND r.outcome = 'unchanged' AND r.started_at >= w.since AND r.started_at < w.until {had}) THEN 1
-        {changed} ELSE 0 END AS seen
+        ELSE 0 END AS seen
     FROM series s CROSS JOIN period w""",
     )
     quarters = {"n": "integer", "day": "date", "am": "bigint", "pm": "bigint"}

@@ -10,7 +10,7 @@ Only what is not 0 comes from the database; the gaps are filled here.
 """
 
 from collections.abc import Iterator, Mapping, Sequence
-from datetime import datetime
+from datetime import date, datetime, timedelta
 from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
@@ -25,7 +25,7 @@ from rfsync.history.periods import By, Period
 from rfsync.history.query import Query, Targets
 from rfsync.history.span import job_observations, observed_periods
 from rfsync.history.totals import define_observed, define_series, first_of_series
-from rfsync.history.utc_days import split_periods
+from rfsync.history.utc_days import SplitPeriods, split_periods
 from rfsync.schema.job_models import LABELER_FLOWS
 from rfsync.schema.views import PERSON
 
@@ -102,7 +102,7 @@ def work(
     split = split_periods(wanted)
     define_series(query, targets, seen, summed=summed)
     define_periods(query, split)
-    _define_cells(query, labelers=labelers)
+    _define_cells(query, split, labelers=labelers)
     define_observed(query, split, summed=summed, jobs=True)
     _define_told(query)
     sql = f"""
@@ -166,8 +166,9 @@ def labelers(engine: Engine, targets: Targets = None, *, since: Time, until: Tim
     end = max(first, min(end or END_OF_TIME, END_OF_TIME))
     query = known_query(engine, targets)
     query.define("member", "SELECT id, workspace, 0 AS series FROM scope")
-    define_periods(query, split_periods([Period(first, first, end, end)]))
-    _define_cells(query, labelers=True)
+    split = split_periods([Period(first, first, end, end)])
+    define_periods(query, split)
+    _define_cells(query, split, labelers=True)
     sql = f"""
 SELECT {PERSON.format("l")}, {", ".join(f"t.{name}" for name in LABELER_FLOWS)}
 FROM cell t LEFT JOIN people l ON l.id = t.labeler
@@ -175,42 +176,27 @@ ORDER BY t.annotated_gained DESC, t.approved_gained DESC, t.images_assigned DESC
     return list(query.rows("reading the labelers", sql, LabelerRow._make))
 
 
-def _define_cells(query: Query, *, labelers: bool) -> None:
+def _define_cells(query: Query, periods: SplitPeriods, *, labelers: bool) -> None:
     """Add the CTE ``cell (series, labeler, n, *LABELER_FLOWS)``: what was done, if anything was.
 
     Args:
         query: with the CTE ``member`` of ``define_series``, and those of ``define_periods``.
+        periods: ``n`` is a period's number.
         labelers: False: ``labeler`` is 0, and stands for everybody.
     """
-    within = "c.project_id = p.id AND c.observed_at >= w.since AND c.observed_at < w.until"
-    counted = "c.change <> 'removed' AND c.observed_after IS NOT NULL"
-    before = "b.project_id = c.project_id AND b.job_id = c.job_id AND b.observed_at < c.observed_at"
-    changes = query.dialect.seek("job_changes", "c", f"{within} AND {counted}")
-    previous = query.dialect.seek(
-        "job_changes", "b", f"{before} AND b.change <> 'removed'", latest_by="observed_at", optional=True
-    )
     after, former, owner = "coalesce(c.labeler_id, 0)", "coalesce(b.labeler_id, 0)", "d.labeler_id"
     if not labelers:
         after = former = owner = "CAST(0 AS bigint)"
-    flows = ", ".join(LABELER_FLOWS)
-    query.define(
-        f"moved (series, labeler, former, n, {flows})",
-        f"""SELECT p.series, {after}, {former}, w.n,
-        {", ".join(f"w.sign * sum({_FLOWS[name]})" for name in LABELER_FLOWS)}
-    FROM correction w CROSS JOIN member p {changes} {previous}
-    GROUP BY p.series, {after}, {former}, w.n, w.sign""",
-    )
+    _define_moved(query, after, former)
+    _define_days(query, periods, owner)
     gained, lost = (
         ", ".join(name if name.endswith("_lost") is is_lost else "0" for name in LABELER_FLOWS)
         for is_lost in (False, True)
     )
-    daily = query.dialect.seek(
-        "labeler_daily", "d", "d.project_id = p.id AND d.day >= w.first_day AND d.day < w.end_day"
-    )
+    flows = ", ".join(LABELER_FLOWS)
     query.define(
         f"part (series, labeler, n, {flows})",
-        f"""SELECT p.series, {owner}, w.n, {", ".join(f"d.{name}" for name in LABELER_FLOWS)}
-    FROM period w CROSS JOIN member p {daily}
+        f"""SELECT series, labeler, n, {flows} FROM day_part
     UNION ALL SELECT series, labeler, n, {gained} FROM moved
     UNION ALL SELECT series, former, n, {lost} FROM moved""",
     )
@@ -220,3 +206,59 @@ def _define_cells(query: Query, *, labelers: bool) -> None:
         f"""SELECT series, labeler, n, {sums} FROM part
     GROUP BY series, labeler, n HAVING sum({" + ".join(LABELER_FLOWS)}) <> 0""",
     )
+
+
+def _define_moved(query: Query, after: str, former: str) -> None:
+    """Add the CTE ``moved (series, labeler, former, n, *LABELER_FLOWS)``: corrections to the daily sums.
+
+    Args:
+        after: SQL for the labeler after a change ``c``.
+        former: that for the labeler before it, of the row ``b``.
+    """
+    within = "c.project_id = p.id AND c.observed_at >= w.since AND c.observed_at < w.until"
+    counted = "c.change <> 'removed' AND c.observed_after IS NOT NULL"
+    before = "b.project_id = c.project_id AND b.job_id = c.job_id AND b.observed_at < c.observed_at"
+    changes = query.dialect.seek("job_changes", "c", f"{within} AND {counted}")
+    previous = query.dialect.seek(
+        "job_changes", "b", f"{before} AND b.change <> 'removed'", latest_by="observed_at", optional=True
+    )
+    query.define(
+        f"moved (series, labeler, former, n, {', '.join(LABELER_FLOWS)})",
+        f"""SELECT p.series, {after}, {former}, w.n,
+        {", ".join(f"w.sign * sum({_FLOWS[name]})" for name in LABELER_FLOWS)}
+    FROM correction w CROSS JOIN member p {changes} {previous}
+    GROUP BY p.series, {after}, {former}, w.n, w.sign""",
+    )
+
+
+def _define_days(query: Query, periods: SplitPeriods, owner: str) -> None:
+    """Add the CTE ``day_part (series, labeler, n, *LABELER_FLOWS)``: the daily sums of each period.
+
+    They are read once for each project, and summed up, before they are placed in periods: one by one, that would take
+    longer than the rest.
+
+    Args:
+        owner: SQL for the labeler of a row ``d``.
+    """
+    spans = [(n, first, end) for n, _, _, first, end, *_ in periods.days if first < end]
+    query.values["sums_from"] = min((first for _, first, _ in spans), default=date.max)
+    query.values["sums_until"] = max((end for *_, end in spans), default=date.max)
+    within = "d.project_id = p.id AND d.day >= :sums_from AND d.day < :sums_until"
+    sums = ", ".join(f"sum(d.{name}) AS {name}" for name in LABELER_FLOWS)
+    # The day is an expression: what SQLite compares as a number can't be looked up in a CTE.
+    query.define(
+        "day_sum",
+        f"""SELECT p.series, {owner} AS labeler, coalesce(d.day, d.day) AS day, {sums}
+    FROM member p {query.dialect.seek("labeler_daily", "d", within)} GROUP BY p.series, {owner}, d.day""",
+        materialized=True,
+    )
+    n, placed = "0 AS n", ""
+    if len(periods.days) > 1:
+        n, placed = "w.n", "JOIN day_of w ON w.day = s.day"
+        days = [(n, first + timedelta(days=k)) for n, first, end in spans for k in range((end - first).days)]
+        query.define_table("day_row", {"n": "integer", "day": "date"}, days)
+        query.define(
+            "day_of", "SELECT DISTINCT n, day FROM day_row"
+        )  # which SQLite looks up instead of reading it anew
+    flows = ", ".join(f"s.{name}" for name in LABELER_FLOWS)
+    query.define("day_part", f"SELECT s.series, s.labeler, {n}, {flows} FROM day_sum s {placed}")
