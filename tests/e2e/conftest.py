@@ -71,6 +71,11 @@ def without_jobs(requests: Iterable[Request]) -> list[Request]:
     return [request for request in requests if request.path.split("/")[3:4] != ["jobs"]]
 
 
+def count_lists(requests: Iterable[Request]) -> int:
+    """How many of the requests are for batch lists."""
+    return sum(request.path.endswith("/batches") for request in requests)
+
+
 @dataclass(frozen=True)
 class Done:
     """A command that has ended."""
@@ -313,9 +318,8 @@ class Cli:
 
     def await_lists(self, count: int) -> None:
         """Waits until batch lists have been requested so many times in all."""
-        requests = self.simulator.requests
-        while sum(request.path.endswith("/batches") for request in requests) < count:
-            requests = self.simulator.await_requests(len(requests) + 1, LONG)
+        while count_lists(requests := self.simulator.requests) < count:
+            self.simulator.await_requests(len(requests) + 1, LONG)
 
     def verify(self) -> None:
         """The books have to balance, by rfsync's own word and by ours."""

@@ -24,7 +24,7 @@ from rfsync.cli.db import command as db_command
 from rfsync.logs import FORMATS as LOGS
 from rfsync.simulator import Body, Cut, Fault, Redirect, Reset, Stall, Status
 from rfsync.text import printable
-from tests.e2e.conftest import LONG, Cli, MakeCli, batch
+from tests.e2e.conftest import LONG, Cli, MakeCli, batch, count_lists
 
 #: With everything that is written differently inside a URL, a JSON text or a Python string.
 ODD = "k%2Fy+A/b?c=d&e\"f\\g'h~i#j:k@L"
@@ -496,10 +496,10 @@ def keep_a_server(every: Everything, name: str, form: str) -> None:
 
 def keep_a_daemon(every: Everything, form: str) -> None:
     """It has polled everything once."""
-    before = len(every.cli.simulator.requests)
+    before = count_lists(every.cli.simulator.requests)
     command = ["daemon", "--log-format", form, "--log-level", "debug"]
     process = every.cli.fork(*command, env={"RFSYNC_DATABASE_URL": every.cli.database.url})
-    every.cli.simulator.await_requests(before + 1 + len(KEYS), LONG)
+    every.cli.await_lists(before + len(KEYS))
     process.send_signal(signal.SIGTERM)
     done = every.cli.finish(process)
     every.keep(command, done.out + done.err, form, well=True)
@@ -508,10 +508,10 @@ def keep_a_daemon(every: Everything, form: str) -> None:
 def while_one_is_running(every: Everything) -> dict[str, str]:
     """What others on the machine and in the database can see of it."""
     cli = every.cli
-    held, before = Event(), len(cli.simulator.requests)
+    held, before = Event(), count_lists(cli.simulator.requests)
     cli.simulator.faults.add("/*/*/batches", Stall(held), times=len(KEYS))
     process = cli.start("sync", env={"RFSYNC_DATABASE_URL": cli.database.url})
-    cli.simulator.await_requests(before + 1 + len(KEYS), LONG)  # one of them for the list of projects
+    cli.await_lists(before + len(KEYS))
     sessions = cli.database.column(
         "SELECT CAST(a AS text) FROM pg_stat_activity a WHERE datname = current_database() AND pid <> pg_backend_pid()"
     )
