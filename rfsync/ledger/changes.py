@@ -1,9 +1,10 @@
 """What a change is, and the sums over the changes of one observation."""
 
-from collections.abc import Iterable
+from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
-from operator import sub
+from operator import attrgetter, sub
 from typing import Any, Self
 
 import msgspec
@@ -60,23 +61,19 @@ class Tally:
     lost: tuple[int, ...] = (0, 0)
 
     @classmethod
-    def of(cls, type_: RecordType, changes: Iterable[Change]) -> Self:
+    def of(cls, type_: RecordType, changes: Sequence[Change]) -> Self:
         """Counts and sums ``changes``."""
-        numbers = dict.fromkeys(ChangeKind, 0)
-        added: list[tuple[int, ...]] = []
-        others: list[tuple[int, ...]] = []
-        for change in changes:
-            numbers[change.kind] += 1
-            # A first load is nothing but these.
-            if change.kind is ChangeKind.ADDED:
-                added.append(type_.counts_of(change.record))
-            else:
-                others.append(change.deltas(type_))
-        places = range(len(type_.counts))
-        gained = [sum([c[n] for c in added]) + sum([d[n] for d in others if d[n] > 0]) for n in places]
-        lost = [-sum([d[n] for d in others if d[n] < 0]) for n in places]
+        # A first load is nothing but these: no tuple is made for each.
+        added = [change.record for change in changes if change.kind is ChangeKind.ADDED]
+        others = [change for change in changes if change.kind is not ChangeKind.ADDED]
+        numbers = Counter(change.kind.value for change in others)
+        deltas = [change.deltas(type_) for change in others]
+        gained = [sum(map(attrgetter(name), added)) for name in type_.counts]
+        gained = [s + sum([d[n] for d in deltas if d[n] > 0]) for n, s in enumerate(gained)]
+        lost = [-sum([d[n] for d in deltas if d[n] < 0]) for n in range(len(gained))]
         return cls(
-            **{kind.value: count for kind, count in numbers.items()},
+            added=len(added),
+            **numbers,
             deltas=tuple(map(sub, gained, lost)),
             gained=tuple(gained),
             lost=tuple(lost),

@@ -1,9 +1,7 @@
 """The people of reported jobs, as numbers."""
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Mapping
 from typing import cast
-
-import msgspec
 
 from rfsync.api.answers import Reported
 from rfsync.records import Batch, Job, Kind, Record, ReportedJob
@@ -12,16 +10,10 @@ from rfsync.redaction import hide_addresses
 
 def addresses_of(records: Iterable[Reported]) -> set[str]:
     """All that names a person in these records."""
-    return {address for record in records if isinstance(record, ReportedJob) for address in _addresses_of(record)}
-
-
-def _addresses_of(job: ReportedJob) -> Iterator[str]:
-    if job.labeler:
-        yield job.labeler
-    if job.reviewer:
-        yield job.reviewer
-    if job.created_by and _has_address(job.created_by):
-        yield job.created_by
+    jobs = [record for record in records if isinstance(record, ReportedJob)]
+    people = {job.labeler for job in jobs} | {job.reviewer for job in jobs}
+    creators = {job.created_by for job in jobs}  # few are different
+    return {name for name in people if name} | {name for name in creators if name and _has_address(name)}
 
 
 def _has_address(text: str) -> bool:
@@ -41,11 +33,11 @@ def with_numbers(kind: Kind, records: Iterable[Reported], numbers: Mapping[str, 
 
 
 def _job(job: ReportedJob, numbers: Mapping[str, int]) -> Job:
-    values = msgspec.structs.asdict(job)
-    created_by = job.created_by
+    labeler, reviewer, created_by = job.labeler, job.reviewer, job.created_by
     if created_by is not None and created_by in numbers and _has_address(created_by):
-        values["created_by"] = f"person-{numbers[created_by]}"
-    for name in ("labeler", "reviewer"):
-        said = values.pop(name)
-        values[f"{name}_id"] = None if said is None else numbers.get(said, 0)
-    return Job(**values)
+        created_by = f"person-{numbers[created_by]}"
+    return Job(
+        job.id, job.batch_id, job.name, job.status,
+        None if labeler is None else numbers.get(labeler, 0), None if reviewer is None else numbers.get(reviewer, 0),
+        created_by, job.created_us, job.num_images, job.annotated, job.unannotated, job.approved, job.rejected,
+    )  # fmt: skip

@@ -43,7 +43,7 @@ def change(kind: ChangeKind, images: int, jobs: int) -> Change:
     ],
 )
 def test_changes_are_counted_and_summed(changes: list[Change], expected: Tally) -> None:
-    assert Tally.of(BATCHES, iter(changes)) == expected
+    assert Tally.of(BATCHES, changes) == expected
     assert expected.total == len(changes)
 
 

@@ -242,6 +242,8 @@ def test_times_are_written_in_the_documented_form(rig: Rig) -> None:
         assert (uploaded, seen) == ("9999-12-31 23:59:59.999999", "2026-01-01 00:05:00.000000")
     else:
         assert (uploaded.isoformat(), seen) == ("9999-12-31T23:59:59.999999+00:00", rig.now)  # type: ignore[attr-defined]
+    rig.listed = [{"id": "a", "uploaded": {"_seconds": 253402300799, "_nanoseconds": 999_999_000}}]
+    assert rig.sync().outcome == "unchanged"
     rig.listed = [{"id": "a", "uploaded": {"_seconds": 0}}]
     assert rig.sync().tally.changed == 1
     rig.listed = [{"id": "a", "uploaded": {"_seconds": 0, "_nanoseconds": 999}}]
