@@ -65,7 +65,7 @@ def command(
          "LOST", "REJECTED", "LOST", "OBSERVED", "COMPLETE"),
         ("JOBS", "IMAGES", "ANNOTATED", "LOST", "APPROVED", "REJECTED"),
         lambda row: _cells(row, target or "all", by, time_zone, labelers=labelers),
-        "nothing was done" + (" in that time" if first or end else ""),
+        "no work was observed" + (" in that time" if first or end else ""),
         lambda: why_no_jobs(engine, target),
     )  # fmt: skip
     show(rows, WorkRow, layout, form, output)

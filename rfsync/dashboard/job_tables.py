@@ -19,6 +19,7 @@ from rfsync.dashboard.view import View
 from rfsync.history.place_rows import OpenJobRow
 from rfsync.text import printable
 
+_NONE_STUCK: Final = f"No open job is known to have stood still for {STUCK_DAYS} days; what was before it was first observed is not known."
 #: Maximum length of a name in a cell, in characters; the whole is its tooltip.
 _NAME_LENGTH: Final = 60
 #: Maximum jobs shown of a batch.
@@ -28,7 +29,7 @@ MAX_JOBS: Final = 50
 def stuck(view: View, rows: Sequence[OpenJobRow], now: datetime) -> list[Component]:
     """The table of the open jobs on which nothing has changed for longest."""
     if not rows:
-        return [html.P(f"On every open job something has changed in the last {STUCK_DAYS} days.", className="empty")]
+        return [html.P(_NONE_STUCK, className="empty")]
     lines = [
         html.Tr(
             [

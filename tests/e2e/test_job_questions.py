@@ -116,7 +116,7 @@ def test_where_no_jobs_are_known_a_line_says_what_it_would_take(fresh: Cli) -> N
         ("jobs", "--json"): f"there is no job: {why}",
         ("jobs", "--status", "complete", "-o", "jobs.csv"): f"there is no job with the status 'complete': {why}",
         ("changes", "--of", "jobs", "--since", "1d"): f"no change was observed in that time: {why}",
-        ("work",): f"nothing was done: {why}",
+        ("work",): f"no work was observed: {why}",
         ("progress",): f"nothing is known of jobs: {why}",
     }
     done = fresh.run_all(list(commands))
