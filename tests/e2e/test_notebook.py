@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.e2e.conftest import Cli
+from tests.e2e.conftest import LONG, Cli
 
 NOTEBOOK = Path(__file__).parents[2] / "docs" / "notebook.ipynb"
 
@@ -23,7 +23,7 @@ def value_of(source: str, names: dict[str, Any]) -> Any:
 
 
 def test_every_cell_shows_something(fresh: Cli, monkeypatch: pytest.MonkeyPatch) -> None:
-    fresh.run("demo")
+    fresh.finish(fresh.fork("demo"), timeout=5 * LONG)  # on a slow machine it takes that long
     monkeypatch.chdir(fresh.folder)
     cells = [cell for cell in json.loads(NOTEBOOK.read_text())["cells"] if cell["cell_type"] == "code"]
     names: dict[str, Any] = {}
