@@ -19,7 +19,10 @@ from rfsync.dashboard.view import View
 from rfsync.history.place_rows import OpenJobRow
 from rfsync.text import printable
 
-_NONE_STUCK: Final = f"No open job is known to have stood still for {STUCK_DAYS} days; what was before it was first observed is not known."
+_NONE_STUCK: Final = (
+    f"No open job is known to have stood still for {STUCK_DAYS} days; what was before it was first observed is "
+    "not known."
+)
 #: Maximum length of a name in a cell, in characters; the whole is its tooltip.
 _NAME_LENGTH: Final = 60
 #: Maximum jobs shown of a batch.
