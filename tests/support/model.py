@@ -78,8 +78,9 @@ class Books:
     #: What the project had when it departed; None: it is there.
     departed: State | None = None
     observed: bool = False
-    #: All whom a record has named, in lower case.
+    #: In lower case: all whom a record has named, and those of the lists since the last switch of what is kept of them.
     people: set[str] = field(default_factory=set)
+    shown: set[str] = field(default_factory=set)
 
     def take(self, record_id: str, said: Said) -> None:
         """Takes a record over as the API says it."""
@@ -148,6 +149,8 @@ class Books:
                 self.settle(record_id, rows[record_id], listed.by_id[record_id] if record_id in asked else None, at)
         for record_id, told in listed.seen.items():
             self.take(record_id, told)
+            if self.kind is Kind.JOB:
+                self.shown |= {told[place].casefold() for place in PEOPLE if told[place]}
 
     def settle(self, record_id: str, row: Missing, said: str | Said | None, at: datetime) -> None:
         """Takes over what the API says of a record that the list lacks; None: it was not asked."""
@@ -227,10 +230,12 @@ class Model:
         before, batches, jobs = self.state(), observed.batches, observed.jobs
         if batches.is_bad:
             return "failed"
-        if not observed.allow_removals and self.batches.refuses(batches, at):
-            return "refused"
         if isinstance(jobs, Listed) and jobs.is_bad:
             jobs = "bad_response"
+        if not observed.allow_removals and self.batches.refuses(batches, at):
+            if isinstance(jobs, str):
+                self.fail_jobs(jobs, at, observed.key)
+            return "refused"
         if isinstance(jobs, Listed) and not observed.allow_removals and self.jobs.refuses(jobs, at):
             jobs = "refused"
         self.hear_of_jobs(jobs, at, observed.key)
@@ -244,17 +249,21 @@ class Model:
         return "changed" if self.state() != before or renamed else "unchanged"
 
     def hear_of_jobs(self, jobs: Listed | str | None, at: datetime, key: str) -> None:
-        """Notes how the job list went."""
-        if jobs is not None:
-            self.jobs_error = None if isinstance(jobs, Listed) else jobs
+        """Notes how the job list of an observation that is applied went."""
         if isinstance(jobs, Listed):
-            self.denied = None
+            self.jobs_error = self.denied = None
             return
-        if jobs in {"auth", "not_found"}:
-            self.denied = (at, key)
+        if jobs is not None:
+            self.fail_jobs(jobs, at, key)
         # Of a project that is back, the next list is asked for what it lacks.
         self.jobs.missing |= {i: Missing(at, removed=True) for i in self.jobs.departed or ()}
         self.jobs.departed = None
+
+    def fail_jobs(self, error: str, at: datetime, key: str) -> None:
+        """Notes what is wrong with the job list."""
+        self.jobs_error = error
+        if error in {"auth", "not_found"}:
+            self.denied = (at, key)
 
     def refresh(self, answers: dict[str, str | Said]) -> str:
         """Takes single batches over; the outcome that it has to have."""
