@@ -266,7 +266,7 @@ def test_an_empty_project_is_no_project_of_its_own_while_the_list_of_its_workspa
     cli.simulator.faults.add("/acme", Status(503))
     project = cli.sync(target="acme/sprockets", code=1)
     assert (project["outcome"], project["error_kind"]) == ("failed", "server")
-    assert "it lists nothing" in project["error"]
+    assert "its lists don't tell" in project["error"]
     # A key that may not list them: its own words, and the old project's, say enough.
     cli.simulator.faults.add("/acme", Status(403))
     assert cli.sync(target="acme/sprockets")["images_delta"] == -10
