@@ -1,9 +1,10 @@
 """A project's lists as the API answers them: of batches, and where the key may see them of jobs."""
 
 import hashlib
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
 
@@ -45,6 +46,9 @@ class JobsFailure:
     kind: str
     #: For people.
     text: str
+    #: See ``ordering.Sent``.
+    sent_at: datetime
+    sent_us: int
 
 
 def fetch_list(context: SyncContext, run: Run, task: SyncTask, kind: Kind) -> ListAnswer:
@@ -92,7 +96,7 @@ def fetch_jobs(context: SyncContext, run: Run, task: SyncTask) -> ListAnswer | J
         return None
     health = context.workspaces.job_lists(task.workspace)
     if health.is_down:
-        return JobsFailure(health.last_kind, f"not asked for: {health.why}")
+        return JobsFailure(health.last_kind, f"not asked for: {health.why}", context.clock(), _now_us())
     try:
         listed = fetch_list(context, run, task, Kind.JOB)
     except FetchError as error:
@@ -102,12 +106,16 @@ def fetch_jobs(context: SyncContext, run: Run, task: SyncTask) -> ListAnswer | J
     return listed
 
 
+def _now_us() -> int:
+    return time.monotonic_ns() // 1000
+
+
 def failed_jobs(context: SyncContext, error: FetchError) -> JobsFailure:
     """The failure of the request for the job list."""
     text = describe_error(error, context.redact)
     if context.jobs.sync == "auto" and error.kind in DENIALS:
         text = f"this key sees no annotation jobs (scope annotation-job:read), and only batches are synced: {text}"
-    return JobsFailure(error.kind, context.redact(text))
+    return JobsFailure(error.kind, context.redact(text), error.sent_at or context.clock(), error.sent_us)
 
 
 def _wants_jobs(context: SyncContext, run: Run, task: SyncTask) -> bool:

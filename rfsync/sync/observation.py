@@ -93,6 +93,8 @@ class Observation:
         at = observed_at(state, self._response)
         comparer = Comparer(self.run, transaction, self.context.removals, at)
         failure = self.jobs if isinstance(self.jobs, JobsFailure) else None
+        if failure is not None and is_older(self.run, state, Kind.JOB, failure):
+            failure = None  # a newer list was applied meanwhile
         compared: dict[Kind, Compared] = {}
         for listed in self._lists(state):
             found = self._compare(comparer, listed, confirmations[listed.kind], offline=offline)
@@ -109,7 +111,7 @@ class Observation:
                 if refuses_all:
                     state = self._with_jobs_failure(transaction.state, failure, at, applied=False)
                     return self._finish(transaction, state, self._with_failure("refused", reason, failure), {})
-                failure = JobsFailure(REFUSED, reason)
+                failure = JobsFailure(REFUSED, reason, listed.response.sent_at, listed.response.sent_us)
                 continue
             compared[listed.kind] = found
         if not offline and not self.context.allow_removals:

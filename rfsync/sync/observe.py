@@ -23,12 +23,11 @@ def observe(context: SyncContext, run: Run, task: SyncTask) -> Result:
         batches = fetch_list(context, run, task, Kind.BATCH)
         context.workspaces.answered.add(task.path)
         jobs = fetch_jobs(context, run, task)
-    found, unsought = FoundRename(run), {}
     search = Search(context, run, task, batches.response)
-    if not run.observed:
-        unsought = listed_ids(batches, jobs)
-        found = search.before_writing(unsought, jobs)
-        unsought = unsought if found.run is run else {}
+    unsought = {} if run.observed else listed_ids(batches, jobs)
+    found = FoundRename(run)
+    if not run.observed and (asked := search.before_writing(unsought, jobs)) is not None:
+        found, unsought = asked, {}
     confirmations = found.confirmations
     while True:
         accept = f"rfsync sync {task} --allow-removals"

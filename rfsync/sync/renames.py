@@ -56,16 +56,22 @@ class Search:
     #: To the request for its batch list, or for a batch.
     _response: Response
 
-    def before_writing(self, ids: Mapping[Kind, Sequence[str]], jobs: ListAnswer | JobsFailure | None) -> FoundRename:
-        """Asks by id for what the lists can't tell: they are empty, or the job list could not be had.
+    def before_writing(
+        self, ids: Mapping[Kind, Sequence[str]], jobs: ListAnswer | JobsFailure | None
+    ) -> FoundRename | None:
+        """Asks by id where the lists don't tell: they are empty, or the job list could not be had.
 
         Args:
             ids: of ``listed_ids``.
+
+        Returns:
+            None: the lists tell; look for the owners of ``ids``.
         """
-        kinds = [*ids] if not any(ids.values()) else []
-        if isinstance(jobs, JobsFailure) and jobs.kind not in DENIALS:
-            kinds.append(Kind.JOB)
-        return self.by_asking(kinds) if kinds else FoundRename(self._run)
+        is_empty = not any(ids.values())
+        if not isinstance(jobs, JobsFailure) or jobs.kind in DENIALS:
+            return self.by_asking([*ids]) if is_empty else None
+        found = self.among(self._context.store.projects.find_owners(self._run, ids))
+        return found if found.run is not self._run else self.by_asking([*(ids if is_empty else ()), Kind.JOB])
 
     def among(self, owners: Sequence[Owner]) -> FoundRename:
         """Looks for it among the projects that have the batches or jobs that it lists."""

@@ -367,6 +367,15 @@ def test_a_renamed_project_is_known_although_its_job_list_fails_at_first(jobs: R
     assert balances(jobs)
 
 
+def test_batches_tell_a_renamed_project_whatever_becomes_of_its_job_list(jobs: Rig) -> None:
+    jobs.sync()
+    jobs.projects.remove("widgets")
+    jobs.project = "sprockets"
+    jobs.jobs, jobs.by_id = failure(ErrorKind.SERVER, 503), {"j": failure(ErrorKind.SERVER, 503)}
+    assert jobs.sync().outcome == "changed"
+    assert jobs.rows("SELECT project FROM projects") == [("sprockets",)]
+
+
 def test_people_are_written_down_before_what_refers_to_them(jobs: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """Other projects, which may have the same ones, need not wait for the end of a large transaction."""
     seen: list[object] = []
@@ -439,3 +448,29 @@ def test_after_five_job_lists_that_fail_the_others_of_a_pass_are_not_asked_for(j
     assert "5 projects have failed" in health.why
     health.answered()
     assert not health.is_down
+
+
+def test_a_failure_that_is_older_than_the_list_applied_last_says_nothing(jobs: Rig, database_url: str) -> None:
+    jobs.sync()
+    other = Rig(database_url)
+    other.sync_jobs, other.now, other.listed = "auto", jobs.now, jobs.listed
+    other.jobs = [job("j", 5, 5, labeler=ANN)]
+    get, other_get = jobs.get, other.get
+
+    def asked_before(*segments: str, **options: Any) -> Response:
+        response = other_get(*segments, **options)
+        return replace(response, sent_us=1) if segments[-1] == "batches" else response
+
+    def denied(*segments: str, **options: Any) -> Response:
+        try:
+            return get(*segments, **options)
+        except FetchError:
+            assert other.sync().row.jobs_changed == 1
+            raise
+
+    jobs.jobs, jobs.listed = failure(ErrorKind.AUTH, 403), [record("b", 1, 1)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(other, "get", asked_before)
+        patch.setattr(jobs, "get", denied)
+        assert (jobs.sync().outcome, jobs.value("SELECT jobs_error_kind FROM projects")) == ("changed", None)
+    other.close()
