@@ -190,7 +190,9 @@ def test_a_warning_of_python_is_a_line_without_secrets_like_any_other(
         warnings.warn("deprecated: https://h/?api_key=s3cretKey123", DeprecationWarning, stacklevel=1)
     text = written()
     assert KEY not in text
-    assert "DeprecationWarning: deprecated: https://h/?api_key=***" in text
+    # Other packages change what stands between the two.
+    assert "DeprecationWarning:" in text
+    assert "deprecated: https://h/?api_key=***" in text
     assert text.count("\n") == 1
 
 

@@ -74,13 +74,13 @@ class Response:
         """The body, read by ``parser``.
 
         Raises:
-            BadResponse: it is not valid; with the status, size and attempts of this answer.
+            BadResponse: it is not valid; with the status, size, attempts and times of this answer.
         """
         try:
             return parser(self.body)
         except BadResponse as error:
             error.attempts, error.http_status, error.response_bytes = self.attempts, self.status, self.size
-            error.asked = self.asked
+            error.asked, error.sent_at, error.sent_us = self.asked, self.sent_at, self.sent_us
             raise
 
 

@@ -115,7 +115,7 @@ def failed_jobs(context: SyncContext, error: FetchError) -> JobsFailure:
     text = describe_error(error, context.redact)
     if context.jobs.sync == "auto" and error.kind in DENIALS:
         text = f"this key sees no annotation jobs (scope annotation-job:read), and only batches are synced: {text}"
-    return JobsFailure(error.kind, context.redact(text), error.sent_at or context.clock(), error.sent_us)
+    return JobsFailure(error.kind, context.redact(text), error.sent_at or context.clock(), error.sent_us or _now_us())
 
 
 def _wants_jobs(context: SyncContext, run: Run, task: SyncTask) -> bool:

@@ -50,7 +50,9 @@ def test_a_configured_project_that_is_none_is_polled_on_and_leaves_nothing(cli: 
         assert "; did you mean acme/widgets?" in line["event"]
     (stale,) = daemon.await_health(503)["stale"]
     assert (stale["project"], stale["error_kind"]) == ("widgts", "not_found")
-    assert [*daemon.metrics()["rfsync_project_images"]] == [("acme", "widgets")]
+    # While a run of it is under way, it is there.
+    while [*daemon.metrics()["rfsync_project_images"]] != [("acme", "widgets")]:
+        await_any_request(cli)
     daemon.await_line("acme/widgts: not_found: HTTP 404")
     daemon.stop()
     assert cli.database.column("SELECT project FROM projects") == ["widgets"]
