@@ -15,9 +15,9 @@ _QUOTED: Final = re.compile(r'"[^"@]{1,64}"(?=@)')
 _WORD: Final = re.compile(r"(?:\\u0040|[^\s<>\"(),;:=/?&\[\]{}|\\])+", re.IGNORECASE)
 
 
-def is_address(text: str) -> bool:
-    """Tells whether a whole text looks like a mail address."""
-    return _ADDRESS.fullmatch(text.strip()) is not None
+def has_address(text: str) -> bool:
+    """Tells whether something in a text looks like a mail address."""
+    return _ADDRESS.search(text) is not None
 
 
 def hide_addresses(text: str) -> str:

@@ -12,7 +12,7 @@ from typing import Any, Final, Generic, Literal, TypeVar, overload
 
 import msgspec
 
-from rfsync.api.formats import FORMATS, Envelope
+from rfsync.api.formats import FORMATS
 from rfsync.api.lenient import Rejected, read_json, read_name, read_record
 from rfsync.errors import BadResponse
 from rfsync.records import Batch, Kind, ReportedJob
@@ -146,10 +146,11 @@ def parse_projects(body: bytes | bytearray) -> tuple[dict[str, str | None], list
 
 def _listed(decoded: Any) -> Sequence[Any]:
     """The decoded list, which may be in its envelope."""
-    if not isinstance(decoded, Envelope):
-        return decoded  # type: ignore[no-any-return]
-    _refuse_page(decoded.paging())
-    return decoded.records
+    records: Sequence[Any] = decoded
+    if not isinstance(decoded, list):
+        _refuse_page(decoded.paging())
+        records = decoded.records
+    return records
 
 
 def _parse_each(body: bytes | bytearray, kind: Kind) -> Answer[Reported]:

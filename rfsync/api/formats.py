@@ -5,7 +5,7 @@ The formats are Roboflow's (https://docs.roboflow.com/api-reference, "List batch
 "name", "status", "labeler", "reviewer", "sourceBatch", "numImages", …, "created": {"_seconds", "_nanoseconds"}}]}``.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Annotated, Any, Final
 
@@ -62,11 +62,6 @@ class Envelope(msgspec.Struct):
         """The signs as the answer has them."""
         fields = zip(Envelope.__struct_encode_fields__, Envelope.__struct_fields__, strict=True)
         return {key: getattr(self, name) for key, name in fields}
-
-    @property
-    def records(self) -> Sequence[Any]:
-        """The list."""
-        raise NotImplementedError
 
 
 class _Batches(Envelope, kw_only=True):

@@ -129,14 +129,20 @@ class Comparer:
             kept=answer.rejected_ids,
         )
         stored = transaction.load_missing(kind)
-        known: Mapping[str, Missing] = stored
-        departed = transaction.load_departed(kind)
-        if departed:
-            known = {record_id: Missing(self.at, removed=True) for record_id in departed} | stored
+        known = removed_by_departure(transaction, kind, self.at) | stored
         lacking = [record.id for record in difference.missing]
         missing = [*lacking, *confirmation.removed, *(record.id for record in confirmation.existing)]
         missing += _removed_and_not_listed(listed, known, missing)
         return Compared(listed, confirmation, self.at, difference.changes, lacking, missing, known, stored)
+
+
+def removed_by_departure(transaction: Transaction, kind: Kind, at: datetime) -> dict[str, Missing]:
+    """The records that were removed when the project departed, as missing ones; empty: it has not.
+
+    Args:
+        at: the time of the observation that finds it back.
+    """
+    return {record_id: Missing(at, removed=True) for record_id in transaction.load_departed(kind)}
 
 
 _id: Callable[..., str] = lambda record: record.id  # noqa: E731

@@ -7,12 +7,11 @@ from functools import cached_property
 from typing import Any
 
 from rfsync.api.client import Response
-from rfsync.ledger.missing import Missing
 from rfsync.ledger.projects import ProjectState
 from rfsync.ledger.runs import Run, RunRow
 from rfsync.ledger.transaction import Transaction
 from rfsync.records import Kind
-from rfsync.sync.comparison import Compared, Comparer
+from rfsync.sync.comparison import Compared, Comparer, removed_by_departure
 from rfsync.sync.confirm import AskFirst, FoundOwners, ReadAgain, WritePeople, ask_within_limit
 from rfsync.sync.lists import (
     DENIALS,
@@ -201,10 +200,9 @@ class Observation:
 
     def _keep_departed(self, transaction: Transaction, kind: Kind, at: datetime) -> None:
         """Of a project that is back without this list: the next one is asked for what it lacks."""
-        departed = transaction.load_departed(kind)
-        if departed:
+        rows = removed_by_departure(transaction, kind, at)
+        if rows:
             stored = transaction.load_missing(kind)
-            rows = {record_id: Missing(at, removed=True) for record_id in departed}
             transaction.keep_missing(kind, stored, rows | stored, at)
 
     def _with_jobs_failure(

@@ -5,7 +5,7 @@ from typing import cast
 
 from rfsync.api.answers import Reported
 from rfsync.records import Batch, Job, Kind, Record, ReportedJob
-from rfsync.redaction import hide_addresses
+from rfsync.redaction import has_address
 
 
 def addresses_of(records: Iterable[Reported]) -> set[str]:
@@ -13,12 +13,7 @@ def addresses_of(records: Iterable[Reported]) -> set[str]:
     jobs = [record for record in records if isinstance(record, ReportedJob)]
     people = {job.labeler for job in jobs} | {job.reviewer for job in jobs}
     creators = {job.created_by for job in jobs}  # few are different
-    return {name for name in people if name} | {name for name in creators if name and _has_address(name)}
-
-
-def _has_address(text: str) -> bool:
-    """True for an address, and for a name with one beside it."""
-    return hide_addresses(text) != text
+    return {name for name in people if name} | {name for name in creators if name and has_address(name)}
 
 
 def with_numbers(kind: Kind, records: Iterable[Reported], numbers: Mapping[str, int]) -> Iterable[Record]:
@@ -34,7 +29,7 @@ def with_numbers(kind: Kind, records: Iterable[Reported], numbers: Mapping[str, 
 
 def _job(job: ReportedJob, numbers: Mapping[str, int]) -> Job:
     labeler, reviewer, created_by = job.labeler, job.reviewer, job.created_by
-    if created_by is not None and created_by in numbers and _has_address(created_by):
+    if created_by is not None and created_by in numbers and has_address(created_by):
         created_by = f"person-{numbers[created_by]}"
     return Job(
         job.id, job.batch_id, job.name, job.status,

@@ -113,9 +113,7 @@ class Search:
             return parse_one(response.body, record_id, kind)
         except FetchError as error:
             if error.kind in OUTAGES:
-                raise self._undecided(
-                    "its lists don't tell, and it can't be told otherwise, whose project it was", error
-                ) from None
+                raise self._undecided(_UNTOLD, error) from None
             return None
 
     def _may_be_missing(self, owner: Owner) -> bool:
@@ -135,9 +133,7 @@ class Search:
             return project not in self._context.workspaces.projects(workspace, key)
         except FetchError as error:
             if error.kind in OUTAGES:
-                raise self._undecided(
-                    "its lists don't tell, and it can't be told otherwise, whose project it was", error
-                ) from None
+                raise self._undecided(_UNTOLD, error) from None
             return True
 
     def _is_gone(self, owner: Owner) -> bool:
