@@ -15,7 +15,7 @@ import msgspec
 from rfsync.api.formats import FORMATS
 from rfsync.api.lenient import Rejected, read_json, read_name, read_record
 from rfsync.errors import BadResponse
-from rfsync.records import Batch, Kind, ReportedJob
+from rfsync.records import MAX_COUNT, Batch, Kind, ReportedJob
 
 #: A record as the API reports it.
 Reported = Batch | ReportedJob
@@ -30,6 +30,8 @@ _UTF8_CHUNK: Final = 1 << 20
 _NUL: Final = b"\\u0000"
 #: Where an answer has the address of its next page.
 _NEXT_PAGE: Final = ("continuationToken", "nextPageToken", "next", "nextPage")
+#: The sum of a count over a list; the databases' 64 bits leave room for what is not listed, and for other projects.
+MAX_SUM: Final = 2**60
 #: Bytes of an invalid answer that its error keeps.
 _EXCERPT: Final = 4096
 
@@ -63,8 +65,16 @@ def parse(body: bytes | bytearray, kind: Kind = Kind.BATCH) -> Answer[Reported]:
     """Parses a list of batches or jobs.
 
     Raises:
-        BadResponse: not JSON, no list of that kind, only a page of one, or more than half of its records are invalid.
+        BadResponse: not JSON, no list of that kind, only a page of one, more than half of its records are invalid, or a
+            count adds up to more than ``MAX_SUM``.
     """
+    answer = _parse(body, kind)
+    if len(answer.records) > MAX_SUM // MAX_COUNT:  # no fewer can add up to that much
+        _check_sums(answer.records, kind)
+    return answer
+
+
+def _parse(body: bytes | bytearray, kind: Kind) -> Answer[Reported]:
     if body.startswith(BOM):
         body = body[len(BOM) :]  # removeprefix would copy the body even without a prefix
     _check_utf8(body)
@@ -236,6 +246,14 @@ def _answer(records: list[_R], rejected: list[Rejected], read: Sequence[_R | Rej
         text = f"{share} records break the rules, the first at position {first.position}: {first.reason}"
         raise BadResponse(text, rejected=len(rejected))
     return Answer(records, tuple(rejected))
+
+
+def _check_sums(records: Sequence[Reported], kind: Kind) -> None:
+    for count in FORMATS[kind].counts:
+        total = sum(filter(None, map(attrgetter(count), records)))
+        if total > MAX_SUM:
+            text = f"the answer's {count} add up to {total:,}, more than the {MAX_SUM:,} that the database has room for"
+            raise BadResponse(text)
 
 
 def _unique(records: list[_R]) -> tuple[list[_R], set[str]]:

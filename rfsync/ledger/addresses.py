@@ -6,12 +6,12 @@ from collections.abc import Callable
 from datetime import datetime
 from functools import partial
 
-from sqlalchemy import Connection, update
+from sqlalchemy import Connection, select, update
 
 from rfsync.errors import DatabaseError
 from rfsync.ledger.known_projects import Transact
 from rfsync.ledger.people import PeopleMode, forget, note_mode, take_out_addresses, take_out_unreferenced
-from rfsync.schema.models import Project
+from rfsync.schema.models import Project, SyncRun
 
 log = logging.getLogger("rfsync.sync")
 
@@ -67,7 +67,10 @@ class Addresses:
         Raises:
             DatabaseError: the database refused or vanished.
         """
-        self._transact("taking out addresses", take_out_unreferenced)
+        if self._transact("taking out addresses", take_out_unreferenced):
+            # On PostgreSQL, a run that is writing jobs may refer to one of these people once it has committed. This
+            # waits for it, and the next run stores the address again.
+            self._transact("taking out addresses", _read_lists_of_running_again)
 
     def erase(self) -> str | None:
         """Leaves nothing of addresses that were taken out, as far as the database can.
@@ -85,3 +88,8 @@ def _read_lists_again(connection: Connection) -> None:
     """People get their addresses when they are seen again: a list that is known need not be read otherwise."""
     connection.execute(update(Project).values(jobs_etag=None, jobs_fingerprint=None))
     note_mode(connection, "address")
+
+
+def _read_lists_of_running_again(connection: Connection) -> None:
+    running = select(SyncRun.project_id).where(SyncRun.outcome == "running")
+    connection.execute(update(Project).where(Project.id.in_(running)).values(jobs_etag=None, jobs_fingerprint=None))

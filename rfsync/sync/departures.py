@@ -138,7 +138,9 @@ def _write_departure(context: SyncContext, run: Run, found: _NotFound, text: str
         missing = transaction.load_missing(kind)
         changes[kind] = diff(transaction.load(kind), (), gone=_Everything()).changes
         transaction.apply(kind, changes[kind], at)
-        transaction.keep_missing(kind, missing, {}, at)
+        # What an earlier departure removed, and was not seen since, may come back after this one, too.
+        removed_before = {record_id: row for record_id, row in missing.items() if row.removed}
+        transaction.keep_missing(kind, missing, removed_before, at)
     state = replace(transaction.state, departed_at=at, written_at=at)
     for kind in kinds:
         state = state.with_list(

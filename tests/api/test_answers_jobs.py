@@ -10,7 +10,7 @@ import pytest
 from rfsync.api.answers import Reported, _parse_each, parse, parse_one
 from rfsync.api.failures import describe_error
 from rfsync.errors import BadResponse
-from rfsync.records import Batch, Kind, ReportedJob
+from rfsync.records import MAX_COUNT, Batch, Kind, ReportedJob
 
 LONE = r"\ud800"  # half of a surrogate pair
 NOTHING = {field: None for field in ReportedJob.__struct_fields__ if field != "id"}
@@ -40,6 +40,14 @@ def test_the_documented_answer_is_understood() -> None:
         )
     ]  # fmt: skip
     assert tuple(answer.rejected) == ()
+
+
+@pytest.mark.parametrize(("kind", "count"), [(Kind.BATCH, "numJobs"), (Kind.JOB, "rejected")])
+def test_counts_that_add_up_to_more_than_the_database_can_store_are_a_bad_response(kind: Kind, count: str) -> None:
+    records = [json.dumps({"id": f"{n:04}", count: MAX_COUNT}) for n in range(129)]
+    assert len(parse(bare(*records[1:]), kind).records) == 128
+    with pytest.raises(BadResponse, match="add up to 1,161,928,703,861,587,839, more than"):
+        parse(bare(*records), kind)
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import time
 from dataclasses import replace
+from threading import Thread
 from typing import Any
 
 import pytest
@@ -12,8 +14,10 @@ from rfsync.api.client import Response
 from rfsync.config import RemovalsConfig
 from rfsync.database.engine import open_engine
 from rfsync.errors import ErrorKind, FetchError
+from rfsync.ledger.projects import ProjectPath
 from rfsync.ledger.transaction import Transaction
 from rfsync.ledger.verify import verify
+from rfsync.records import MAX_COUNT
 from rfsync.sync.workspaces import Workspaces
 
 ANN, BOB = "ann@example.com", "Bob@Example.com"
@@ -222,6 +226,32 @@ def test_a_departed_project_takes_its_jobs_along_and_brings_them_back(jobs: Rig)
     assert (back.row.jobs_changed, jobs.asked[-1]) == (2, "k")
     assert log(jobs, "job_id, change")[-2:] == [("j", "restored"), ("k", "restored")]
     assert balances(jobs)
+
+
+def test_a_project_that_departs_twice_is_still_asked_for_the_jobs_that_its_first_departure_removed(jobs: Rig) -> None:
+    other = job("k", 7, 3)
+    jobs.jobs = [*jobs.jobs, other]
+    jobs.sync()
+    listed = jobs.jobs
+    for _ in range(2):
+        jobs.projects.remove("widgets")
+        assert jobs.sync(insist=True).departed
+        assert balances(jobs)
+        jobs.projects.append("widgets")
+        jobs.jobs = failure(ErrorKind.SERVER, 500)
+        assert jobs.sync(insist=True).row.jobs_error_kind == "server"
+        assert balances(jobs)
+    jobs.jobs, jobs.by_id = listed[:1], {"k": other}
+    jobs.sync()
+    assert log(jobs, "job_id, change")[-2:] == [("j", "restored"), ("k", "restored")]
+    assert balances(jobs)
+
+
+def test_jobs_whose_counts_add_up_to_more_than_the_database_can_store_leave_the_batches_alone(jobs: Rig) -> None:
+    jobs.jobs = [job(f"j{n}", MAX_COUNT) for n in range(1030)]
+    result = jobs.sync()
+    assert (result.outcome, result.row.jobs_error_kind) == ("changed", "bad_response")
+    assert jobs.value("SELECT count(*) FROM jobs") == 0
 
 
 def test_a_renamed_project_is_known_by_its_jobs(jobs: Rig) -> None:
@@ -473,4 +503,32 @@ def test_a_failure_that_is_older_than_the_list_applied_last_says_nothing(jobs: R
         patch.setattr(other, "get", asked_before)
         patch.setattr(jobs, "get", denied)
         assert (jobs.sync().outcome, jobs.value("SELECT jobs_error_kind FROM projects")) == ("changed", None)
+    other.close()
+
+
+@pytest.mark.parametrize("database_url", ["postgresql"], indirect=True)
+def test_an_address_that_a_drop_takes_out_while_a_run_writes_a_job_of_that_person_comes_again(
+    jobs: Rig, database_url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    other = Rig(database_url)
+    other.sync_jobs, other.now, other.project, other.listed, other.jobs = "auto", jobs.now, "gears", [], jobs.jobs
+    jobs.sync()
+    jobs.store.projects.drop(ProjectPath("acme", "widgets"))
+    dropping = Thread(target=jobs.store.addresses.take_out_unreferenced)
+    finish = Transaction.finish
+
+    def finish_meanwhile(*arguments: Any) -> None:
+        """The run has found the person already, and refers to it from now on."""
+        if dropping.ident is None:
+            dropping.start()
+            while jobs.value("SELECT count(address) FROM people"):
+                time.sleep(0.01)
+        finish(*arguments)
+
+    monkeypatch.setattr(Transaction, "finish", finish_meanwhile)
+    assert other.sync().row.jobs_changed == 1
+    dropping.join()
+    assert jobs.rows("SELECT labeler FROM current_jobs") == [("person-1",)]
+    other.sync()
+    assert jobs.rows("SELECT labeler FROM current_jobs") == [(ANN,)]
     other.close()
