@@ -167,7 +167,9 @@ class Books:
 
     def depart(self) -> None:
         """Removes all, as the project is gone."""
-        self.departed, self.current, self.missing, self.streak = self.current, {}, {}, 0
+        # What an earlier departure removed, and was not seen since, is still looked for when it is back.
+        self.missing = {i: row for i, row in self.missing.items() if row.removed}
+        self.departed, self.current, self.streak = self.current, {}, 0
 
 
 @dataclass(frozen=True)
