@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Final
 from rfsync.charts.flows import WORK
 from rfsync.charts.labels import LABEL_LENGTH, labels_above, shortened, tooltip
 from rfsync.charts.theme import PLACES, blank_figure, new_figure, place_marker
+from rfsync.history.digest import STUCK
 from rfsync.history.job_rows import LabelerRow
-from rfsync.history.place_rows import OpenJobRow
+from rfsync.history.place_rows import OpenJobRow, RemovedJobsRow
 
 if TYPE_CHECKING:
     from plotly.graph_objects import Figure
@@ -20,24 +21,44 @@ TOP_LABELERS: Final = 10
 NOBODY: Final = "nobody"
 
 #: Days without a change after which an open job is called stuck.
-STUCK_DAYS: Final = 7
+STUCK_DAYS: Final = STUCK.days
 
 _DONE: Final = tuple(next(place for place in PLACES if place.field == of) for of in WORK)
+#: The furthest first.
+_DONE_FIRST: Final = tuple(place for place in PLACES if place in _DONE)
 
 
-def top_labelers(rows: Iterable[LabelerRow]) -> list[LabelerRow]:
-    """The labelers who annotated most, at most ``TOP_LABELERS``, and all others as one row, ``490 others``.
+def top_labelers(rows: Iterable[LabelerRow], top: int = TOP_LABELERS) -> list[LabelerRow]:
+    """The labelers who annotated most, at most ``top``, and all others as one row, ``490 others``.
 
     Those in whose jobs nothing was annotated, approved or rejected are left out. Who has no name is ``NOBODY``.
     """
     worked = [row._replace(labeler=person(row.labeler)) for row in rows if any(row[3:])]
     worked.sort(key=lambda row: (-row.annotated_gained, -row.approved_gained, -row.rejected_gained, row.labeler))
     # "1 other" would take as much room as the labeler.
-    if len(worked) <= TOP_LABELERS + 1:
+    if len(worked) <= top + 1:
         return worked
-    others = worked[TOP_LABELERS:]
+    others = worked[top:]
     sums = (sum(counts) for counts in zip(*(row[1:] for row in others), strict=True))
-    return [*worked[:TOP_LABELERS], LabelerRow(f"{len(others):,} others", *sums)]
+    return [*worked[:top], LabelerRow(f"{len(others):,} others", *sums)]
+
+
+def removed_summary(rows: Iterable[RemovedJobsRow], period: str) -> str:
+    """What was done in jobs that were removed, which a chart of where images are counts no more; empty if nothing was.
+
+    Args:
+        period: when they were removed: ``since 2026-01-31 18:00``.
+    """
+    kept = list(rows)
+    done = [(place, sum(getattr(row, place.field) for row in kept)) for place in _DONE_FIRST]
+    counts = [f"{number:,} {place.name}" for place, number in done if number]
+    if not counts:
+        return ""
+    listed = " and ".join(filter(None, (", ".join(counts[:-1]), counts[-1])))
+    images = "image" if sum(number for _, number in done) == 1 else "images"
+    jobs = sum(row.jobs for row in kept)
+    of = "1 job that was" if jobs == 1 else f"{jobs:,} jobs that were"
+    return f"No longer counted: {listed} {images} of {of} removed {period}."
 
 
 def person(labeler: str | None) -> str:

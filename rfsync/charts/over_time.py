@@ -54,9 +54,11 @@ def whole_steps(values: Iterable[int]) -> dict[str, int]:
 #: Below this number each period has a label, also where Plotly would put none or one between two of them.
 _LABELLED_EACH: Final = 4
 
-# Ticks of a day or more show no hours; the year is shown where it changes.
+# Ticks of a day or more show no hours; the year is shown where it changes. Plotly puts ticks a week or two apart on
+# Sundays, unless their format has a number of the week that begins on Monday.
 _TICK_FORMATS: Final = [
     {"dtickrange": [None, 86_400_000 - 1], "value": "%H:%M\n%-d %b"},
-    {"dtickrange": [86_400_000, "M1"], "value": "%-d %b\n%Y"},
+    {"dtickrange": [86_400_000, 7 * 86_400_000 - 1], "value": "%-d %b\n%Y"},
+    {"dtickrange": [7 * 86_400_000, 14 * 86_400_000], "value": "%-d %b\nweek %V"},
     {"dtickrange": ["M1", None], "value": "%b\n%Y"},
 ]

@@ -20,10 +20,11 @@ from rfsync.dashboard import components, job_tables, queries, tables
 from rfsync.dashboard.batch_jobs import batch_jobs
 from rfsync.dashboard.batch_page import read_page
 from rfsync.dashboard.page import ALL_PROJECTS, JOB_CHARTS, REFRESH_SECONDS, graph
-from rfsync.dashboard.queries import StaleFrom, find_renamed, in_scope, read_projects, selectable_targets
+from rfsync.dashboard.queries import find_renamed, in_scope, read_projects, selectable_targets
 from rfsync.dashboard.view import UnknownTargetError, View, parse
 from rfsync.errors import ConfigError, DatabaseError, RfsyncError
 from rfsync.history.no_jobs import job_lists, missing_jobs
+from rfsync.history.problems import StaleFrom, problems
 from rfsync.text import printable
 
 
@@ -102,7 +103,7 @@ def add_callbacks(app: Dash, context: DashboardContext) -> None:
         answered=[Output("answered", "data")],
     )
     add(_health, (), Output("alerts", "children"), Output("freshness", "children"), Output("syncs", "children"))
-    add(_jobs, JOB_CHARTS, *(Output(name, "children") for name in ("jobs-alert", "job-lists", "stuck")))
+    add(_jobs, JOB_CHARTS, *(Output(name, "children") for name in ("jobs-alert", "job-lists", "removed-jobs", "stuck")))
     details = (Output("details-alert", "children"), Output("waiting", "children"))
     add(_details, ("throughput", "movers", "backlog"), *details)
     add(_first_jobs, ("first-jobs",), Output("first-jobs-summary", "children"))
@@ -152,9 +153,9 @@ def _health(context: DashboardContext, search: Any, now: datetime) -> _Answer:
     """Problems, freshness, and the table of syncs."""
     view = _parse(context, search, selectable_targets(read_projects(context.engine)))[0]
     projects = history.status(context.engine, view.target)
-    problems = queries.problems(projects, now, context.stale_from)
-    alerts = components.problem_alert(problems, len(projects))
-    syncs = tables.syncs(projects, problems, now, view.tz)
+    found = {f"{row.workspace}/{row.project}": row.reason for row in problems(projects, now, context.stale_from)}
+    alerts = components.problem_alert(found, len(projects))
+    syncs = tables.syncs(projects, found, now, view.tz)
     return (), (alerts, components.freshness(projects, now, view.tz), syncs)
 
 
@@ -163,7 +164,7 @@ def _jobs(context: DashboardContext, search: Any, now: datetime) -> _Answer:
     view = _parse(context, search, selectable_targets(read_projects(context.engine)))[0]
     lists = job_lists(context.engine, view.target)
     if all(row.jobs_observed_at is None for row in lists):
-        return None, ([], missing_jobs(lists), [])
+        return None, ([], missing_jobs(lists), "", [])
     jobs = queries.jobs(context.engine, view, now)
     zone = ZoneInfo(view.tz)
     drawn = (
@@ -172,7 +173,8 @@ def _jobs(context: DashboardContext, search: Any, now: datetime) -> _Answer:
         charts.labelers_figure(charts.top_labelers(jobs.labelers)),
         charts.open_jobs_figure(jobs.open),
     )
-    return drawn, ([], missing_jobs(lists), job_tables.stuck(view, jobs.stuck, now))
+    removed = charts.removed_summary(jobs.removed, components.span_text(jobs, view))
+    return drawn, ([], missing_jobs(lists), removed, job_tables.stuck(view, jobs.stuck, now))
 
 
 def _details(context: DashboardContext, search: Any, now: datetime) -> _Answer:

@@ -6,7 +6,7 @@ from typing import Any
 
 from dash import html
 
-from rfsync.dashboard.components import UNKNOWN, moment
+from rfsync.dashboard.components import UNKNOWN, moment, unbroken
 from rfsync.dashboard.page import aria_label
 from rfsync.text import age, rfc3339
 
@@ -26,7 +26,7 @@ def time_cell(instant: datetime | None, tz: str, now: datetime | None = None) ->
     if instant is None:
         return html.Td(UNKNOWN)
     text = moment(instant, tz) + (f" ({age(now - instant)} ago)" if now else "")
-    return html.Td(text, title=rfc3339(instant), className="moment")
+    return html.Td(unbroken(text), title=rfc3339(instant), className="moment")
 
 
 def number_cell(value: int | None) -> html.Td:

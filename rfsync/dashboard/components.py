@@ -12,7 +12,7 @@ from dash import html
 from dash.development.base_component import Component
 
 from rfsync.charts import FLOW_NAMES, plus
-from rfsync.dashboard.queries import Overview
+from rfsync.dashboard.queries import Jobs, Overview
 from rfsync.dashboard.view import PERIODS, View
 from rfsync.history import ProjectStatus
 from rfsync.history.net_change import NetChange
@@ -120,17 +120,17 @@ def _total(counts: Iterable[int | None]) -> int | None:
 
 def _card(label: str, number: int | None, below: str) -> Component:
     value = UNKNOWN if number is None else f"{number:,}"
-    texts = {"label": _unbroken(label), "value": value, "small": _unbroken(below)}
+    texts = {"label": unbroken(label), "value": value, "small": unbroken(below)}
     return html.Div([html.Span(text, className=name) for name, text in texts.items()], className="figure")
 
 
-def _unbroken(text: str) -> list[Any]:
+def unbroken(text: str) -> list[Any]:
     """A text whose dates are not broken at their hyphens."""
     return [html.Span(part, className="date") if n % 2 else part for n, part in enumerate(_DATES.split(text))]
 
 
-def span_text(change: NetChange, view: View) -> str:
-    """The time range of a change: ``since 2026-01-31 18:00``."""
+def span_text(change: NetChange | Jobs, view: View) -> str:
+    """The time range of what a view shows: ``since 2026-01-31 18:00``."""
     days = f"from {view.first_day} to {view.last_day}" if view.first_day else f"since {moment(change.since, view.tz)}"
     return f"{days}{', so far' if view.first_day and change.until is None else ''}"
 

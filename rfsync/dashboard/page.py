@@ -13,7 +13,7 @@ from rfsync.dashboard.view import View
 REFRESH_SECONDS: Final = 60
 #: Charts that there are only where jobs are known.
 JOB_CHARTS: Final = ("places", "work", "labelers", "open-jobs")
-#: Id -> title, and whether it takes the full width.
+#: Id -> title, and whether it takes the full width; in the order of the report.
 CHARTS: Final = {
     "totals": ("Images and jobs over time", True),
     "images": ("Images in and left", False),
@@ -22,11 +22,10 @@ CHARTS: Final = {
     "work": ("Annotated, approved and rejected", True),
     "labelers": ("Work by labeler", False),
     "open-jobs": ("Jobs open longest, now", False),
-    "throughput": ("Throughput", False),
-    "movers": ("Top movers", False),
-    "first-jobs": ("Age of batches at their first job", False),
-    # The charts above are of the period.
     "backlog": ("Backlog now, by age of the batch", False),
+    "first-jobs": ("Age of batches at their first job", False),
+    "movers": ("Top movers", False),
+    "throughput": ("Throughput", False),
 }
 
 #: Option of the project selection.
@@ -120,8 +119,11 @@ def _charts() -> list[Component]:
         ),
         "jobs": html.P("Hatched: not a whole period.", className="small"),
         "places": html.P(
-            "An image is counted once: one that was approved or rejected is not in annotated. "
-            "Those of jobs that are gone are in none.",
+            [
+                "An image is counted once: one that was approved or rejected is not in annotated. ",
+                "Those of jobs that are gone are in none. ",
+                html.Span(id="removed-jobs"),
+            ],
             className="small",
         ),
         "work": html.P(
@@ -132,17 +134,28 @@ def _charts() -> list[Component]:
         "throughput": html.P("Only whole periods.", className="small"),
         "first-jobs": html.P(id="first-jobs-summary", className="small"),
     }
-    cards = []
+    tables = {
+        "open-jobs": _table_card("Stuck jobs now", "stuck", "of-jobs"),
+        "first-jobs": _table_card("Waiting longest for a job, now", "waiting"),
+    }
+    cards: list[Component] = []
     for name, (title, wide) in CHARTS.items():
         # Empty at first: rendering a chart compiles plotly.js, which would delay everything that does not need it.
         chart = html.Div(id=f"{name}-place", className=f"chart {name}")
         classes = f"card{' wide' if wide else ''}{' of-jobs' if name in JOB_CHARTS else ''}"
         cards.append(html.Section([html.H2(title), chart, notes.get(name)], className=classes))
+        if name in tables:
+            cards.append(tables[name])
     headline = html.Section(id="headline", className="headline", **aria_label("Headline figures"))
     first_observed = html.P(id="first-observed", className="small")
     projects = html.Section([html.H2("Projects"), html.Div(id="projects")], className="card")
     job_lists = html.P(id="job-lists", className="small")
     return [headline, first_observed, job_lists, projects, html.Div(cards, className="charts")]
+
+
+def _table_card(title: str, name: str, *classes: str) -> Component:
+    """A card with a table. Among charts it is as wide as the page, unless three of them fit side by side."""
+    return html.Section([html.H2(title), html.Div(id=name)], className=" ".join(("card", "table", *classes)))
 
 
 def graph(name: str, figure: Figure, *, view: View) -> dict[str, Any]:
@@ -158,15 +171,11 @@ def graph(name: str, figure: Figure, *, view: View) -> dict[str, Any]:
 
 def _tables() -> list[Component]:
     search = dcc.Input(id="name", type="search", debounce=0.4, placeholder="Name or id", maxLength=200)
-    waiting = html.Section([html.H2("Waiting longest for a job, now"), html.Div(id="waiting")], className="card")
-    syncs = html.Section([html.H2("Syncs now"), html.Div(id="syncs")], className="card")
-    stuck = html.Section([html.H2("Stuck jobs now"), html.Div(id="stuck")], className="card of-jobs")
     titled = html.Div([html.H2("Batches now"), _labelled("Find", "name", search)], className="titled")
     alert = html.Div(id="batches-alert", role="status")
     return [
         html.Div(id="details-alert", role="status"),
         html.Div(id="jobs-alert", role="status"),
-        html.Div([waiting, syncs], className="pair"),
-        stuck,
+        _table_card("Syncs now", "syncs"),
         html.Section([titled, alert, html.Div(id="batches")], className="card"),
     ]

@@ -4,7 +4,7 @@ Each raises a DatabaseError if the database can't be read.
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Final, Literal, NamedTuple
 
@@ -17,7 +17,7 @@ from rfsync.errors import ConfigError
 from rfsync.history.job_rows import LabelerRow, WorkRow
 from rfsync.history.net_change import NetChange, net_change
 from rfsync.history.periods import By
-from rfsync.history.place_rows import OpenJobRow, PlacesRow
+from rfsync.history.place_rows import OpenJobRow, PlacesRow, RemovedJobsRow
 from rfsync.history.query import Query
 
 #: Maximum projects with a line of their own in a chart; beyond it, all are shown as one.
@@ -32,9 +32,6 @@ _WAITING_ROWS: Final = 10
 JOB_ROWS: Final = 10
 #: Window of the throughput, in periods.
 _WINDOWS: Final = {"hour": 24, "day": 7, "week": 4, "month": 3}
-
-#: (workspace, time of an observation) -> time from which that observation is stale.
-StaleFrom = Callable[[str, datetime], datetime]
 
 
 class ProjectTotals(NamedTuple):
@@ -166,7 +163,12 @@ def details(engine: Engine, view: View, projects: int, now: datetime) -> Details
 class Jobs(NamedTuple):
     """What a view shows of annotation jobs: of its time range, but the open and the stuck ones of now."""
 
+    #: Inclusive.
+    since: datetime
+    #: Exclusive; None: now.
+    until: datetime | None
     places: list[PlacesRow]
+    removed: list[RemovedJobsRow]
     work: list[WorkRow]
     labelers: list[LabelerRow]
     open: list[OpenJobRow]
@@ -178,7 +180,10 @@ def jobs(engine: Engine, view: View, now: datetime) -> Jobs:
     since, until, by = _time_range(engine, view, now)
     target = view.target
     return Jobs(
+        since,
+        until,
         list(history.image_places(engine, target, by=by, since=since, until=until, tz=view.tz, summed=True, now=now)),
+        history.removed_jobs(engine, target, since=since, until=until),
         list(history.work(engine, target, by=by, since=since, until=until, tz=view.tz, summed=True, now=now)),
         history.labelers(engine, target, since=since, until=until),
         history.open_jobs(engine, target, limit=JOB_ROWS, now=now),
@@ -209,18 +214,3 @@ def batch_changes(engine: Engine, batch: Batch) -> list[history.ChangeRow]:
     except ConfigError:
         return []
     return list(rows)
-
-
-def problems(projects: Sequence[history.ProjectStatus], now: datetime, stale_from: StaleFrom) -> dict[str, str]:
-    """Projects whose sync fails or whose data is stale, with the reason why their data may be outdated."""
-    found = {}
-    for project in projects:
-        if project.consecutive_failures:
-            times = "once" if project.consecutive_failures == 1 else f"{project.consecutive_failures:,} times in a row"
-            reason = project.last_error or project.last_error_kind or project.last_outcome or "unknown reason"
-            found[full_name(project)] = f"its sync has failed {times}: {reason}"
-        elif project.observed_at is None:
-            found[full_name(project)] = "it was never observed"
-        elif now > stale_from(project.workspace, project.observed_at):
-            found[full_name(project)] = "its data is old: three polls have been due since then"
-    return found

@@ -9,6 +9,7 @@ called; an iterator then streams its rows: its query is sent when the first row 
 from rfsync.history.arguments import Age, Time
 from rfsync.history.backlog import backlog, first_jobs, waiting
 from rfsync.history.batches import batches, changes
+from rfsync.history.digest import Digest, digest
 from rfsync.history.falls import falls
 from rfsync.history.flow import flow, movers
 from rfsync.history.health import freshness, status
@@ -17,9 +18,11 @@ from rfsync.history.jobs import job_changes, job_versions, jobs, progress
 from rfsync.history.known import require_known
 from rfsync.history.open_jobs import open_jobs, stages
 from rfsync.history.periods import BY, By
-from rfsync.history.place_rows import FallRow, OpenJobRow, PlacesRow, StageRow
+from rfsync.history.place_rows import FallRow, OpenJobRow, PlacesRow, RemovedJobsRow, StageRow
 from rfsync.history.places import image_places
+from rfsync.history.problems import ProblemRow, problems
 from rfsync.history.query import Targets
+from rfsync.history.removed_jobs import removed_jobs
 from rfsync.history.rows import (
     BacklogRow,
     BatchRow,
@@ -39,10 +42,11 @@ from rfsync.history.totals import totals
 from rfsync.history.work import labelers, work
 
 __all__ = [
-    "BY", "Age", "BacklogRow", "BatchRow", "By", "ChangeRow", "FallRow", "FirstJobRow", "FlowRow", "FreshnessRow",
-    "JobChangeRow", "JobRow", "JobVersionRow", "LabelerRow", "MoverRow", "OpenJobRow", "PlacesRow", "ProgressRow",
-    "ProjectStatus", "StageRow", "Targets", "ThroughputRow", "Time", "TotalRow", "WaitingRow", "WorkRow", "backlog",
-    "batches", "changes", "falls", "first_jobs", "first_observed", "flow", "freshness", "image_places", "job_changes",
-    "job_versions", "jobs", "labelers", "movers", "open_jobs", "progress", "require_known", "stages", "status",
-    "throughput", "totals", "waiting", "work",
+    "BY", "Age", "BacklogRow", "BatchRow", "By", "ChangeRow", "Digest", "FallRow", "FirstJobRow", "FlowRow",
+    "FreshnessRow", "JobChangeRow", "JobRow", "JobVersionRow", "LabelerRow", "MoverRow", "OpenJobRow", "PlacesRow",
+    "ProblemRow", "ProgressRow", "ProjectStatus", "RemovedJobsRow", "StageRow", "Targets", "ThroughputRow", "Time",
+    "TotalRow", "WaitingRow", "WorkRow", "backlog", "batches", "changes", "digest", "falls", "first_jobs",
+    "first_observed", "flow", "freshness", "image_places", "job_changes", "job_versions", "jobs", "labelers",
+    "movers", "open_jobs", "problems", "progress", "removed_jobs", "require_known", "stages", "status", "throughput",
+    "totals", "waiting", "work",
 ]  # fmt: skip

@@ -31,6 +31,26 @@ class PlacesRow(NamedTuple):
     complete: bool
 
 
+class RemovedJobsRow(NamedTuple):
+    """The jobs of a project that were removed in some time, and where their images were before.
+
+    Attributes:
+        workspace, project: URL ids of the workspace and project.
+        jobs: number of jobs.
+        unannotated: their images that were not annotated.
+        annotated: those that were annotated, and neither approved nor rejected.
+        approved, rejected: those that were approved and rejected.
+    """
+
+    workspace: str
+    project: str
+    jobs: int
+    unannotated: int
+    annotated: int
+    approved: int
+    rejected: int
+
+
 class OpenJobRow(NamedTuple):
     """A job that is not done, and how far it is; the four counts by state add up to ``num_images``.
 

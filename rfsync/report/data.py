@@ -13,7 +13,7 @@ from rfsync.history.job_rows import LabelerRow, WorkRow
 from rfsync.history.net_change import NetChange, net_change
 from rfsync.history.no_jobs import job_lists, missing_jobs
 from rfsync.history.periods import midnight
-from rfsync.history.place_rows import OpenJobRow, PlacesRow
+from rfsync.history.place_rows import OpenJobRow, PlacesRow, RemovedJobsRow
 from rfsync.history.rows import BacklogRow, FirstJobRow, MoverRow, ProjectStatus, ThroughputRow, TotalRow, WaitingRow
 from rfsync.text import local_time
 
@@ -80,6 +80,8 @@ class ReportData:
     jobs_note: str = ""
     #: None: no jobs are known.
     jobs: JobsData | None = None
+    #: Jobs that were removed since ``since``.
+    removed_jobs: Sequence[RemovedJobsRow] = ()
 
     def moment(self, instant: datetime) -> str:
         """A local time to the minute: ``2026-01-31 18:00``."""
@@ -129,6 +131,7 @@ def read(engine: Engine, targets: Sequence[str], zone: ZoneInfo, now: datetime) 
         throughput=_throughput(engine, scope, max(first, earliest), zone, now),
         jobs=_jobs(engine, scope, since, begins[-1], zone, now) if are_known else None,
         jobs_note=missing_jobs(lists),
+        removed_jobs=history.removed_jobs(engine, scope, since=max(first, earliest)),
     )
 
 

@@ -18,8 +18,9 @@ def signed(number: int) -> str:
 
 
 def plural(number: int, singular: str) -> str:
-    """``1 project``, ``2 projects``."""
-    return f"{number:,} {singular}{'' if number == 1 else 's'}"
+    """``1 project``, ``2 projects``, ``3 batches``."""
+    ending = "" if number == 1 else "es" if singular.endswith("ch") else "s"
+    return f"{number:,} {singular}{ending}"
 
 
 def age(since: datetime, now: datetime) -> str:

@@ -28,7 +28,9 @@ def job_sections(data: ReportData) -> list[Section]:
 
 def _places(data: ReportData, jobs: JobsData) -> Section:
     note = "At the end of each day. An image is counted once: one that was approved or rejected is not in annotated. "
-    note += "Those of jobs that are gone are in none."
+    note += "Those of jobs that are gone are in none. "
+    if data.since is not None:
+        note += charts.removed_summary(data.removed_jobs, f"since {data.moment(data.since)}")
     rows = [
         (data.day(period), *([UNKNOWN] * (len(_STACK) + 1) if counts is None else _counts(counts)))
         for period, counts in reversed(charts.places(jobs.places).items())

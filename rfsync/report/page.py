@@ -14,7 +14,7 @@ from rfsync import charts
 from rfsync.report.data import ReportData
 from rfsync.report.formatting import age, count
 from rfsync.report.job_sections import stuck_table
-from rfsync.report.section import is_cut, shown
+from rfsync.report.section import is_cut, shown, unbroken
 from rfsync.report.sections import change_lines, health_table, problems, projects_table, sections, waiting_table
 from rfsync.text import printable
 from rfsync.version import __version__
@@ -70,7 +70,9 @@ def _environment() -> Environment:
     environment = Environment(
         loader=loader, autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters.update(printable=printable, count=count, shown=shown, script_json=_script_json)
+    environment.filters.update(
+        printable=printable, count=count, shown=shown, unbroken=unbroken, script_json=_script_json
+    )
     environment.tests["cut"] = is_cut
     return environment
 

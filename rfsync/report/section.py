@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
+
+from markupsafe import Markup, escape
 
 from rfsync.charts.labels import shortened
 from rfsync.text import printable
@@ -15,6 +18,7 @@ if TYPE_CHECKING:
 
 #: Maximum length of a name in a cell, in characters; a longer one has its whole as a tooltip.
 NAME_LENGTH: Final = 80
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
 
 
 class Name(str):
@@ -31,6 +35,11 @@ def is_cut(cell: str) -> bool:
 def shown(cell: str) -> str:
     """The text of a cell, in one line; the middle of a long name is left out."""
     return printable(shortened(cell, NAME_LENGTH) if is_cut(cell) else cell)
+
+
+def unbroken(text: str) -> Markup:
+    """HTML of a text whose dates are not broken at their hyphens."""
+    return Markup(_DATE.sub(r'<span class="date">\g<0></span>', str(escape(text))))  # noqa: S704 it is escaped
 
 
 @dataclass(frozen=True)

@@ -39,11 +39,14 @@ TIMES = {
     "labelers": ["since", "until"],
     "image_places": ["since", "until", "now"],
     "open_jobs": ["now"],
+    "removed_jobs": ["since", "until"],
     "stages": ["since", "until"],
     "falls": ["since", "until"],
 }
 ARGUMENTS = [(name, argument) for name, arguments in TIMES.items() for argument in arguments]
-REQUIRED: dict[str, dict[str, Any]] = {name: {"since": "2026-01-01"} for name in ("flow", "movers", "labelers")}
+REQUIRED: dict[str, dict[str, Any]] = {
+    name: {"since": "2026-01-01"} for name in ("flow", "movers", "labelers", "removed_jobs")
+}
 USUAL: dict[str, dict[str, Any]] = {
     "throughput": {"window": 1},
     "movers": {"of": "batches"},
@@ -61,7 +64,7 @@ def engine(rig: Rig) -> Iterator[Engine]:
     for hours in range(0, 96, 6):
         rig.now = datetime(2026, 1, 1, tzinfo=UTC) + hours * HOUR
         rig.listed = [record("g1", 10 + hours, hours // 36, "Upload via API"), record(f"n{hours}", 1, hours // 36)]
-        jobs.sync({"j": Seen(num_images=100, annotated=hours)})
+        jobs.sync({"j": Seen(num_images=100, annotated=hours), f"k{hours}": Seen(num_images=1)})
     made = open_engine(rig.url, read_only=True)
     yield made
     made.dispose()

@@ -17,7 +17,7 @@ from rfsync.database.engine import open_engine
 from rfsync.history import BY, By
 from rfsync.history.no_jobs import why_no_jobs
 from tests.history.test_history import edges_of
-from tests.history.test_jobs import LAST, PROJECTS, SPANS, Model, model
+from tests.history.test_jobs import FIRST, LAST, PROJECTS, SPANS, Model, model
 
 __all__ = ["model"]
 PLACES = ("unannotated", "annotated", "approved", "rejected")
@@ -107,6 +107,26 @@ def test_the_open_jobs_and_those_that_are_stuck(model: Model) -> None:
     assert {row[:3] for row in stuck} == {key for key in expected if changed[key] <= LAST - timedelta(days=1)}
     assert [row.changed_at for row in stuck] == sorted(row.changed_at for row in stuck)
     assert 0 < len(stuck) < len(rows)
+
+
+def test_the_images_of_jobs_that_were_removed_and_did_not_return(model: Model) -> None:
+    returned = 0
+    for since, until in (*product((FIRST, FIRST + timedelta(days=4)), (LAST - timedelta(days=3), None)), (LAST, None)):
+        end = until or LAST + timedelta(days=9)
+        expected: dict[tuple[str, str], list[tuple[int, ...]]] = {}
+        for project in PROJECTS:
+            last = {change.job_id: change for change in model.changes([project], FIRST, end)}
+            gone = [change.before for change in last.values() if change.word == "removed" and change.at >= since]
+            if gone:
+                expected[project] = [places(*seen.counts()) for seen in gone if seen]
+            removed = {c.job_id for c in model.changes([project], since, end) if c.word == "removed"}
+            returned += len(removed) - len(gone)
+        rows = history.removed_jobs(model.engine, since=since, until=until)
+        assert {row[:2]: row[2:] for row in rows} == {
+            project: (len(gone), *map(sum, zip(*gone, strict=True))) for project, gone in expected.items()
+        }
+    assert not rows
+    assert returned
 
 
 @pytest.fixture

@@ -72,6 +72,8 @@ QUESTIONS: dict[str, Ask] = {
     "places of images": lambda e: history.image_places(e, PROJECT, since=MONTH[0], until=MONTH[1]),
     "places of all images": lambda e: history.image_places(e, by="week", since=WEEK[0], until=WEEK[1], summed=True),
     "open jobs": lambda e: history.open_jobs(e, unchanged_for="7d", now=END),
+    "removed jobs": lambda e: history.removed_jobs(e, since=MONTH[0]),
+    "removed jobs until then": lambda e: history.removed_jobs(e, since=MONTH[0], until=MONTH[1]),
     "stages": lambda e: history.stages(e, PROJECT, since=MONTH[0]),
     "falls": lambda e: history.falls(e, since=WEEK[0], until=WEEK[1]),
     "falls of a batch": lambda e: history.falls(e, batch_ids=[min(history.batches(e, PROJECT)).batch_id]),
