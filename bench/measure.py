@@ -24,12 +24,12 @@ class Usage(NamedTuple):
     """MiB resident. The kernel starts counting at the size of this runner, which therefore holds no data itself."""
 
 
-def measure(command: list[str], environment: dict[str, str], folder: Path) -> Usage:
+def measure(command: list[str], environment: dict[str, str], folder: Path, timeout: float = TIMEOUT_SECONDS) -> Usage:
     """Run a command to its end in `folder`, and leave its outputs there."""
     with (folder / "output.txt").open("wb") as output, (folder / "errors.txt").open("wb") as errors:
         start = time.perf_counter()
         process = subprocess.Popen(command, cwd=folder, env=environment, stdout=output, stderr=errors)
-        timer = Timer(TIMEOUT_SECONDS, process.kill)
+        timer = Timer(timeout, process.kill)
         timer.start()
         try:
             _, status, used = os.wait4(process.pid, 0)

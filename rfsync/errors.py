@@ -11,6 +11,7 @@
     │   └── RightsError        reachable, but the role may not do what a sync does
     ├── FetchError             a request failed; has a ``kind``                       exit 1
     │   └── BadResponse        an answer came, but it is not valid
+    ├── CopyError              a copy into another database is not proved equal        exit 1
     ├── ThreadError            the system starts no more threads                       exit 1
     ├── Cancelled              the process was asked to stop in the middle of a run
     ├── digest.notify.NotifyError   a message could not be delivered                  exit 1
@@ -98,6 +99,10 @@ class SchemaError(DatabaseError):
 
 class RightsError(DatabaseError):
     """The database is there, but its role lacks rights that a sync needs."""
+
+
+class CopyError(RfsyncError):
+    """A copy into another database can't go on, or is not proved to be equal; the message says what to do."""
 
 
 class ThreadError(RfsyncError):

@@ -27,8 +27,8 @@ _EPILOG = """\b
 Exit codes:
   0  every project was synced, or superseded by a newer observation
   1  at least one project, or its job list, failed or was refused; the
-     others are written. For verify, check and status --max-age: something
-     is wrong; for digest --notify: it was not delivered
+     others are written. For verify, check, copy and status --max-age:
+     something is wrong; for digest --notify: it was not delivered
   2  the command line or the configuration is invalid; nothing was done
   3  the database can't be reached or is not at this version's schema;
      nothing was written
@@ -62,6 +62,7 @@ _COMMANDS = {
     "forget": ("forget", "Takes a person's mail address out for good."),
     "drop": ("drop", "Takes a project or workspace out of the database."),
     "prune": ("prune", "Deletes old runs that changed nothing."),
+    "copy": ("copy", "Moves everything to another database, either way."),
     "db": ("db", "The schema: upgrade, current, check."),
     "simulate": ("simulate", "Runs a local stand-in for the API."),
     "demo": ("demo", "Runs a tour against the stand-in."),

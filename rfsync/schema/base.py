@@ -1,7 +1,7 @@
 """What all tables share: types of columns, names of constraints, and the checks that occur often."""
 
 from datetime import date, datetime
-from typing import Annotated, Any, ClassVar
+from typing import Annotated, Any, ClassVar, Final
 
 import sqlalchemy as sa
 from sqlalchemy.ext.compiler import compiles
@@ -17,6 +17,8 @@ ProjectId = Annotated[int, mapped_column(sa.BigInteger, sa.ForeignKey("projects.
 #: Compared and sorted by code point, as Python does: the diff walks over two sides in that order, and PostgreSQL would
 #: otherwise sort by the language of the database.
 Key = Annotated[str, "compared by code point"]
+#: ``Table.info`` of a table whose rows mean nothing in another database: ``rfsync copy`` leaves them where they are.
+NOT_COPIED: Final = {"copied": False}
 #: 32 bits.
 Small = Annotated[int, "32 bits"]
 

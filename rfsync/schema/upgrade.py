@@ -37,6 +37,8 @@ HEAD: Final = "0007"
 
 #: Not alembic's own name for it, which other applications in the same database have, too.
 VERSION_TABLE: Final = "rfsync_version"
+#: Before the revision while a copy into the database has not ended: to everything but that copy, it is at no schema.
+COPYING: Final = "copying-"
 _FORMER_VERSION_TABLE: Final = "alembic_version"
 
 # As alembic makes it.
@@ -55,6 +57,19 @@ def migrations_path() -> Path:
 
 def current(connection: Connection) -> str | None:
     """The revision that the database says it is at; None: rfsync was never here.
+
+    Raises:
+        SchemaError: there are tables of another application with names that rfsync needs, or a copy into the database
+            has not ended.
+    """
+    revision = recorded(connection)
+    if revision is not None and revision.startswith(COPYING):
+        raise SchemaError(_remedy(revision))
+    return revision
+
+
+def recorded(connection: Connection) -> str | None:
+    """As ``current``; of a database with an unfinished copy, ``COPYING`` and the revision.
 
     Raises:
         SchemaError: there are tables of another application with names that rfsync needs.
@@ -85,7 +100,8 @@ def take_over(connection: Connection) -> str | None:
     """As ``current``, for a transaction that writes: gives the table of the version its name, if it has the former one.
 
     Raises:
-        SchemaError: it was made by a newer version, or there are tables of another application with names of ours.
+        SchemaError: it was made by a newer version, there are tables of another application with names of ours, or a
+            copy into it has not ended.
     """
     revision = current(connection)
     if revision is not None and not is_known(revision):
@@ -191,6 +207,11 @@ def _create_sqlite(connection: Connection) -> None:
 def _remedy(revision: str | None) -> str:
     if revision is None:
         return "the database has no schema yet: rfsync db upgrade makes it"
+    if revision.startswith(COPYING):
+        return (
+            "a copy into the database has not ended, and until then nothing else can use it: run the same rfsync copy "
+            "again, which goes on where it was"
+        )
     if is_known(revision):
         return f"the database is at schema {revision}, this version needs {HEAD}: rfsync db upgrade brings it there"
     return f"the database is at schema {revision}, which this version does not know: install the newer rfsync"

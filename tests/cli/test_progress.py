@@ -1,4 +1,4 @@
-"""The progress bar, which never ends the sync that it shows."""
+"""The progress bar, which never ends the command that it is for."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 import pytest
 
-from rfsync.cli import sync
+from rfsync.cli.bar import progress_bar
 
 
 class Gone(io.StringIO):
@@ -45,8 +45,8 @@ def test_a_bar_that_can_not_be_drawn_is_left_out(
     monkeypatch.setattr(threading, "excepthook", raised.append)
     trouble(monkeypatch)
     seen = []
-    with sync._progress(3, shown=True) as advance:
+    with progress_bar("syncing", total=3, delay=0, shown=True) as show:
         for project in ("a", "b", "c"):
-            advance(project)
+            show(project, advance=1)
             seen.append(project)
     assert (seen, raised) == (["a", "b", "c"], [])

@@ -20,7 +20,7 @@ from tests.e2e.conftest import LONG, Cli, batch
 
 COMMANDS = (
     *("init", "check", "sync", "daemon", "status", "batches", "changes", "totals", "report", "dashboard", "import"),
-    *("verify", "prune", "db", "simulate", "demo"),
+    *("verify", "prune", "copy", "db", "simulate", "demo"),
 )
 
 

@@ -1,9 +1,10 @@
-"""Processes that sync without pause until they are killed, and what they sync: a project that never rests."""
+"""Processes that sync without pause, or copy, until they are killed; and a project that never rests."""
 
 from __future__ import annotations
 
 import itertools
 import json
+from contextlib import closing
 from datetime import UTC, datetime
 from multiprocessing.connection import Connection
 
@@ -12,6 +13,9 @@ from rig import run_locks
 
 from rfsync.api.client import Client
 from rfsync.config import ApiConfig, RemovalsConfig
+from rfsync.copy.run import copy
+from rfsync.copy.source import Source
+from rfsync.copy.target import Target
 from rfsync.database.engine import open_database
 from rfsync.database.url import parse_url
 from rfsync.ledger.store import Store
@@ -60,6 +64,15 @@ def keep_syncing(url: str, base_url: str, pipe: Connection) -> None:
     while True:
         result = sync(context, SyncTask("acme", "widgets", Secret("a-key")))
         pipe.send((result.run_id, result.outcome, result.error))
+
+
+def copy_in_pieces(from_url: str, to_url: str) -> None:
+    """Copies one database to another, in many small transactions."""
+    with (
+        closing(open_database(parse_url(from_url), read_only=True)) as source,
+        closing(open_database(parse_url(to_url))) as target,
+    ):
+        copy(Source(source, from_url), Target(target, to_url), rows_at_once=5)
 
 
 def _now() -> datetime:
