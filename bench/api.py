@@ -37,6 +37,8 @@ class Answers(NamedTuple):
     """Requests expected for each list, each answered with further changes."""
     jobs: int = 0
     """Jobs of each project; 0: nobody asks for them."""
+    every: int = 1
+    """Only each so many-th project has changes."""
 
     @property
     def requests(self) -> int:
@@ -99,9 +101,10 @@ class Server(socketserver.ThreadingTCPServer):
         jobs = first_jobs(answers.jobs, batches, number)
         responses = self._responses[f"/acme/{name}/batches"] = []
         job_responses = self._responses[f"/acme/{name}/jobs"] = []
+        share = 0.0 if number % answers.every else answers.share
         for poll in range(answers.polls if answers.share else 1):
-            batches = later(batches, answers.share, seed=f"{number} {poll}")
-            jobs = later_jobs(jobs, batches, answers.share, seed=f"{number} {poll}")
+            batches = later(batches, share, seed=f"{number} {poll}")
+            jobs = later_jobs(jobs, batches, share, seed=f"{number} {poll}")
             if answers.shuffled:
                 random.Random(number).shuffle(batches)  # noqa: S311 - seeded on purpose
             responses.append(_response("200 OK", body(batches)))

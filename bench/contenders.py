@@ -17,7 +17,7 @@ HERE = Path(__file__).parent
 CONFIGURATION = """
 [api]
 base_url = "{api}"
-concurrency = 8
+concurrency = {concurrency}
 requests_per_second = 100000.0
 
 [[workspaces]]
@@ -37,6 +37,8 @@ class Task(NamedTuple):
     polls: int = 1
     jobs: bool = False
     """Poll the job lists too."""
+    concurrency: int = 8
+    """Requests at once."""
 
     @property
     def environment(self) -> dict[str, str]:
@@ -79,7 +81,9 @@ def _script(name: str, *arguments: str) -> list[str]:
 
 def _floor(task: Task) -> list[str]:
     lists = "batches+jobs" if task.jobs else "batches"
-    return _script("floor.py", task.api, task.database.url, str(task.polls), lists, *task.projects)
+    return _script(
+        "floor.py", task.api, task.database.url, str(task.polls), lists, str(task.concurrency), *task.projects
+    )
 
 
 def _core(task: Task) -> list[str]:
@@ -94,20 +98,26 @@ def _rfsync(task: Task) -> list[str]:
     if task.polls > 1:
         return _script("staying.py", str(task.polls))
     target = "acme" if len(task.projects) > 1 else f"acme/{task.projects[0]}"
-    return [*_rfsync_command(), "sync", target, "--json"]
+    return [*rfsync_command(), "sync", target, "--json"]
 
 
-def _rfsync_command() -> list[str]:
+def rfsync_command() -> list[str]:
     script = Path(sys.executable).parent / "rfsync"
     return [str(script)] if script.exists() else [sys.executable, "-m", "rfsync"]
 
 
+def configure(task: Task) -> None:
+    """Write rfsync's configuration."""
+    projects, jobs = json.dumps(task.projects), json.dumps(task.jobs)
+    text = CONFIGURATION.format(api=task.api, concurrency=task.concurrency, projects=projects, jobs=jobs)
+    (task.database.home / "rfsync.toml").write_text(text)
+
+
 def _rfsync_prepare(task: Task) -> None:
     """Write its configuration and, on PostgreSQL, create its tables. On SQLite its first poll creates them."""
-    text = CONFIGURATION.format(api=task.api, projects=json.dumps(task.projects), jobs=json.dumps(task.jobs))
-    (task.database.home / "rfsync.toml").write_text(text)
+    configure(task)
     if task.database.name == "PostgreSQL":
-        measure([*_rfsync_command(), "db", "upgrade"], task.environment, task.database.home)
+        measure([*rfsync_command(), "db", "upgrade"], task.environment, task.database.home)
 
 
 _BATCHES = "SELECT count(*), sum(images), sum(jobs) FROM batches"

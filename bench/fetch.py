@@ -5,6 +5,7 @@ from itertools import chain
 
 import msgspec
 import requests
+from requests.adapters import HTTPAdapter
 
 CONCURRENCY = 8
 KEY = {"Authorization": "Bearer bench"}
@@ -59,10 +60,11 @@ class Jobs(msgspec.Struct, gc=False):
 class Fetcher:
     """One session and its threads, kept for as long as the process polls."""
 
-    def __init__(self, api: str, projects: list[str]) -> None:
+    def __init__(self, api: str, projects: list[str], concurrency: int = CONCURRENCY) -> None:
         self._api, self._projects = api, projects
         self._session = requests.Session()
-        self._pool = ThreadPoolExecutor(CONCURRENCY)
+        self._session.mount("http://", HTTPAdapter(pool_maxsize=concurrency))
+        self._pool = ThreadPoolExecutor(concurrency)
 
     def fetch(self) -> list[Row]:
         """Every batch of every project."""

@@ -1,8 +1,8 @@
-"""The floor: the smallest program that polls, compares and writes ledgers. `floor.py API DATABASE POLLS LISTS PROJECT…`
+"""The floor: the smallest program that polls, compares and writes ledgers.
 
-LISTS is `batches` or `batches+jobs`. No retries, limits, removals, runs, totals or checks, and people are kept as the
-text that names them: the distance to rfsync is the price of those. It imports only what it uses, and runs without a
-garbage collector.
+`floor.py API DATABASE POLLS LISTS CONCURRENCY PROJECT…`; LISTS is `batches` or `batches+jobs`. No retries, limits,
+removals, runs, totals or checks, and people are kept as the text that names them: the distance to rfsync is the price
+of those. It imports only what it uses, and runs without a garbage collector.
 """
 # ruff: noqa: E402 - the imports alone would cost 10 ms of garbage collection
 
@@ -145,9 +145,9 @@ def copy_in(cursor: "psycopg.Cursor", table: str, rows: list[Any]) -> None:
 
 
 def main() -> None:
-    api, url, polls, names, *projects = sys.argv[1:]
+    api, url, polls, names, concurrency, *projects = sys.argv[1:]
     lists = [LISTS[name] for name in names.split("+")]
-    with closing(Fetcher(api, projects)) as fetcher:
+    with closing(Fetcher(api, projects, int(concurrency))) as fetcher:
 
         def fetch() -> list[list[Any]]:
             return [one.fetch(fetcher) for one in lists]

@@ -11,7 +11,6 @@ from datetime import UTC, datetime
 from functools import partial
 
 from bench.repeat import repeat
-from rfsync.api.client import Client
 from rfsync.api.keys import find_key
 from rfsync.cli import wiring
 from rfsync.cli.options import Options
@@ -35,7 +34,7 @@ def main() -> None:
     ]
     with (
         closing(wiring.open_store(options, config)) as store,
-        closing(Client(config.api, options.redact, now)) as client,
+        closing(wiring.open_client(options, config, store)) as client,
         ThreadPoolExecutor(config.api.concurrency) as pool,
     ):
         context = SyncContext(

@@ -1,5 +1,6 @@
 """Secrets and mail addresses, and what takes them out of texts."""
 
+import hashlib
 import json
 import re
 import threading
@@ -41,6 +42,11 @@ class Secret:
     def reveal(self) -> str:
         """The value itself."""
         return self._value
+
+    @property
+    def digest(self) -> str:
+        """Tells whether another value is the same, and nothing else, since keys are long and random."""
+        return hashlib.sha256(b"rfsync" + self._value.encode()).hexdigest()[:16]
 
     def __repr__(self) -> str:
         return f"Secret({_HIDDEN})"

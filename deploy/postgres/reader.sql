@@ -1,6 +1,7 @@
 -- A role that reads rfsync's tables and views and writes nothing: for Grafana, notebooks and SQL by hand. Of people it
 -- reads what the views show, the address or the number, and who was forgotten. It does not read how those would be known
--- again: with the digests and their key it could be tried out whether an address is among them.
+-- again: with the digests and their key it could be tried out whether an address is among them. Nor does it read the
+-- digests of API keys.
 --
 -- To be run in rfsync's own database, once its tables are there, by a superuser, or by the owner of the tables if that
 -- one may make roles. The tables may be in any schema. Running it again does no harm, and is what to do once an upgrade
@@ -40,7 +41,7 @@ BEGIN
   END IF;
   -- Views are among the tables. None of them holds an API key or a password.
   EXECUTE format('GRANT SELECT ON ALL TABLES IN SCHEMA %I TO rfsync_reader', place);
-  EXECUTE format('REVOKE ALL ON %I.people, %I.people_key FROM rfsync_reader', place, place);
+  EXECUTE format('REVOKE ALL ON %I.people, %I.people_key, %I.rate_limits FROM rfsync_reader', place, place, place);
   EXECUTE format('GRANT SELECT (id, address, forgotten_at) ON %I.people TO rfsync_reader', place);
   EXECUTE format('GRANT SELECT (id, mode) ON %I.people_key TO rfsync_reader', place);
   -- What later versions add, too.

@@ -11,7 +11,6 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
-from functools import partial
 from types import MappingProxyType
 from typing import Final, TypeVar
 from urllib.parse import parse_qsl, quote, urlencode, urljoin, urlsplit
@@ -22,7 +21,7 @@ import urllib3
 
 from rfsync.api.deadline import Deadline, DeadlineAdapter, DeadlineThread
 from rfsync.api.failures import network_error, retry_after, status_error
-from rfsync.api.rate_limit import RateLimit, RateLimits
+from rfsync.api.rate_limit import ReserveTurn, of_process
 from rfsync.api.route import Route, make_route, origin, origin_text
 from rfsync.config import ApiConfig
 from rfsync.errors import Asked, BadResponse, Cancelled, ErrorKind, FetchError
@@ -92,6 +91,7 @@ class Client:
         redactor: hides each key that is used.
         clock: the time of day, aware; for ``Response.sent_at``.
         base_urls: workspace -> base URL, of those whose API is not the one in ``[api]``.
+        reserve_turn: the rate limit; None: that of ``[api]``, for this client alone.
     """
 
     def __init__(
@@ -100,12 +100,13 @@ class Client:
         redactor: Redactor,
         clock: Callable[[], datetime],
         base_urls: Mapping[str, str] = MappingProxyType({}),
+        reserve_turn: ReserveTurn | None = None,
     ) -> None:
         self._settings = settings
         self._redact = redactor
         self._clock = clock
         self._cancelled = threading.Event()
-        self._rates = RateLimits(partial(RateLimit, settings.requests_per_second, time.monotonic, self._pause))
+        self._reserve_turn = reserve_turn or of_process(settings.requests_per_second)
         self._deadlines = DeadlineThread()
         self._route = make_route(settings.base_url, "[api] base_url", redactor)
         self._routes = {
@@ -142,6 +143,7 @@ class Client:
         Raises:
             FetchError: it failed; ``BadResponse`` if the body is too long or can't be decompressed.
             Cancelled: ``cancel`` was called.
+            DatabaseError: it has the rate limit, and can't be reached.
         """
         self._redact.add(key.reveal())
         route = self._routes.get(segments[0], self._route)
@@ -181,7 +183,9 @@ class Client:
         """One request under one deadline, including its redirects."""
         if route.proxy_problem is not None:
             raise FetchError(ErrorKind.NETWORK, route.proxy_problem)
-        self._rates.wait(key)
+        wait = self._reserve_turn(key)
+        if wait > 0:
+            self._pause(wait)
         with self._deadlines.limit(self._settings.deadline_seconds) as deadline:
             try:
                 return self._follow(route, url, key, etag, deadline)

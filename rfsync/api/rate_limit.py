@@ -1,33 +1,37 @@
-"""A minimum interval between requests, for each key by itself."""
+"""A minimum interval between requests, for each key by itself: one request is let through at each turn."""
 
 import threading
+import time
 from collections.abc import Callable
+from functools import partial
+from typing import TypeAlias
 
 from rfsync.redaction import Secret
 
+#: Reserves the next turn of a key, and returns the seconds until then.
+ReserveTurn: TypeAlias = Callable[[Secret], float]
+
 
 class RateLimit:
-    """Lets one caller of all threads through every ``1 / per_second`` seconds, in the order in which they came."""
+    """Gives a turn every ``1 / per_second`` seconds to the callers of all threads, in the order in which they came."""
 
-    def __init__(self, per_second: float, monotonic: Callable[[], float], sleep: Callable[[float], None]) -> None:
+    def __init__(self, per_second: float, monotonic: Callable[[], float]) -> None:
         self._interval = 1 / per_second
         self._monotonic = monotonic
-        self._sleep = sleep
         self._lock = threading.Lock()
         self._next = 0.0
 
-    def wait(self) -> None:
-        """Returns when it is the caller's turn."""
+    def reserve(self) -> float:
+        """Reserves the next turn, and returns the seconds until then."""
         with self._lock:
             now = self._monotonic()
             turn = max(self._next, now)
             self._next = turn + self._interval
-        if turn > now:
-            self._sleep(turn - now)
+            return turn - now
 
 
 class RateLimits:
-    """A ``RateLimit`` for each key.
+    """A ``RateLimit`` for each key, over the threads of this process.
 
     Args:
         make: makes the rate limit of one key.
@@ -38,10 +42,15 @@ class RateLimits:
         self._lock = threading.Lock()
         self._limits: dict[Secret, RateLimit] = {}
 
-    def wait(self, key: Secret) -> None:
-        """Returns when it is the turn of a request with this key."""
+    def reserve(self, key: Secret) -> float:
+        """See ``ReserveTurn``."""
         with self._lock:
             limit = self._limits.get(key)
             if limit is None:
                 limit = self._limits[key] = self._make()
-        limit.wait()
+        return limit.reserve()
+
+
+def of_process(per_second: float) -> ReserveTurn:
+    """The rate limit of each key over the threads of this process."""
+    return RateLimits(partial(RateLimit, per_second, time.monotonic)).reserve

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
 from functools import partial
 from itertools import chain
@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from rfsync.cli.options import Options, make_command, utc_now
+from rfsync.cli.options import Options, make_command
 from rfsync.cli.output import as_json as to_json
-from rfsync.errors import DatabaseError, RightsError
+from rfsync.errors import ConfigError, DatabaseError, RightsError
 from rfsync.text import printable
 
 if TYPE_CHECKING:
+    from rfsync.api.client import Client
     from rfsync.config import Config
+    from rfsync.ledger.store import Store
     from rfsync.sync.check import Check
 
 
@@ -31,9 +33,8 @@ _MAX_RIGHTS: Final = 4
 def command(options: Options, as_json: bool) -> int:
     """Checks the configuration, the database and its schema, each key and each project.
 
-    Says how to fix what is wrong, and which command to run next. Writes nothing.
+    Says how to fix what is wrong, and which command to run next. Writes nothing but its turns of a shared rate limit.
     """
-    from rfsync.api.client import Client
     from rfsync.cli import wiring
     from rfsync.database.url import url_secrets
     from rfsync.sync.check import diagnose, look_at_exposure
@@ -44,7 +45,7 @@ def command(options: Options, as_json: bool) -> int:
     exposure = look_at_exposure(config, options.file(), has_password=in_file and bool(url_secrets(url)))
     name = wiring.shown_database(url)
     database = partial(_database, options, config)
-    with closing(Client(config.api, options.redact, utc_now, config.base_urls)) as client:
+    with _open_client(options, config) as client:
         checks = diagnose(
             config, options.file(), client, options.redact, database=database, database_name=name, env=os.environ
         )
@@ -56,6 +57,22 @@ def command(options: Options, as_json: bool) -> int:
     else:
         click.echo(f"\n{_next(config, options, ok=ok)}")
     return 0 if ok else 1
+
+
+@contextmanager
+def _open_client(options: Options, config: Config) -> Iterator[Client]:
+    """A client with the rate limit of all processes, or with its own where the database does not give that."""
+    from rfsync.api.rate_limit import of_process
+    from rfsync.cli import wiring
+    from rfsync.database.url import sqlite_file
+
+    with ExitStack() as stack:
+        store: Store | None = None
+        with suppress(ConfigError, DatabaseError):  # which is what a check of its own is about
+            if sqlite_file(wiring.database_url(options, config)) is None:
+                store = stack.enter_context(closing(wiring.open_store(options, config)))
+        own = of_process(config.api.requests_per_second)
+        yield stack.enter_context(closing(wiring.open_client(options, config, store, instead=own)))
 
 
 def _database(options: Options, config: Config) -> str:

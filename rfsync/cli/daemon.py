@@ -45,7 +45,6 @@ def _load(options: Options, metrics: PrometheusMetrics, databases: set[URL]) -> 
     Args:
         databases: those of the configurations before; this one's is added.
     """
-    from rfsync.api.client import Client
     from rfsync.cli import wiring
     from rfsync.daemon.metrics import read_totals
     from rfsync.daemon.plan import Plan
@@ -61,7 +60,7 @@ def _load(options: Options, metrics: PrometheusMetrics, databases: set[URL]) -> 
         stack.callback(store.close)
         engine = wiring.open_reader(options, config)
         stack.callback(engine.dispose)
-        client = Client(config.api, options.redact, utc_now, config.base_urls)
+        client = wiring.open_client(options, config, store)
         stack.callback(client.close)
         workspaces = make_workspaces(selections, client, config.workspaces)
         context = SyncContext(

@@ -94,24 +94,23 @@ def _sync(
     quiet: bool,
 ) -> list[Result]:
     """Syncs all selections; returns failed workspaces, then the projects in the order of their tasks."""
-    from rfsync.api.client import Client
     from rfsync.cli import wiring
     from rfsync.sync.circuit_breaker import CircuitBreaker
     from rfsync.sync.parallel import sync_all
     from rfsync.sync.targets import make_workspaces, resolve
     from rfsync.sync.task import SyncContext
 
-    redact, keep_changes = options.redact, dry_run and not quiet
+    keep_changes = dry_run and not quiet
     with (
         closing(wiring.open_store(options, config, make=True, dry=dry_run)) as store,
-        closing(Client(config.api, redact, utc_now, config.base_urls)) as client,
+        closing(wiring.open_client(options, config, store)) as client,
     ):
         if not dry_run:
             store.abandon_dead_runs(utc_now())
         breaker = CircuitBreaker(client, config.base_urls)
         context = SyncContext(
-            breaker, make_workspaces(selections, breaker, config.workspaces), store, config.removals, utc_now, redact,
-            jobs=config.jobs, allow_removals=allow_removals, keep_changes=keep_changes,
+            breaker, make_workspaces(selections, breaker, config.workspaces), store, config.removals, utc_now,
+            options.redact, jobs=config.jobs, allow_removals=allow_removals, keep_changes=keep_changes,
         )  # fmt: skip
         tasks, failures = resolve(selections, context)
         if batch_ids:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from sqlalchemy import URL, Engine
 
-from rfsync.cli.options import Options
+from rfsync.cli.options import Options, utc_now
 from rfsync.cli.output import tell
 from rfsync.config import Config
 from rfsync.database.engine import Database, open_database
@@ -21,9 +21,12 @@ from rfsync.errors import OPENING, DatabaseError
 from rfsync.ledger.run_locks import FileLocks, Leases, NoRunLocks
 from rfsync.ledger.store import Store
 from rfsync.parsing import parse_target
+from rfsync.redaction import Secret
 from rfsync.schema import upgrade as schema
 
 if TYPE_CHECKING:
+    from rfsync.api.client import Client
+    from rfsync.api.rate_limit import ReserveTurn
     from rfsync.sync.targets import Selection
 
 log = logging.getLogger("rfsync.database")
@@ -160,6 +163,30 @@ def open_store(
         raise DatabaseError(f"the database {path} was removed or renamed: put it back, or restart rfsync")
     database = schema.ensure_sqlite(path, partial(_announce_new, options, path, is_new=is_new))
     return Store(database, FileLocks(path), people=people)
+
+
+def open_client(options: Options, config: Config, store: Store | None, *, instead: ReserveTurn | None = None) -> Client:
+    """A client for the API.
+
+    Args:
+        store: has the rate limit that all processes share; one that has none, or None: the client has its own.
+        instead: the rate limit where the database fails to give a turn; None: then the request fails.
+    """
+    from rfsync.api.client import Client
+
+    shared: ReserveTurn | None = None
+    if store is not None and store.rate_limit is not None:
+        shared = partial(store.rate_limit.reserve, interval=1 / config.api.requests_per_second)
+        if instead is not None:
+            shared = partial(_reserve_or, shared, instead)
+    return Client(config.api, options.redact, utc_now, config.base_urls, shared or instead)
+
+
+def _reserve_or(shared: ReserveTurn, instead: ReserveTurn, key: Secret) -> float:
+    try:
+        return shared(key)
+    except DatabaseError:
+        return instead(key)
 
 
 def _announce_new(options: Options, path: Path, *, is_new: bool) -> None:

@@ -8,7 +8,7 @@ from typing import Final
 from rfsync.daemon.plan import CurrentPlan, Plan
 from rfsync.daemon.polls import Polls
 from rfsync.daemon.timetable import Timetable
-from rfsync.errors import Cancelled, DatabaseError, FetchError
+from rfsync.errors import Cancelled, DatabaseError, ErrorKind, FetchError
 from rfsync.ledger.projects import KnownProject
 from rfsync.logs import log_context, with_fields
 from rfsync.sync.bugs import BUG, failed_by_bug
@@ -143,6 +143,9 @@ def _find_projects(
         return Unlisted(str(error.kind), text)
     except Cancelled:
         raise
+    except DatabaseError as error:  # it has the rate limit
+        log.warning("%s: its projects can't be listed: %s", selection.workspace.id, error)
+        return Unlisted(str(ErrorKind.DATABASE), context.redact(str(error)))
     except Exception as error:
         row = failed_by_bug(selection.workspace.id, error, context.redact)
         return Unlisted(str(row.error_kind), row.error or "")

@@ -42,6 +42,8 @@ class Database:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._backend = _BACKENDS[engine.dialect.name]
+        #: False: it is a file, which one process writes at a time.
+        self.is_server = self._backend is postgres
         self._guard = threading.Lock()
         self._interrupted = threading.Event()
         #: The drivers' connections whose transactions may be interrupted.
@@ -69,13 +71,35 @@ class Database:
             "interrupted": self._interrupted,
             "durable": durable,
         }
+        with (
+            self._connect(doing, interruptible=interruptible) as connection,
+            connection.execution_options(**options).begin(),
+        ):
+            yield connection
+
+    def run(self, doing: str, statement: str, *, lock_timeout: float) -> tuple[Any, ...]:
+        """Runs a transaction of one statement in a single round trip, and returns its row. PostgreSQL only.
+
+        Args:
+            doing: for the error's message.
+            statement: without parameters; it gives one row.
+            lock_timeout: how long to wait for a lock, in seconds; at least a second.
+
+        Raises:
+            TransientDatabaseError: the same may work when tried again.
+            DatabaseError: the database refused or vanished.
+        """
+        with self._connect(doing, interruptible=True) as connection:
+            return postgres.run(connection, statement, lock_timeout)
+
+    @contextmanager
+    def _connect(self, doing: str, *, interruptible: bool) -> Iterator[Connection]:
         with translated(doing), self.engine.connect() as connection:
             driver = connection.connection.driver_connection
             try:
                 if interruptible:
                     self._interruptible.add(driver)
-                with connection.execution_options(**options).begin():
-                    yield connection
+                yield connection
             except BaseException as error:
                 if self._backend.is_broken(driver, error):
                     # What spoke to the driver itself, past SQLAlchemy, found that the connection is of no more use.

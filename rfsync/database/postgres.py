@@ -37,6 +37,8 @@ _FULL_NAME: Final = text(
     "SELECT quote_ident(n.nspname) || '.' || quote_ident(c.relname) FROM pg_catalog.pg_class c "
     "JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace WHERE c.oid = to_regclass(:table)"
 )
+#: The execution option that has the engine's ``Session``.
+_SESSION: Final = "rfsync_session"
 #: A connection that was idle for longer is pinged before use, in seconds.
 _PING_AFTER: Final = 1.0
 
@@ -54,15 +56,15 @@ def create(url: URL, *, read_only: bool, lock_timeout: float) -> Engine:
     if not read_only:
         # As many connections as there are transactions at once; the most recently used is the first to be used again.
         pool = {"poolclass": QueuePool, "pool_size": 0, "pool_use_lifo": True}
+    session = Session(url.query)
     engine = create_engine(
         url.set(query=options),
         connect_args={"prepare_threshold": None, "autocommit": True},
         hide_parameters=True,
         use_native_hstore=False,
+        execution_options={_SESSION: session},
         **pool,
     )
-
-    session = Session(url.query)
 
     @event.listens_for(engine, "begin")
     def _begin(connection: Connection) -> None:
@@ -78,6 +80,13 @@ def create(url: URL, *, read_only: bool, lock_timeout: float) -> Engine:
     if not read_only:
         _ping_after_a_pause(engine)
     return engine
+
+
+def run(connection: Connection, statement: str, lock_timeout: float) -> tuple[Any, ...]:
+    """See ``engine.Database.run``."""
+    session: Session = connection.get_execution_options()[_SESSION]
+    with _told_from_a_standby():
+        return session.run(connection.connection.driver_connection, _BEGIN_WRITING, lock_timeout, statement)
 
 
 @contextlib.contextmanager

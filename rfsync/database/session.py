@@ -75,15 +75,37 @@ class Session:
         Raises:
             DatabaseError: it can't be told which of several schemas is meant.
         """
-        timeout = (_TIMEOUT_UNLESS_SET if unless_set else _FIXED_TIMEOUT).format(f"{max(lock_timeout, 1.0):g}s")
-        found = "" if self._schema is None else f"{_search_path(self._schema)}; "
-        driver.execute(
-            f"{begin}; {_SETTINGS}; {found}SELECT set_config('lock_timeout', {timeout}, true), {_TRIGGERS_FIRE}"
-        )
+        driver.execute(self._beginning(begin, lock_timeout, unless_set=unless_set))
         if self._schema is None:
             schema = self._find_schema(driver)
             driver.execute(_search_path(schema))
             self._schema = schema
+
+    def run(self, driver: Any, begin: str, lock_timeout: float, statement: str) -> tuple[Any, ...]:
+        """Runs a transaction of one statement in one round trip, and returns its row.
+
+        Args:
+            begin: the statement that begins the transaction.
+            lock_timeout: in seconds.
+            statement: without parameters; it gives one row.
+
+        Raises:
+            DatabaseError: it can't be told which of several schemas is meant.
+        """
+        if self._schema is None:
+            self._schema = self._find_schema(driver)
+        beginning = self._beginning(begin, lock_timeout, unless_set=False)
+        cursor = driver.execute(f"{beginning}; {statement}; COMMIT")
+        row: tuple[Any, ...] = ()
+        while cursor.nextset():
+            if cursor.description is not None:  # the statement's comes after those of what begins the transaction
+                row = cursor.fetchone()
+        return row
+
+    def _beginning(self, begin: str, lock_timeout: float, *, unless_set: bool) -> str:
+        timeout = (_TIMEOUT_UNLESS_SET if unless_set else _FIXED_TIMEOUT).format(f"{max(lock_timeout, 1.0):g}s")
+        found = "" if self._schema is None else f"{_search_path(self._schema)}; "
+        return f"{begin}; {_SETTINGS}; {found}SELECT set_config('lock_timeout', {timeout}, true), {_TRIGGERS_FIRE}"
 
     def _find_schema(self, driver: Any) -> str:
         """The schema of rfsync's tables, quoted; where there are none, that in which the session would make them."""

@@ -45,6 +45,7 @@ from rfsync.ledger.runs import (
     renumber_run,
     write_end,
 )
+from rfsync.ledger.shared_rate_limit import SharedRateLimit
 from rfsync.ledger.transaction import Transaction
 
 _T = TypeVar("_T")
@@ -83,6 +84,8 @@ class Store:
         self.projects = Projects(self._transact)
         #: The mail addresses of people.
         self.addresses = Addresses(self._transact, database.erase, dry=dry)
+        #: The rate limit of all processes; None: each process has its own.
+        self.rate_limit = None if dry or not database.is_server else SharedRateLimit(database, self._retry)
 
     def stop(self) -> None:
         """Lets no transaction begin any more but those that record how a run ended; the others raise ``Cancelled``."""

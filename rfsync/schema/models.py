@@ -15,6 +15,7 @@ from sqlalchemy.orm import Mapped, mapped_column
 from rfsync.errors import ErrorKind
 from rfsync.schema.base import Base, Id, Key, ProjectId, Small, counts, partial_index, sqlite_reference, words
 from rfsync.schema.job_models import Job, JobChange, LabelerDay, MissingJob, PeopleKey, Person
+from rfsync.schema.rate_limit import RateLimit
 
 __all__ = [
     "FLOWS",
@@ -32,6 +33,7 @@ __all__ = [
     "ProjectDay",
     "ProjectObserved",
     "ProjectRename",
+    "RateLimit",
     "SyncRun",
     "WorkspaceDay",
     "metadata",

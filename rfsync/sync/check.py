@@ -109,7 +109,8 @@ def look_at_exposure(config: Config, file: Path | None, *, has_password: bool) -
 def worst_case(config: Config) -> str:
     """The longest time that a run of one project can take, whatever the API does.
 
-    It does not include looking up the host's name, and waiting for the database.
+    It does not include looking up the host's name, waiting for the database, and requests of other processes that share
+    the rate limit.
     """
     api, limit = config.api, config.removals.confirm_limit
     # Each request may have to wait for its turn by requests_per_second, after those of all other threads.

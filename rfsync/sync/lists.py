@@ -1,6 +1,5 @@
 """A project's lists as the API answers them: of batches, and where the key may see them of jobs."""
 
-import hashlib
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,7 +14,6 @@ from rfsync.api.lenient import Rejected
 from rfsync.errors import ErrorKind, FetchError
 from rfsync.ledger.runs import Run
 from rfsync.records import Kind
-from rfsync.redaction import Secret
 from rfsync.sync.task import SyncContext, SyncTask, log
 
 #: Rejected records that are logged one by one; for the others, their number is.
@@ -122,12 +120,7 @@ def _wants_jobs(context: SyncContext, run: Run, task: SyncTask) -> bool:
     if context.jobs.sync != "auto" or run.denial is None:
         return context.jobs.sync is not False
     age = context.clock() - run.denial.at
-    return not (timedelta() <= age < _DENIAL_STANDS and run.denial.key == digest_of(task.key))
-
-
-def digest_of(key: Secret) -> str:
-    """A digest of a key, which tells whether another one is used."""
-    return hashlib.sha256(b"rfsync" + key.reveal().encode()).hexdigest()[:16]
+    return not (timedelta() <= age < _DENIAL_STANDS and run.denial.key == task.key.digest)
 
 
 def log_rejected(task: SyncTask, kind: Kind, rejected: Sequence[Rejected]) -> None:

@@ -18,7 +18,6 @@ from rfsync.sync.lists import (
     REFUSED,
     JobsFailure,
     ListAnswer,
-    digest_of,
 )
 from rfsync.sync.ordering import is_older, is_superseded, observed_at, sent_us, warn_of_clock
 from rfsync.sync.removals import (
@@ -215,7 +214,7 @@ class Observation:
             return state
         state = replace(state, jobs_error_kind=failure.kind)
         if failure.kind in DENIALS:
-            state = replace(state, jobs_asked_at=at, jobs_key=digest_of(self.task.key))
+            state = replace(state, jobs_asked_at=at, jobs_key=self.task.key.digest)
         return state
 
     def _with_failure(self, outcome: str, error: str | None, failure: JobsFailure | None) -> RunRow:

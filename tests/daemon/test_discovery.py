@@ -154,6 +154,18 @@ def test_an_empty_list_keeps_all_that_were_there(world: World, lines: Callable[[
     assert driver.due_in("discovery") == timedelta(hours=1)
 
 
+def test_a_database_that_is_away_while_listing_is_no_bug(world: World, lines: Callable[[], list[str]]) -> None:
+    """It has the rate limit."""
+    world.listings["acme"] = away = DatabaseError("reserving a turn of the rate limit: connection lost")
+    driver = world.daemon(workspace())
+    driver.discovered()
+    assert driver.daemon.listings()["acme"] == Unlisted("database", str(away))
+    assert BUG not in "".join(lines())
+    world.listings["acme"] = ["a"]
+    driver.run("discovery", 1)
+    assert sorted(driver.daemon.projects()) == ["acme/a"]
+
+
 def test_excluded_projects_are_not_polled(world: World) -> None:
     world.listings["acme"] = ["a", "scratch-1"]
     world.listings["down"] = FetchError(ErrorKind.SERVER, "HTTP 503")

@@ -32,14 +32,15 @@ def test_it_reads_every_table_but_those_of_people_and_every_view(reader: Reader)
     names = [*inspector.get_table_names(), *inspector.get_view_names()]
     assert {*names} >= {"projects", "batches", "batch_changes", "project_daily", "sync_runs", *VIEWS}
     with psycopg.connect(reader.url, autocommit=True) as connection:
-        for name in {*names} - {"people", "people_key"}:
+        for name in {*names} - {"people", "people_key", "rate_limits"}:
             connection.execute(f"SELECT * FROM {name} LIMIT 1".encode())
 
 
 def test_of_people_it_reads_what_the_views_show(reader: Reader) -> None:
     with psycopg.connect(reader.url, autocommit=True) as connection:
         connection.execute("SELECT id, address, forgotten_at, mode FROM people LEFT JOIN people_key USING (id)")
-        for query in ("SELECT * FROM people", "SELECT digest FROM people", "SELECT secret FROM people_key"):
+        hidden = ("SELECT * FROM people", "SELECT digest FROM people", "SELECT secret FROM people_key")
+        for query in (*hidden, "SELECT * FROM rate_limits"):
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 connection.execute(query.encode())
 
@@ -57,9 +58,12 @@ def test_an_upgrade_gives_a_role_of_earlier_no_more_of_people(new_postgres: Call
         with psycopg.connect(url, autocommit=True) as connection:
             found = [
                 connection.execute(may.format(table, column).encode()).fetchone()
-                for table, column in (("people", "address"), ("people", "digest"), ("people_key", "secret"))
+                for table, column in (
+                    *(("people", "address"), ("people", "digest"), ("people_key", "secret")),
+                    ("rate_limits", "key_digest"),
+                )
             ]
-        assert found == [(True,), (False,), (False,)]
+        assert found == [(True,), (False,), (False,), (False,)]
     finally:
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("DROP OWNED BY rfsync_reader")

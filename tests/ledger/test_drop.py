@@ -16,7 +16,7 @@ from rfsync.ledger.store import Store
 from rfsync.ledger.transaction import Transaction
 from rfsync.ledger.verify import verify
 from rfsync.parsing import Target
-from rfsync.schema.models import PeopleKey, WorkspaceDay, metadata
+from rfsync.schema.models import PeopleKey, RateLimit, WorkspaceDay, metadata
 
 WIDGETS, GEARS = ProjectPath("acme", "widgets"), ProjectPath("acme", "gears")
 
@@ -27,7 +27,7 @@ def test_no_table_keeps_a_row_of_it_and_others_keep_all_of_theirs(rig: Rig) -> N
     fill(rig, "widgets")
     before = dump(rig)
     # A table that is new has to be filled above, unless it has no project.
-    shared = {WorkspaceDay.__tablename__, PeopleKey.__tablename__}
+    shared = {WorkspaceDay.__tablename__, PeopleKey.__tablename__, RateLimit.__tablename__}
     assert {name for name in metadata.tables if not len(before[name]) > len(others[name])} == shared
     people = others.pop("people"), before["people"]
     assert rig.store.projects.drop(WIDGETS)
@@ -60,7 +60,7 @@ def test_who_made_a_job_is_referred_to_as_well(rig: Rig) -> None:
 
 def test_every_table_that_refers_to_a_project_is_known_by_its_column() -> None:
     without = {name for name, table in metadata.tables.items() if "project_id" not in table.c}
-    assert without == {"projects", WorkspaceDay.__tablename__, "people", "people_key"}
+    assert without == {"projects", WorkspaceDay.__tablename__, "people", "people_key", "rate_limits"}
 
 
 def test_a_day_on_which_no_other_project_changed_goes_with_it(rig: Rig) -> None:

@@ -175,11 +175,24 @@ INSERT INTO project_daily VALUES (1, '2026-01-02', 1, 1, 0, 5, 0, 2, 0, 1, 5, 2)
 #: What came with a revision.
 FILLED_SINCE = {
     "0002": "UPDATE projects SET sent_us = 7",
-    "0003": "INSERT INTO project_observed VALUES (1, '2026-01-01', 5, 0)",
+    "0003": "INSERT INTO project_observed (project_id, day, am, pm) VALUES (1, '2026-01-01', 5, 0)",
     "0006": """UPDATE projects SET missing = 1, recheck_from = '{at}';
 UPDATE batches SET unlisted_at = '{at}';
 INSERT INTO missing_batches (project_id, batch_id, missing_at, asked_at) VALUES (1, 'b', '{at}', '{at}');
 INSERT INTO project_renames VALUES (1, 'acme', 'gadgets', '{at}')""",
+    "0007": """INSERT INTO people (id, digest) VALUES (1, 'd');
+INSERT INTO people_key VALUES (1, 's', 'pseudonym');
+INSERT INTO jobs (project_id, job_id, labeler_id, num_images, annotated, unannotated, approved, rejected, first_seen_at,
+changed_at) VALUES (1, 'j', 1, 5, 2, 3, 0, 0, '{at}', '{at}');
+INSERT INTO job_changes (run_id, project_id, job_id, observed_after, observed_at, change, labeler_id, num_images,
+annotated, unannotated, approved, rejected, num_images_delta, annotated_delta, unannotated_delta, approved_delta,
+rejected_delta) VALUES (1, 1, 'j', '2026-01-01 00:00:00.000000', '{at}', 'added', 1, 5, 2, 3, 0, 0, 5, 2, 3, 0, 0);
+UPDATE projects SET jobs = 1, images_in_jobs = 5, annotated = 2, unannotated = 3, jobs_observed_at = '{at}',
+jobs_missing = 1;
+UPDATE sync_runs SET jobs = 1, jobs_changed = 1;
+INSERT INTO missing_jobs (project_id, job_id, missing_at, asked_at) VALUES (1, 'j', '{at}', '{at}');
+INSERT INTO labeler_daily VALUES (1, '2026-01-02', 1, 1, 5, 2, 0, 0, 0, 0, 0)""",
+    "0008": "INSERT INTO rate_limits VALUES ('digest', '{at}', '{at}')",
 }
 
 
