@@ -1,5 +1,6 @@
 """Schedules: an interval, or the five fields of a crontab line. Also the rule by which a project is stale."""
 
+import hashlib
 import re
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta, tzinfo
@@ -19,6 +20,9 @@ _FIELDS: Final = (
     ("day of the week", "0 to 7, or sun to sat"),
 )
 _NEVER: Final = "it never fires: there is no such day"
+_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
+#: How far back the latest time of a crontab line is looked for first.
+_LOOK_BACK: Final = timedelta(minutes=5)
 #: CronSim's extensions (L, LW, 5L and 5#2) and letters outside ASCII, which crontab(5) does not have.
 _EXTENSION: Final = re.compile(r"(?<![a-z])lw?(?![a-z])|#|[^ -~]", re.IGNORECASE)
 #: CronSim reads 7-7/2 as 7/2, which is every second value from 7 on.
@@ -36,6 +40,24 @@ class Interval:
     def after(self, moment: datetime) -> datetime:
         """The first time after ``moment`` at which a poll is due."""
         return moment + self.every
+
+
+@dataclass(frozen=True, slots=True)
+class Ticks:
+    """One poll per interval, at times that all processes compute alike: multiples of the interval, and an offset."""
+
+    every: timedelta
+    #: Whole seconds, less than ``every``.
+    offset: timedelta
+
+    def after(self, moment: datetime) -> datetime:
+        """See ``Interval.after``."""
+        return self.latest(moment) + self.every
+
+    def latest(self, moment: datetime) -> datetime:
+        """The last time up to ``moment``, which may be ``moment`` itself, at which a poll is due."""
+        first = _EPOCH + self.offset
+        return first + (moment - first) // self.every * self.every
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +96,39 @@ class Cron:
                 return due
         raise ValueError(_NEVER)
 
+    def latest(self, moment: datetime) -> datetime:
+        """See ``Ticks.latest``."""
+        back = _LOOK_BACK
+        while (due := self.after(moment - back)) > moment:
+            back *= 4
+        while (following := self.after(due)) <= moment:
+            due = following
+        return due
 
+
+#: Says when polls are due, and which times all processes have in common.
+SharedSchedule: TypeAlias = Ticks | Cron
 #: Says when polls are due.
-Schedule: TypeAlias = Interval | Cron
+Schedule: TypeAlias = Interval | SharedSchedule
+
+
+def shared(schedule: Schedule, name: str) -> SharedSchedule:
+    """The schedule by which several processes poll a project as one.
+
+    The projects of an interval are spread over it by their names, so that they are not all due at once.
+
+    Args:
+        name: of the project.
+    """
+    if not isinstance(schedule, Interval):
+        return schedule
+    seconds = schedule.every // timedelta(seconds=1)
+    return Ticks(schedule.every, timedelta(seconds=int(spread(name) * seconds)))
+
+
+def spread(name: str) -> float:
+    """A number from 0 to below 1 that is the same for a name in every process, and evenly distributed over names."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6]) / 2**48
 
 
 def _is_valid(text: str) -> bool:

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
-from rfsync.schedule import Cron, Interval, gap
+from rfsync.schedule import Cron, Interval, SharedSchedule, Ticks, gap
 
 BERLIN = ZoneInfo("Europe/Berlin")
 #: A Thursday.
@@ -429,3 +429,23 @@ def test_seconds_make_no_difference(text: str, zone: str, moment: datetime, micr
     schedule = cron(text, ZoneInfo(zone))
     minute = moment.replace(second=0, microsecond=0)
     assert schedule.after(minute + timedelta(microseconds=microseconds)) == schedule.after(minute)
+
+
+@settings(max_examples=200)
+@given(
+    st.sampled_from(
+        [
+            Ticks(timedelta(seconds=1), timedelta(0)),
+            Ticks(timedelta(minutes=5), timedelta(seconds=299)),
+            Ticks(timedelta(days=30), timedelta(days=7)),
+            *(Cron(text, zone) for text in ("* * * * *", "30 2 * * *", "0 9 * * mon-fri") for zone in (UTC, BERLIN)),
+            Cron("0 0 29 2 *", UTC),
+        ]
+    ),
+    st.integers(-(10**11), 10**11).map(lambda milliseconds: START + timedelta(milliseconds=milliseconds)),
+)
+def test_the_latest_time_is_the_one_that_nothing_follows(schedule: SharedSchedule, moment: datetime) -> None:
+    latest = schedule.latest(moment)
+    assert latest <= moment < schedule.after(latest)
+    assert schedule.after(latest - MICROSECOND) == latest == schedule.latest(latest)
+    assert latest < schedule.after(moment)

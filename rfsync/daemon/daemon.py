@@ -7,7 +7,8 @@ from typing import Final
 
 from rfsync.daemon.discovery import Discovery
 from rfsync.daemon.plan import CurrentPlan, Plan
-from rfsync.daemon.polled_project import CLOCK_JUMP, Instant
+from rfsync.daemon.policy import CLOCK_JUMP
+from rfsync.daemon.polled_project import Instant
 from rfsync.daemon.polls import Polls
 from rfsync.daemon.recovery import Recovery
 from rfsync.daemon.timetable import Timetable

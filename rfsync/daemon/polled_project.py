@@ -6,17 +6,13 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import Final, NamedTuple
 
-from rfsync.errors import ErrorKind
-from rfsync.schedule import Interval, Schedule, gap, stale_at
+from rfsync.daemon.policy import next_due, stretches_interval
+from rfsync.schedule import Interval, Schedule, stale_at
 from rfsync.sync.result import Result
 from rfsync.sync.task import SyncTask
 
-#: Consecutive failures stretch a project's interval by at most this factor; those of the database don't.
-MAX_STRETCH: Final = 12
 #: Seconds after which a failure that persists is logged as an error again; in between it is a warning.
 ERROR_LOG_INTERVAL: Final = 3600.0
-#: A larger drift between wall and monotonic clock means that the clock was changed.
-CLOCK_JUMP: Final = timedelta(seconds=2)
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
@@ -33,24 +29,6 @@ class Instant(NamedTuple):
     def drift(self) -> timedelta:
         """Wall clock minus monotonic clock; constant until the wall clock is changed."""
         return self.wall - _EPOCH - timedelta(seconds=self.monotonic)
-
-
-def next_due(schedule: Schedule, due: datetime, began: datetime, now: datetime, failures: int) -> datetime:
-    """When the poll after one that has just ended is due; a time in the past means at once.
-
-    Args:
-        due: when the poll that ended was due, by the clock as it was then.
-        began: when it began, by the clock as it is now.
-        failures: consecutive ones that stretch the interval, including this poll.
-    """
-    stretch = min(2 ** max(failures - 1, 0), MAX_STRETCH)
-    if stretch > 1:
-        return schedule.after(now + (stretch - 1) * gap(schedule, now))
-    # Counting from the due time avoids drift. A due time in the future means that the clock was set back. If only by
-    # a little, counting from now would poll twice for the same time of the schedule.
-    following = schedule.after(due if due <= now + CLOCK_JUMP else now)
-    # The poll made up for everything that was due before it began.
-    return following if following > began else schedule.after(began)
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,8 +88,7 @@ class PolledProject:
             )
         else:
             failed = result is None or result.outcome == "failed"
-            # A database that was away says nothing about the project, and no API is spared by asking it less often.
-            stretches = failed and (result is None or result.error_kind != ErrorKind.DATABASE)
+            stretches = result is None or stretches_interval(result.outcome, result.error_kind)
             project = replace(
                 self, last=result, failures=self.failures + failed, stretching=self.stretching + stretches
             )

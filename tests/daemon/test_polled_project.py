@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rfsync.daemon.polled_project import ERROR_LOG_INTERVAL, Instant, Poll, PolledProject, next_due
+from rfsync.daemon.polled_project import ERROR_LOG_INTERVAL, Instant, Poll, PolledProject
 from rfsync.ledger.runs import RunRow
 from rfsync.redaction import Secret
 from rfsync.schedule import Cron, Interval, Schedule
@@ -28,66 +28,6 @@ HALF_PAST = Cron("30 * * * *", UTC)
 DAY = 1440.0
 NOW = timedelta(0)
 TASK = SyncTask("acme", "a", Secret("key"))
-
-
-def at(minutes: float) -> datetime:
-    return START + minutes * MINUTE
-
-
-# When the next poll is due. All times in minutes from noon: when the poll that has just ended was due, when it began,
-# and when it ended. A result before the end means at once.
-
-
-@pytest.mark.parametrize(
-    ("schedule", "due", "began", "now", "failures", "expected"),
-    [
-        # The interval counts from the due time, not from the beginning or the end.
-        (EACH_FIVE, 0, 0, 0, 0, 5),
-        (EACH_FIVE, 0, 0.2, 0.5, 0, 5),
-        (EACH_FIVE, 0, 0, 3, 0, 5),
-        (EACH_FIVE, 0, 2, 4, 0, 5),
-        (EVERY_FIFTH, 0, 0.1, 1, 0, 5),
-        (HALF_PAST, 0, 0, 1, 0, 30),
-        # A poll that takes longer than its interval is followed by another one at once.
-        (EACH_FIVE, 0, 0, 5, 0, 5),
-        (EACH_FIVE, 0, 0, 7, 0, 5),
-        (EACH_FIVE, 0, 0, 21, 0, 5),
-        (EVERY_FIFTH, 0, 0, 12, 0, 5),
-        # What was due before a poll began is made up for by that poll.
-        (EACH_FIVE, 0, 5, 6, 0, 10),
-        (EACH_FIVE, 0, 21, 22, 0, 26),
-        (EACH_FIVE, 0, 21, 40, 0, 26),
-        (EVERY_FIFTH, 0, 21, 22, 0, 25),
-        (HALF_PAST, 0, 100, 101, 0, 150),
-        # Failures in a row: once, twice, 4, 8 and at most 12 intervals from the end.
-        (EACH_FIVE, 0, 0, 1, 1, 5),
-        (EACH_FIVE, 0, 0, 1, 2, 11),
-        (EACH_FIVE, 0, 0, 1, 3, 21),
-        (EACH_FIVE, 0, 0, 1, 4, 41),
-        (EACH_FIVE, 0, 0, 1, 5, 61),
-        (EACH_FIVE, 0, 0, 1, 6, 61),
-        (EACH_FIVE, 0, 0, 1, 5_000, 61),
-        (EVERY_FIFTH, 0, 0, 1, 1, 5),
-        (EVERY_FIFTH, 0, 0, 1, 2, 10),
-        (EVERY_FIFTH, 0, 0, 1, 3, 20),
-        (EVERY_FIFTH, 0, 0, 1, 9, 60),
-        (HALF_PAST, 0, 0, 1, 2, 90),
-        # The clock was set back while the poll went on: the due time means nothing any more.
-        (EACH_FIVE, 0, -DAY - 1, -DAY, 0, -DAY + 5),
-        (EVERY_FIFTH, 0, -DAY - 1, -DAY, 0, -DAY + 5),
-        (HALF_PAST, 30, 9, 10, 0, 30),
-        # By a second only: the same time of the schedule is not polled twice.
-        (EACH_FIVE, 0, -1 / 60, -1 / 60, 0, 5),
-        (HALF_PAST, 30, 30 - 1 / 60, 30 - 1 / 60, 0, 90),
-        # The clock was set forward: everything in between was made up for.
-        (EACH_FIVE, 0, DAY, DAY + 1, 0, DAY + 5),
-        (HALF_PAST, 0, DAY, DAY + 1, 0, DAY + 30),
-    ],
-)
-def test_the_next_poll_is_due(
-    schedule: Schedule, due: float, began: float, now: float, failures: int, expected: float
-) -> None:
-    assert next_due(schedule, at(due), at(began), at(now), failures) == at(expected)
 
 
 # Lives
