@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from tests.e2e.conftest import Cli, MakeCli, batch
-from tests.e2e.daemons import LISTEN, QUICK, Start, await_any_request, await_runs, runs
+from tests.e2e.daemons import LISTEN, QUICK, Start, await_runs, runs
 
 
 @pytest.fixture
