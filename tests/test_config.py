@@ -67,6 +67,7 @@ DEFAULTS: dict[str, dict[str, Any]] = {
     "schedule": {"every": timedelta(minutes=5), "cron": None, "timezone": "UTC", "jitter": timedelta(seconds=10)},
     "daemon": {"listen": "127.0.0.1:9108"},
     "retention": {"unchanged_runs": timedelta(days=30)},
+    "worker": {"concurrency": 8},
 }
 TABLES = [*DEFAULTS, "workspaces"]
 
@@ -160,6 +161,7 @@ def test_the_example_file_still_loads_when_all_is_uncommented(read: Load) -> Non
         ('[daemon]\nlisten = ""', "daemon", "listen", ""),
         ('[daemon]\nlisten = "[::1]:1"', "daemon", "listen", "[::1]:1"),
         ('[retention]\nunchanged_runs = "12h"', "retention", "unchanged_runs", timedelta(hours=12)),
+        ("[worker]\nconcurrency = 32", "worker", "concurrency", 32),
     ],
 )
 def test_a_value_is_taken(read: Load, text: str, table: str, key: str, value: object) -> None:
@@ -217,6 +219,7 @@ WRONG = {
     ],
     "schedule.timezone": ['"Mars/Olympus"', '""', '"../UTC"', '"/etc/localtime"', "1"],
     "daemon.listen": ['"9108"', '":9108"', '"h:"', '"h:65536"', '"h:-1"', '"h:0x1"', '"h:٣"', "9108"],
+    "worker.concurrency": ["0", "257", "1.5", '"8"'],
     "retention.unchanged_runs": ['""', '"for ever"', '"9999999999d"', "30"],
 }
 

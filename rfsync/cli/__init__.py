@@ -46,6 +46,7 @@ _COMMANDS = {
     "check": ("check", "Checks configuration, database, keys and projects."),
     "sync": ("sync", "Syncs each project once, then exits."),
     "daemon": ("daemon", "Syncs on a schedule, until stopped."),
+    "worker": ("worker", "The daemon for many machines, on PostgreSQL."),
     "status": ("status", "Each project's totals, last run, age and health."),
     "batches": ("batches", "The batches now, or as they were at a given time."),
     "jobs": ("jobs", "The annotation jobs now, or as they were at a given time."),

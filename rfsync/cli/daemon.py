@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
@@ -13,6 +14,7 @@ from rfsync.cli.options import Options, make_command, utc_now
 if TYPE_CHECKING:
     from sqlalchemy import URL
 
+    from rfsync.config import Config
     from rfsync.daemon.metrics import PrometheusMetrics
     from rfsync.daemon.service import Setup
 
@@ -30,21 +32,41 @@ def command(options: Options) -> int:
     from rfsync.daemon.service import Service
     from rfsync.daemon.systemd import ServiceManager
 
-    options.start_logging("info")
-    # APScheduler logs each entry of the timetable.
-    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+    start_service_logging(options)
     metrics = PrometheusMetrics()
-    load = partial(_load, options, metrics, set())
+    load = partial(load_setup, options, metrics, set())
     Service(load, metrics, ServiceManager(os.environ), utc_now).run()
     return 0
 
 
-def _load(options: Options, metrics: PrometheusMetrics, databases: set[URL]) -> Setup:
+def start_service_logging(options: Options) -> None:
+    """Begins to log as a service does."""
+    options.start_logging("info")
+    # APScheduler logs each entry of the timetable.
+    logging.getLogger("apscheduler").setLevel(logging.WARNING)
+
+
+def load_setup(
+    options: Options,
+    metrics: PrometheusMetrics,
+    databases: set[URL],
+    *,
+    trigger: str = "schedule",
+    check: Callable[[Options, Config], None] = lambda _options, _config: None,
+    concurrency: Callable[[Config], int] = lambda config: config.api.concurrency,
+    threads: int | None = None,
+) -> Setup:
     """Reads the configuration.
 
     Args:
         databases: those of the configurations before; this one's is added.
+        trigger: see ``SyncContext.trigger``.
+        check: raises ``RfsyncError`` where the configuration can't be followed.
+        concurrency: polls at once.
+        threads: see ``Plan``.
     """
+    from msgspec.structs import replace
+
     from rfsync.cli import wiring
     from rfsync.daemon.metrics import read_totals
     from rfsync.daemon.plan import Plan
@@ -53,6 +75,7 @@ def _load(options: Options, metrics: PrometheusMetrics, databases: set[URL]) -> 
     from rfsync.sync.task import SyncContext
 
     config = options.load()
+    check(options, config)
     selections = wiring.select(options, config, ())
     with ExitStack() as stack:
         store = wiring.open_store(options, config, make=True, had=databases)
@@ -60,16 +83,17 @@ def _load(options: Options, metrics: PrometheusMetrics, databases: set[URL]) -> 
         stack.callback(store.close)
         engine = wiring.open_reader(options, config)
         stack.callback(engine.dispose)
-        client = wiring.open_client(options, config, store)
+        at_once = concurrency(config)
+        client = wiring.open_client(options, replace(config, api=replace(config.api, concurrency=at_once)), store)
         stack.callback(client.close)
         workspaces = make_workspaces(selections, client, config.workspaces)
         context = SyncContext(
             client, workspaces, store, config.removals, utc_now, options.redact,
-            jobs=config.jobs, trigger="schedule", timer=metrics.time,
+            jobs=config.jobs, trigger=trigger, timer=metrics.time,
         )  # fmt: skip
         plan = Plan(
             context, selections, lambda workspace: config.schedule_of(workspace).build(),
-            config.schedule.jitter, config.api.concurrency, config.retention.unchanged_runs,
+            config.schedule.jitter, at_once, config.retention.unchanged_runs, threads,
         )  # fmt: skip
         totals = partial(read_totals, engine, with_jobs=config.jobs.sync is not False)
         return Setup(plan, config.daemon.listen, totals, stack.pop_all().close)

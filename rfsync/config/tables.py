@@ -112,6 +112,13 @@ class RetentionConfig(_Table, frozen=True):
     unchanged_runs: timedelta = timedelta(days=30)
 
 
+class WorkerConfig(_Table, frozen=True):
+    """``[worker]``."""
+
+    #: Runs at once in each worker.
+    concurrency: Annotated[int, msgspec.Meta(ge=1, le=256)] = 8
+
+
 class WorkspaceConfig(_Table, frozen=True):
     """One ``[[workspaces]]`` table."""
 
@@ -154,6 +161,7 @@ class Config(_Table, frozen=True):
     schedule: ScheduleConfig = ScheduleConfig()
     daemon: DaemonConfig = DaemonConfig()
     retention: RetentionConfig = RetentionConfig()
+    worker: WorkerConfig = WorkerConfig()
     workspaces: tuple[WorkspaceConfig, ...] = ()
     #: What the file's relative paths start from; no key of the file.
     folder: Path = Path()
@@ -184,5 +192,6 @@ TABLES: Final[dict[str, tuple[str, ...]]] = {
     "schedule": ScheduleConfig.__struct_fields__,
     "daemon": DaemonConfig.__struct_fields__,
     "retention": RetentionConfig.__struct_fields__,
+    "worker": WorkerConfig.__struct_fields__,
     "workspaces": WorkspaceConfig.__struct_fields__,
 }

@@ -9,7 +9,7 @@ from rfsync.daemon.discovery import Discovery
 from rfsync.daemon.plan import CurrentPlan, Plan
 from rfsync.daemon.policy import CLOCK_JUMP
 from rfsync.daemon.polled_project import Instant
-from rfsync.daemon.polls import Polls
+from rfsync.daemon.polls import MakePoller, Poller, Polls
 from rfsync.daemon.recovery import Recovery
 from rfsync.daemon.timetable import Timetable
 from rfsync.errors import Cancelled, DatabaseError
@@ -32,6 +32,7 @@ class Daemon:
         clock: the time of day, aware.
         monotonic: seconds by a clock that nobody can change.
         on_result: called with the result of each poll.
+        make_poller: makes what polls.
 
     Raises:
         ThreadError: the system starts not a single thread.
@@ -43,13 +44,14 @@ class Daemon:
         clock: Callable[[], datetime],
         monotonic: Callable[[], float],
         on_result: Callable[[Result], None],
+        make_poller: MakePoller = Polls,
     ) -> None:
         self._clock = clock
         self._monotonic = monotonic
         self._current = CurrentPlan(plan)
-        self._timetable = Timetable(plan.concurrency, clock)
+        self._timetable = Timetable(plan.threads or plan.concurrency, clock)
         self._on_result = on_result
-        self._polls = Polls(self._current, self._timetable, self._now, self._note)
+        self._polls: Poller = make_poller(self._current, self._timetable, self._now, self._note)
         self._recovery = Recovery(self._current, self._timetable, self._polls)
         self._discovery = Discovery(self._current, self._timetable, self._polls)
         self._drift = self._now().drift
@@ -80,13 +82,14 @@ class Daemon:
             ThreadError: the system starts no thread for it; nothing has changed.
         """
         with self._current.lock:
-            self._timetable.replace_threads(plan.concurrency)
+            self._timetable.replace_threads(plan.threads or plan.concurrency)
             self._current.plan = plan
             self._polls.reconfigure()
             self._begin()
 
     def _begin(self) -> None:
         with self._current.lock:
+            self._polls.begin()
             self._polls.add(self._current.plan.named_tasks())
             self._discovery.begin()
             self._timetable.put(_PRUNING, 0.0, self._prune)
@@ -110,13 +113,14 @@ class Daemon:
         """Ends within seconds: requests at once, transactions when they are committed, or undone if that takes long."""
         self._current.close()
         self._timetable.stop()
+        self._polls.stop()
         self._current.cancel()
         self._timetable.join()
 
     @property
     def is_alive(self) -> bool:
         """True while polls are being started, all threads for that live, and nothing is long overdue."""
-        return self._timetable.is_alive
+        return self._timetable.is_alive and self._polls.is_alive
 
     @property
     def is_ready(self) -> bool:
@@ -130,7 +134,7 @@ class Daemon:
     def _prune(self) -> None:
         with self._current.working() as plan:
             try:
-                if self._current.is_current(plan):
+                if self._current.is_current(plan) and self._polls.may_prune():
                     deleted = plan.context.store.prune(self._clock() - plan.keep_unchanged)
                     self.pruned_at = self._clock()
                     if deleted:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from rfsync.daemon.plan import CurrentPlan, Plan
-from rfsync.daemon.polls import Polls
+from rfsync.daemon.polls import Poller
 from rfsync.daemon.timetable import Timetable
 from rfsync.errors import Cancelled, DatabaseError, ErrorKind, FetchError
 from rfsync.ledger.projects import KnownProject
@@ -36,7 +36,7 @@ class Unlisted:
 class Discovery:
     """Lists the workspaces of the plan in force, and keeps the projects that are polled in line with them."""
 
-    def __init__(self, current: CurrentPlan, timetable: Timetable, polls: Polls) -> None:
+    def __init__(self, current: CurrentPlan, timetable: Timetable, polls: Poller) -> None:
         self._current = current
         self._timetable = timetable
         self._polls = polls

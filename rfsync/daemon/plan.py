@@ -31,6 +31,8 @@ class Plan:
     concurrency: int
     #: How long runs that changed nothing are kept.
     keep_unchanged: timedelta
+    #: Threads of the timetable; None: as many as there are polls at once, which run in them.
+    threads: int | None = None
 
     def named_tasks(self) -> list[SyncTask]:
         """The projects that need not be discovered."""

@@ -31,6 +31,15 @@ class Instant(NamedTuple):
         return self.wall - _EPOCH - timedelta(seconds=self.monotonic)
 
 
+def should_log_error(logged_at: float | None, monotonic: float) -> bool:
+    """True if a failure now is to be logged as an error: the first one, and then one an hour.
+
+    Args:
+        logged_at: when one last was, in seconds of the monotonic clock; None: not since the last success.
+    """
+    return logged_at is None or monotonic - logged_at >= ERROR_LOG_INTERVAL
+
+
 @dataclass(frozen=True, slots=True)
 class PolledProject:
     """A project on the timetable; each event makes a new one."""
@@ -115,8 +124,8 @@ class PolledProject:
         return monotonic >= self.stale_at
 
     def should_log_error(self, monotonic: float) -> bool:
-        """True if a failure now is to be logged as an error: the first one, and then one an hour."""
-        return self.error_logged_at is None or monotonic - self.error_logged_at >= ERROR_LOG_INTERVAL
+        """See the function of this name."""
+        return should_log_error(self.error_logged_at, monotonic)
 
 
 @dataclass(frozen=True, slots=True)

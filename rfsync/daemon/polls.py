@@ -5,6 +5,7 @@ import random
 from collections.abc import Callable, Container, Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import datetime
+from typing import Protocol, TypeAlias
 
 from rfsync.daemon.plan import CurrentPlan, Plan
 from rfsync.daemon.polled_project import Instant, Poll, PolledProject
@@ -37,6 +38,53 @@ class ProjectStatus:
     next_run: datetime | None
 
 
+class Poller(Protocol):
+    """Polls the projects of the plan in force: ``Polls``, or a worker's part of it."""
+
+    def begin(self) -> None:
+        """Begins to follow the plan in force.
+
+        Raises:
+            ThreadError: the system starts no thread for it.
+        """
+
+    def stop(self) -> None:
+        """Begins no more polls."""
+
+    @property
+    def is_alive(self) -> bool:
+        """True while polls are begun, as far as that is not the timetable's part."""
+
+    def may_prune(self) -> bool:
+        """Tells whether old runs are to be deleted by this process now.
+
+        Raises:
+            DatabaseError: the database refused or vanished.
+            Cancelled: the process stops.
+        """
+
+    def reconfigure(self) -> None:
+        """Applies a new plan."""
+
+    def add(self, tasks: Iterable[SyncTask]) -> None:
+        """Polls projects that are not polled yet."""
+
+    def remove(self, key: str) -> None:
+        """Polls a project no more."""
+
+    def retry_after_database_failure(self, *, but: Container[str]) -> set[str]:
+        """Makes the projects due at once whose last poll failed because of the database, and returns them."""
+
+    def after_clock_change(self) -> None:
+        """Brings the timetable in line with a wall clock that was changed."""
+
+    def of_workspace(self, workspace: str) -> list[str]:
+        """The projects of a workspace, as workspace/project."""
+
+    def statuses(self) -> Mapping[str, ProjectStatus]:
+        """All projects but those that have departed, by workspace/project."""
+
+
 class Polls:
     """Polls the projects of the plan in force.
 
@@ -63,6 +111,21 @@ class Polls:
         self._projects: dict[str, PolledProject] = {}
         #: Those that are going on, also of projects that were removed meanwhile.
         self._running: dict[str, Poll] = {}
+
+    def begin(self) -> None:
+        """Nothing: all polls are on the timetable."""
+
+    def stop(self) -> None:
+        """Nothing, as above."""
+
+    @property
+    def is_alive(self) -> bool:
+        """True: all of it is the timetable's part."""
+        return True
+
+    def may_prune(self) -> bool:
+        """True: there is one daemon."""
+        return True
 
     def reconfigure(self) -> None:
         """Applies a new plan. Projects keep their state; another schedule or key makes them due at once."""
@@ -229,3 +292,8 @@ class Polls:
 
     def _random_delay(self) -> float:
         return random.random() * self._current.plan.jitter.total_seconds()  # noqa: S311 it guards nothing
+
+
+#: Makes what polls: of the plan in force, a timetable, a function that gives this moment by both clocks, and one to be
+#: called with the result of each poll.
+MakePoller: TypeAlias = Callable[[CurrentPlan, Timetable, Callable[[], Instant], Callable[[Result], None]], Poller]

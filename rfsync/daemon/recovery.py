@@ -4,7 +4,7 @@ import logging
 from typing import Final
 
 from rfsync.daemon.plan import CurrentPlan
-from rfsync.daemon.polls import Polls
+from rfsync.daemon.polls import Poller
 from rfsync.daemon.timetable import Timetable
 from rfsync.errors import Cancelled, DatabaseError, ErrorKind
 from rfsync.sync.bugs import BUG
@@ -26,7 +26,7 @@ class Recovery:
     was written.
     """
 
-    def __init__(self, current: CurrentPlan, timetable: Timetable, polls: Polls) -> None:
+    def __init__(self, current: CurrentPlan, timetable: Timetable, polls: Poller) -> None:
         self._current = current
         self._timetable = timetable
         self._polls = polls

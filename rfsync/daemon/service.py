@@ -1,5 +1,6 @@
 """The daemon as a service: start, reload and stop, by signals."""
 
+import errno
 import logging
 import queue
 import signal
@@ -15,6 +16,7 @@ from rfsync.daemon.health import health
 from rfsync.daemon.http import Endpoint
 from rfsync.daemon.metrics import ProjectTotals, PrometheusMetrics
 from rfsync.daemon.plan import Plan
+from rfsync.daemon.polls import MakePoller, Polls
 from rfsync.daemon.systemd import ServiceManager
 from rfsync.errors import DatabaseError, ListenError, RfsyncError
 from rfsync.parsing import parse_listen
@@ -50,6 +52,8 @@ class Service:
         metrics: of all plans.
         manager: is notified of each step.
         clock: the time of day, aware.
+        make_poller: see ``Daemon``.
+        may_go_without: there may be several on one machine, of which one has the HTTP endpoint.
     """
 
     def __init__(
@@ -58,8 +62,13 @@ class Service:
         metrics: PrometheusMetrics,
         manager: ServiceManager,
         clock: Callable[[], datetime],
+        make_poller: MakePoller = Polls,
+        *,
+        may_go_without: bool = False,
     ) -> None:
         self._load = load
+        self._make_poller = make_poller
+        self._may_go_without = may_go_without
         self._metrics = metrics
         self._manager = manager
         self._clock = clock
@@ -92,7 +101,7 @@ class Service:
     def _start(self) -> None:
         self._setup = setup = self._load()
         try:
-            self._daemon = Daemon(setup.plan, self._clock, time.monotonic, self._metrics.ended)
+            self._daemon = Daemon(setup.plan, self._clock, time.monotonic, self._metrics.ended, self._make_poller)
             self._endpoint = self._listen(setup)
             setup.plan.context.store.abandon_dead_runs(self._clock())
             self._metrics.configured(at=self._clock())
@@ -174,11 +183,17 @@ class Service:
             ask_health, ask_ready = partial(health, self._daemon, self._totals), lambda: self._daemon.is_ready
             return Endpoint(address, ask_health, ask_ready, self._metrics.registry)
         except OSError as error:
-            raise ListenError('[daemon] listen = "{}"', *address, error) from None
+            failure = ListenError('[daemon] listen = "{}"', *address, error)
+            if not self._may_go_without or error.errno != errno.EADDRINUSE:
+                raise failure from None
+            log.warning("going on without health and metrics: %s", failure)
+            return None
 
     def _totals(self) -> Iterable[ProjectTotals]:
         return self._setup.totals()
 
     def _log_start(self) -> None:
-        where = "nowhere ([daemon] listen is empty)" if self._endpoint is None else self._endpoint.url
+        where = "nowhere ([daemon] listen is empty)" if not self._setup.listen else "nowhere"
+        if self._endpoint is not None:
+            where = self._endpoint.url
         log.info("polling %d projects so far; health and metrics: %s", len(self._daemon.projects()), where)

@@ -7,6 +7,7 @@ import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
@@ -122,11 +123,13 @@ class Notifier:
                 raise
             raise ConfigError(f"--notify needs {error.name}: pip install apprise") from None
         # Without this, messages have Apprise's name and pictures from its site.
-        own_name = {"app_id": "rfsync", "app_desc": "rfsync", "app_url": "", "image_url_mask": "", "image_url_logo": ""}
+        asset = partial(
+            AppriseAsset, app_id="rfsync", app_desc="rfsync", app_url="", image_url_mask="", image_url_logo=""
+        )
         self._services = []
         for url, source in urls:
             with _quiet():
-                service = Apprise(asset=AppriseAsset(**own_name))
+                service = Apprise(asset=asset())
                 known = service.add(url.reveal())
             if not known:
                 raise ConfigError(f"{source} is no URL that Apprise can send to: {_SERVICES}")

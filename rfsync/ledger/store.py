@@ -7,7 +7,7 @@ from datetime import datetime
 from functools import partial
 from typing import TypeVar
 
-from sqlalchemy import Connection
+from sqlalchemy import Connection, Engine
 from sqlalchemy.exc import IntegrityError
 
 from rfsync.database.engine import LOCK_TIMEOUT, Database
@@ -81,9 +81,9 @@ class Store:
         self._dry = dry
         self._retry = RetryPolicy(retry_seconds)
         #: Questions about what the database knows of projects.
-        self.projects = Projects(self._transact)
+        self.projects = Projects(self.transact)
         #: The mail addresses of people.
-        self.addresses = Addresses(self._transact, database.erase, dry=dry)
+        self.addresses = Addresses(self.transact, database.erase, dry=dry)
         #: The rate limit of all processes; None: each process has its own.
         self.rate_limit = None if dry or not database.is_server else SharedRateLimit(database, self._retry)
 
@@ -95,12 +95,17 @@ class Store:
         """After ``stop``: gives up what is being written. To be called again until it has ended."""
         self._database.interrupt()
 
+    @property
+    def engine(self) -> Engine:
+        """Of the database."""
+        return self._database.engine
+
     def close(self) -> None:
         """Closes all connections."""
         self._run_locks.close()
         self._database.close()
 
-    def _transact(
+    def transact(
         self,
         doing: str,
         work: Callable[[Connection], _T],
@@ -116,6 +121,10 @@ class Store:
             essential: done after ``stop`` too.
             durable: see ``Database.begin``.
             undo: called after each attempt that failed.
+
+        Raises:
+            DatabaseError: the database refused or vanished.
+            Cancelled: ``stop`` was called; not if it is essential.
         """
 
         def attempt() -> _T:
@@ -138,7 +147,7 @@ class Store:
             DatabaseError: it does not.
             Cancelled: ``stop`` was called.
         """
-        self._transact("asking the database", lambda _: None)
+        self.transact("asking the database", lambda _: None)
 
     def begin_run(
         self,
@@ -187,11 +196,11 @@ class Store:
                 self._run_locks.release(run_id)  # its number may be given to another process's run
 
         # A power cut that takes the beginning of a run takes the process, too: nobody was told of it.
-        run = self._transact("beginning a run", begin, durable=False, undo=undo)
+        run = self.transact("beginning a run", begin, durable=False, undo=undo)
         if run is None:
             self.addresses.switch(self._people)
             switched = True
-            run = self._transact("beginning a run", begin, durable=False, undo=undo)
+            run = self.transact("beginning a run", begin, durable=False, undo=undo)
         assert run is not None  # noqa: S101 it is only where a switch is due
         return run
 
@@ -239,7 +248,7 @@ class Store:
             abandon(connection, dead, at)
             return len(dead)
 
-        return self._transact("looking for killed runs", mark)
+        return self.transact("looking for killed runs", mark)
 
     def write(self, run: Run, work: Callable[[Transaction], _T]) -> _T:
         """Lets ``work`` read and write the project under its lock; all of it is committed, or nothing is.
@@ -270,7 +279,7 @@ class Store:
                 return work(transaction), transaction.finished
 
         try:
-            result, finished = self._transact(f"writing {run.path}", write)
+            result, finished = self.transact(f"writing {run.path}", write)
         except RunEnded:
             self._release(run)
             raise
@@ -296,7 +305,7 @@ class Store:
             Cancelled: ``stop`` was called.
         """
         if addresses:
-            self._transact("writing down people", lambda c: People(c, self._people, dry=self._dry).resolve(addresses))
+            self.transact("writing down people", lambda c: People(c, self._people, dry=self._dry).resolve(addresses))
 
     def fail_run(self, run: Run, row: RunRow, at: datetime) -> RunRow | None:
         """Ends a run of which nothing is kept but that it was, and why.
@@ -320,14 +329,14 @@ class Store:
             return ended
 
         try:
-            return self._transact("recording a failed run", record, essential=True)
+            return self.transact("recording a failed run", record, essential=True)
         except DatabaseError:
             plain = (row.error or "").encode("ascii", "backslashreplace").decode()
             if plain == (row.error or ""):
                 raise
             # The database may lack a character of the reason.
             row = replace(row, error=plain)
-            return self._transact("recording a failed run", record, essential=True)
+            return self.transact("recording a failed run", record, essential=True)
         finally:
             self._release(run)  # nothing more comes of it, so the next run may find it dead if this was not written
 
@@ -349,7 +358,7 @@ class Store:
                 raise TransientDatabaseError("forgetting a run: another one of its project began just now") from None
 
         try:
-            self._transact("forgetting a run", forget, essential=True)
+            self.transact("forgetting a run", forget, essential=True)
         finally:
             self._release(run)
 
@@ -368,8 +377,8 @@ class Store:
             Cancelled: ``stop`` was called.
         """
         deleted = 0
-        for project_id in self._transact("reading the projects", prune.project_ids):
+        for project_id in self.transact("reading the projects", prune.project_ids):
             some = partial(prune.prune_some, project_id=project_id, before=before)
-            while number := self._transact("pruning the runs", some):
+            while number := self.transact("pruning the runs", some):
                 deleted += number
         return deleted

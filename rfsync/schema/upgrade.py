@@ -29,6 +29,7 @@ from rfsync.database.engine import Database, open_database
 from rfsync.database.errors import translated
 from rfsync.errors import OPENING, DatabaseError, SchemaError
 from rfsync.schema.models import metadata
+from rfsync.schema.queue_tables import PREFIX
 from rfsync.schema.triggers import CHECKED_BY_TRIGGER, ONLY_ON_SQLITE, create_trigger_statements
 from rfsync.schema.views import VIEWS, create_view_statements
 
@@ -262,10 +263,13 @@ def drift(engine: Engine) -> list[str]:
 def compared(dialect: str) -> Callable[..., bool]:
     """For alembic's ``include_object``: PostgreSQL has triggers for some foreign keys, and lacks an index.
 
-    A column that a migration has dropped stays where SQLite is older than 3.35, and can't.
+    A column that a migration has dropped stays where SQLite is older than 3.35, and can't. The tables of the workers'
+    queue are procrastinate's.
     """
 
     def compare(thing: Any, name: object, kind: str, _reflected: bool, _other: object) -> bool:
+        if kind == "table" and str(name).startswith(PREFIX):
+            return False
         by_trigger = kind == "foreign_key_constraint" and thing.table.name in CHECKED_BY_TRIGGER
         if dialect == "sqlite":
             return not (kind == "column" and name == "missing_digest")

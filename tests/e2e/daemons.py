@@ -24,13 +24,15 @@ LISTEN = '[daemon]\nlisten = "127.0.0.1:0"\n'
 
 
 class Daemon:
-    """A daemon in the folder of a ``Cli``, whose log is read as it comes."""
+    """A daemon, or a worker, in the folder of a ``Cli``, whose log is read as it comes."""
 
-    def __init__(self, cli: Cli, *arguments: str, under: Sequence[str] = (), level: str = "info") -> None:
+    def __init__(
+        self, cli: Cli, *arguments: str, under: Sequence[str] = (), level: str = "info", name: str = "daemon"
+    ) -> None:
         self.cli = cli
         self.lines: list[dict[str, Any]] = []
         self._coming: queue.SimpleQueue[str | None] = queue.SimpleQueue()
-        command = ["daemon", "--log-format", "json", "--log-level", level, *arguments]
+        command = [name, "--log-format", "json", "--log-level", level, *arguments]
         if under:
             self.process: Process = subprocess.Popen(
                 [*under, *command],

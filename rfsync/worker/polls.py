@@ -1,0 +1,400 @@
+"""The polls that all workers share: each tick of a project is fired once, and each poll is done by one of them."""
+
+import logging
+import time
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from functools import partial
+from typing import Final
+
+from rfsync.daemon.plan import CurrentPlan, Plan
+from rfsync.daemon.policy import due_tick, tick_delay
+from rfsync.daemon.polled_project import Instant, should_log_error
+from rfsync.daemon.polls import ProjectStatus
+from rfsync.daemon.timetable import Timetable
+from rfsync.errors import Cancelled, DatabaseError, ErrorKind
+from rfsync.ledger.projects import ProjectPath
+from rfsync.ledger.runs import RunRow
+from rfsync.schedule import SharedSchedule, shared, stale_at
+from rfsync.sync.bugs import BUG
+from rfsync.sync.result import Result
+from rfsync.sync.run import sync
+from rfsync.sync.task import SyncTask
+from rfsync.worker.history import NO_HISTORY, Histories, PollHistory, read_histories
+from rfsync.worker.queue import HEARTBEAT, POLL, Queue, periodic_id
+from rfsync.worker.rescue import GONE_AFTER, claim_tick, forget_ticks
+
+log = logging.getLogger("rfsync.worker")
+
+#: How often it is looked for ticks that are due, and for polls that nobody works on, in seconds.
+TICK_INTERVAL: Final = 1.0
+RESCUE_INTERVAL: Final = 10.0
+#: Threads of the timetable for that, for discovery, pruning and the database; no poll runs in them.
+THREADS: Final = 5
+#: Projects that are looked at in one statement.
+_AT_ONCE: Final = 500
+#: How often old runs are deleted by one of the workers, and after which a tick is forgotten that none has followed.
+_DAY: Final = timedelta(days=1)
+_MONTH: Final = timedelta(days=30)
+#: On the timetable, where projects have names with a slash; the last is the name of the claim, too.
+_TICKS: Final = "ticks"
+_RESCUE: Final = "rescue"
+_PRUNING: Final = "rfsync.prune"
+
+
+@dataclass(slots=True)
+class _Project:
+    """A project that this worker fires the ticks of."""
+
+    task: SyncTask
+    schedule: SharedSchedule
+    #: Since when it is one, and when a tick of it may be due next, by the server's clock.
+    added_at: datetime
+    next_look: datetime
+    #: It is due whatever its schedule says.
+    insist: bool = False
+    #: When its failure was last logged as an error, in seconds of the monotonic clock; None: it has not failed here.
+    error_logged_at: float | None = None
+
+
+class SharedPolls:
+    """Stands in for ``daemon.polls.Polls``, with the same methods, where several workers poll as one.
+
+    What is known of a project's polls is in the database, and each worker decides by the same policy which ticks are
+    due; the queue sees to it that a tick fires once, and that a poll is done by one of them.
+
+    Args:
+        now: gives this moment by both clocks.
+        on_result: called with the result of each poll that this worker does.
+        gone_after: after which a worker without a sign of life is gone.
+        heartbeat: how often this one gives a sign of life, in seconds.
+    """
+
+    def __init__(
+        self,
+        current: CurrentPlan,
+        timetable: Timetable,
+        now: Callable[[], Instant],
+        on_result: Callable[[Result], None],
+        *,
+        gone_after: timedelta = GONE_AFTER,
+        heartbeat: float = HEARTBEAT,
+    ) -> None:
+        self._current = current
+        self._timetable = timetable
+        self._on_result = on_result
+        self._make_queue = partial(Queue, gone_after=gone_after, heartbeat=heartbeat)
+        self._rescue_interval = min(RESCUE_INTERVAL, gone_after.total_seconds() / 5)
+        #: By workspace/project. Changed under the lock of ``current``, as is all that follows.
+        self._projects: dict[str, _Project] = {}
+        self._histories: Mapping[ProjectPath, PollHistory] = {}
+        #: Those whose last poll here has failed because of the database, as workspace/project.
+        self._failed: set[str] = set()
+        self._queue: Queue
+        self._plan: Plan | None = None
+        #: The server's clock when it was last read, and the monotonic clock then.
+        self._server = now()
+        self._error_logged_at: float | None = None
+
+    @property
+    def is_alive(self) -> bool:
+        """True while this worker is in the queue, or about to join it again."""
+        return self._plan is not None and self._queue.is_alive
+
+    def begin(self) -> None:
+        """Follows the plan in force, with a queue of its own.
+
+        Raises:
+            ThreadError: the system starts no thread for it.
+        """
+        with self._current.lock:
+            plan, old = self._current.plan, self._plan
+            if plan is not old:
+                queue = self._make_queue(plan.context.store, plan.concurrency, self._poll)
+                queue.start(self._hold)
+                if old is not None:
+                    self._queue.stop()
+                self._queue, self._plan = queue, plan
+            self._timetable.put(_TICKS, 0.0, self._fire_ticks)
+            self._timetable.put(_RESCUE, 0.0, self._rescue)
+
+    def stop(self) -> None:
+        """Takes no more polls from the queue."""
+        with self._current.lock:
+            if self._plan is not None:
+                self._queue.stop()
+
+    def may_prune(self) -> bool:
+        """Takes the pruning of a day on, which one worker does for all; False: another one has.
+
+        Raises:
+            DatabaseError: the database refused or vanished.
+            Cancelled: the worker stops.
+        """
+        now = self._server_now()
+        day = now.replace(hour=0, minute=0, second=0, microsecond=0)
+        transact = self._current.plan.context.store.transact
+        if not transact("claiming the day's pruning", lambda connection: claim_tick(connection, _PRUNING, day)):
+            return False
+        transact("forgetting old ticks", lambda connection: forget_ticks(connection, POLL, now - _MONTH))
+        return True
+
+    def reconfigure(self) -> None:
+        """Applies a new plan; another schedule or key makes a project due at once."""
+        with self._current.lock:
+            plan = self._current.plan
+            for key, project in list(self._projects.items()):
+                task = plan.updated(project.task)
+                if task is None:
+                    self.remove(key)
+                    continue
+                schedule = shared(plan.schedule(task.workspace), key)
+                if (schedule, task.key) != (project.schedule, project.task.key):
+                    project.insist, project.next_look = True, self._server_now()
+                project.task, project.schedule = task, schedule
+
+    def add(self, tasks: Iterable[SyncTask]) -> None:
+        """Fires the ticks of projects from now on."""
+        with self._current.lock:
+            plan, now = self._current.plan, self._server_now()
+            for task in tasks:
+                key = str(task)
+                known = self._projects.get(key)
+                if known is None:
+                    schedule = shared(plan.schedule(task.workspace), key)
+                    self._projects[key] = _Project(task, schedule, added_at=now, next_look=now)
+                    continue
+                known.task = task
+                history = self._histories.get(task.path)
+                if task.listed and history is not None and history.departed_at is not None:
+                    known.next_look = now  # it is back: due at once
+
+    def remove(self, key: str) -> None:
+        """Fires the ticks of a project no more."""
+        with self._current.lock:
+            del self._projects[key]
+            self._failed.discard(key)
+
+    def retry_after_database_failure(self, *, but: Container[str]) -> set[str]:
+        """Makes the projects due at once whose last poll here failed because of the database; see ``Polls``."""
+        with self._current.lock:
+            retried = {key for key in self._failed if key in self._projects and key not in but}
+            for key in retried:
+                self._projects[key].insist, self._projects[key].next_look = True, self._server_now()
+            self._failed -= retried
+            return retried
+
+    def after_clock_change(self) -> None:
+        """Goes on at once, by the server's clock."""
+        with self._current.lock:
+            for name, function in ((_TICKS, self._fire_ticks), (_RESCUE, self._rescue)):
+                if self._timetable.next_run(name) is not None:
+                    self._timetable.put(name, 0.0, function)
+
+    def of_workspace(self, workspace: str) -> list[str]:
+        """The projects of a workspace, as workspace/project."""
+        with self._current.lock:
+            return [key for key, project in self._projects.items() if project.task.workspace == workspace]
+
+    def statuses(self) -> Mapping[str, ProjectStatus]:
+        """All projects but those that have departed, by workspace/project, as the database has them.
+
+        While it does not answer, they are as they were when it last did.
+        """
+        with self._current.lock:
+            plan, paths = self._current.plan, [project.task.path for project in self._projects.values()]
+        try:
+            found = self._read(plan, paths)
+            with self._current.lock:
+                self._histories = found.histories
+        except (Cancelled, DatabaseError) as error:
+            log.debug("%s", error)
+        with self._current.lock:
+            now = self._server_now()
+            known = ((key, one, self._histories.get(one.task.path, NO_HISTORY)) for key, one in self._projects.items())
+            return {
+                key: _status(plan, project, history, now)
+                for key, project, history in known
+                if history.departed_at is None
+            }
+
+    # Ticks
+
+    def _fire_ticks(self) -> None:
+        with self._current.working() as plan:
+            try:
+                if self._current.is_current(plan):
+                    self._fire_due(plan)
+                    self._error_logged_at = None
+            except Cancelled:
+                return  # the worker stops
+            except DatabaseError as error:
+                if should_log_error(self._error_logged_at, time.monotonic()):
+                    self._error_logged_at = time.monotonic()
+                    log.error("no polls can be put into the queue: %s", error)  # noqa: TRY400
+            except Exception:
+                log.exception(BUG)
+            with self._current.lock:
+                if self._current.is_current(plan):
+                    self._timetable.put(_TICKS, TICK_INTERVAL, self._fire_ticks)
+
+    def _fire_due(self, plan: Plan) -> None:
+        with self._current.lock:
+            now = self._server_now()
+            due = [(key, project) for key, project in self._projects.items() if project.next_look <= now]
+        for start in range(0, max(len(due), 1), _AT_ONCE):
+            some = due[start : start + _AT_ONCE]
+            found = self._read(plan, [project.task.path for _, project in some])
+            for key, project in some:
+                if not self._current.is_current(plan):
+                    return
+                self._fire(plan, key, project, found)
+
+    def _fire(self, plan: Plan, key: str, project: _Project, found: Histories) -> None:
+        """Offers a project's tick to the queue, if it is due and nobody has."""
+        task = project.task
+        history = found.histories.get(task.path)
+        if history is None and not task.listed and self._follow_rename(plan, task):
+            return
+        history = history or NO_HISTORY
+        past = replace(history.past, away_until=None) if task.listed else history.past
+        tick = due_tick(project.schedule, past, found.now)
+        wait = tick is not None and tick + tick_delay(key, tick, plan.jitter) - found.now
+        next_look = project.schedule.after(found.now)
+        if project.insist:
+            self._queue.offer_now(task.path, listed=task.listed)
+        elif tick is not None and wait and wait > timedelta(0) and history.began is not None:
+            next_look = min(next_look, found.now + wait)
+        elif tick is not None and found.fired.get(task.path) != int(tick.timestamp()):
+            self._queue.offer(task.path, tick, listed=task.listed)
+        with self._current.lock:
+            project.next_look, project.insist = next_look, False
+            if project.task is task:
+                # A listing counts for one poll: the project may be renamed or gone before the next one.
+                project.task = replace(task, listed=False)
+
+    def _follow_rename(self, plan: Plan, task: SyncTask) -> bool:
+        """Fires the ticks of a project under its new id alone, whichever worker has found that out."""
+        new = plan.context.store.projects.find_renames(task.workspace).get(task.project)
+        if new is None:
+            return False
+        self._replace_renamed(str(task), new, task)
+        return True
+
+    def _replace_renamed(self, key: str, new: ProjectPath, task: SyncTask) -> None:
+        with self._current.lock:
+            if key in self._projects:
+                self.remove(key)
+            if str(new) not in self._projects:
+                own_key = self._current.plan.context.workspaces.key(new.workspace)
+                self.add([SyncTask(*new, own_key or task.key)])
+
+    def _read(self, plan: Plan, paths: Sequence[ProjectPath]) -> Histories:
+        names = [periodic_id(path) for path in paths]
+        read = partial(read_histories, task=POLL, paths=paths, periodic_ids=names)
+        found = plan.context.store.transact("reading how the polls have gone", read)
+        with self._current.lock:
+            self._server = Instant(found.now, time.monotonic())
+        return found
+
+    def _server_now(self) -> datetime:
+        """The time by the server's clock, which all workers share."""
+        return self._server.wall + timedelta(seconds=time.monotonic() - self._server.monotonic)
+
+    # Polls
+
+    def _hold(self, run: Callable[[], None]) -> None:
+        """Counts as use of the plan in force until the queue was left."""
+        with self._current.working():
+            run()
+
+    def _poll(self, path: ProjectPath, listed: bool) -> bool:
+        """Does a poll; False: another worker is to do it."""
+        with self._current.working() as plan:
+            if not self._current.is_current(plan):
+                return False
+            task = self._task(plan, path)
+            if task is None:
+                log.info("%s: polled by no worker of this configuration", path)
+                return True
+            context = replace(
+                plan.context, workspaces=plan.context.workspaces.renewed(), failure_level=self._failure_level
+            )
+            result = sync(context, replace(task, listed=listed))
+            self._note(str(path), task, result)
+            if not result.skipped:
+                self._on_result(result)
+            return result.outcome != "abandoned" or self._current.is_current(plan)
+
+    def _task(self, plan: Plan, path: ProjectPath) -> SyncTask | None:
+        """The task of a project, with the key of this worker's configuration; None: it does not poll it."""
+        with self._current.lock:
+            known = self._projects.get(str(path))
+        if known is not None:
+            return known.task
+        for selection in plan.selections:
+            task = plan.updated(SyncTask(*path, selection.key))
+            if task is not None:
+                return task
+            # Another worker has found out that it is the new id of one that is configured.
+            renames = plan.context.store.projects.find_renames(selection.workspace.id)
+            if any(new == path and selection.covers(old) for old, new in renames.items()):
+                return SyncTask(*path, plan.context.workspaces.key(path.workspace) or selection.key)
+        return None
+
+    def _note(self, key: str, task: SyncTask, result: Result) -> None:
+        """Takes a result into account that the database does not tell."""
+        with self._current.lock:
+            if result.error_kind == ErrorKind.DATABASE:
+                self._failed.add(key)
+            else:
+                self._failed.discard(key)
+            if result.ok and key in self._projects:
+                self._projects[key].error_logged_at = None
+            if str(result) != key:
+                self._replace_renamed(key, ProjectPath(result.workspace, result.project), task)
+            if result.old is not None and str(result.old) in self._projects:
+                self.remove(str(result.old))
+
+    def _failure_level(self, task: SyncTask) -> int:
+        with self._current.lock:
+            project, monotonic = self._projects.get(str(task)), time.monotonic()
+            if project is None or not should_log_error(project.error_logged_at, monotonic):
+                return logging.WARNING
+            project.error_logged_at = monotonic
+            return logging.ERROR
+
+    def _rescue(self) -> None:
+        with self._current.working() as plan:
+            try:
+                for path in self._queue.rescue() if self._current.is_current(plan) else ():
+                    log.warning("%s: its worker is gone, so another one polls it", ProjectPath(*path))
+            except Cancelled:
+                return  # the worker stops
+            except DatabaseError as error:
+                log.debug("%s", error)
+            except Exception:
+                log.exception(BUG)
+            with self._current.lock:
+                if self._current.is_current(plan):
+                    self._timetable.put(_RESCUE, self._rescue_interval, self._rescue)
+
+
+def _status(plan: Plan, project: _Project, history: PollHistory, now: datetime) -> ProjectStatus:
+    task, success = project.task, history.succeeded
+    last = None
+    if history.outcome is not None:
+        row = RunRow(history.outcome, error_kind=history.error_kind, error=history.error)
+        last = Result(task.workspace, task.project, row)
+    stale = stale_at(plan.schedule(task.workspace), success or project.added_at) + plan.jitter
+    return ProjectStatus(
+        task,
+        is_running=history.is_running,
+        is_stale=now >= stale,
+        failures=history.failures,
+        last=last,
+        last_success=success,
+        last_success_age=None if success is None else (now - success).total_seconds(),
+        next_run=project.next_look,
+    )
