@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Each process of the tests would compile all of them again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-oldest lint types imports docs-check check wheel-check audit lock sbom docs bench clean
+.PHONY: demo test test-oldest test-orchestrators lint types imports docs-check check wheel-check audit lock sbom docs bench clean
 
 demo: .venv/core
 	$(BIN)/rfsync demo
@@ -21,6 +21,16 @@ LONG := history/test_periods.py history/test_plans.py sync/test_crashes.py sync/
 test-oldest: build/oldest/ready
 	TEST_POSTGRES_BIN="$$(.ci/oldest-postgres)" build/oldest/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal \
 	  $(addprefix tests/,$(OLDEST)) $(addprefix --ignore tests/,$(LONG)) $(ARGS)
+
+# The examples of docs/orchestrators.md, in an environment of their own: each has versions of other packages in mind.
+test-orchestrators: .venv/dev build/orchestrators/ready
+	$(BIN)/python -m pytest tests/test_orchestrators.py $(ARGS)
+
+build/orchestrators/ready: pyproject.toml
+	rm -rf build/orchestrators && mkdir -p build
+	$(PYTHON) -m venv build/orchestrators
+	build/orchestrators/bin/python -m pip install -q -e . "dagster>=1.13" "prefect>=3.9"
+	touch $@
 
 # Each of these is one of the checks of .ci/run.
 check: lint types imports docs-check
