@@ -4,7 +4,7 @@ BIN := .venv/bin
 # Each process of the tests would compile all of them again.
 unexport PYTHONDONTWRITEBYTECODE
 
-.PHONY: demo test test-oldest lint types imports docs-check check wheel-check audit lock sbom docs bench clean
+.PHONY: demo test test-oldest test-orchestrators lint types imports docs-check check wheel-check audit lock sbom docs bench clean
 
 demo: .venv/core
 	$(BIN)/rfsync demo
@@ -14,13 +14,23 @@ test: .venv/dev
 
 # What depends most on other packages, once more with the lowest version of each that pyproject.toml allows, and with the
 # oldest PostgreSQL if it is to be had. Without the long tests of rfsync's own logic.
-OLDEST := charts cli daemon dashboard database digest history ledger schema sync test_bounds.py test_logs.py test_schedule.py \
+OLDEST := charts cli copy daemon dashboard database digest history ledger schema sync test_bounds.py test_logs.py test_schedule.py \
   e2e/test_dashboard.py e2e/test_report.py e2e/test_sync.py
-LONG := history/test_periods.py history/test_plans.py sync/test_crashes.py sync/test_jobs.py \
+LONG := copy/test_kills.py history/test_periods.py history/test_plans.py sync/test_crashes.py sync/test_jobs.py \
   sync/test_machine.py sync/test_steps.py sync/test_world.py
 test-oldest: build/oldest/ready
 	TEST_POSTGRES_BIN="$$(.ci/oldest-postgres)" build/oldest/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal \
 	  $(addprefix tests/,$(OLDEST)) $(addprefix --ignore tests/,$(LONG)) $(ARGS)
+
+# The examples of docs/orchestrators.md, in an environment of their own: each has versions of other packages in mind.
+test-orchestrators: .venv/dev build/orchestrators/ready
+	$(BIN)/python -m pytest tests/test_orchestrators.py $(ARGS)
+
+build/orchestrators/ready: pyproject.toml
+	rm -rf build/orchestrators && mkdir -p build
+	$(PYTHON) -m venv build/orchestrators
+	build/orchestrators/bin/python -m pip install -q -e . "dagster>=1.13" "prefect>=3.9"
+	touch $@
 
 # Each of these is one of the checks of .ci/run.
 check: lint types imports docs-check

@@ -8,6 +8,8 @@ The questions of ``rfsync.history`` can be asked from here::
     for day in rfsync.totals(engine, "acme/widgets", by="day"):
         print(day.period, day.images, day.images_gained, day.images_lost)
     frame = rfsync.to_pandas(rfsync.changes(engine, "acme"))
+
+``rfsync.sync_project("acme", "widgets")`` syncs a project, as a task of an orchestrator.
 """
 
 from importlib import import_module
@@ -69,6 +71,8 @@ if TYPE_CHECKING:
     )
     from rfsync.history.connect import connect
     from rfsync.history.dataframes import to_arrow, to_pandas
+    from rfsync.sync.from_python import list_projects, sync_project
+    from rfsync.sync.result import SyncError, SyncResult
 
 __all__ = [
     "BacklogRow",
@@ -94,6 +98,8 @@ __all__ = [
     "RemovedJobsRow",
     "RfsyncError",
     "StageRow",
+    "SyncError",
+    "SyncResult",
     "ThroughputRow",
     "TotalRow",
     "WaitingRow",
@@ -114,12 +120,14 @@ __all__ = [
     "job_versions",
     "jobs",
     "labelers",
+    "list_projects",
     "movers",
     "open_jobs",
     "progress",
     "removed_jobs",
     "stages",
     "status",
+    "sync_project",
     "throughput",
     "to_arrow",
     "to_pandas",
@@ -130,6 +138,10 @@ __all__ = [
 
 _ELSEWHERE = {
     "connect": "history.connect",
+    "list_projects": "sync.from_python",
+    "sync_project": "sync.from_python",
+    "SyncError": "sync.result",
+    "SyncResult": "sync.result",
     "to_arrow": "history.dataframes",
     "to_pandas": "history.dataframes",
 } | dict.fromkeys(("ConfigError", "DatabaseError", "RfsyncError"), "errors")

@@ -5,15 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
-import threading
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import closing, contextmanager, suppress
+from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import replace
 from datetime import datetime
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
+from rfsync.cli.bar import progress_bar
 from rfsync.cli.options import Options, drop_output, make_command, utc_now
 from rfsync.errors import ConfigError
 from rfsync.threads import exit_after
@@ -80,7 +80,7 @@ def command(
                 _print_changes(results)
     except BrokenPipeError:
         drop_output()  # the exit code says how the sync went, even if nobody reads the output
-    return 0 if all(map(is_ok, results)) else 1
+    return 0 if all(result.all_ok for result in results) else 1
 
 
 def _sync(
@@ -116,11 +116,13 @@ def _sync(
         if batch_ids:
             tasks = [replace(tasks[0], batch_ids=tuple(dict.fromkeys(batch_ids)))]
         results: dict[str, Result] = {}
-        with _progress(len(tasks), shown=not quiet and sys.stderr.isatty()) as advance:
+        with progress_bar(
+            "syncing", total=len(tasks), delay=0 if len(tasks) > 1 else 2, shown=not quiet and sys.stderr.isatty()
+        ) as show:
             for result in sync_all(context, tasks, config.api.concurrency, breaker):
                 if not result.skipped:
                     results[str(result)] = result
-                advance(str(result))
+                show(str(result), advance=1)
     # One that was renamed has its result under the new id.
     return failures + [results[str(task)] for task in tasks if str(task) in results]
 
@@ -136,62 +138,13 @@ def _stop(*_: object) -> None:
     raise KeyboardInterrupt
 
 
-@contextmanager
-def _progress(total: int, *, shown: bool) -> Iterator[Any]:
-    """A progress bar on the terminal: at once if there is more than one project, else after 2 s."""
-    if not shown:
-        yield lambda _: None
-        return
-    from rich.console import Console
-    from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
-
-    from rfsync.text import printable
-
-    columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-    bar = Progress(*columns, console=Console(stderr=True), transient=True)
-    task = bar.add_task("syncing", total=total)
-    timer = threading.Timer(0 if total > 1 else 2, _draw, (bar.start,))
-    timer.daemon = True
-    _draw(timer.start)
-    try:
-        yield lambda text: _draw(bar.update, task, advance=1, description=printable(text))
-    finally:
-        timer.cancel()
-        if timer.is_alive():
-            timer.join()
-        _draw(bar.stop)
-
-
-def _draw(function: Callable[..., object], *arguments: Any, **options: Any) -> None:
-    """Calls it; a bar that can't be drawn, for lack of a thread or of the terminal, must not end the sync."""
-    with suppress(Exception):
-        function(*arguments, **options)
-
-
 def _json(results: Sequence[Result], started_at: datetime, finished_at: datetime) -> str:
     from rfsync.cli.output import as_json
     from rfsync.text import rfc3339
 
-    ok, projects = all(map(is_ok, results)), [_as_dict(r) for r in results]
+    ok, projects = all(r.all_ok for r in results), [r.public()._asdict() for r in results]
     started, finished = rfc3339(started_at), rfc3339(finished_at)
     return as_json({"started_at": started, "finished_at": finished, "ok": ok, "projects": projects})
-
-
-def is_ok(result: Result) -> bool:
-    """True if the project's batches are in sync, and its jobs too, as far as the key may see them."""
-    return result.ok and not result.jobs_failed
-
-
-def _as_dict(result: Result) -> dict[str, object]:
-    row, tally = result.row, result.tally
-    return {
-        "workspace": result.workspace, "project": result.project, "outcome": row.outcome, "run_id": result.run_id,
-        "batches": row.batches, "added": tally.added, "changed": tally.changed, "removed": tally.removed,
-        "restored": tally.restored, "rejected": row.rejected, "images_delta": row.images_delta,
-        "num_jobs_delta": row.num_jobs_delta, "attempts": row.attempts, "error_kind": row.error_kind,
-        "error": row.error, "jobs": row.jobs, "jobs_changed": row.jobs_changed,
-        "jobs_error_kind": row.jobs_error_kind, "jobs_error": row.jobs_error,
-    }  # fmt: skip
 
 
 #: Columns of a run's numbers.
@@ -227,7 +180,7 @@ def _print_changes(results: Sequence[Result]) -> None:
     click.echo()
     number = sum(map(len, changes.values()))
     if not number:
-        done = all(map(is_ok, results))
+        done = all(result.all_ok for result in results)
         click.echo("Dry run: there is nothing to write." if done else "Dry run: nothing would be written.")
         return
     click.echo(f"Dry run: {number:,} change{'s' if number > 1 else ''} would be written.")

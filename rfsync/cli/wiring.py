@@ -18,7 +18,9 @@ from rfsync.config import Config
 from rfsync.database.engine import Database, open_database
 from rfsync.database.url import parse_url, require_path, shown_url, sqlite_file, url_secrets
 from rfsync.errors import OPENING, DatabaseError
-from rfsync.ledger.run_locks import FileLocks, Leases, NoRunLocks
+from rfsync.ledger.open_store import open_store as open_existing_store
+from rfsync.ledger.open_store import require_current_schema
+from rfsync.ledger.run_locks import NoRunLocks
 from rfsync.ledger.store import Store
 from rfsync.parsing import parse_target
 from rfsync.redaction import Secret
@@ -155,14 +157,11 @@ def open_store(
     path, people = sqlite_file(url), config.jobs.people
     if dry:
         return Store(_dry_database(url, path), NoRunLocks(), people=people, dry=True)
-    if path is None:
-        database = _require_current_schema(open_database(url))
-        return Store(database, Leases(database), people=people)
-    is_new = not path.exists()
+    is_new = path is not None and not path.exists()
     if is_new and url in had:
         raise DatabaseError(f"the database {path} was removed or renamed: put it back, or restart rfsync")
-    database = schema.ensure_sqlite(path, partial(_announce_new, options, path, is_new=is_new))
-    return Store(database, FileLocks(path), people=people)
+    on_made = (lambda: None) if path is None else partial(_announce_new, options, path, is_new=is_new)
+    return open_existing_store(url, people=people, on_made=on_made)
 
 
 def open_client(options: Options, config: Config, store: Store | None, *, instead: ReserveTurn | None = None) -> Client:
@@ -206,13 +205,4 @@ def _dry_database(url: URL, path: Path | None) -> Database:
         return schema.empty_sqlite()
     if path is not None and _revision(open_database(url, read_only=True)) is None:
         return schema.empty_sqlite()
-    return _require_current_schema(open_database(url, read_only=True))
-
-
-def _require_current_schema(database: Database) -> Database:
-    try:
-        schema.require(database)
-    except BaseException:
-        database.close()
-        raise
-    return database
+    return require_current_schema(open_database(url, read_only=True))

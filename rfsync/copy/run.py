@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from typing import Final, TypeAlias
+from typing import TypeAlias
 
 from sqlalchemy import Connection, Table
 
@@ -18,8 +18,6 @@ log = logging.getLogger("rfsync.copy")
 #: Called with what is being done, how much has been done of all, and how much that is: each row is copied, and read
 #: once more on either side.
 Progress: TypeAlias = Callable[[str, int, int], None]
-
-_CHANGED: Final = f"was written while it was copied, so the copy is not whole: {STOP_SYNCS}"
 
 
 def copy(
@@ -48,6 +46,7 @@ def copy(
         if stage is Stage.ROWS:
             _copy_rows(source, connection, survey, target, progress, rows_at_once)
     if stage is Stage.ROWS:
+        _require_unchanged(source, survey)  # here, too: the rest may take as long
         progress("building indexes", survey.total, 3 * survey.total)
         target.complete()
     _prove(source, survey, target, progress)
@@ -88,10 +87,7 @@ def _prove(source: Source, survey: Survey, target: Target, progress: Progress) -
         original = _digests(source, connection, lambda doing, rows: progress(doing, done + rows, of))
         progress(f"verifying {source.name}", of, of)
         wrong += _describe(source, check(connection))
-    with source.snapshot("reading") as connection:
-        source.require_idle(connection)
-        if source.survey(connection).fingerprint != survey.fingerprint:
-            raise CopyError(f"{source.name} {_CHANGED}")
+    _require_unchanged(source, survey)
     differing = [
         f"{name}: {original[name].rows:,} rows in {source.name}, {copied[name].rows:,} in {target.name}, not all equal"
         for name in original
@@ -104,6 +100,18 @@ def _prove(source: Source, survey: Survey, target: Target, progress: Progress) -
             "rfsync verify; the same rfsync copy begins anew",
             details=[*differing, *wrong],
         )
+
+
+def _require_unchanged(source: Source, survey: Survey) -> None:
+    """Passes if nothing was written to the source since its survey.
+
+    Raises:
+        CopyError: something was, or will be by a sync that is under way.
+    """
+    with source.snapshot("reading") as connection:
+        source.require_idle(connection)
+        if source.survey(connection).fingerprint != survey.fingerprint:
+            raise CopyError(f"{source.name} was written while it was copied, so the copy is not whole: {STOP_SYNCS}")
 
 
 def _digests(end: Source | Target, connection: Connection, progress: Callable[[str, int], None]) -> dict[str, Digest]:

@@ -4,7 +4,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
+from typing import Final, NamedTuple, Self
 
+from rfsync.errors import OUTAGES, ErrorKind, RfsyncError
 from rfsync.ledger.changes import Change, Tally
 from rfsync.ledger.projects import ProjectPath, ProjectState
 from rfsync.ledger.runs import Run, RunRow
@@ -14,6 +16,74 @@ from rfsync.records import Kind
 from rfsync.sync.bugs import BUG
 from rfsync.sync.lists import DENIALS
 from rfsync.sync.task import SyncContext, log
+
+
+class SyncResult(NamedTuple):
+    """How a project's run went: what ``rfsync sync --json`` says of it."""
+
+    #: URL ids; those that the project has now, if it was renamed.
+    workspace: str
+    project: str
+    #: ``changed``, ``unchanged`` or ``superseded``; where it went wrong ``refused``, ``failed`` or ``abandoned``.
+    outcome: str
+    #: Of ``sync_runs``; None: there is no row of it.
+    run_id: int | None
+    #: In the answer; None: none came, or nothing had changed.
+    batches: int | None
+    added: int
+    changed: int
+    removed: int
+    restored: int
+    #: Records of both lists that broke the rules.
+    rejected: int
+    #: Sums over the batches.
+    images_delta: int
+    num_jobs_delta: int
+    #: Tries of the batch list's request.
+    attempts: int
+    #: A word of ``errors.ErrorKind``; None: no error.
+    error_kind: str | None
+    #: For people; None: neither an error nor a warning.
+    error: str | None
+    #: In the answer; None: no job list was applied.
+    jobs: int | None
+    #: Rows in the ledger of jobs.
+    jobs_changed: int
+    #: Why the job list was not applied; None: it was, or was not asked for.
+    jobs_error_kind: str | None
+    jobs_error: str | None
+
+
+class SyncError(RfsyncError):
+    """A project, or its job list, was not synced: failed or refused. What was applied stands.
+
+    Attributes:
+        result: how the run went.
+    """
+
+    def __init__(self, result: SyncResult) -> None:
+        kind = result.error_kind or (result.jobs_error_kind if result.outcome in _APPLIED else result.outcome)
+        what = "job list: " if result.outcome in _APPLIED else ""
+        text = result.jobs_error if what else result.error
+        super().__init__(f"{result.workspace}/{result.project}: {what}{kind}: {text}")
+        self.result = result
+        self._kind = kind
+
+    def __reduce__(self) -> tuple[type[Self], tuple[SyncResult]]:
+        # An orchestrator sends it from one process to another.
+        return type(self), (self.result,)
+
+    @property
+    def retryable(self) -> bool:
+        """True if the same may work in a minute.
+
+        Not where it was refused: the next observation that lacks as much is applied, and is meant to come later.
+        """
+        return self._kind in {*OUTAGES, ErrorKind.DATABASE, "abandoned"}
+
+
+#: Outcomes of runs whose batch list was applied, or needed not to be.
+_APPLIED: Final = frozenset({"changed", "unchanged", "superseded"})
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +114,22 @@ class Result:
     @property
     def ok(self) -> bool:
         """True if the project's batches are in sync, by this run or by a newer one."""
-        return self.row.outcome in {"changed", "unchanged", "superseded"}
+        return self.row.outcome in _APPLIED
+
+    @property
+    def all_ok(self) -> bool:
+        """True if the project's jobs are in sync, too, as far as the key may see them."""
+        return self.ok and not self.jobs_failed
+
+    def public(self) -> SyncResult:
+        """What others are told of it."""
+        row, tally = self.row, self.row.tally
+        return SyncResult(
+            self.workspace, self.project, row.outcome, self.run_id, row.batches,
+            tally.added, tally.changed, tally.removed, tally.restored, row.rejected,
+            row.images_delta, row.num_jobs_delta, row.attempts, row.error_kind, row.error,
+            row.jobs, row.jobs_changed, row.jobs_error_kind, row.jobs_error,
+        )  # fmt: skip
 
     @property
     def outcome(self) -> str:
