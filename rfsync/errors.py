@@ -13,6 +13,7 @@
     │   └── BadResponse        an answer came, but it is not valid
     ├── ThreadError            the system starts no more threads                       exit 1
     ├── Cancelled              the process was asked to stop in the middle of a run
+    ├── digest.notify.NotifyError   a message could not be delivered                  exit 1
     ├── sync.saved_answers.BadAnswersError   files to import that are no answers      exit 1
     └── ledger.runs.RunEnded, ProjectRenamed, ProjectAway           never leave ``sync``
 

@@ -28,7 +28,7 @@ Exit codes:
   0  every project was synced, or superseded by a newer observation
   1  at least one project, or its job list, failed or was refused; the
      others are written. For verify, check and status --max-age: something
-     is wrong
+     is wrong; for digest --notify: it was not delivered
   2  the command line or the configuration is invalid; nothing was done
   3  the database can't be reached or is not at this version's schema;
      nothing was written
@@ -54,6 +54,7 @@ _COMMANDS = {
     "totals": ("totals", "Totals, gains and losses by hour, day, week or month."),
     "work": ("work", "Annotated, approved and rejected by time or labeler."),
     "report": ("report", "Writes one self-contained page of charts."),
+    "digest": ("digest", "Some ten lines about the last days; --notify sends them."),
     "dashboard": ("dashboard", "Serves live charts of the history for a browser."),
     "import": ("import_", "Imports saved answers as past observations."),
     "verify": ("verify", "Proves that the books balance."),

@@ -466,6 +466,7 @@ def when_all_is_well(every: Everything, project: str) -> None:
         ["changes", "--of", "jobs"],
     )
     every.run(0, *([*command, *form] for command in asked for form in ([], ["--json"])))
+    every.run(0, *[["digest"]] * 2, ["digest", "--format", "json"], ["digest", "--format", "html"])
     report, saved = ["report", "-o", "report.html"], ["import", "acme/saved", SAVED, SAVED_JOBS]
     (every.cli.folder / SAVED).write_text(json.dumps([batch("b1", name=NAME), {"id": 5, "name": NAME}]))
     people = {"labeler": ADDRESS, "reviewer": OTHER}
@@ -534,7 +535,7 @@ def when_the_database_is_not_to_be_had(every: Everything, address: str) -> list[
     urls = [f"postgresql://{user}" for user in (*users, f"{ROLE}:{GARBLED}@{address}")]
     for url in urls:
         every.run(3, ["sync"], ["status"], ["verify"], ["db", "current"], ["daemon"], ["prune"], url=url)
-        every.run(3, *[[name] for name in ("jobs", "progress", "work") for _ in LOGS], url=url)
+        every.run(3, *[[name] for name in ("jobs", "progress", "work", "digest") for _ in LOGS], url=url)
         every.run(3, ["batches"], ["changes"], ["totals"], ["report", "-o", "r.html"], ["dashboard"], url=url)
         every.run(3, ["import", "acme/saved", SAVED], *[["rename", "acme/saved", "acme/kept"]] * 2, url=url)
         every.run(3, *[["drop", "acme/saved", "--yes"]] * 2, *[["forget", ADDRESS]] * 2, url=url)
