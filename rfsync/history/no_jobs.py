@@ -41,15 +41,30 @@ FROM scope p JOIN projects w ON w.id = p.id"""
     return [row._replace(observed=row.observed == 1) for row in rows]
 
 
-def why_no_jobs(engine: Engine, targets: Targets = None) -> str | None:
+def why_no_jobs(engine: Engine, targets: Targets = None, *, is_off: bool = False) -> str | None:
     """One sentence for people; None if the jobs of one of the projects were read, or there is no project.
+
+    Args:
+        is_off: jobs are not asked for any more, as ``[jobs] sync`` says.
 
     Raises:
         ConfigError: a target is malformed.
         DatabaseError: the database can't be read.
     """
     rows = job_lists(engine, targets)
-    return None if not rows or any(row.jobs_observed_at is not None for row in rows) else _why_none(rows)
+    if not rows or any(row.jobs_observed_at is not None for row in rows):
+        return None
+    return "annotation jobs are not asked for: [jobs] sync is false" if is_off else _why_none(rows)
+
+
+def last_read(engine: Engine, targets: Targets = None) -> datetime | None:
+    """When the jobs of any of the projects were read last; None: never.
+
+    Raises:
+        ConfigError: a target is malformed.
+        DatabaseError: the database can't be read.
+    """
+    return max((row.jobs_observed_at for row in job_lists(engine, targets) if row.jobs_observed_at), default=None)
 
 
 def missing_jobs(rows: Sequence[JobListRow]) -> str:

@@ -157,6 +157,5 @@ def _jobs(
 
 
 def _sum(projects: Sequence[ProjectStatus]) -> Totals:
-    return Totals(
-        sum(row.batches for row in projects), sum(row.images for row in projects), sum(row.num_jobs for row in projects)
-    )
+    counts = [(row.batches or 0, row.images or 0, row.num_jobs or 0) for row in projects]
+    return Totals(*map(sum, zip(*counts, strict=True))) if counts else Totals(0, 0, 0)
