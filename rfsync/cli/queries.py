@@ -145,10 +145,11 @@ def note_unobserved(engine: Engine, target: str | None, moment: datetime, kind: 
 
 def note_jobs_off(engine: Engine, target: str | None) -> None:
     """Says since when jobs are not asked for any more, if they ever were."""
-    from rfsync.history.no_jobs import last_read
+    from rfsync.history.no_jobs import job_lists, jobs_off
 
-    if (at := last_read(engine, target)) is not None:
-        tell(f"annotation jobs were last observed at {utc_time(at)}: [jobs] sync is false, so they are not asked for")
+    lists = job_lists(engine, target)
+    if any(row.jobs_observed_at is not None for row in lists):
+        tell(jobs_off(lists))
 
 
 def show(rows: Iterator[_Row], kind: type[_Row], layout: Layout[_Row], form: str, output: str | None) -> None:

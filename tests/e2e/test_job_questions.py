@@ -201,7 +201,7 @@ def test_what_was_not_observed_yet_is_not_known(known: Cli) -> None:
         "[]\n", "rfsync: there is no job with the status 'asigned': the jobs have 'assigned' (1)\n"
     )  # fmt: skip
     known.configure(more="[jobs]\nsync = false\n")
-    off = "annotation jobs were last observed at 2020-03-03 15:00:00: [jobs] sync is false, so they are not asked for"
+    off = "annotation jobs were last observed at 2020-03-03 15:00:00 UTC: they are not asked for, [jobs] sync is false"
     jobs, progress = known.run_all([["jobs", "acme/widgets"], ["progress"]])
     assert [jobs.err, progress.err] == [f"rfsync: {off}\n"] * 2
     assert "j2" in jobs.out
