@@ -52,6 +52,7 @@ _COMMANDS = {
     "jobs": ("jobs", "The annotation jobs now, or as they were at a given time."),
     "progress": ("progress", "Where the images of each batch are now."),
     "changes": ("changes", "The ledger: every change of every batch or job."),
+    "falls": ("falls", "Why the count of a batch fell."),
     "totals": ("totals", "Totals, gains and losses by hour, day, week or month."),
     "work": ("work", "Annotated, approved and rejected by time or labeler."),
     "report": ("report", "Writes one self-contained page of charts."),

@@ -8,7 +8,7 @@ import click
 
 from rfsync.cli.options import Options, make_command, utc_now
 from rfsync.cli.output import count, format_options, utc_time
-from rfsync.cli.queries import Layout, open_history, show, target_argument
+from rfsync.cli.queries import Layout, note_unobserved, open_history, show, target_argument
 
 if TYPE_CHECKING:
     from rfsync.history import BatchRow
@@ -32,16 +32,21 @@ def command(
     """
     from rfsync.history import BatchRow, batches
     from rfsync.history.arguments import read_age, read_past
+    from rfsync.records import Kind
 
     moment = read_past(as_of, "--as-of", utc_now())
     age = None if unchanged_for is None else read_age(unchanged_for, "--unchanged-for")
-    rows = batches(open_history(options, target), target, as_of=moment, unchanged_for=age)
-    unchanged = "" if age is None else f" without a change for {unchanged_for}"
+    engine = open_history(options, target)
+    rows = batches(engine, target, as_of=moment, unchanged_for=age)
+    none = "there is no batch" if moment is None else f"there was no batch at {utc_time(moment)}"
+    none += "" if age is None else f" without a change for {unchanged_for}"
+    if moment is not None and note_unobserved(engine, target, moment, Kind.BATCH):
+        none += ", as far as is known"
     layout = Layout(
         ("PROJECT", "BATCH", "NAME", "IMAGES", "JOBS", "UPLOADED", "FIRST SEEN", "CHANGED"),
         ("IMAGES", "JOBS"),
         _cells,
-        ("there is no batch" if moment is None else f"there was no batch at {utc_time(moment)}") + unchanged,
+        none,
     )
     show(rows, BatchRow, layout, form, output)
     return 0

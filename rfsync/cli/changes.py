@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 import click
@@ -49,13 +50,16 @@ def command(
     if job_ids and of == "batches":
         raise ConfigError("--job is of the ledger of jobs: leave out --of batches")
     first, end = read_span(since, until, utc_now(), names=SPAN)
-    engine = open_history(options, target)
+    config = options.begin()
+    engine = open_history(options, target, config)
     none = "no change was observed" + (" in that time" if first or end else "")
     if of == "jobs" or job_ids:
         job_rows = job_changes(
             engine, target, job_ids=job_ids or None, batch_ids=batch_ids or None, since=first, until=end
         )
-        job_layout = Layout(_JOB_HEADERS, _JOB_COUNTS, _job_cells, none, lambda: why_no_jobs(engine, target))
+        is_off = config.jobs.sync is False
+        why = partial(why_no_jobs, engine, target, is_off=is_off)
+        job_layout = Layout(_JOB_HEADERS, _JOB_COUNTS, _job_cells, none, why)
         show(job_rows, JobChangeRow, job_layout, form, output)
         return 0
     rows = changes(engine, target, batch_ids=batch_ids or None, since=first, until=end)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import asdict
@@ -49,7 +50,7 @@ def command(options: Options, as_json: bool) -> int:
         checks = diagnose(
             config, options.file(), client, options.redact, database=database, database_name=name, env=os.environ
         )
-        checks = chain(exposure, checks)
+        checks = chain(exposure, checks, _people(options, config, name))
         shown = list(checks if as_json else _shown(checks))
     ok = all(check.ok for check in shown)
     if as_json:
@@ -115,6 +116,38 @@ def _state(options: Options, config: Config) -> str:
     if encoding != "UTF8":
         found += f"; its encoding is {encoding}, which lacks characters that names may have: UTF8 is needed"
     return found
+
+
+def _people(options: Options, config: Config, database_name: str) -> Iterator[Check]:
+    """What the next sync does to stored mail addresses, if ``[jobs] people`` was switched since the last one."""
+    from rfsync.cli import wiring
+    from rfsync.database.errors import translated
+    from rfsync.database.url import sqlite_file
+    from rfsync.sync.check import Check
+
+    sql = """SELECT (SELECT mode FROM people_key), count(address),
+        count(CASE WHEN address IS NULL AND forgotten_at IS NULL THEN 1 END) FROM people"""
+    try:
+        engine = wiring.open_reader(options, config)
+        with translated("counting the people"), engine.connect() as connection:
+            mode, stored, numbered = connection.exec_driver_sql(sql).one()
+    except DatabaseError:
+        return  # there is no database yet, or its own check has said what is wrong with it
+    if config.jobs.people == "pseudonym" and stored:
+        path = sqlite_file(wiring.database_url(options, config))
+        backup = "pg_dump" if path is None else f"sqlite3 {shlex.quote(str(path))} \"VACUUM INTO 'backup.db'\""
+        found = (
+            f'[jobs] people is "pseudonym": the next sync takes all mail addresses ({stored:,}) out of it for good; '
+            "switched back, only those who are seen again get theirs"
+        )
+        remedy = f'to keep them: people = "address"; to be able to go back: {backup}, which has them, too'
+        yield Check("people", database_name, True, found, remedy, warning=True)
+    elif config.jobs.people == "address" and mode == "pseudonym" and numbered:
+        found = (
+            f'[jobs] people is "address" again: those without a mail address ({numbered:,}) who are seen again get '
+            "theirs from the next sync on"
+        )
+        yield Check("people", database_name, True, found, 'people = "pseudonym" stores none')
 
 
 def _shown(checks: Iterable[Check]) -> Iterable[Check]:

@@ -159,7 +159,7 @@ class _Known:
 
 def _never_observed(workspace: str, project: str) -> ProjectStatus:
     return ProjectStatus(
-        workspace, project, batches=0, images=0, num_jobs=0, observed_at=None, last_run_at=None, last_outcome=None,
-        last_success_at=None, consecutive_failures=0, last_error_kind=None, last_error=None,
-        jobs=0, images_in_jobs=0, annotated=0, jobs_observed_at=None, jobs_error_kind=None,
+        workspace, project, batches=None, images=None, num_jobs=None, observed_at=None, last_run_at=None,
+        last_outcome=None, last_success_at=None, consecutive_failures=0, last_error_kind=None, last_error=None,
+        jobs=None, images_in_jobs=None, annotated=None, jobs_observed_at=None, jobs_error_kind=None,
     )  # fmt: skip

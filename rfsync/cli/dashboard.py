@@ -41,6 +41,7 @@ def command(options: Options, listen: tuple[str, int], hosts: tuple[str, ...]) -
         lambda workspace, at: stale_at(config.schedule_of(workspace).build(), at),
         options.redact,
         utc_now,
+        jobs_off=config.jobs.sync is False,
     )
     host = listen[0]
     with open_listener(*listen) as listener:

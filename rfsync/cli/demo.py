@@ -142,10 +142,11 @@ def _show(engine: Engine) -> None:
     from rfsync.cli.demo_tables import print_job_tables
     from rfsync.cli.status import print_status
     from rfsync.history import status
+    from rfsync.history.places import job_places
     from rfsync.ledger.verify import verify
 
     now = utc_now()
-    print_status(status(engine), now, sys.stdout)
+    print_status(status(engine), job_places(engine), now, sys.stdout)
     print_job_tables(engine, now)
     verdict = verify(engine)
     click.echo("\nThe books balance." if verdict.ok else f"\nThe books do not balance: {verdict.total} findings.")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from rfsync.cli.options import Options, make_command
 from rfsync.cli.output import count, format_options, tell
-from rfsync.cli.queries import Layout, open_history, show, target_argument
+from rfsync.cli.queries import Layout, note_jobs_off, open_history, show, target_argument
 
 if TYPE_CHECKING:
     from rfsync.history import ProgressRow
@@ -24,7 +24,9 @@ def command(options: Options, target: str | None, form: str, output: str | None)
     from rfsync.history import ProgressRow, progress
     from rfsync.history.no_jobs import why_no_jobs
 
-    engine = open_history(options, target)
+    config = options.begin()
+    is_off = config.jobs.sync is False
+    engine = open_history(options, target, config)
     layout = Layout(
         ("PROJECT", "BATCH", "NAME", "IN NO JOB", "IN JOBS", "ANNOTATED", "APPROVED", "REJECTED", "TOTAL"),
         ("IN NO JOB", "IN JOBS", "ANNOTATED", "APPROVED", "REJECTED", "TOTAL"),
@@ -32,8 +34,10 @@ def command(options: Options, target: str | None, form: str, output: str | None)
         "there is no batch",
     )
     show(progress(engine, target), ProgressRow, layout, form, output)
-    if reason := why_no_jobs(engine, target):
+    if reason := why_no_jobs(engine, target, is_off=is_off):
         tell(f"nothing is known of jobs: {reason}")
+    elif is_off:
+        note_jobs_off(engine, target)
     return 0
 
 

@@ -12,13 +12,15 @@ from typing import TYPE_CHECKING, Any, Final, Generic, TypeVar
 import click
 
 from rfsync.cli.options import Options
-from rfsync.cli.output import open_output, print_table, tell
+from rfsync.cli.output import open_output, print_table, tell, utc_time
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine
 
+    from rfsync.config import Config
     from rfsync.history import By
     from rfsync.parsing import Target
+    from rfsync.records import Kind
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 _Row = TypeVar("_Row", bound=tuple[Any, ...])
@@ -41,6 +43,8 @@ class Layout(Generic[_Row]):
 target_argument = click.argument("target", metavar="[TARGET]", required=False)
 
 
+#: Most projects that a message lists.
+_MAX_PROJECTS: Final = 5
 #: The names of the two options of ``span_options``, for messages.
 SPAN: Final = ("--since", "--until")
 
@@ -60,6 +64,15 @@ def period_options(function: _F) -> _F:
     tz = click.option("--tz", default="UTC", metavar="ZONE", show_default=True,
                       help="Time zone of the periods, and of a TIME without an offset.")  # fmt: skip
     return by(summed(tz(function)))
+
+
+def labeler_option(what: str) -> Callable[[_F], _F]:
+    """Adds ``--labeler``.
+
+    Args:
+        what: the beginning of its help.
+    """
+    return click.option("--labeler", metavar="WHO", help=f"{what}: a mail address, person-7, or nobody.")
 
 
 def period_label(period: datetime, by: By, time_zone: tzinfo) -> str:
@@ -82,8 +95,11 @@ def parse_moment(text: str | None, option: str, now: datetime) -> datetime | Non
     return None if text is None else read_time(text, option, now)
 
 
-def open_history(options: Options, target: str | None) -> Engine:
+def open_history(options: Options, target: str | None, config: Config | None = None) -> Engine:
     """Opens the database, after checking that it has the target.
+
+    Args:
+        config: None: it is read here.
 
     Raises:
         ConfigError: the configuration is invalid, or the target is malformed or unknown.
@@ -95,7 +111,7 @@ def open_history(options: Options, target: str | None) -> Engine:
 
     if target is not None:
         parse_target(target)
-    engine = wiring.open_reader(options, options.begin())
+    engine = wiring.open_reader(options, config or options.begin())
     warn_of_renamed(require_known(engine, target))
     return engine
 
@@ -104,6 +120,36 @@ def warn_of_renamed(renamed: Sequence[tuple[Target, Target]]) -> None:
     """Warns of targets that have another id now: (as named, as it is called)."""
     for old, new in renamed:
         tell(f"{old} is now {new}: use the new id")
+
+
+def note_unobserved(engine: Engine, target: str | None, moment: datetime, kind: Kind) -> bool:
+    """Says of which projects nothing is known at a moment, because they were first observed later.
+
+    Returns:
+        True if there are any.
+    """
+    from rfsync.history.span import observed_later
+
+    later = observed_later(engine, target, moment, kind)
+    if not later:
+        return False
+    projects = later[0][0] if len(later) == 1 else f"{len(later):,} projects"
+    shown = [f"{name}: {'never' if at is None else utc_time(at)}" for name, at in later[:_MAX_PROJECTS]]
+    if len(later) > _MAX_PROJECTS:
+        shown.append(f"and {len(later) - _MAX_PROJECTS:,} more")
+    tell(
+        f"the {kind.value} of {projects} at {utc_time(moment)} are not known: first {kind.one} list observed at", shown
+    )
+    return True
+
+
+def note_jobs_off(engine: Engine, target: str | None) -> None:
+    """Says since when jobs are not asked for any more, if they ever were."""
+    from rfsync.history.no_jobs import job_lists, jobs_off
+
+    lists = job_lists(engine, target)
+    if any(row.jobs_observed_at is not None for row in lists):
+        tell(jobs_off(lists))
 
 
 def show(rows: Iterator[_Row], kind: type[_Row], layout: Layout[_Row], form: str, output: str | None) -> None:

@@ -34,9 +34,10 @@ def command(options: Options, targets: tuple[str, ...], output: str, tz: str) ->
         raise ConfigError(f"-o {shown_name(output)}: a report is a page of HTML: end the name with .html")
     now = utc_now()
     time_zone = zone(tz)
-    engine = wiring.open_reader(options, options.begin())
+    config = options.begin()
+    engine = wiring.open_reader(options, config)
     warn_of_renamed(require_known(engine, targets))
-    page = render(read(engine, targets, time_zone, now))
+    page = render(read(engine, targets, time_zone, now, jobs_off=config.jobs.sync is False))
     # Like Ctrl-C: an incomplete file is removed.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     with open_binary_output(output) as file:

@@ -17,6 +17,7 @@ from rfsync.text import age
 if TYPE_CHECKING:
     from rfsync.cli.configured import Overview
     from rfsync.history import ProjectStatus
+    from rfsync.history.place_rows import JobPlacesRow
 
 
 @make_command("""rfsync status
@@ -38,10 +39,12 @@ def command(
     from rfsync.cli import wiring
     from rfsync.cli.configured import look
     from rfsync.history import ProjectStatus
+    from rfsync.history.places import job_places
 
     named = [parse_target(target) for target in targets]
     config = options.begin()
-    overview = look(wiring.open_reader(options, config), config, named)
+    engine = wiring.open_reader(options, config)
+    overview = look(engine, config, named)
     warn_of_renamed(overview.renamed)
     _warn(f"{path} is no longer in its workspace: nothing of it is current" for path in overview.departed)
     if max_age is None:
@@ -50,7 +53,7 @@ def command(
     if form == "table":
         if rows or not (overview.departed or overview.unobserved):
             with open_output(output) as file:
-                print_status(rows, now, file)
+                print_status(rows, job_places(engine), now, file, jobs_off=config.jobs.sync is False)
     else:
         from rfsync.cli.formats import write_rows
 
@@ -82,30 +85,50 @@ def _warn(lines: Iterable[str]) -> None:
         tell(line)
 
 
-def print_status(rows: list[ProjectStatus], now: datetime, file: IO[str]) -> None:
-    """Prints the status as a table for people."""
+def print_status(
+    rows: list[ProjectStatus],
+    places: Iterable[JobPlacesRow],
+    now: datetime,
+    file: IO[str],
+    *,
+    jobs_off: bool = False,
+) -> None:
+    """Prints the status as a table for people.
+
+    Args:
+        places: of these projects, and maybe of others.
+        jobs_off: job lists are not asked for.
+    """
     if not rows:
         tell("no project yet; next: rfsync sync WORKSPACE/PROJECT")
         return
-    numbers = ("BATCHES", "IMAGES", "JOBS", "FAILED")
+    numbers = ("BATCHES", "IMAGES", "JOBS", "APPROVED", "FAILED")
     headers = ["PROJECT", *numbers[:3], "OBSERVED", "LAST RUN", "OUTCOME", "FAILED", "ERROR"]
     table = [_cells(row, now) for row in rows]
     if any(row.jobs_observed_at or row.jobs_error_kind for row in rows):
-        headers.insert(4, "ANNOTATED")
+        headers[4:4] = ["ANNOTATED", "APPROVED"]
+        placed = {(row.workspace, row.project): row for row in places}
         for row, cells in zip(rows, table, strict=True):
-            cells.insert(4, _annotated(row))
+            cells[4:4] = _progress(row, placed.get((row.workspace, row.project)), jobs_off=jobs_off)
     print_table(headers, table, right=numbers, file=file)
     if len(rows) > 1:
-        counts = [(r.batches, r.images, r.num_jobs) for r in rows]
+        counts = [(r.batches or 0, r.images or 0, r.num_jobs or 0) for r in rows]
         totals = [sum(column) for column in zip(*counts, strict=True)]
         text = f"{len(rows)} projects: {totals[0]:,} batches, {totals[1]:,} images, {totals[2]:,} jobs"
         click.echo(f"\n{text}", file=file)
 
 
-def _annotated(row: ProjectStatus) -> str:
-    """How far the jobs are, and why that is not known, or not of now."""
-    known = f"{row.annotated:,} of {row.images_in_jobs:,}" if row.jobs_observed_at else "-"
-    return known if row.jobs_error_kind is None else f"{known} ({row.jobs_error_kind})"
+def _progress(row: ProjectStatus, placed: JobPlacesRow | None, *, jobs_off: bool) -> tuple[str, str]:
+    """How many images of the jobs are annotated and approved, and why that is not known, or not of now.
+
+    What was approved or rejected since is annotated, too, whether or not the API's count still has it.
+    """
+    annotated = approved = "-"
+    if row.jobs_observed_at is not None:
+        done = (0, 0, 0) if placed is None else (placed.annotated, placed.approved, placed.rejected)
+        annotated, approved = f"{sum(done):,} of {count(row.images_in_jobs)}", count(done[1])
+    reason = "off" if jobs_off else row.jobs_error_kind
+    return (annotated if reason is None else f"{annotated} ({reason})"), approved
 
 
 def _cells(row: ProjectStatus, now: datetime) -> list[str]:

@@ -12,6 +12,7 @@ from rfsync.cli.output import count, format_options
 from rfsync.cli.queries import (
     SPAN,
     Layout,
+    labeler_option,
     open_history,
     period_label,
     period_options,
@@ -26,11 +27,13 @@ if TYPE_CHECKING:
 
 @make_command("""rfsync work acme/widgets --since 30d
 rfsync work --by week --labelers              each labeler by itself
+rfsync work --labeler ann@example.com --since 7d
 rfsync work --by month --sum --tz Europe/Berlin -o months.csv""")
 @target_argument
 @span_options
 @period_options
 @click.option("--labelers", is_flag=True, help="Each labeler by itself.")
+@labeler_option("Only this labeler")
 @format_options
 def command(
     options: Options,
@@ -41,6 +44,7 @@ def command(
     summed: bool,
     tz: str,
     labelers: bool,
+    labeler: str | None,
     form: str,
     output: str | None,
 ) -> int:
@@ -48,25 +52,31 @@ def command(
 
     By default from the first observation of the jobs until now; what was done before that is in no period. There are no
     gaps. TARGET is a workspace or workspace/project; default: everything in the database. TIME is ISO 8601, a date, or
-    an age such as 7d.
+    an age such as 7d. WHO is a mail address, person-7, or nobody. The work of reviewers can't be told apart: the API
+    does not say who approved what.
     """
     from rfsync.history import WorkRow, work
     from rfsync.history.arguments import read_span
     from rfsync.history.no_jobs import why_no_jobs
+    from rfsync.history.people import read_person
     from rfsync.history.periods import zone
 
     now = utc_now()
     time_zone = zone(tz)
     first, end = read_span(since, until, now, time_zone, SPAN)
-    engine = open_history(options, target)
-    rows = work(engine, target, by=by, since=first, until=end, tz=tz, labelers=labelers, summed=summed, now=now)
+    config = options.begin()
+    engine = open_history(options, target, config)
+    read_person(engine, labeler, "--labeler")
+    labelers = labelers or labeler is not None
+    span = {"since": first, "until": end, "now": now}
+    rows = work(engine, target, by=by, tz=tz, labelers=labelers, labeler=labeler, summed=summed, **span)
     layout: Layout[WorkRow] = Layout(
         ("PROJECT", *(("LABELER",) if labelers else ()), by.upper(), "JOBS", "IMAGES", "ANNOTATED", "LOST", "APPROVED",
          "LOST", "REJECTED", "LOST", "OBSERVED", "COMPLETE"),
         ("JOBS", "IMAGES", "ANNOTATED", "LOST", "APPROVED", "REJECTED"),
         lambda row: _cells(row, target or "all", by, time_zone, labelers=labelers),
-        "no work was observed" + (" in that time" if first or end else ""),
-        lambda: why_no_jobs(engine, target),
+        f"no work{' of that labeler' if labeler else ''} was observed{' in that time' if first or end else ''}",
+        lambda: why_no_jobs(engine, target, is_off=config.jobs.sync is False),
     )  # fmt: skip
     show(rows, WorkRow, layout, form, output)
     return 0

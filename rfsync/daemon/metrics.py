@@ -30,11 +30,11 @@ class ProjectTotals(NamedTuple):
 
     workspace: str
     project: str
-    batches: int
+    batches: int | None
     #: Not yet in a job.
-    images: int
-    num_jobs: int
-    #: Last observation applied; None: none yet.
+    images: int | None
+    num_jobs: int | None
+    #: Last observation applied; None: none yet, then the three above are None, too.
     observed_at: datetime | None
     #: Last observation that had the job list. None: none yet, or nobody asks for it; then the next are None, too.
     jobs_observed_at: datetime | None
@@ -194,13 +194,14 @@ def read_totals(engine: Engine, *, with_jobs: bool = True) -> list[ProjectTotals
         DatabaseError: the database can't be read.
         SchemaError: it was upgraded since this process has opened it.
     """
-    columns = (Project.workspace, Project.project, Project.batches, Project.images, Project.num_jobs)
+    totals = (Project.batches, Project.images, Project.num_jobs)
+    batches = (case((Project.observed_at.is_not(None), column)) for column in totals)
     is_known = literal(with_jobs) & Project.jobs_observed_at.is_not(None)
     known = (Project.jobs_observed_at, Project.jobs, Project.images_in_jobs, Project.annotated)
     jobs = (case((is_known, column)) for column in known)
     error = case((literal(with_jobs), Project.jobs_error_kind))
     query = (
-        select(*columns, Project.observed_at, *jobs, error)
+        select(Project.workspace, Project.project, *batches, Project.observed_at, *jobs, error)
         .where(Project.departed_at.is_(None))
         .order_by(Project.workspace, Project.project)
     )

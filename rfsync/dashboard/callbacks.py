@@ -39,6 +39,8 @@ class DashboardContext:
     redact: Callable[[str], str]
     #: Returns the current time, aware.
     clock: Callable[[], datetime]
+    #: Jobs are not asked for any more, as ``[jobs] sync`` says.
+    jobs_off: bool = False
 
 
 #: The requested figures, None for those that stay as they are; and the values of the callback's other outputs.
@@ -164,7 +166,7 @@ def _jobs(context: DashboardContext, search: Any, now: datetime) -> _Answer:
     view = _parse(context, search, selectable_targets(read_projects(context.engine)))[0]
     lists = job_lists(context.engine, view.target)
     if all(row.jobs_observed_at is None for row in lists):
-        return None, ([], missing_jobs(lists), "", [])
+        return None, ([], missing_jobs(lists, is_off=context.jobs_off), "", [])
     jobs = queries.jobs(context.engine, view, now)
     zone = ZoneInfo(view.tz)
     drawn = (
@@ -174,7 +176,7 @@ def _jobs(context: DashboardContext, search: Any, now: datetime) -> _Answer:
         charts.open_jobs_figure(jobs.open),
     )
     removed = charts.removed_summary(jobs.removed, components.span_text(jobs, view))
-    return drawn, ([], missing_jobs(lists), removed, job_tables.stuck(view, jobs.stuck, now))
+    return drawn, ([], missing_jobs(lists, is_off=context.jobs_off), removed, job_tables.stuck(view, jobs.stuck, now))
 
 
 def _details(context: DashboardContext, search: Any, now: datetime) -> _Answer:

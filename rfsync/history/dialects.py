@@ -16,6 +16,8 @@ class Sqlite:
 
     #: For a CTE that is computed once, not at each use; SQLite does so by itself, and before 3.35 has no such keyword.
     materialized = ""
+    #: After a text to be ordered by: by its characters, and not by a language's rules.
+    binary = "COLLATE BINARY"
 
     def table(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> tuple[str, dict[str, str]]:
         """SELECT rows from Python: the SQL and its parameters, whose names begin with ``name``.
@@ -74,6 +76,7 @@ class Postgresql:
     """The same for PostgreSQL, where instants are of the type ``timestamptz``."""
 
     materialized = "MATERIALIZED "
+    binary = 'COLLATE "C"'
 
     def table(self, name: str, columns: Mapping[str, str], rows: Sequence[Sequence[Any]]) -> tuple[str, dict[str, str]]:
         # Arrays, which PostgreSQL reads several times as fast as JSON. Of such values they are written alike.

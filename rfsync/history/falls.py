@@ -24,6 +24,7 @@ def falls(
     - Into jobs of that batch that appeared, or grew, between the same two observations.
     - What is then left into a new batch, if that appeared in the same observation with exactly as many images. Where
       several batches fell by as many, or several such batches appeared, that is not told.
+    - What is left of a batch that was removed went with it: its images were moved or deleted.
     - All else is unexplained: images may have been merged into another batch, or deleted.
 
     Args:
@@ -51,11 +52,11 @@ def falls(
     parts = [
         "SELECT id, 1 AS place, job_id AS into_id, name AS into_name, images FROM into_job",
         "SELECT id, 2, batch_id, name, rest FROM into_batch",
-        """SELECT r.id, 3, NULL, NULL, r.rest FROM rest r
+        """SELECT r.id, CASE WHEN r.change = 'removed' AND r.rest > 0 THEN 3 ELSE 4 END, NULL, NULL, r.rest FROM rest r
     WHERE r.rest <> 0 AND NOT EXISTS (SELECT 1 FROM into_batch n WHERE n.id = r.id)""",
     ]
     query.define("destination", "\n    UNION ALL ".join(parts))
-    words = ("", "job", "batch", "unexplained")
+    words = ("", "job", "batch", "removed", "unexplained")
 
     def make(row: Iterable[Any]) -> FallRow:
         *fall, place, into_id, into_name, images, jobs_observed = row
@@ -76,8 +77,8 @@ def _define_destinations(query: Query) -> None:
     at_once = "c.project_id = i.project_id AND c.observed_at = i.observed_at"
     query.define(
         "fall",
-        f"""SELECT i.workspace, i.project, c.id, c.run_id, c.project_id, c.batch_id, c.name, c.observed_after,
-        c.observed_at, -c.images_delta AS lost
+        f"""SELECT i.workspace, i.project, c.id, c.run_id, c.project_id, c.batch_id, c.name, c.change,
+        c.observed_after, c.observed_at, -c.images_delta AS lost
     FROM instant i {seek("batch_changes", "c", f"{at_once} AND c.images_delta < 0")}""",
         materialized=True,
     )
@@ -97,7 +98,9 @@ def _define_destinations(query: Query) -> None:
     )
     query.define(
         "rest",
-        """SELECT fall.id, fall.project_id, fall.observed_at, fall.lost - coalesce(t.images, 0) AS rest FROM fall
+        """SELECT fall.id, fall.project_id, fall.observed_at, fall.change,
+        fall.lost - coalesce(t.images, 0) AS rest
+    FROM fall
     LEFT JOIN (SELECT id, CAST(sum(images) AS bigint) AS images FROM into_job GROUP BY id) t ON t.id = fall.id""",
         materialized=True,
     )

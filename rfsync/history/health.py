@@ -16,14 +16,21 @@ def status(engine: Engine, targets: Targets = None) -> list[ProjectStatus]:
         DatabaseError: the database can't be read.
     """
     query = known_query(engine, targets)
-    sql = """
-SELECT p.workspace, p.project, t.batches, t.images, t.num_jobs, t.observed_at, h.last_run_at, h.last_outcome,
+    batches = _known("observed_at", "batches", "images", "num_jobs")
+    jobs = _known("jobs_observed_at", "jobs", "images_in_jobs", "annotated")
+    sql = f"""
+SELECT p.workspace, p.project, {batches}, t.observed_at, h.last_run_at, h.last_outcome,
     h.last_success_at, h.consecutive_failures, h.last_error_kind, h.last_error,
-    t.jobs, t.images_in_jobs, t.annotated, t.jobs_observed_at, t.jobs_error_kind
+    {jobs}, t.jobs_observed_at, t.jobs_error_kind
 FROM scope p JOIN projects t ON t.id = p.id
 JOIN sync_health h ON h.workspace = p.workspace AND h.project = p.project
 ORDER BY p.workspace, p.project"""
     return list(query.rows("reading the status", sql, ProjectStatus._make, times=(5, 6, 8, 15)))
+
+
+def _known(observed_at: str, *columns: str) -> str:
+    """SQL for columns of a project ``t`` that are unknown until its first observation."""
+    return ", ".join(f"CASE WHEN t.{observed_at} IS NOT NULL THEN t.{column} END" for column in columns)
 
 
 def freshness(engine: Engine, targets: Targets = None, *, now: Time | None = None) -> list[FreshnessRow]:

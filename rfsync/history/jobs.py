@@ -1,14 +1,16 @@
 """Annotation jobs at a moment, their versions, and their ledger."""
 
 from collections.abc import Iterator, Sequence
+from datetime import datetime
 from typing import Final
 
 from sqlalchemy import Engine
 
-from rfsync.history.arguments import Time, read_past, read_span, require_count, utc_now
+from rfsync.history.arguments import Age, Time, read_age, read_past, read_span, require_count, utc_now
 from rfsync.history.job_rows import JobChangeRow, JobRow, JobVersionRow, ProgressRow
 from rfsync.history.known import known_query, read_ids
-from rfsync.history.query import Targets
+from rfsync.history.people import read_person
+from rfsync.history.query import Query, Targets
 from rfsync.records import Kind
 from rfsync.schema.views import PERSON
 
@@ -19,7 +21,14 @@ _REVIEWER: Final = PERSON.format("r")
 
 
 def jobs(
-    engine: Engine, targets: Targets = None, *, as_of: Time | None = None, status: str | None = None
+    engine: Engine,
+    targets: Targets = None,
+    *,
+    as_of: Time | None = None,
+    status: str | None = None,
+    labeler: str | None = None,
+    reviewer: str | None = None,
+    unchanged_for: Age | None = None,
 ) -> Iterator[JobRow]:
     """The jobs that existed at a moment, as they were then; by workspace, project and id.
 
@@ -28,23 +37,25 @@ def jobs(
     Args:
         as_of: the moment; None: now.
         status: only those with this status then, one of the API's words; None: all.
+        labeler, reviewer: only those of this person then: a mail address, ``person-7``, or ``nobody``; None: all.
+        unchanged_for: only those of which no change was observed for so long before that moment, such as ``"7d"``.
 
     Raises:
-        ConfigError: a target is malformed or unknown, or the moment is none, or in the future.
+        ConfigError: a target or person is malformed or unknown, or the moment or the age is none, or in the future.
         DatabaseError: the database can't be read.
     """
-    moment = read_past(as_of, "as_of", utc_now())
+    now = utc_now()
+    moment = read_past(as_of, "as_of", now)
+    age = None if unchanged_for is None else read_age(unchanged_for, "unchanged_for")
     query = known_query(engine, targets)
-    having, having_then = "", ""
-    if status is not None:
-        query.values["status"] = status
-        having, having_then = "AND j.status = :status", "AND c.status = :status"
+    people = (read_person(engine, labeler, "labeler"), read_person(engine, reviewer, "reviewer"))
+    having, having_then = _restrict(query, status, *people, None if age is None else (moment or now) - age)
     job = "p.workspace, p.project, j.job_id"
-    people = f"{_LABELER}, {_REVIEWER}"
+    names = f"{_LABELER}, {_REVIEWER}"
     counts = "{0}.num_images, {0}.annotated, {0}.unannotated, {0}.approved, {0}.rejected"
     unchanged = "" if moment is None else "AND j.changed_at <= :as_of"
     sql = f"""
-SELECT {job}, j.batch_id, j.name, j.status, {people}, {counts.format("j")}, j.created_at, j.first_seen_at, j.changed_at
+SELECT {job}, j.batch_id, j.name, j.status, {names}, {counts.format("j")}, j.created_at, j.first_seen_at, j.changed_at
 FROM scope p CROSS JOIN jobs j {_PEOPLE.format("j")}
 WHERE j.project_id = p.id AND j.removed_at IS NULL {unchanged} {having}"""
     if moment is not None:
@@ -54,11 +65,27 @@ WHERE j.project_id = p.id AND j.removed_at IS NULL {unchanged} {having}"""
         # Those that have changed since then are read from their last ledger row until then.
         sql += f"""
 UNION ALL
-SELECT {job}, c.batch_id, c.name, c.status, {people}, {counts.format("c")}, j.created_at, j.first_seen_at, c.observed_at
+SELECT {job}, c.batch_id, c.name, c.status, {names}, {counts.format("c")}, j.created_at, j.first_seen_at, c.observed_at
 FROM scope p CROSS JOIN jobs j {last} {_PEOPLE.format("c")}
 WHERE j.project_id = p.id AND j.first_seen_at <= :as_of AND j.changed_at > :as_of AND c.change <> 'removed'
     {having_then}"""
     return query.rows("reading the jobs", f"{sql}\nORDER BY 1, 2, 3", JobRow._make, times=(13, 14, 15))
+
+
+def _restrict(
+    query: Query, status: str | None, labeler: int | None, reviewer: int | None, unchanged_since: datetime | None
+) -> tuple[str, str]:
+    """Conditions on a job ``j`` now, and on the last row ``c`` of its ledger until a moment; None: no condition."""
+    conditions = {
+        "{0}.status = :status": status,
+        "coalesce({0}.labeler_id, 0) = :labeler": labeler,
+        "coalesce({0}.reviewer_id, 0) = :reviewer": reviewer,
+        "{1} <= :unchanged_since": unchanged_since,
+    }
+    wanted = {condition: value for condition, value in conditions.items() if value is not None}
+    query.values.update((condition.rpartition(":")[2], value) for condition, value in wanted.items())
+    parts = [[f"AND {one.format(*of)}" for one in wanted] for of in (("j", "j.changed_at"), ("c", "c.observed_at"))]
+    return " ".join(parts[0]), " ".join(parts[1])
 
 
 def job_versions(

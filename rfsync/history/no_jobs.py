@@ -41,26 +41,45 @@ FROM scope p JOIN projects w ON w.id = p.id"""
     return [row._replace(observed=row.observed == 1) for row in rows]
 
 
-def why_no_jobs(engine: Engine, targets: Targets = None) -> str | None:
+def why_no_jobs(engine: Engine, targets: Targets = None, *, is_off: bool = False) -> str | None:
     """One sentence for people; None if the jobs of one of the projects were read, or there is no project.
+
+    Args:
+        is_off: jobs are not asked for any more, as ``[jobs] sync`` says.
 
     Raises:
         ConfigError: a target is malformed.
         DatabaseError: the database can't be read.
     """
     rows = job_lists(engine, targets)
-    return None if not rows or any(row.jobs_observed_at is not None for row in rows) else _why_none(rows)
+    if not rows or any(row.jobs_observed_at is not None for row in rows):
+        return None
+    return jobs_off(rows) if is_off else _why_none(rows)
 
 
-def missing_jobs(rows: Sequence[JobListRow]) -> str:
-    """Which of the projects that were observed have no jobs, or old ones, and why, for people; empty: none has."""
+def jobs_off(rows: Sequence[JobListRow]) -> str:
+    """What ``[jobs] sync = false`` means for what is shown of the jobs of projects, for people."""
+    last = max((row.jobs_observed_at for row in rows if row.jobs_observed_at is not None), default=None)
+    if last is None:
+        return "annotation jobs are not asked for: [jobs] sync is false"
+    at = f"{last:%Y-%m-%d %H:%M:%S} UTC"
+    return f"annotation jobs were last observed at {at}: they are not asked for, [jobs] sync is false"
+
+
+def missing_jobs(rows: Sequence[JobListRow], *, is_off: bool = False) -> str:
+    """Which of the projects that were observed have no jobs, or old ones, and why, for people; empty: none has.
+
+    Args:
+        is_off: jobs are not asked for any more, as ``[jobs] sync`` says.
+    """
+    if is_off:
+        return _sentence(jobs_off(rows))
     observed = [row for row in rows if row.observed]
     unknown = [row for row in observed if row.jobs_observed_at is None]
     if not unknown:
         sentences = []
     elif len(unknown) == len(observed):
-        why = _why_none(unknown)
-        sentences = [f"{why[0].upper()}{why[1:]}."]
+        sentences = [_sentence(_why_none(unknown))]
     else:
         sentences = [f"Without the jobs of {len(unknown):,} of {len(observed):,} projects: {_why_none(unknown)}."]
     kinds = [row.jobs_error_kind for row in observed if row.jobs_error_kind and row.jobs_observed_at is not None]
@@ -69,6 +88,10 @@ def missing_jobs(rows: Sequence[JobListRow]) -> str:
         listed = ", ".join(sorted(set(kinds)))
         sentences.append(f"The jobs of {projects} are out of date: the last list could not be read ({listed}).")
     return " ".join(sentences)
+
+
+def _sentence(text: str) -> str:
+    return f"{text[0].upper()}{text[1:]}."
 
 
 def _why_none(rows: Sequence[JobListRow]) -> str:

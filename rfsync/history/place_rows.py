@@ -51,6 +51,24 @@ class RemovedJobsRow(NamedTuple):
     rejected: int
 
 
+class JobPlacesRow(NamedTuple):
+    """Where the images in the jobs of a project are now; see ``image_places``.
+
+    Attributes:
+        workspace, project: URL ids of the workspace and project.
+        unannotated: images not annotated.
+        annotated: images annotated, and neither approved nor rejected.
+        approved, rejected: images approved and rejected.
+    """
+
+    workspace: str
+    project: str
+    unannotated: int
+    annotated: int
+    approved: int
+    rejected: int
+
+
 class OpenJobRow(NamedTuple):
     """A job that is not done, and how far it is; the four counts by state add up to ``num_images``.
 
@@ -123,9 +141,9 @@ class FallRow(NamedTuple):
         name: its name; None: never reported.
         observed_after, observed_at: the two observations between which it fell.
         images_lost: by how much.
-        into: ``job``, ``batch``, or ``unexplained``.
-        into_id: id of the job or batch; None: unexplained.
-        into_name: its name; None: never reported, or unexplained.
+        into: ``job``, ``batch``, ``removed`` (with the batch, which was removed), or ``unexplained``.
+        into_id: id of the job or batch; None: neither.
+        into_name: its name; None: never reported, or neither.
         images: images that went there. Less than 0, of what is unexplained: jobs took more than the batch lost, so that
             it must have gained others meanwhile.
         jobs_observed: True if the jobs were read in that observation. If not, jobs can explain nothing.

@@ -16,7 +16,7 @@ from sqlalchemy import Engine
 
 from rfsync.history.arguments import Time
 from rfsync.history.periods import By, Period
-from rfsync.history.place_rows import PlacesRow
+from rfsync.history.place_rows import JobPlacesRow, PlacesRow
 from rfsync.history.query import Query, Targets
 from rfsync.history.span import job_observations, observed_periods
 from rfsync.history.totals import NEVER, define_observed, define_totals, first_of_series
@@ -39,6 +39,20 @@ def places_of(row: str) -> dict[str, str]:
         f"ELSE {images} - {row}.approved END",
     }
     return {"unannotated": " - ".join([images, *(f"({sql})" for sql in found.values())]), **found}
+
+
+def job_places(engine: Engine, targets: Targets = None) -> list[JobPlacesRow]:
+    """Where the images in jobs are now, by workspace and project; projects that have no jobs have no row.
+
+    Raises:
+        ConfigError: a target is malformed.
+        DatabaseError: the database can't be read.
+    """
+    sums = ", ".join(f"CAST(sum({sql}) AS bigint)" for sql in places_of("j").values())
+    sql = f"""
+SELECT p.workspace, p.project, {sums} FROM scope p JOIN jobs j ON j.project_id = p.id WHERE j.removed_at IS NULL
+GROUP BY p.workspace, p.project ORDER BY p.workspace, p.project"""
+    return list(Query(engine, targets).rows("reading where the images are", sql, JobPlacesRow._make))
 
 
 def image_places(

@@ -235,23 +235,25 @@ class ProjectStatus(NamedTuple):
 
     Attributes:
         workspace, project: URL ids of the workspace and project.
-        batches, images, num_jobs: totals now, without removed batches; images are those not yet in a job.
+        batches, images, num_jobs: totals now, without removed batches; images are those not yet in a job. None: the
+            project was never observed.
         observed_at: time of the last observation applied; None: none yet.
         last_run_at: start of the last run that has ended; None: none has.
         last_outcome: outcome of that run, as in ``sync_runs``.
         last_success_at: start of the last successful run; None: there was none.
         consecutive_failures: runs that failed, were refused or abandoned since the last success.
         last_error_kind, last_error: error of the last unsuccessful run, however long ago.
-        jobs, images_in_jobs, annotated: totals over the jobs that exist now; 0 if no job list was ever applied.
+        jobs, images_in_jobs, annotated: totals over the jobs that exist now, as the API counts them; None: no job list
+            was ever applied.
         jobs_observed_at: time of the last observation that had the job list; None: none yet.
         jobs_error_kind: why the job list was not applied when it was last asked for; None: it was, or nobody asked.
     """
 
     workspace: str
     project: str
-    batches: int
-    images: int
-    num_jobs: int
+    batches: int | None
+    images: int | None
+    num_jobs: int | None
     observed_at: datetime | None
     last_run_at: datetime | None
     last_outcome: str | None
@@ -259,9 +261,9 @@ class ProjectStatus(NamedTuple):
     consecutive_failures: int
     last_error_kind: str | None
     last_error: str | None
-    jobs: int
-    images_in_jobs: int
-    annotated: int
+    jobs: int | None
+    images_in_jobs: int | None
+    annotated: int | None
     jobs_observed_at: datetime | None
     jobs_error_kind: str | None
 

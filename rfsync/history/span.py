@@ -9,8 +9,9 @@ from sqlalchemy import Engine
 from rfsync.history.arguments import Time, read_span, read_time, require_choice, utc_now
 from rfsync.history.known import known_query
 from rfsync.history.periods import BY, By, Period, periods, zone
-from rfsync.history.query import Targets
+from rfsync.history.query import Query, Targets
 from rfsync.ledger.observed import NOON, QUARTER
+from rfsync.records import Kind
 
 _TICK: Final = timedelta(microseconds=1)
 
@@ -64,6 +65,20 @@ def job_observations(engine: Engine, targets: Targets) -> Observations:
     """
     first = "(SELECT min(c.observed_at) FROM job_changes c WHERE c.project_id = p.id)"
     return _read(engine, targets, "jobs_observed_at", first, "jobs_am", "jobs_pm", "AND r.jobs IS NOT NULL")
+
+
+def observed_later(engine: Engine, targets: Targets, moment: datetime, kind: Kind) -> list[tuple[str, datetime | None]]:
+    """The projects whose first list of batches or of jobs was observed after a moment, and when; None: never.
+
+    Raises:
+        ConfigError: a target is malformed or unknown.
+        DatabaseError: the database can't be read.
+    """
+    first = (observations if kind is Kind.BATCH else job_observations)(engine, targets).first
+    sql = "SELECT id, workspace || '/' || project FROM scope ORDER BY workspace, project"
+    projects = Query(engine, targets).rows("looking for the projects", sql, tuple)
+    seen = [(name, first.get(number)) for number, name in projects]
+    return [(name, at) for name, at in seen if at is None or at > moment]
 
 
 def _read(

@@ -21,6 +21,7 @@ from rfsync.history.arguments import Time, read_required_span, utc_now
 from rfsync.history.flow import END_OF_TIME, define_periods
 from rfsync.history.job_rows import LabelerRow, WorkRow
 from rfsync.history.known import known_query
+from rfsync.history.people import read_person
 from rfsync.history.periods import By, Period
 from rfsync.history.query import Query, Targets
 from rfsync.history.span import job_observations, observed_periods
@@ -73,10 +74,13 @@ def work(
     until: Time | None = None,
     tz: str = "UTC",
     labelers: bool = False,
+    labeler: str | None = None,
     summed: bool = False,
     now: Time | None = None,
 ) -> Iterator[WorkRow]:
-    """What was done in each period of each project, without gaps; by workspace, project, labeler's number and period.
+    """What was done in each period of each project, without gaps; by workspace, project, labeler and period.
+
+    Labelers are in the order of their addresses, then come those without one in that of their numbers, then nobody.
 
     What a project's first list of jobs shows was done before, and counts in no period. Projects whose jobs were never
     read have no rows.
@@ -86,16 +90,19 @@ def work(
         since: inclusive; None: each project's first observation of its jobs.
         until: exclusive; None: now; it is never later than that.
         tz: the calendar's time zone; a day of it may have 23 or 25 hours.
-        labelers: each labeler by itself, if there is anything to tell of them; nobody comes first.
+        labelers: each labeler by itself, if there is anything to tell of them.
+        labeler: this one alone: a mail address, ``person-7``, or ``nobody``; None: all.
         summed: all projects as one.
         now: None: the clock's time.
 
     Raises:
-        ConfigError: a target is malformed or unknown, so are ``by`` or ``tz``, a time is none, ``since`` is not before
-            ``until``, or there are too many periods.
+        ConfigError: a target or the labeler is malformed or unknown, so are ``by`` or ``tz``, a time is none, ``since``
+            is not before ``until``, or there are too many periods.
         DatabaseError: the database can't be read.
     """
     wanted, seen = observed_periods(engine, targets, by, since, until, tz, now, read=job_observations)
+    person = read_person(engine, labeler, "labeler")
+    labelers = labelers or person is not None
     if not wanted or seen.earliest is None:
         return iter(())
     query = Query(engine, targets)
@@ -104,12 +111,13 @@ def work(
     define_periods(query, split)
     _define_cells(query, split, labelers=labelers)
     define_observed(query, split, summed=summed, jobs=True)
-    _define_told(query)
+    _define_told(query, person)
     sql = f"""
 SELECT s.workspace, s.project, t.series, t.labeler, {PERSON.format("l")}, t.n, t.seen,
     {", ".join(f"t.{name}" for name in LABELER_FLOWS)}
 FROM told t JOIN series s ON s.id = t.series LEFT JOIN people l ON l.id = t.labeler
-ORDER BY s.workspace, s.project, t.series, t.labeler, t.n"""
+ORDER BY s.workspace, s.project, t.series, CASE t.labeler WHEN {_OBSERVED} THEN 0 WHEN 0 THEN 2 ELSE 1 END,
+    CASE WHEN l.address IS NULL THEN 1 ELSE 0 END, l.address {query.dialect.binary}, t.labeler, t.n"""
     rows = query.rows("reading the work", sql, tuple)
     told: dict[int, list[_Told]] = {}
     for series, begun in first_of_series(seen, summed=summed).items():
@@ -121,19 +129,24 @@ ORDER BY s.workspace, s.project, t.series, t.labeler, t.n"""
     return _filled(rows, told, labelers=labelers)
 
 
-def _define_told(query: Query) -> None:
+def _define_told(query: Query, person: int | None) -> None:
     """Add the CTE ``told (series, labeler, n, *LABELER_FLOWS, seen)``: what was observed, and the cells.
 
     Args:
         query: with the CTE ``cell``, and those of ``define_observed``.
+        person: whose cells; None: everybody's.
     """
+    whose = ""
+    if person is not None:
+        query.values["person"] = person
+        whose = " WHERE labeler = :person"
     query.define(
         f"told (series, labeler, n, {', '.join(LABELER_FLOWS)}, seen)",
         f"""SELECT series, {_OBSERVED}, n, {", ".join("0" for _ in LABELER_FLOWS)}, max(seen) FROM (
         SELECT series, n, seen FROM jobs_observed UNION ALL SELECT series, n, seen FROM jobs_observed_in_part) o
     GROUP BY series, n
     UNION ALL
-    SELECT series, labeler, n, {", ".join(LABELER_FLOWS)}, 0 FROM cell""",
+    SELECT series, labeler, n, {", ".join(LABELER_FLOWS)}, 0 FROM cell{whose}""",
     )
 
 

@@ -92,12 +92,15 @@ class ReportData:
         return f"{local_time(instant, self.zone):%Y-%m-%d}"
 
 
-def read(engine: Engine, targets: Sequence[str], zone: ZoneInfo, now: datetime) -> ReportData:
+def read(
+    engine: Engine, targets: Sequence[str], zone: ZoneInfo, now: datetime, *, jobs_off: bool = False
+) -> ReportData:
     """Reads everything that the page shows.
 
     Args:
         targets: ``workspace`` or ``workspace/project``; empty for all.
         zone: time zone of the days.
+        jobs_off: jobs are not asked for any more, as ``[jobs] sync`` says.
 
     Raises:
         ConfigError: a target is malformed.
@@ -130,7 +133,7 @@ def read(engine: Engine, targets: Sequence[str], zone: ZoneInfo, now: datetime) 
         first_jobs=list(history.first_jobs(engine, scope, since=earliest)),
         throughput=_throughput(engine, scope, max(first, earliest), zone, now),
         jobs=_jobs(engine, scope, since, begins[-1], zone, now) if are_known else None,
-        jobs_note=missing_jobs(lists),
+        jobs_note=missing_jobs(lists, is_off=jobs_off),
         removed_jobs=history.removed_jobs(engine, scope, since=max(first, earliest)),
     )
 
@@ -157,6 +160,5 @@ def _jobs(
 
 
 def _sum(projects: Sequence[ProjectStatus]) -> Totals:
-    return Totals(
-        sum(row.batches for row in projects), sum(row.images for row in projects), sum(row.num_jobs for row in projects)
-    )
+    counts = [(row.batches or 0, row.images or 0, row.num_jobs or 0) for row in projects]
+    return Totals(*map(sum, zip(*counts, strict=True))) if counts else Totals(0, 0, 0)

@@ -219,11 +219,11 @@ def projects_table(data: ReportData) -> Table:
     rows = [
         (
             f"{project.workspace}/{project.project}",
-            count(project.images if project.observed_at else None),
+            count(project.images),
             *(signed(delta.get((project.workspace, project.project), 0)) for delta in deltas),
-            *map(count, (project.num_jobs, project.batches) if project.observed_at else (None, None)),
+            *map(count, (project.num_jobs, project.batches)),
         )
-        for project in sorted(data.projects, key=lambda one: (-one.images, one.workspace, one.project))
+        for project in sorted(data.projects, key=lambda one: (-(one.images or 0), one.workspace, one.project))
     ]
     # What a project took along that departed is in the headline's changes.
     known = {(project.workspace, project.project) for project in data.projects}

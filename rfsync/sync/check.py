@@ -32,7 +32,8 @@ _MAX_NAMES: Final = 10
 class Check:
     """The result of one check."""
 
-    #: ``configuration``, ``worst case``, ``database``, ``endpoint``, ``key``, ``workspace``, ``project`` or ``jobs``.
+    #: ``configuration``, ``worst case``, ``database``, ``endpoint``, ``key``, ``workspace``, ``project``, ``jobs`` or
+    #: ``people``.
     what: str
     #: The name of what was checked.
     subject: str
@@ -262,8 +263,7 @@ def _jobs(task: SyncTask, fetcher: Fetcher, explain: Callable[..., Check], *, is
             check, ok=True, warning=True, found=f"the key sees none, so only batches are synced: {check.found}"
         )
     images = sum(job.num_images or 0 for job in answer.records)
-    annotated = sum(job.annotated or 0 for job in answer.records)
-    found = f"{len(answer.records):,} jobs, {annotated:,} of {images:,} images annotated"
+    found = f"{len(answer.records):,} jobs, {images:,} images in them"
     return Check("jobs", str(task), True, found + _rejected(answer.rejected))
 
 

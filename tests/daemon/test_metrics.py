@@ -80,7 +80,7 @@ def of(project: str, **labels: str) -> tuple[tuple[str, str], ...]:
 def totals() -> list[ProjectTotals]:
     return [
         ProjectTotals("acme", "a", 3, 120, 7, WHEN, WHEN, 2, 50, 20, None),
-        ProjectTotals("acme", "gone", 0, 0, 0, None, None, None, None, None, "auth"),
+        ProjectTotals("acme", "gone", None, None, None, None, None, None, None, None, "auth"),
     ]
 
 
@@ -133,10 +133,13 @@ def test_the_totals_have_those_of_the_jobs_where_a_list_was_read_and_is_asked_fo
     gears = FetchError(ErrorKind.AUTH, "HTTP 403", http_status=403)
     rig.project, rig.jobs, rig.listed = "gears", gears, [record("b2", 1)]
     rig.sync()
+    rig.project, rig.listed = "new", FetchError(ErrorKind.SERVER, "HTTP 500", http_status=500)
+    rig.sync()
     engine = open_engine(rig.url, read_only=True)
-    denied, known = read_totals(engine)
+    denied, new, known = read_totals(engine)
     assert known == ("acme", "widgets", 1, 5, 1, known.observed_at, known.observed_at, 2, 23, 5, None)
     assert denied == ("acme", "gears", 1, 1, 0, denied.observed_at, None, None, None, None, "auth")
+    assert new == ("acme", "new", *[None] * 9)
     for row in read_totals(engine, with_jobs=False):
         assert row[6:] == (None,) * 5
     engine.dispose()
@@ -179,7 +182,7 @@ def test_each_scrape_shows_the_current_state() -> None:
         assert (f"rfsync_project_{name}_timestamp_seconds", of("b")) not in found
     for name, value in (("batches", 3), ("images", 120), ("jobs", 7)):
         assert found[f"rfsync_project_{name}", of("a")] == value
-        assert found[f"rfsync_project_{name}", of("gone")] == 0
+        assert (f"rfsync_project_{name}", of("gone")) not in found
     for name, value in (("annotation_jobs", 2), ("images_in_jobs", 50), ("images_annotated", 20)):
         assert found[f"rfsync_project_{name}", of("a")] == value
         assert (f"rfsync_project_{name}", of("gone")) not in found

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from rfsync.simulator import Status
-from tests.e2e.conftest import KEY, Cli, MakeCli, batch
+from tests.e2e.conftest import KEY, Cli, MakeCli, batch, job
 
 
 def wrong(checks: list[dict[str, Any]]) -> list[str]:
@@ -102,9 +102,7 @@ def test_a_key_that_sees_no_jobs_is_wrong_only_where_they_are_needed(fresh: Cli,
             continue
         gears, widgets = jobs["acme/gears"], jobs["acme/widgets"]
         assert (gears["ok"], gears["warning"], gears["remedy"]) == (True, False, None)
-        assert gears["found"].startswith(
-            "2 jobs, 20 of 1,500 images annotated; 1 records break the rules, the first at 2"
-        )
+        assert gears["found"].startswith("2 jobs, 1,500 images in them; 1 records break the rules, the first at 2")
         assert (widgets["ok"], widgets["warning"]) == expected
         assert ("only batches are synced" in widgets["found"]) is expected[0]
         assert "(the API says: *** may not)" in widgets["found"]
@@ -118,6 +116,33 @@ def test_a_job_list_that_fails_otherwise_is_wrong(fresh: Cli) -> None:
     fresh.simulator.faults.add("/acme/widgets/jobs", Status(500), times=None)
     done = fresh.run("check", "--json", code=1)
     assert wrong(done.json["checks"]) == ["jobs"]
+
+
+def test_what_the_next_sync_does_to_addresses_is_told_before_it(cli: Cli) -> None:
+    """A switch to pseudonyms takes them out for good; the other way they come again."""
+
+    def people(value: str) -> list[dict[str, Any]]:
+        cli.configure(workspaces=[{"projects": ["widgets"]}], more=f'[jobs]\npeople = "{value}"\n')
+        return [one for one in cli.run("check", "--json").json["checks"] if one["what"] == "people"]
+
+    cli.list(batch("b1", 1))
+    assert people("pseudonym") == []
+    people("address")
+    cli.world.set_jobs("acme/widgets", [job("j1", 5)])
+    cli.run("sync")
+    stored = cli.database.one("SELECT count(*) FROM people WHERE address IS NOT NULL")
+    assert people("address") == []
+    (told,) = people("pseudonym")
+    assert (told["ok"], told["warning"]) == (True, True)
+    assert f"the next sync takes all mail addresses ({stored}) out of it for good" in told["found"]
+    assert ("VACUUM INTO" if cli.database.is_sqlite else "pg_dump") in told["remedy"]
+    cli.run("sync")
+    assert people("pseudonym") == []
+    (told,) = people("address")
+    assert told["warning"] is False
+    assert f"those without a mail address ({stored}) who are seen again get theirs" in told["found"]
+    cli.run("sync")
+    assert people("address") == []
 
 
 def test_what_others_can_read_is_a_warning(fresh: Cli) -> None:

@@ -460,6 +460,7 @@ def when_all_is_well(every: Everything, project: str) -> None:
         ["batches"],
         ["changes"],
         ["totals"],
+        ["falls"],
         ["jobs"],
         ["progress"],
         ["work", "--labelers"],
@@ -535,7 +536,7 @@ def when_the_database_is_not_to_be_had(every: Everything, address: str) -> list[
     urls = [f"postgresql://{user}" for user in (*users, f"{ROLE}:{GARBLED}@{address}")]
     for url in urls:
         every.run(3, ["sync"], ["status"], ["verify"], ["db", "current"], ["daemon"], ["prune"], url=url)
-        every.run(3, *[[name] for name in ("jobs", "progress", "work", "digest") for _ in LOGS], url=url)
+        every.run(3, *[[name] for name in ("falls", "jobs", "progress", "work", "digest") for _ in LOGS], url=url)
         every.run(3, ["batches"], ["changes"], ["totals"], ["report", "-o", "r.html"], ["dashboard"], url=url)
         every.run(3, ["import", "acme/saved", SAVED], *[["rename", "acme/saved", "acme/kept"]] * 2, url=url)
         every.run(3, *[["drop", "acme/saved", "--yes"]] * 2, *[["forget", ADDRESS]] * 2, url=url)

@@ -56,21 +56,28 @@ def test_jobs_are_told_once_a_list_of_them_was_asked_for(cli: Cli) -> None:
     cli.run("sync")
     assert "ANNOTATED" not in cli.run("status").out
     cli.configure(workspaces=[table])
-    cli.world.set_jobs(
-        "acme/widgets", [{"id": f"j{number}", "numImages": 500, "annotated": 400} for number in range(3)]
-    )
+    # In two of the jobs, what was approved is no longer counted as annotated.
+    approved = {"annotated": 100, "approved": 300}
+    counts = [{"annotated": 400, "approved": 50}, approved, approved]
+    cli.world.set_jobs("acme/widgets", [{"id": f"j{n}", "numImages": 500, **some} for n, some in enumerate(counts)])
     cli.simulator.faults.add("/acme/gears/jobs", Status(403))
     cli.run("sync")
     cli.simulator.faults.add("/acme/widgets/jobs", Status(500))
     cli.run("sync", code=1)
     gears, widgets = cli.run("status", "--json").json
     told = ["jobs", "images_in_jobs", "annotated", "jobs_error_kind"]
-    assert [widgets[name] for name in told] == [3, 1500, 1200, "server"]
+    assert [widgets[name] for name in told] == [3, 1500, 600, "server"]
     assert widgets["jobs_observed_at"] < widgets["observed_at"]
-    assert [gears[name] for name in [*told, "jobs_observed_at"]] == [0, 0, 0, "auth", None]
-    header, first, second = cli.run("status").out.splitlines()[:3]
-    at = header.index("ANNOTATED")
-    assert [line[at:].split("  ")[0] for line in (first, second)] == ["- (auth)", "1,200 of 1,500 (server)"]
+    assert [gears[name] for name in [*told, "jobs_observed_at"]] == [None, None, None, "auth", None]
+    assert progress_cells(cli) == ["- (auth) -", "1,200 of 1,500 (server) 650"]
+    cli.configure(workspaces=[table], more="[jobs]\nsync = false\n")
+    assert progress_cells(cli) == ["- (off) -", "1,200 of 1,500 (off) 650"]
+
+
+def progress_cells(cli: Cli) -> list[str]:
+    """What ``status`` shows of the progress of each project."""
+    header, *lines = cli.run("status").out.splitlines()[:3]
+    return [" ".join(line[header.index("ANNOTATED") : header.index("OBSERVED")].split()) for line in lines]
 
 
 def test_every_format(fresh: Cli) -> None:
@@ -179,8 +186,7 @@ def test_what_is_wrong_with_the_sums_of_a_workspace_is_no_reason_to_drop_a_proje
 NEVER = {
     **dict.fromkeys(FIELDS),
     "workspace": "acme",
-    **dict.fromkeys(("batches", "images", "num_jobs", "consecutive_failures"), 0),
-    **dict.fromkeys(("jobs", "images_in_jobs", "annotated"), 0),
+    "consecutive_failures": 0,
 }
 
 
@@ -245,6 +251,8 @@ def test_what_is_configured_and_was_never_observed_is_shown_and_late(fresh: Cli)
     fresh.simulator.faults.add("/other/things/batches", Status(403))
     fresh.run("sync", "other", code=1)
     assert late(fresh, "other", code=1) == ["other/things was never observed"]
+    (things,) = fresh.run("status", "other", "--json").json
+    assert [things[name] for name in ("batches", "images", "num_jobs", "last_outcome")] == [None, None, None, "failed"]
     fresh.run("sync", "other")
     assert late(fresh, "other", code=0) == []
 

@@ -125,6 +125,9 @@ def test_the_jobs_at_a_time_are_those_that_were_seen_then(model: Model) -> None:
         review = list(history.jobs(model.engine, ["acme", "other"], as_of=at, status="review"))
         assert review == [row for row in some if row.status == "review"]
         assert review
+        for name, value in product(("labeler", "reviewer"), PEOPLE):
+            of_person = list(history.jobs(model.engine, as_of=at, **{name: value or "nobody"}))
+            assert of_person == [row for row in some if getattr(row, name) == value]
 
 
 def test_the_versions_and_the_changes_of_jobs(model: Model) -> None:
@@ -210,7 +213,7 @@ def expected_work(
     cells = [model.flows(scope, since, until) for _, since, until, _ in edges]
     people: list[str | None] = [name for name in PEOPLE if any(name in cell for cell in cells)] if labelers else [None]
     rows = []
-    for name in sorted(people, key=lambda name: model.numbers[name]):
+    for name in sorted(people, key=lambda name: (name is None, name)):
         for (start, since, until, end), cell in zip(edges, cells, strict=True):
             own = [flows for labeler, flows in cell.items() if labeler == name or not labelers]
             sums = tuple(map(sum, zip(*own, strict=True))) if own else (0,) * len(FLOWS)
@@ -239,6 +242,9 @@ def test_the_work_over_time(model: Model, by: By, labelers: bool) -> None:
         for targets, workspace, scope in cases:
             expected = [(workspace, None, *row) for row in expected_work(model, scope, edges, labelers=labelers)]
             assert list(history.work(model.engine, targets, **ask, summed=True)) == expected
+        for person in PEOPLE if labelers and tz == "UTC" else ():
+            own = list(history.work(model.engine, **{**ask, "labelers": False}, labeler=person or "nobody"))
+            assert own == [row for row in rows if row.labeler == person]
 
 
 def test_without_since_the_work_begins_with_the_first_list_of_jobs(model: Model) -> None:

@@ -16,6 +16,7 @@ from rfsync import history
 from rfsync.database.engine import open_engine
 from rfsync.history import BY, By
 from rfsync.history.no_jobs import why_no_jobs
+from rfsync.history.places import job_places
 from tests.history.test_history import edges_of
 from tests.history.test_jobs import FIRST, LAST, PROJECTS, SPANS, Model, model
 
@@ -61,9 +62,12 @@ def test_each_image_of_a_job_is_in_one_place_whatever_its_counts_say(rig: Rig, e
             assert own == (unannotated, annotated, approved, rejected)
         elif annotated + unannotated == images and annotated >= decided:  # it does
             assert own == (unannotated, annotated - decided, approved, rejected)
+    (placed,) = job_places(engine, "acme")
+    assert placed[2:] == tuple(sum(column) for column in zip(*(places(*some) for some in counts), strict=True))
     # The counts of a removed job are in no place.
     jobs.sync({})
     assert [row[3:8] for row in history.image_places(engine, now=rig.now)] == [(0, 0, 0, 0, 0)]
+    assert job_places(engine) == []
 
 
 @pytest.mark.parametrize("by", BY)
@@ -226,7 +230,7 @@ def test_what_is_not_sure_stays_unexplained(sync: Any, engine: Engine, rig: Rig)
         ("c", 2, "job", "v", 8),
         ("c", 2, "unexplained", None, -6),
         ("d", 5, "unexplained", None, 5),
-        ("e", 9, "unexplained", None, 9),
+        ("e", 9, "removed", None, 9),
         ("d", 3, "unexplained", None, 3),
     ]
     unseen = {row.observed_at for row in history.falls(engine) if not row.jobs_observed}

@@ -15,6 +15,7 @@ from sqlalchemy import Engine
 from rfsync import report
 from rfsync.database.engine import open_engine
 from rfsync.errors import ErrorKind, FetchError
+from rfsync.history.no_jobs import job_lists, missing_jobs
 from rfsync.report.data import ReportData
 from rfsync.report.job_sections import stuck_table
 from rfsync.report.section import NAME_LENGTH
@@ -142,3 +143,6 @@ def test_without_jobs_one_line_says_what_it_would_take(rig: Rig, engine: Engine)
     assert rig.sync().ok
     late = "The jobs of 1 project are out of date: the last list could not be read (timeout)."
     assert read(engine, "acme/gears").jobs_note == late
+    off = missing_jobs(job_lists(engine), is_off=True)
+    assert off.startswith("Annotation jobs were last observed at 20")
+    assert off.endswith("they are not asked for, [jobs] sync is false.")
