@@ -72,6 +72,7 @@ def _state(options: Options, config: Config) -> str:
     from rfsync.database.url import sqlite_file
     from rfsync.schema import upgrade as schema
     from rfsync.schema.models import metadata
+    from rfsync.schema.queue_tables import is_installed, read_queue_tables
 
     path = sqlite_file(wiring.database_url(options, config))
     if path is not None and not path.exists():
@@ -85,11 +86,14 @@ def _state(options: Options, config: Config) -> str:
         writable = os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK)
         return found if writable else f"{found}; you have no permission to write to it or its folder, as a sync has to"
     with Database(engine).begin("opening the database") as connection:
-        found += f"; connected {'through a connection pooler' if is_pooled(connection) else 'directly to the server'}"
+        pooled = is_pooled(connection)
+        found += f"; connected {'through a connection pooler' if pooled else 'directly to the server'}"
         asked = connection.exec_driver_sql("SELECT current_setting('server_encoding'), pg_is_in_recovery()")
         encoding, is_standby = asked.one()
         role = connection.exec_driver_sql("SELECT current_user").scalar_one()
         missing = missing_rights(connection, sorted(metadata.tables))
+        if is_installed():
+            found += _queue_state(read_queue_tables(connection).problem, pooled=pooled)
     if is_standby:
         raise DatabaseError("the server is a standby, which takes no writes: name the primary server")
     if missing:
@@ -98,6 +102,13 @@ def _state(options: Options, config: Config) -> str:
     if encoding != "UTF8":
         found += f"; its encoding is {encoding}, which lacks characters that names may have: UTF8 is needed"
     return found
+
+
+def _queue_state(problem: str | None, *, pooled: bool) -> str:
+    """What there is to say of workers."""
+    if problem is not None:
+        return f"; for rfsync worker, {problem}"
+    return "; workers ask the queue each second, since a pooler does not pass notifications on" if pooled else ""
 
 
 def _shown(checks: Iterable[Check]) -> Iterable[Check]:
