@@ -90,6 +90,7 @@ def _state(options: Options, config: Config) -> str:
     from rfsync.database.url import sqlite_file
     from rfsync.schema import upgrade as schema
     from rfsync.schema.models import metadata
+    from rfsync.schema.queue_tables import is_installed, read_queue_tables
 
     path = sqlite_file(wiring.database_url(options, config))
     if path is not None and not path.exists():
@@ -103,11 +104,14 @@ def _state(options: Options, config: Config) -> str:
         writable = os.access(path, os.W_OK) and os.access(path.absolute().parent, os.W_OK)
         return found if writable else f"{found}; you have no permission to write to it or its folder, as a sync has to"
     with Database(engine).begin("opening the database") as connection:
-        found += f"; connected {'through a connection pooler' if is_pooled(connection) else 'directly to the server'}"
+        pooled = is_pooled(connection)
+        found += f"; connected {'through a connection pooler' if pooled else 'directly to the server'}"
         asked = connection.exec_driver_sql("SELECT current_setting('server_encoding'), pg_is_in_recovery()")
         encoding, is_standby = asked.one()
         role = connection.exec_driver_sql("SELECT current_user").scalar_one()
         missing = missing_rights(connection, sorted(metadata.tables))
+        if is_installed():
+            found += _queue_state(read_queue_tables(connection).problem, pooled=pooled)
     if is_standby:
         raise DatabaseError("the server is a standby, which takes no writes: name the primary server")
     if missing:
@@ -128,8 +132,7 @@ def _people(options: Options, config: Config, database_name: str) -> Iterator[Ch
     sql = """SELECT (SELECT mode FROM people_key), count(address),
         count(CASE WHEN address IS NULL AND forgotten_at IS NULL THEN 1 END) FROM people"""
     try:
-        engine = wiring.open_reader(options, config)
-        with translated("counting the people"), engine.connect() as connection:
+        with translated("counting the people"), wiring.open_reader(options, config).connect() as connection:
             mode, stored, numbered = connection.exec_driver_sql(sql).one()
     except DatabaseError:
         return  # there is no database yet, or its own check has said what is wrong with it
@@ -148,6 +151,13 @@ def _people(options: Options, config: Config, database_name: str) -> Iterator[Ch
             "theirs from the next sync on"
         )
         yield Check("people", database_name, True, found, 'people = "pseudonym" stores none')
+
+
+def _queue_state(problem: str | None, *, pooled: bool) -> str:
+    """What there is to say of workers."""
+    if problem is not None:
+        return f"; for rfsync worker, {problem}"
+    return "; workers ask the queue each second, since a pooler does not pass notifications on" if pooled else ""
 
 
 def _shown(checks: Iterable[Check]) -> Iterable[Check]:

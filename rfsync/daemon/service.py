@@ -186,7 +186,7 @@ class Service:
             failure = ListenError('[daemon] listen = "{}"', *address, error)
             if not self._may_go_without or error.errno != errno.EADDRINUSE:
                 raise failure from None
-            log.warning("going on without health and metrics: %s", failure)
+            log.warning("%s; going on without /healthz and /metrics", failure)
             return None
 
     def _totals(self) -> Iterable[ProjectTotals]:

@@ -112,6 +112,7 @@ class Store:
         *,
         essential: bool = False,
         durable: bool = True,
+        retry: bool = True,
         undo: Callable[[], None] = lambda: None,
     ) -> _T:
         """Runs ``work`` in a transaction of its own, and again where the database failed for a reason that may pass.
@@ -120,6 +121,7 @@ class Store:
             doing: for the message of an error.
             essential: done after ``stop`` too.
             durable: see ``Database.begin``.
+            retry: False: who asks would rather have an error soon.
             undo: called after each attempt that failed.
 
         Raises:
@@ -138,7 +140,7 @@ class Store:
                 undo()
                 raise
 
-        return self._retry.run(attempt, essential=essential)
+        return self._retry.run(attempt, essential=essential) if retry else attempt()
 
     def ping(self) -> None:
         """Passes if the database answers.

@@ -205,7 +205,7 @@ class SharedPolls:
         with self._current.lock:
             plan, paths = self._current.plan, [project.task.path for project in self._projects.values()]
         try:
-            found = self._read(plan, paths)
+            found = self._read(plan, paths, retry=False)
             with self._current.lock:
                 self._histories = found.histories
         except (Cancelled, DatabaseError) as error:
@@ -252,27 +252,43 @@ class SharedPolls:
                 self._fire(plan, key, project, found)
 
     def _fire(self, plan: Plan, key: str, project: _Project, found: Histories) -> None:
-        """Offers a project's tick to the queue, if it is due and nobody has."""
+        """Puts a poll of a project into the queue, if one is due and no other worker has."""
         task = project.task
         history = found.histories.get(task.path)
         if history is None and not task.listed and self._follow_rename(plan, task):
             return
-        history = history or NO_HISTORY
-        past = replace(history.past, away_until=None) if task.listed else history.past
-        tick = due_tick(project.schedule, past, found.now)
-        wait = tick is not None and tick + tick_delay(key, tick, plan.jitter) - found.now
-        next_look = project.schedule.after(found.now)
-        if project.insist:
-            self._queue.offer_now(task.path, listed=task.listed)
-        elif tick is not None and wait and wait > timedelta(0) and history.began is not None:
-            next_look = min(next_look, found.now + wait)
-        elif tick is not None and found.fired.get(task.path) != int(tick.timestamp()):
-            self._queue.offer(task.path, tick, listed=task.listed)
         with self._current.lock:
-            project.next_look, project.insist = next_look, False
+            insist, project.insist = project.insist, False
+        try:
+            next_look = project.schedule.after(found.now)
+            if insist:
+                self._queue.offer_now(task.path, listed=task.listed)
+            else:
+                next_look = self._offer_tick(plan, key, project, history or NO_HISTORY, found) or next_look
+        except BaseException:
+            project.insist = project.insist or insist
+            raise
+        with self._current.lock:
+            if not project.insist:
+                project.next_look = next_look
             if project.task is task:
                 # A listing counts for one poll: the project may be renamed or gone before the next one.
                 project.task = replace(task, listed=False)
+
+    def _offer_tick(
+        self, plan: Plan, key: str, project: _Project, history: PollHistory, found: Histories
+    ) -> datetime | None:
+        """Fires a project's tick, if one is due; returns when to look again, None: when the next one is due."""
+        task = project.task
+        past = replace(history.past, away_until=None) if task.listed else history.past
+        tick = due_tick(project.schedule, past, found.now)
+        if tick is None or found.fired.get(task.path) == int(tick.timestamp()):
+            return None
+        starts = tick + tick_delay(key, tick, plan.jitter)
+        if starts > found.now and past.began is not None:
+            return starts
+        self._queue.offer(task.path, tick, listed=task.listed)
+        return None
 
     def _follow_rename(self, plan: Plan, task: SyncTask) -> bool:
         """Fires the ticks of a project under its new id alone, whichever worker has found that out."""
@@ -290,10 +306,10 @@ class SharedPolls:
                 own_key = self._current.plan.context.workspaces.key(new.workspace)
                 self.add([SyncTask(*new, own_key or task.key)])
 
-    def _read(self, plan: Plan, paths: Sequence[ProjectPath]) -> Histories:
+    def _read(self, plan: Plan, paths: Sequence[ProjectPath], *, retry: bool = True) -> Histories:
         names = [periodic_id(path) for path in paths]
         read = partial(read_histories, task=POLL, paths=paths, periodic_ids=names)
-        found = plan.context.store.transact("reading how the polls have gone", read)
+        found = plan.context.store.transact("reading how the polls have gone", read, retry=retry)
         with self._current.lock:
             self._server = Instant(found.now, time.monotonic())
         return found
@@ -316,7 +332,7 @@ class SharedPolls:
                 return False
             task = self._task(plan, path)
             if task is None:
-                log.info("%s: polled by no worker of this configuration", path)
+                log.warning("%s: it is not in the configuration of this worker, which drops its poll", path)
                 return True
             context = replace(
                 plan.context, workspaces=plan.context.workspaces.renewed(), failure_level=self._failure_level

@@ -4,10 +4,13 @@ import asyncio
 import hashlib
 import logging
 import threading
+import time
 from collections.abc import Callable, Coroutine
+from concurrent.futures import CancelledError
+from contextlib import suppress
 from datetime import datetime, timedelta
 from functools import partial
-from typing import Any, Final, TypeVar
+from typing import Any, Final
 
 import procrastinate
 from procrastinate.exceptions import AlreadyEnqueued, ConnectorException
@@ -38,10 +41,10 @@ _PAUSE: Final = 1.0
 _GRACE: Final = 60.0
 #: Threads for statements of the queue.
 _DATABASE_THREADS: Final = 4
+#: Seconds between two looks whether the queue was left.
+_LOOK: Final = 0.5
 #: Longest name of a tick's owner.
 _NAME_LENGTH: Final = 128
-
-_T = TypeVar("_T")
 
 
 class HandBack(Exception):
@@ -168,13 +171,26 @@ class Queue:
         return self._task.configure(lock=name, queueing_lock=name, task_kwargs=values)
 
     def _call(self, work: Callable[[], Coroutine[Any, Any, int | None]]) -> bool:
+        """Runs what puts a job into the queue; True: it is there, False: it was not needed, or the queue was left."""
+        deadline = time.monotonic() + 2 * LOCK_TIMEOUT
         self._is_open.wait(LOCK_TIMEOUT)
-        if self._loop is None or self._loop.is_closed():
+        if self._loop is None or not self.is_alive:
             return False
+        coroutine = work()
         try:
-            return asyncio.run_coroutine_threadsafe(work(), self._loop).result(2 * LOCK_TIMEOUT) is not None
-        except AlreadyEnqueued:
+            job = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
+        except RuntimeError:  # the loop was closed just now
+            coroutine.close()
             return False
+        while self.is_alive:
+            with suppress(TimeoutError):
+                try:
+                    return job.result(_LOOK) is not None
+                except (AlreadyEnqueued, CancelledError):
+                    return False
+            if time.monotonic() > deadline:
+                raise DatabaseError("the queue does not answer")
+        return False
 
     async def _do(
         self, context: procrastinate.JobContext, *, workspace: str, project: str, listed: bool, timestamp: int

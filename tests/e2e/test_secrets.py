@@ -482,7 +482,12 @@ def when_all_is_well(every: Everything, project: str) -> None:
     keep_a_server(every, "simulate", "console")
     for form in LOGS:
         keep_a_server(every, "dashboard", form)
-        keep_a_daemon(every, form)
+        keep_a_daemon(every, "daemon", form)
+        keep_a_daemon(every, "worker", form)
+
+
+#: As if the last runs were of last year.
+UNPOLLED = "UPDATE sync_runs SET started_at = started_at - interval '1 year' WHERE outcome <> 'running'"
 
 
 def keep_a_server(every: Everything, name: str, form: str) -> None:
@@ -496,10 +501,12 @@ def keep_a_server(every: Everything, name: str, form: str) -> None:
     every.keep(command, first + done.out + done.err, form, well=True)
 
 
-def keep_a_daemon(every: Everything, form: str) -> None:
+def keep_a_daemon(every: Everything, name: str, form: str) -> None:
     """It has polled everything once."""
+    # A worker leaves alone what was polled just now.
+    every.cli.database.execute(*(["DELETE FROM procrastinate_periodic_defers", UNPOLLED] if name == "worker" else ()))
     before = count_lists(every.cli.simulator.requests)
-    command = ["daemon", "--log-format", form, "--log-level", "debug"]
+    command = [name, "--log-format", form, "--log-level", "debug"]
     process = every.cli.fork(*command, env={"RFSYNC_DATABASE_URL": every.cli.database.url})
     every.cli.await_lists(before + len(KEYS))
     process.send_signal(signal.SIGTERM)
@@ -535,11 +542,11 @@ def when_the_database_is_not_to_be_had(every: Everything, address: str) -> list[
     users = [f"{ROLE}:{wrong}@{address}", f"{ROLE}:{right}@127.0.0.1:1/labels", f"{ROLE}:{right}@{server}_not?{query}"]
     urls = [f"postgresql://{user}" for user in (*users, f"{ROLE}:{GARBLED}@{address}")]
     for url in urls:
-        every.run(3, ["sync"], ["status"], ["verify"], ["db", "current"], ["daemon"], ["prune"], url=url)
+        every.run(3, ["sync"], ["status"], ["verify"], ["db", "current"], ["daemon"], ["prune"], ["worker"], url=url)
         every.run(3, *[[name] for name in ("falls", "jobs", "progress", "work", "digest") for _ in LOGS], url=url)
         every.run(3, ["batches"], ["changes"], ["totals"], ["report", "-o", "r.html"], ["dashboard"], url=url)
         every.run(3, ["import", "acme/saved", SAVED], *[["rename", "acme/saved", "acme/kept"]] * 2, url=url)
-        every.run(3, *[["drop", "acme/saved", "--yes"]] * 2, *[["forget", ADDRESS]] * 2, url=url)
+        every.run(3, *[["drop", "acme/saved", "--yes"]] * 2, *[["forget", ADDRESS]] * 2, ["worker"], url=url)
         every.run(1, ["check"], ["check", "--json"], url=url)
         every.run(3, ["db", "upgrade"], ["db", "check"], ["sync", "--dry-run"], url=url)
     return urls

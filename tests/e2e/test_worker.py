@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import signal
+import threading
 from collections.abc import Callable
 
 import pytest
 
+from rfsync.simulator import Stall
 from tests.e2e.conftest import Cli, MakeCli, batch
 from tests.e2e.daemons import LISTEN, QUICK, Start, await_runs, runs
 
@@ -51,4 +54,69 @@ def test_two_workers_poll_as_one(cli: Cli, start: Start) -> None:
     assert set(cli.database.column("SELECT status::text FROM procrastinate_jobs")) <= {"todo"}
     assert cli.database.one("SELECT count(*) FROM procrastinate_periodic_defers") == len(projects) + 1
     assert runs(cli, "scratch") == []
+    cli.verify()
+
+
+def test_it_needs_postgresql_and_the_tables_of_the_queue(
+    fresh: Cli, make_cli: MakeCli, new_postgres: Callable[[str | None], str], postgres_template: str
+) -> None:
+    fresh.configure(workspaces=[{"projects": ["widgets"]}])
+    assert "rfsync daemon polls into it" in fresh.run("worker", code=2).err
+    without = make_cli(new_postgres(postgres_template))
+    without.configure(workspaces=[{"projects": ["widgets"]}])
+    worker, check = without.fork("worker"), without.run("check", code=1)
+    assert "the tables of the workers' queue are missing: rfsync db upgrade makes them" in without.finish(worker, 3).err
+    assert "for rfsync worker, the tables of the workers' queue are missing" in check.out
+
+
+def test_the_second_one_of_a_machine_goes_on_without_health_and_metrics(cli: Cli, start: Start) -> None:
+    cli.configure(workspaces=[{"projects": ["widgets"]}], more=QUICK + LISTEN)
+    cli.list(batch("b1", 1))
+    first = start(cli, name="worker")
+    port = first.url.rpartition(":")[2]
+    cli.configure(workspaces=[{"projects": ["widgets"]}], more=QUICK + LISTEN.replace(":0", f":{port}"))
+    second = start(cli, name="worker")
+    warning = next(line for line in second.lines if line["level"] == "warning")
+    assert warning["event"].startswith(f'[daemon] listen = "127.0.0.1:{port}": ')
+    assert warning["event"].endswith("; going on without /healthz and /metrics")
+    assert second.url == "nowhere"
+    first.stop()
+    before = len(runs(cli, "widgets"))
+    await_runs(cli, "widgets", "unchanged", before + 1)
+    second.stop()
+
+
+def test_one_that_is_stopped_hands_its_polls_back(cli: Cli, start: Start) -> None:
+    # Each is polled once, and then not for a year.
+    cli.configure(workspaces=[{"projects": ["widgets"]}], more='[schedule]\ncron = "0 0 1 1 *"\n' + LISTEN)
+    cli.list(batch("b1", 1))
+    cli.simulator.faults.add("/acme/widgets/batches", Stall(threading.Event()), times=1)
+    first = start(cli, name="worker")
+    cli.await_lists(1)
+    second = start(cli, name="worker")
+    first.stop()
+    await_runs(cli, "widgets", "changed")
+    assert runs(cli, "widgets") == ["abandoned", "changed"]
+    second.stop()
+    assert cli.database.one("SELECT count(*) FROM procrastinate_jobs") == 0
+
+
+def test_a_reload_finds_what_is_new_and_a_broken_file_changes_nothing(cli: Cli, start: Start) -> None:
+    cli.configure(workspaces=[{"projects": ["widgets"]}], more=QUICK + LISTEN)
+    for project in ("widgets", "gears"):
+        cli.list(batch("b1", 1), project=project)
+    worker = start(cli, name="worker")
+    await_runs(cli, "widgets", "unchanged")
+    (cli.folder / "rfsync.toml").write_text("[worker]\nconcurrency = 0\n")
+    worker.process.send_signal(signal.SIGHUP)
+    worker.await_line("the old configuration stays in force")
+    more = QUICK + LISTEN + "[worker]\nconcurrency = 2\n"
+    cli.configure(workspaces=[{"projects": ["*"], "exclude": ["widgets"]}], more=more)
+    worker.process.send_signal(signal.SIGHUP)
+    worker.await_line("the configuration was read again")
+    await_runs(cli, "gears", "unchanged", 2)
+    polled = len(runs(cli, "widgets"))
+    await_runs(cli, "gears", "unchanged", 4)
+    assert len(runs(cli, "widgets")) == polled
+    worker.stop()
     cli.verify()

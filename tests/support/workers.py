@@ -53,7 +53,7 @@ class Busy(FixedWorld):
     def batches(self, workspace: str, project: str) -> Answer:
         number = next(self._numbers[project])
         self.before(f"{workspace}/{project}")
-        records = [{"id": f"b{i}", "images": number, "numJobs": number % 3} for i in range(3)]
+        records = [{"id": f"{project}{i}", "images": number, "numJobs": number % 3} for i in range(3)]
         return Answer(200, json.dumps(records).encode())
 
 

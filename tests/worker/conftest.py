@@ -28,7 +28,12 @@ class Queue:
 
     def __init__(self, url: str) -> None:
         self.url = url
-        self._connection = psycopg.connect(url, autocommit=True)
+        self._connection: psycopg.Connection[Any]
+        self.connect()
+
+    def connect(self) -> None:
+        """Connects, anew after ``close``."""
+        self._connection = psycopg.connect(self.url, autocommit=True)
 
     def rows(self, sql: str, *values: object) -> list[tuple[Any, ...]]:
         return self._connection.execute(sql.encode(), values).fetchall()

@@ -126,11 +126,11 @@ def test_one_that_was_suspended_comes_back_late_and_writes_nothing_stale(
     queue.until(lambda: "changed" in queue.outcomes("a"))
     queue.until(queue.is_empty)
     state = "SELECT batch_id, images FROM batches ORDER BY 1"
-    assert queue.rows(state) == [("b0", 2), ("b1", 2), ("b2", 2)]
+    assert queue.rows(state) == [("a0", 2), ("a1", 2), ("a2", 2)]
     answer.set()
     late.send(signal.SIGCONT)
     queue.until(lambda: "superseded" in queue.outcomes("a"))
-    assert queue.rows(state) == [("b0", 2), ("b1", 2), ("b2", 2)]
+    assert queue.rows(state) == [("a0", 2), ("a1", 2), ("a2", 2)]
     assert queue.rows("SELECT DISTINCT images_delta FROM batch_changes") == [(2,)]
     queue.verify()
     # It is a worker as any other again: of no use is what it has left.
