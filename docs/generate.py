@@ -33,8 +33,8 @@ The books balance: for every batch the sum of its `images_delta` in `batch_chang
 removed), and the same holds for jobs. So a project's total at any moment is the sum of all deltas observed until then.
 `rfsync verify` proves it.
 
-Beside these tables, `rfsync_version` has the version of the schema: one row, kept by the migrations. Until `rfsync copy`
-into the database has ended, that says so, and there is a table `rfsync_copy` for how far it is.
+Beside these tables, `rfsync_version` has the version of the schema: one row, kept by the migrations. Until `rfsync
+copy` into the database has ended, that says so, and there is a table `rfsync_copy` for how far it is.
 
 For every job the same holds of each of its counts and its deltas in `job_changes`.
 
