@@ -20,12 +20,14 @@ from sqlalchemy import Engine
 
 from rfsync.history.arguments import Time
 from rfsync.history.first_observations import define_initial
-from rfsync.history.flow import FLOWS, define_flows
+from rfsync.history.flow import define_flows
 from rfsync.history.periods import By, Period
 from rfsync.history.query import Query, Targets, targets_of
 from rfsync.history.rows import TotalRow
 from rfsync.history.span import Observations, observed_periods
 from rfsync.history.utc_days import SplitPeriods, split_periods
+from rfsync.ledger.flows import BATCH_FLOWS
+from rfsync.ledger.quarter_hours import start_of
 
 #: The first observation of what was never observed.
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
@@ -111,7 +113,7 @@ def define_totals(
     by_workspace = define_series(query, targets, seen, summed=summed)
     split = split_periods(wanted)
     define_flows(query, split, by_workspace=by_workspace)
-    _define_opening(query, wanted[0].since)
+    _define_opening(query, wanted[0].since, by_workspace=by_workspace)
     define_observed(query, split, summed=summed)
     parts = [
         "SELECT series, n, 0, 0, 0, 0, 0, 0, 0, 0, seen FROM observed",
@@ -165,20 +167,43 @@ def define_series(query: Query, targets: Targets, seen: Observations, *, summed:
     return summed and is_whole
 
 
-def _define_opening(query: Query, since: datetime) -> None:
-    """Add the CTE ``opening (series, batches, images, num_jobs)``: what there was before the first period."""
+def _define_opening(query: Query, since: datetime, *, by_workspace: bool) -> None:
+    """Add the CTE ``opening (series, batches, images, num_jobs)``: what there was before the first period.
+
+    Args:
+        query: with the CTE ``owner`` of ``define_flows``, if ``by_workspace``.
+        by_workspace: from the sums of workspaces.
+    """
     since = since.astimezone(UTC)
     midnight = since.replace(hour=0, minute=0, second=0, microsecond=0)
-    query.values.update(opening_day=midnight.date(), opening_since=midnight, opening_until=since)
+    opening_since = start_of(since) if by_workspace else midnight
+    query.values.update(opening_day=midnight.date(), opening_since=opening_since, opening_until=since)
+    if by_workspace:
+        query.values["opening_midnight"] = midnight
+        sums = _sums_of_workspaces(query)
+    else:
+        sums = """SELECT p.series, d.batches, d.images, d.num_jobs FROM member p CROSS JOIN project_daily d
+    WHERE d.project_id = p.id AND d.day = (
+        SELECT max(x.day) FROM project_daily x WHERE x.project_id = p.id AND x.day < :opening_day)"""
     within = "c.project_id = p.id AND c.observed_at >= :opening_since AND c.observed_at < :opening_until"
     query.define(
-        "opening",
-        f"""SELECT p.series, d.batches, d.images, d.num_jobs FROM member p CROSS JOIN project_daily d
-    WHERE d.project_id = p.id AND d.day = (
-        SELECT max(x.day) FROM project_daily x WHERE x.project_id = p.id AND x.day < :opening_day)
+        "opening (series, batches, images, num_jobs)",
+        f"""{sums}
     UNION ALL
-    SELECT p.series, {FLOWS["batches_added"]} - {FLOWS["batches_removed"]}, c.images_delta, c.num_jobs_delta
+    SELECT p.series, {BATCH_FLOWS["batches_added"]} - {BATCH_FLOWS["batches_removed"]}, c.images_delta, c.num_jobs_delta
     FROM member p {query.dialect.seek("batch_changes", "c", within)}""",
+    )
+
+
+def _sums_of_workspaces(query: Query) -> str:
+    """SELECT what the days before ``:opening_day`` add up to, and the quarters of an hour until ``:opening_since``."""
+    days = "d.workspace = p.workspace AND d.day < :opening_day"
+    quarters = "d.workspace = p.workspace AND d.start >= :opening_midnight AND d.start < :opening_since"
+    return "\n    UNION ALL ".join(
+        f"""SELECT p.series, sum(d.batches_added - d.batches_removed), sum(d.images_gained - d.images_lost),
+        sum(d.jobs_gained - d.jobs_lost)
+    FROM owner p {query.dialect.seek(table, "d", within)} GROUP BY p.series"""
+        for table, within in (("workspace_daily", days), ("workspace_quarter_hours", quarters))
     )
 
 
