@@ -114,7 +114,8 @@ def define_totals(
     split = split_periods(wanted)
     define_flows(query, split, by_workspace=by_workspace)
     _define_opening(query, wanted[0].since, by_workspace=by_workspace)
-    define_observed(query, split, summed=summed)
+    changed = "SELECT series, n FROM flow GROUP BY series, n HAVING sum(changes) > 0"
+    define_observed(query, split, changed, summed=summed)
     parts = [
         "SELECT series, n, 0, 0, 0, 0, 0, 0, 0, 0, seen FROM observed",
         "SELECT series, n, 0, 0, 0, 0, 0, 0, 0, 0, seen FROM observed_in_part",
@@ -211,42 +212,50 @@ def _sums_of_workspaces(query: Query) -> str:
 _NOT_JOBS_ALONE: Final = "AND (r.batches IS NOT NULL OR r.jobs IS NULL)"
 
 
-def define_observed(query: Query, periods: SplitPeriods, *, summed: bool, jobs: bool = False) -> None:
+def define_observed(query: Query, periods: SplitPeriods, changed: str, *, summed: bool, jobs: bool = False) -> None:
     """Add the CTEs ``observed`` and ``observed_in_part (series, n, seen)``: observations that changed no batch.
 
     The first one has a row for each series and period. Of deleted runs only the quarters of an hour are known, and of
     those that changed something else.
 
     Args:
+        changed: SELECT ``series, n`` of periods in which something changed: these were observed, and to look for more
+            would take long in many projects; empty: not known.
         jobs: all that had the job list; the names then begin with ``jobs_``.
     """
     prefix = "jobs_" if jobs else ""
     # For all projects as one, the first that was observed is enough: the others are not read.
     projects, project = ("scope p CROSS JOIN ", "p.id") if summed else ("", "s.id")
-    am, pm, had, changed = f"{prefix}am", f"{prefix}pm", _NOT_JOBS_ALONE, ""
+    am, pm, had, read_then = f"{prefix}am", f"{prefix}pm", _NOT_JOBS_ALONE, ""
     if jobs:
         had = "AND r.jobs IS NOT NULL"
         read = "SELECT id FROM projects WHERE jobs_observed_at IS NOT NULL"
         query.define("read_projects", f"SELECT id FROM scope WHERE id IN ({read})")
         projects = "read_projects p CROSS JOIN " if summed else ""
-        changed = f"""WHEN EXISTS (SELECT 1 FROM {projects}job_changes c WHERE c.project_id = {project}
+        read_then = f"""WHEN EXISTS (SELECT 1 FROM {projects}job_changes c WHERE c.project_id = {project}
             AND c.observed_at >= w.since AND c.observed_at < w.until) THEN 1"""
-    query.define(
-        f"{prefix}observed",
-        f"""SELECT s.id AS series, w.n, CASE
-        WHEN EXISTS (SELECT 1 FROM {projects}project_observed o WHERE o.project_id = {project}
-            AND w.first_whole_day < w.end_whole_day AND o.day >= w.first_whole_day AND o.day < w.end_whole_day
-            AND (o.{am} <> 0 OR o.{pm} <> 0)) THEN 1
-        {changed} WHEN EXISTS (SELECT 1 FROM {projects}sync_runs r WHERE r.project_id = {project}
-            AND r.outcome = 'unchanged' AND r.started_at >= w.since AND r.started_at < w.until {had}) THEN 1
-        ELSE 0 END AS seen
-    FROM series s CROSS JOIN period w""",
-    )
+    query.define(f"{prefix}changed (series, n)", changed or "SELECT id, -1 FROM series", materialized=True)
+    # In CASE, which the databases evaluate in its order: the rest is only looked for where nothing changed.
+    is_changed = f"(s.id, w.n) IN (SELECT series, n FROM {prefix}changed)"
     quarters = {"n": "integer", "day": "date", "am": "bigint", "pm": "bigint"}
     query.define_table(f"{prefix}quarters", quarters, periods.quarters)
     query.define(
         f"{prefix}observed_in_part",
         f"""SELECT s.id AS series, w.n, 1 AS seen FROM series s CROSS JOIN {prefix}quarters w
-    WHERE 1 = (SELECT 1 FROM {projects}project_observed o WHERE o.project_id = {project} AND o.day = w.day
-        AND ((o.{am} & w.am) <> 0 OR (o.{pm} & w.pm) <> 0) LIMIT 1)""",
+    WHERE 1 = CASE WHEN {is_changed} THEN 0 ELSE (SELECT 1 FROM {projects}project_observed o
+        WHERE o.project_id = {project} AND o.day = w.day AND ((o.{am} & w.am) <> 0 OR (o.{pm} & w.pm) <> 0) LIMIT 1)
+        END""",
+        materialized=True,
+    )
+    query.define(
+        f"{prefix}observed",
+        f"""SELECT s.id AS series, w.n, CASE WHEN {is_changed} THEN 1
+        WHEN (s.id, w.n) IN (SELECT series, n FROM {prefix}observed_in_part) THEN 1
+        WHEN EXISTS (SELECT 1 FROM {projects}project_observed o WHERE o.project_id = {project}
+            AND w.first_whole_day < w.end_whole_day AND o.day >= w.first_whole_day AND o.day < w.end_whole_day
+            AND (o.{am} <> 0 OR o.{pm} <> 0)) THEN 1
+        {read_then} WHEN EXISTS (SELECT 1 FROM {projects}sync_runs r WHERE r.project_id = {project}
+            AND r.outcome = 'unchanged' AND r.started_at >= w.since AND r.started_at < w.until {had}) THEN 1
+        ELSE 0 END AS seen
+    FROM series s CROSS JOIN period w""",
     )

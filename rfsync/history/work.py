@@ -108,7 +108,7 @@ def work(
     split = split_periods(wanted)
     by_workspace = define_series(query, targets, seen, summed=summed)
     _define_cells(query, split, labelers=labelers, by_workspace=by_workspace)
-    define_observed(query, split, summed=summed, jobs=True)
+    define_observed(query, split, "SELECT DISTINCT series, n FROM cell", summed=summed, jobs=True)
     _define_told(query)
     sql = f"""
 SELECT s.workspace, s.project, t.series, t.labeler, {PERSON.format("l")}, t.n, t.seen,
