@@ -67,12 +67,15 @@ def _run_floor(database: HistoryDatabase, sql: str) -> list[Any]:
 def measure(database: HistoryDatabase, query: Query, runs: int) -> Row:
     """Run rfsync's query and the floor's in turn, and check that their results are equal."""
     engine = connect(database.large)
-    sql = floor_sql(query.floor, database.dialect)
+    sql, base = floor_sql(query.floor, database.dialect), query.base or query.run
+    is_compared = bool(sql) or query.base is not None
     own: list[float] = []
     floor: list[float] = []
     for number in range(runs + 1):
         own_ms, rows = timed(lambda: list(query.run(engine)))
         floor_ms, expected = timed(lambda: _run_floor(database, sql)) if sql else (0.0, None)
+        if query.base is not None:
+            floor_ms, _ = timed(lambda: list(base(engine)))
         if expected is not None:
             found = [tuple(map(comparable, query.columns(row))) for row in rows]
             assert sorted(found) == sorted(tuple(map(comparable, row)) for row in expected), query.key
@@ -80,13 +83,15 @@ def measure(database: HistoryDatabase, query: Query, runs: int) -> Row:
         if number:  # the first one warms up
             own.append(own_ms)
             floor.append(floor_ms)
-    ratio = median(mine / other for mine, other in zip(own, floor, strict=True)) if sql else None
-    limits = [f"{LIMIT:g} ×"] if sql else []
+    ratio = median(mine / other for mine, other in zip(own, floor, strict=True)) if is_compared else None
+    limits = [f"{LIMIT:g} ×"] if is_compared else []
     met = ratio is None or ratio <= LIMIT
     if query.limit_ms is not None:
         limits.append(f"{query.limit_ms:.0f} ms")
         met = met and median(own) <= query.limit_ms
-    row = Row(query.name, database.name, median(floor) if sql else None, median(own), ratio, ", ".join(limits), met)
+    row = Row(
+        query.name, database.name, median(floor) if is_compared else None, median(own), ratio, ", ".join(limits), met
+    )
     say(f"{query.key}/{database.name.lower()}: {row.own_ms:.1f} ms, floor {row.floor_ms or 0:.1f} ms")
     return row
 

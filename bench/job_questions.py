@@ -36,6 +36,9 @@ TABLES = (
     ORDER BY 1, 2, 3""",
 )
 _SUMS = ", ".join(f"sum({name})" for name in ("jo", "ia", "ag", "al", "pg", "pl", "rg", "rl"))
+#: Of all workspaces, by the roll-ups that rfsync has: tables made for the floor would be the same.
+_FLOWS = ", ".join(f"sum({name})" for name in LABELER_FLOWS)
+_EVERY = "workspace IN ('acme', 'other')"
 
 
 def queries(project: str, number: int) -> list[Query]:
@@ -60,13 +63,14 @@ def queries(project: str, number: int) -> list[Query]:
         Query(
             "labelers-year-all", "a year of each labeler of all projects",
             lambda e: history.labelers(e, since=year[0], until=year[1]),
-            f"SELECT p.address, {_SUMS} FROM floor.labeler_day d LEFT JOIN people p ON p.id = d.labeler WHERE {days} "
-            "GROUP BY d.labeler, p.address",
+            f"SELECT p.address, {_FLOWS} FROM workspace_labeler_daily d LEFT JOIN people p ON p.id = d.labeler_id "
+            f"WHERE {_EVERY} AND {days} GROUP BY d.labeler_id, p.address", 100.0,
         ),
         Query(
             "work-year-all", "the work of a year of all projects, by day",
             lambda e: (row for row in history.work(e, since=year[0], until=year[1], summed=True) if any(row[4:12])),
-            f"SELECT {{text}}, {_SUMS} FROM floor.labeler_day WHERE {days} GROUP BY day",
+            f"SELECT {{quarter_day}}, {_FLOWS} FROM workspace_quarter_hours WHERE {_EVERY} AND start >= "
+            f"{literal(year[0])} AND start < {literal(year[1])} GROUP BY 1 HAVING sum({' + '.join(LABELER_FLOWS)}) > 0",
             columns=lambda row: (f"{row.period:%Y-%m-%d}", *row[4:12]),
         ),
         Query(

@@ -32,6 +32,7 @@ DAY_COLUMNS = (
     "project_id", "day", "labeler_id", "jobs_opened", "images_assigned", "annotated_gained", "annotated_lost",
     "approved_gained", "approved_lost", "rejected_gained", "rejected_lost",
 )  # fmt: skip
+WORK_COLUMNS = DAY_COLUMNS[3:]
 #: People in the database, and labelers of each project.
 PEOPLE, TEAM = 300, 12
 #: Hours at which jobs are observed; batches are at full minutes, jobs half a minute later.
@@ -82,6 +83,8 @@ class JobWorld:
         self._runs = FIRST_RUN
         #: Project, day, labeler -> the sums.
         self.days_of_labelers: defaultdict[tuple[int, str, int], list[int]] = defaultdict(lambda: [0] * 8)
+        #: Workspace, start of a quarter of an hour -> the sums.
+        self.quarter_hours: defaultdict[tuple[str, str], list[int]] = defaultdict(lambda: [0] * 8)
 
     def days(self) -> Iterator[tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]]:
         """Changes and runs of each day, in the order of time."""
@@ -138,7 +141,7 @@ class JobWorld:
         counts = [0] * 5 if change == "removed" else job.counts
         deltas = [now - then for now, then in zip(counts, before, strict=True)]
         if after is not None and change != "removed":
-            self._add_up(project.number, at[:10], job.labeler, former, deltas, flows)
+            self._add_up(project, at, job.labeler, former, deltas, flows)
         return (
             job.id, job.batch, after, at, change, job.status, job.labeler, None, f"job {job.id[:4]}", *counts, *deltas,
         )  # fmt: skip
@@ -178,13 +181,22 @@ class JobWorld:
             job.status = "complete"
         return "changed"
 
-    def _add_up(self, number: int, day: str, labeler: int, former: int, deltas: list[int], flows: list[int]) -> None:
+    def _add_up(
+        self, project: Project, at: str, labeler: int, former: int, deltas: list[int], flows: list[int]
+    ) -> None:
+        lost = [0] * 8
         for column, count in ((2, ANNOTATED), (4, APPROVED), (6, REJECTED)):
             if deltas[count] > 0:
                 flows[column] = deltas[count]
             elif deltas[count] < 0:
-                self.days_of_labelers[number, day, former][column + 1] -= deltas[count]
-        if any(flows):
-            sums = self.days_of_labelers[number, day, labeler]
-            for column, flow in enumerate(flows):
-                sums[column] += flow
+                lost[column + 1] = -deltas[count]
+        day, quarter = at[:10], f"{at[:14]}{int(at[14:16]) // 15 * 15:02}:00.000000"
+        for person, moved in ((labeler, flows), (former, lost)):
+            if not any(moved):
+                continue
+            for sums in (
+                self.days_of_labelers[project.number, day, person],
+                self.quarter_hours[project.workspace, quarter],
+            ):
+                for column, flow in enumerate(moved):
+                    sums[column] += flow

@@ -14,7 +14,16 @@ from typing import Any, Protocol
 from sqlalchemy import make_url
 
 from bench.databases import create_schema
-from bench.job_world import CHANGE_COLUMNS, DAY_COLUMNS, JOB_COLUMNS, PEOPLE, RUN_COLUMNS, JobWorld, Observed
+from bench.job_world import (
+    CHANGE_COLUMNS,
+    DAY_COLUMNS,
+    JOB_COLUMNS,
+    PEOPLE,
+    RUN_COLUMNS,
+    WORK_COLUMNS,
+    JobWorld,
+    Observed,
+)
 from bench.world import END, FROM, KEPT_DAYS, Project, Size, World
 
 _CHANGES = (
@@ -51,7 +60,20 @@ WINDOW w AS (PARTITION BY project_id ORDER BY day) ORDER BY day, project_id""",
 SELECT p.workspace, d.day, {", ".join(f"sum(d.{name})" for name in _FLOWS.split(", "))}
 FROM project_daily d JOIN projects p ON p.id = d.project_id GROUP BY 1, 2 ORDER BY 1, 2""",
 )
+# Not by triggers, since the days of labelers are written before the projects.
+_LABELERS = f"""INSERT INTO workspace_labeler_daily (workspace, {", ".join(DAY_COLUMNS[1:])})
+SELECT p.workspace, d.day, d.labeler_id, {", ".join(f"sum(d.{name})" for name in WORK_COLUMNS)}
+FROM labeler_daily d JOIN projects p ON p.id = d.project_id GROUP BY 1, 2, 3 ORDER BY 1, 2, 3"""
+# The work is there already, where there was any.
+_QUARTER_HOURS = f"""INSERT INTO workspace_quarter_hours (workspace, start, {_FLOWS}, {", ".join(WORK_COLUMNS)})
+SELECT p.workspace, {{quarter_hour}}, {_SUMS}, {", ".join("0" for _ in WORK_COLUMNS)}
+FROM batch_changes c JOIN projects p ON p.id = c.project_id GROUP BY 1, 2
+ON CONFLICT (workspace, start) DO UPDATE SET {", ".join(f"{name} = excluded.{name}" for name in _FLOWS.split(", "))}"""
 _DAY = {"sqlite": "substr(c.observed_at, 1, 10)", "postgresql": "CAST(c.observed_at AT TIME ZONE 'UTC' AS date)"}
+_QUARTER_HOUR = {
+    "sqlite": "strftime('%Y-%m-%d %H:%M:00.000000', strftime('%s', c.observed_at) / 900 * 900, 'unixepoch')",
+    "postgresql": "to_timestamp(floor(extract(epoch FROM c.observed_at) / 900) * 900)",
+}
 
 
 class Sink(Protocol):
@@ -81,6 +103,8 @@ class SqliteSink:
     def roll_up(self) -> None:
         # Triggers compute the workspaces' days from the projects'.
         self._database.execute(_ROLL_UPS[0].format(day=_DAY["sqlite"]))
+        self._database.execute(_LABELERS)
+        self._database.execute(_QUARTER_HOURS.format(quarter_hour=_QUARTER_HOUR["sqlite"]))
 
     def close(self) -> None:
         self._database.execute("COMMIT")
@@ -104,8 +128,8 @@ class PostgresSink:
                 copy.write_row(row)
 
     def roll_up(self) -> None:
-        for statement in _ROLL_UPS:
-            self._database.execute(statement.format(day=_DAY["postgresql"]))
+        for statement in (*_ROLL_UPS, _LABELERS, _QUARTER_HOURS):
+            self._database.execute(statement.format(day=_DAY["postgresql"], quarter_hour=_QUARTER_HOUR["postgresql"]))
 
     def close(self) -> None:
         for table in ("projects", "sync_runs"):
@@ -150,6 +174,9 @@ def _write_jobs(sink: Sink, world: World) -> dict[int, Observed]:
         sink.write("job_changes", CHANGE_COLUMNS, changes)
     days = simulated.days_of_labelers
     sink.write("labeler_daily", DAY_COLUMNS, ((*key, *days[key]) for key in sorted(days)))
+    quarters, no_batches = simulated.quarter_hours, (0,) * len(_FLOWS.split(", "))
+    columns = ("workspace", "start", *_FLOWS.split(", "), *WORK_COLUMNS)
+    sink.write("workspace_quarter_hours", columns, ((*k, *no_batches, *quarters[k]) for k in sorted(quarters)))
     return {project.number: simulated.ended(project) for project in world.projects}
 
 

@@ -49,12 +49,13 @@ DIALECTS = {
     "sqlite": {
         "time": "text", "date": "text", "schema": "floor.", "on": "", "without_rowid": " WITHOUT ROWID",
         "never": "'9999'", "day_of": "substr(started_at, 1, 10)",
-        "next_day": "date(day, '+1 day')", "text": "day",
+        "next_day": "date(day, '+1 day')", "text": "day", "quarter_day": "substr(start, 1, 10)",
     },
     "postgresql": {
         "time": "timestamptz", "date": "date", "schema": "", "on": "floor.", "without_rowid": "",
         "never": "'infinity'::timestamptz", "day_of": "CAST(started_at AT TIME ZONE 'UTC' AS date)",
         "next_day": "day + 1", "text": "CAST(day AS text)",
+        "quarter_day": "CAST(CAST(start AT TIME ZONE 'UTC' AS date) AS text)",
     },
 }  # fmt: skip
 
@@ -81,6 +82,8 @@ class Query(NamedTuple):
     limit_ms: float | None = None
     columns: Callable[[Any], tuple[Any, ...]] = tuple
     """The columns of rfsync's row that the floor's row has."""
+    base: Callable[[Engine], Iterable[Any]] | None = None
+    """Another query of rfsync's in the floor's place, whose rows may be different ones."""
 
 
 def _total(row: history.TotalRow) -> tuple[Any, ...]:
@@ -92,6 +95,7 @@ def queries(project: str, number: int, workspace_projects: int) -> list[Query]:
     """Queries on the large project and on the whole first workspace, whose projects have the lowest numbers."""
     year = (END - timedelta(days=366), END - timedelta(days=1))
     since, until = (f"'{at:%Y-%m-%d}'" for at in year)
+    autumn: Any = {"by": "hour", "since": year[1] - timedelta(days=91), "until": year[1]}
     moment = END - timedelta(days=400, hours=-11)
     a_day = (END - timedelta(days=101), END - timedelta(days=100))  # a Tuesday
     a_week = (END - timedelta(days=107), END - timedelta(days=100))
@@ -143,8 +147,14 @@ def queries(project: str, number: int, workspace_projects: int) -> list[Query]:
             lambda e: history.totals(e, project, since=year[0], until=year[1], tz="Europe/Berlin"),
         ),
         Query(
-            "workspace-year-berlin", "the second one by the days of Berlin",
+            "workspace-year-berlin", "the second one by the days of Berlin (floor: by those of UTC)",
             lambda e: history.totals(e, "acme", since=year[0], until=year[1], tz="Europe/Berlin", summed=True),
+            base=lambda e: history.totals(e, "acme", since=year[0], until=year[1], summed=True),
+        ),
+        Query(
+            "workspace-hours-kathmandu", "the hours of a quarter of a year in Kathmandu (floor: in UTC)",
+            lambda e: history.totals(e, "acme", **autumn, tz="Asia/Kathmandu", summed=True),
+            base=lambda e: history.totals(e, "acme", **autumn, summed=True),
         ),
     ]  # fmt: skip
 

@@ -48,7 +48,7 @@ def command(options: Options, as_json: bool) -> int:
     findings = f"{verdict.total:,} finding{'' if verdict.total == 1 else 's'}"
     click.echo(f"The books do not balance: {findings} in {scope}.")
     # What is wrong with the sums of a workspace is not mended by dropping one of its projects.
-    own = [finding for finding in verdict.findings if finding.rule != OF_WORKSPACE and finding.project is not None]
+    own = [finding for finding in verdict.findings if finding.rule not in OF_WORKSPACE and finding.project is not None]
     last_way = _LAST_WAY.format(project=f"{own[0].workspace}/{own[0].project}", flags=options.flags()) if own else ""
     click.echo("\n".join(map(printable, f"{_ADVICE}{last_way}".split("\n"))))
     return 1

@@ -61,6 +61,22 @@ def require_known(engine: Engine, targets: Targets) -> list[tuple[Target, Target
     return renamed
 
 
+def are_whole_workspaces(engine: Engine, targets: Targets) -> bool:
+    """Tell if the targets are all the projects that their workspaces have.
+
+    Raises:
+        ConfigError: a target is malformed.
+        DatabaseError: the database can't be read.
+    """
+    named = targets_of(targets)
+    if any(target.project is not None for target in named):
+        return False
+    sql = "SELECT DISTINCT workspace FROM scope"
+    found = {workspace for (workspace,) in Query(engine, targets).rows("looking for the workspaces", sql, tuple)}
+    # The former id of a workspace means some of the projects of the one that they are in now.
+    return not named or found <= {target.workspace for target in named}
+
+
 def _projects(engine: Engine) -> Iterator[Target]:
     return Query(engine, None).rows("looking for the projects", "SELECT workspace, project FROM scope", Target._make)
 

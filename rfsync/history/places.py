@@ -92,7 +92,7 @@ def image_places(
     first_read = first_of_series(job_observations(engine, targets), summed=summed)
     query = Query(engine, targets)
     define_totals(query, targets, wanted, seen, summed=summed, first_looks=True)
-    define_observed(query, split_periods(wanted), summed=summed, jobs=True)
+    define_observed(query, split_periods(wanted), "", summed=summed, jobs=True)
     _define_places(query, wanted)
 
     def make(row: Iterable[Any]) -> PlacesRow | None:

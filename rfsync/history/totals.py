@@ -20,12 +20,14 @@ from sqlalchemy import Engine
 
 from rfsync.history.arguments import Time
 from rfsync.history.first_observations import define_initial
-from rfsync.history.flow import FLOWS, define_flows
+from rfsync.history.flow import define_flows
 from rfsync.history.periods import By, Period
 from rfsync.history.query import Query, Targets, targets_of
 from rfsync.history.rows import TotalRow
 from rfsync.history.span import Observations, observed_periods
 from rfsync.history.utc_days import SplitPeriods, split_periods
+from rfsync.ledger.flows import BATCH_FLOWS
+from rfsync.ledger.quarter_hours import start_of
 
 #: The first observation of what was never observed.
 NEVER: Final = datetime.max.replace(tzinfo=UTC)
@@ -111,8 +113,9 @@ def define_totals(
     by_workspace = define_series(query, targets, seen, summed=summed)
     split = split_periods(wanted)
     define_flows(query, split, by_workspace=by_workspace)
-    _define_opening(query, wanted[0].since)
-    define_observed(query, split, summed=summed)
+    _define_opening(query, wanted[0].since, by_workspace=by_workspace)
+    changed = "SELECT series, n FROM flow GROUP BY series, n HAVING sum(changes) > 0"
+    define_observed(query, split, changed, summed=summed)
     parts = [
         "SELECT series, n, 0, 0, 0, 0, 0, 0, 0, 0, seen FROM observed",
         "SELECT series, n, 0, 0, 0, 0, 0, 0, 0, 0, seen FROM observed_in_part",
@@ -165,20 +168,43 @@ def define_series(query: Query, targets: Targets, seen: Observations, *, summed:
     return summed and is_whole
 
 
-def _define_opening(query: Query, since: datetime) -> None:
-    """Add the CTE ``opening (series, batches, images, num_jobs)``: what there was before the first period."""
+def _define_opening(query: Query, since: datetime, *, by_workspace: bool) -> None:
+    """Add the CTE ``opening (series, batches, images, num_jobs)``: what there was before the first period.
+
+    Args:
+        query: with the CTE ``owner`` of ``define_flows``, if ``by_workspace``.
+        by_workspace: from the sums of workspaces.
+    """
     since = since.astimezone(UTC)
     midnight = since.replace(hour=0, minute=0, second=0, microsecond=0)
-    query.values.update(opening_day=midnight.date(), opening_since=midnight, opening_until=since)
+    opening_since = start_of(since) if by_workspace else midnight
+    query.values.update(opening_day=midnight.date(), opening_since=opening_since, opening_until=since)
+    if by_workspace:
+        query.values["opening_midnight"] = midnight
+        sums = _sums_of_workspaces(query)
+    else:
+        sums = """SELECT p.series, d.batches, d.images, d.num_jobs FROM member p CROSS JOIN project_daily d
+    WHERE d.project_id = p.id AND d.day = (
+        SELECT max(x.day) FROM project_daily x WHERE x.project_id = p.id AND x.day < :opening_day)"""
     within = "c.project_id = p.id AND c.observed_at >= :opening_since AND c.observed_at < :opening_until"
     query.define(
-        "opening",
-        f"""SELECT p.series, d.batches, d.images, d.num_jobs FROM member p CROSS JOIN project_daily d
-    WHERE d.project_id = p.id AND d.day = (
-        SELECT max(x.day) FROM project_daily x WHERE x.project_id = p.id AND x.day < :opening_day)
+        "opening (series, batches, images, num_jobs)",
+        f"""{sums}
     UNION ALL
-    SELECT p.series, {FLOWS["batches_added"]} - {FLOWS["batches_removed"]}, c.images_delta, c.num_jobs_delta
+    SELECT p.series, {BATCH_FLOWS["batches_added"]} - {BATCH_FLOWS["batches_removed"]}, c.images_delta, c.num_jobs_delta
     FROM member p {query.dialect.seek("batch_changes", "c", within)}""",
+    )
+
+
+def _sums_of_workspaces(query: Query) -> str:
+    """SELECT what the days before ``:opening_day`` add up to, and the quarters of an hour until ``:opening_since``."""
+    days = "d.workspace = p.workspace AND d.day < :opening_day"
+    quarters = "d.workspace = p.workspace AND d.start >= :opening_midnight AND d.start < :opening_since"
+    return "\n    UNION ALL ".join(
+        f"""SELECT p.series, sum(d.batches_added - d.batches_removed), sum(d.images_gained - d.images_lost),
+        sum(d.jobs_gained - d.jobs_lost)
+    FROM owner p {query.dialect.seek(table, "d", within)} GROUP BY p.series"""
+        for table, within in (("workspace_daily", days), ("workspace_quarter_hours", quarters))
     )
 
 
@@ -186,42 +212,50 @@ def _define_opening(query: Query, since: datetime) -> None:
 _NOT_JOBS_ALONE: Final = "AND (r.batches IS NOT NULL OR r.jobs IS NULL)"
 
 
-def define_observed(query: Query, periods: SplitPeriods, *, summed: bool, jobs: bool = False) -> None:
+def define_observed(query: Query, periods: SplitPeriods, changed: str, *, summed: bool, jobs: bool = False) -> None:
     """Add the CTEs ``observed`` and ``observed_in_part (series, n, seen)``: observations that changed no batch.
 
     The first one has a row for each series and period. Of deleted runs only the quarters of an hour are known, and of
     those that changed something else.
 
     Args:
+        changed: SELECT ``series, n`` of periods in which something changed: these were observed, and to look for more
+            would take long in many projects; empty: not known.
         jobs: all that had the job list; the names then begin with ``jobs_``.
     """
     prefix = "jobs_" if jobs else ""
     # For all projects as one, the first that was observed is enough: the others are not read.
     projects, project = ("scope p CROSS JOIN ", "p.id") if summed else ("", "s.id")
-    am, pm, had, changed = f"{prefix}am", f"{prefix}pm", _NOT_JOBS_ALONE, ""
+    am, pm, had, read_then = f"{prefix}am", f"{prefix}pm", _NOT_JOBS_ALONE, ""
     if jobs:
         had = "AND r.jobs IS NOT NULL"
         read = "SELECT id FROM projects WHERE jobs_observed_at IS NOT NULL"
         query.define("read_projects", f"SELECT id FROM scope WHERE id IN ({read})")
         projects = "read_projects p CROSS JOIN " if summed else ""
-        changed = f"""WHEN EXISTS (SELECT 1 FROM {projects}job_changes c WHERE c.project_id = {project}
+        read_then = f"""WHEN EXISTS (SELECT 1 FROM {projects}job_changes c WHERE c.project_id = {project}
             AND c.observed_at >= w.since AND c.observed_at < w.until) THEN 1"""
-    query.define(
-        f"{prefix}observed",
-        f"""SELECT s.id AS series, w.n, CASE
-        WHEN EXISTS (SELECT 1 FROM {projects}project_observed o WHERE o.project_id = {project}
-            AND w.first_whole_day < w.end_whole_day AND o.day >= w.first_whole_day AND o.day < w.end_whole_day
-            AND (o.{am} <> 0 OR o.{pm} <> 0)) THEN 1
-        {changed} WHEN EXISTS (SELECT 1 FROM {projects}sync_runs r WHERE r.project_id = {project}
-            AND r.outcome = 'unchanged' AND r.started_at >= w.since AND r.started_at < w.until {had}) THEN 1
-        ELSE 0 END AS seen
-    FROM series s CROSS JOIN period w""",
-    )
+    query.define(f"{prefix}changed (series, n)", changed or "SELECT id, -1 FROM series", materialized=True)
+    # In CASE, which the databases evaluate in its order: the rest is only looked for where nothing changed.
+    is_changed = f"(s.id, w.n) IN (SELECT series, n FROM {prefix}changed)"
     quarters = {"n": "integer", "day": "date", "am": "bigint", "pm": "bigint"}
     query.define_table(f"{prefix}quarters", quarters, periods.quarters)
     query.define(
         f"{prefix}observed_in_part",
         f"""SELECT s.id AS series, w.n, 1 AS seen FROM series s CROSS JOIN {prefix}quarters w
-    WHERE 1 = (SELECT 1 FROM {projects}project_observed o WHERE o.project_id = {project} AND o.day = w.day
-        AND ((o.{am} & w.am) <> 0 OR (o.{pm} & w.pm) <> 0) LIMIT 1)""",
+    WHERE 1 = CASE WHEN {is_changed} THEN 0 ELSE (SELECT 1 FROM {projects}project_observed o
+        WHERE o.project_id = {project} AND o.day = w.day AND ((o.{am} & w.am) <> 0 OR (o.{pm} & w.pm) <> 0) LIMIT 1)
+        END""",
+        materialized=True,
+    )
+    query.define(
+        f"{prefix}observed",
+        f"""SELECT s.id AS series, w.n, CASE WHEN {is_changed} THEN 1
+        WHEN (s.id, w.n) IN (SELECT series, n FROM {prefix}observed_in_part) THEN 1
+        WHEN EXISTS (SELECT 1 FROM {projects}project_observed o WHERE o.project_id = {project}
+            AND w.first_whole_day < w.end_whole_day AND o.day >= w.first_whole_day AND o.day < w.end_whole_day
+            AND (o.{am} <> 0 OR o.{pm} <> 0)) THEN 1
+        {read_then} WHEN EXISTS (SELECT 1 FROM {projects}sync_runs r WHERE r.project_id = {project}
+            AND r.outcome = 'unchanged' AND r.started_at >= w.since AND r.started_at < w.until {had}) THEN 1
+        ELSE 0 END AS seen
+    FROM series s CROSS JOIN period w""",
     )

@@ -1,14 +1,15 @@
-"""Periods in terms of UTC days, by which the database keeps its sums.
+"""Periods in terms of UTC days and quarters of an hour, by which the database keeps its sums.
 
 A period of another time zone, or one that is cut, does not begin or end at midnight in UTC. Its sums are those of the
 days between the nearest midnights, plus or minus what changed between each of these midnights and the period's own end:
-never more than half a day of the ledger on either side.
+never more than half a day on either side. For a whole workspace the sums of the quarters of an hour have that, but for
+what is less than one of them: then, and for a project, it comes from the ledger.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import UTC, date, datetime, timedelta
 from itertools import pairwise
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from rfsync.history.periods import Period
 from rfsync.ledger.observed import QUARTER, halves
@@ -17,17 +18,35 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _DAY: Final = timedelta(days=1)
 
 
+#: Number of a period, from, to, and a sign: changes in this range of time are to be added to the period's sums (1) or
+#: subtracted from them (-1).
+Correction: TypeAlias = tuple[int, datetime, datetime, int]
+
+
 class SplitPeriods(NamedTuple):
     """Periods, split up; each row begins with the number of the period, from 0."""
 
     #: Number, since, until; days to sum up; days that are wholly in the period. Days are given as the first one and
     #: the one after the last.
     days: list[tuple[int, datetime, datetime, date, date, date, date]]
-    #: Number, from, to, and a sign: changes in this range of time are to be added to the days' sums (1) or subtracted
-    #: from them (-1).
-    corrections: list[tuple[int, datetime, datetime, int]]
+    #: What is to be corrected in the days' sums.
+    corrections: list[Correction]
     #: Number, day, quarters of an hour before noon and after it, as bits: the parts of days that are in the period.
     quarters: list[tuple[int, date, int, int]]
+
+
+def split_quarter_hours(corrections: Iterable[Correction]) -> tuple[list[Correction], list[Correction]]:
+    """Split ranges of time into the quarters of an hour that are wholly in them, and what is left at their ends."""
+    quarter_hours, left = [], []
+    for n, since, until, sign in corrections:
+        first, end = since + (_EPOCH - since) % QUARTER, until - (until - _EPOCH) % QUARTER
+        if first < end:
+            quarter_hours.append((n, first, end, sign))
+            ranges = [(since, first), (end, until)]
+        else:
+            ranges = [(since, until)]
+        left += [(n, start, stop, sign) for start, stop in ranges if start < stop]
+    return quarter_hours, left
 
 
 def split_periods(periods: Sequence[Period]) -> SplitPeriods:

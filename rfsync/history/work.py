@@ -3,7 +3,7 @@
 One statement, in steps that are CTEs of their own, those of ``totals`` among them:
 
 ``moved``  what the ledger of jobs adds to the daily sums, by the labelers after and before each change
-``part``   the daily sums, and that
+``part``   the daily sums, or those of quarters of an hour, and that
 ``cell``   both added up by series, labeler and period
 
 Only what is not 0 comes from the database; the gaps are filled here.
@@ -18,9 +18,15 @@ from typing import Any, Final, NamedTuple
 from sqlalchemy import Engine
 
 from rfsync.history.arguments import Time, read_required_span, utc_now
-from rfsync.history.flow import END_OF_TIME, define_periods
+from rfsync.history.flow import (
+    END_OF_TIME,
+    define_periods,
+    define_quarter_hours,
+    define_workspaces,
+    quarter_hours,
+)
 from rfsync.history.job_rows import LabelerRow, WorkRow
-from rfsync.history.known import known_query
+from rfsync.history.known import are_whole_workspaces, known_query
 from rfsync.history.people import read_person
 from rfsync.history.periods import By, Period
 from rfsync.history.query import Query, Targets
@@ -107,10 +113,9 @@ def work(
         return iter(())
     query = Query(engine, targets)
     split = split_periods(wanted)
-    define_series(query, targets, seen, summed=summed)
-    define_periods(query, split)
-    _define_cells(query, split, labelers=labelers)
-    define_observed(query, split, summed=summed, jobs=True)
+    by_workspace = define_series(query, targets, seen, summed=summed)
+    _define_cells(query, split, labelers=labelers, by_workspace=by_workspace)
+    define_observed(query, split, "SELECT DISTINCT series, n FROM cell", summed=summed, jobs=True)
     _define_told(query, person)
     sql = f"""
 SELECT s.workspace, s.project, t.series, t.labeler, {PERSON.format("l")}, t.n, t.seen,
@@ -180,8 +185,7 @@ def labelers(engine: Engine, targets: Targets = None, *, since: Time, until: Tim
     query = known_query(engine, targets)
     query.define("member", "SELECT id, workspace, 0 AS series FROM scope")
     split = split_periods([Period(first, first, end, end)])
-    define_periods(query, split)
-    _define_cells(query, split, labelers=True)
+    _define_cells(query, split, labelers=True, by_workspace=are_whole_workspaces(engine, targets))
     sql = f"""
 SELECT {PERSON.format("l")}, {", ".join(f"t.{name}" for name in LABELER_FLOWS)}
 FROM cell t LEFT JOIN people l ON l.id = t.labeler
@@ -189,19 +193,29 @@ ORDER BY t.annotated_gained DESC, t.approved_gained DESC, t.images_assigned DESC
     return list(query.rows("reading the labelers", sql, LabelerRow._make))
 
 
-def _define_cells(query: Query, periods: SplitPeriods, *, labelers: bool) -> None:
-    """Add the CTE ``cell (series, labeler, n, *LABELER_FLOWS)``: what was done, if anything was.
+def _define_cells(query: Query, periods: SplitPeriods, *, labelers: bool, by_workspace: bool) -> None:
+    """Add the CTE ``cell (series, labeler, n, *LABELER_FLOWS)``: what was done, if anything was; and those it needs.
 
     Args:
-        query: with the CTE ``member`` of ``define_series``, and those of ``define_periods``.
+        query: with the CTE ``member`` of ``define_series``.
         periods: ``n`` is a period's number.
         labelers: False: ``labeler`` is 0, and stands for everybody.
+        by_workspace: use the sums of workspaces; all their projects have to be in one series.
     """
     after, former, owner = "coalesce(c.labeler_id, 0)", "coalesce(b.labeler_id, 0)", "d.labeler_id"
     if not labelers:
         after = former = owner = "CAST(0 AS bigint)"
+    if by_workspace:
+        define_workspaces(query)
+    if by_workspace and not labelers:
+        # No days, since no table has those of all labelers of a workspace together.
+        whole = [(n, since, until, 1) for n, since, until, *_ in periods.days]
+        periods = define_quarter_hours(query, periods._replace(corrections=whole))
+        summed_up = quarter_hours(query, LABELER_FLOWS, owner)
+    else:
+        summed_up = _define_days(query, periods, owner, by_workspace=by_workspace)
+    define_periods(query, periods)
     _define_moved(query, after, former)
-    _define_days(query, periods, owner)
     gained, lost = (
         ", ".join(name if name.endswith("_lost") is is_lost else "0" for name in LABELER_FLOWS)
         for is_lost in (False, True)
@@ -209,7 +223,7 @@ def _define_cells(query: Query, periods: SplitPeriods, *, labelers: bool) -> Non
     flows = ", ".join(LABELER_FLOWS)
     query.define(
         f"part (series, labeler, n, {flows})",
-        f"""SELECT series, labeler, n, {flows} FROM day_part
+        f"""{summed_up}
     UNION ALL SELECT series, labeler, n, {gained} FROM moved
     UNION ALL SELECT series, former, n, {lost} FROM moved""",
     )
@@ -244,34 +258,36 @@ def _define_moved(query: Query, after: str, former: str) -> None:
     )
 
 
-def _define_days(query: Query, periods: SplitPeriods, owner: str) -> None:
-    """Add the CTE ``day_part (series, labeler, n, *LABELER_FLOWS)``: the daily sums of each period.
+def _define_days(query: Query, periods: SplitPeriods, owner: str, *, by_workspace: bool) -> str:
+    """SELECT ``series, labeler, n, *LABELER_FLOWS`` of the daily sums of each period, with the CTEs that it needs.
 
-    They are read once for each project, and summed up, before they are placed in periods: one by one, that would take
-    longer than the rest.
+    They are read once for each project or workspace, and summed up, before they are placed in periods: one by one, that
+    would take longer than the rest.
 
     Args:
         owner: SQL for the labeler of a row ``d``.
+        by_workspace: read those of the CTE ``owner`` of ``define_workspaces``.
     """
     spans = [(n, first, end) for n, _, _, first, end, *_ in periods.days if first < end]
     query.values["sums_from"] = min((first for _, first, _ in spans), default=date.max)
     query.values["sums_until"] = max((end for *_, end in spans), default=date.max)
-    within = "d.project_id = p.id AND d.day >= :sums_from AND d.day < :sums_until"
+    owners, daily, same = "member", "labeler_daily", "d.project_id = p.id"
+    if by_workspace:
+        owners, daily, same = "owner", "workspace_labeler_daily", "d.workspace = p.workspace"
+    within = f"{same} AND d.day >= :sums_from AND d.day < :sums_until"
+    days = f"{owners} p {query.dialect.seek(daily, 'd', within)}"
     sums = ", ".join(f"sum(d.{name}) AS {name}" for name in LABELER_FLOWS)
+    if len(periods.days) == 1:
+        return f"SELECT p.series, {owner}, 0, {sums} FROM {days} GROUP BY p.series, {owner}"
     # The day is an expression: what SQLite compares as a number can't be looked up in a CTE.
     query.define(
         "day_sum",
         f"""SELECT p.series, {owner} AS labeler, coalesce(d.day, d.day) AS day, {sums}
-    FROM member p {query.dialect.seek("labeler_daily", "d", within)} GROUP BY p.series, {owner}, d.day""",
+    FROM {days} GROUP BY p.series, {owner}, d.day""",
         materialized=True,
     )
-    n, placed = "0 AS n", ""
-    if len(periods.days) > 1:
-        n, placed = "w.n", "JOIN day_of w ON w.day = s.day"
-        days = [(n, first + timedelta(days=k)) for n, first, end in spans for k in range((end - first).days)]
-        query.define_table("day_row", {"n": "integer", "day": "date"}, days)
-        query.define(
-            "day_of", "SELECT DISTINCT n, day FROM day_row"
-        )  # which SQLite looks up instead of reading it anew
+    placed = [(n, first + timedelta(days=k)) for n, first, end in spans for k in range((end - first).days)]
+    query.define_table("day_row", {"n": "integer", "day": "date"}, placed)
+    query.define("day_of", "SELECT DISTINCT n, day FROM day_row")  # which SQLite looks up instead of reading it anew
     flows = ", ".join(f"s.{name}" for name in LABELER_FLOWS)
-    query.define("day_part", f"SELECT s.series, s.labeler, {n}, {flows} FROM day_sum s {placed}")
+    return f"SELECT s.series, s.labeler, w.n, {flows} FROM day_sum s JOIN day_of w ON w.day = s.day"

@@ -24,10 +24,24 @@ def _statement(dialect: str) -> Insert:
     return statement.on_conflict_do_update(index_elements=["project_id", "day"], set_={**sums, **now})
 
 
-def roll_up(connection: Connection, project_id: int, day: date, tally: Tally, totals: tuple[int, ...]) -> None:
+def flows_of_tally(tally: Tally) -> dict[str, int]:
+    """The sums over changes of batches, in the columns that every roll-up of them has."""
+    return {
+        "changes": tally.total,
+        "batches_added": tally.added + tally.restored,
+        "batches_removed": tally.removed,
+        "images_gained": tally.gained[0],
+        "images_lost": tally.lost[0],
+        "jobs_gained": tally.gained[1],
+        "jobs_lost": tally.lost[1],
+    }
+
+
+def roll_up(connection: Connection, project_id: int, day: date, flows: dict[str, int], totals: tuple[int, ...]) -> None:
     """Adds one observation's changes to its day.
 
     Args:
+        flows: of ``flows_of_tally``.
         totals: batches, images and jobs of the project after the observation.
     """
     connection.execute(
@@ -35,13 +49,7 @@ def roll_up(connection: Connection, project_id: int, day: date, tally: Tally, to
         {
             "project_id": project_id,
             "day": day,
-            "changes": tally.total,
-            "batches_added": tally.added + tally.restored,
-            "batches_removed": tally.removed,
-            "images_gained": tally.gained[0],
-            "images_lost": tally.lost[0],
-            "jobs_gained": tally.gained[1],
-            "jobs_lost": tally.lost[1],
+            **flows,
             "batches": totals[0],
             "images": totals[1],
             "num_jobs": totals[2],

@@ -8,17 +8,21 @@ from typing import Final
 from sqlalchemy import Connection, Table, delete, func, select, update
 
 from rfsync.ledger.projects import ProjectPath, unknown_target
+from rfsync.ledger.quarter_hours import read_quarter_hours, take_quarter_hours
 from rfsync.ledger.renames import find_renames
 from rfsync.parsing import Target
+from rfsync.schema.job_models import LABELER_FLOWS
 from rfsync.schema.models import (
     Batch,
     BatchChange,
     Job,
     JobChange,
+    LabelerDay,
     Project,
     ProjectDay,
     SyncRun,
     WorkspaceDay,
+    WorkspaceLabelerDay,
     metadata,
 )
 
@@ -41,10 +45,12 @@ class Holding:
 def _tables() -> list[Table]:
     """All tables with rows of a project, those first that refer to others.
 
-    The days come last: the triggers on them lock the sums of the workspace, for which syncs of its other projects wait.
+    The days come last: the triggers on them lock the sums of the workspace, for which syncs of its other projects wait;
+    in the order in which those write them.
     """
     tables = [table for table in reversed(metadata.sorted_tables) if "project_id" in table.c]
-    return sorted(tables, key=lambda table: table.name == ProjectDay.__tablename__)
+    days = (ProjectDay.__tablename__, LabelerDay.__tablename__)
+    return sorted(tables, key=lambda table: days.index(table.name) if table.name in days else -1)
 
 
 _TABLES: Final = _tables()
@@ -101,6 +107,7 @@ def drop_project(connection: Connection, path: ProjectPath) -> bool:
     project_id = connection.execute(own.with_for_update()).scalar()
     if project_id is None:
         return False
+    quarter_hours = read_quarter_hours(connection, project_id)
     for table in _TABLES:
         if table is SyncRun.__table__:
             # PostgreSQL's trigger looks through the whole ledger for the changes of each run that has some, if it is to
@@ -110,5 +117,9 @@ def drop_project(connection: Connection, path: ProjectPath) -> bool:
         connection.execute(delete(table).where(table.c.project_id == project_id))
     # What the triggers have left of days on which no other project changed.
     connection.execute(delete(WorkspaceDay).where(WorkspaceDay.workspace == path.workspace, WorkspaceDay.changes == 0))
+    days = WorkspaceLabelerDay
+    empty = [days.__table__.c[name] == 0 for name in LABELER_FLOWS]
+    connection.execute(delete(days).where(days.workspace == path.workspace, *empty))
+    take_quarter_hours(connection, path.workspace, quarter_hours)
     connection.execute(delete(Project).where(Project.id == project_id))
     return True

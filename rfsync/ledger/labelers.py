@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date
 from functools import cache
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING
 
 from sqlalchemy import Connection
 
 from rfsync.database.upsert import insert
 from rfsync.ledger.changes import Change, ChangeKind
+from rfsync.ledger.flows import WORK_COUNTS
 from rfsync.schema.job_models import LABELER_FLOWS, LabelerDay
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert
-
-#: The counts whose changes are work done.
-_WORK: Final = ("annotated", "approved", "rejected")
 
 
 def flows_of(changes: Iterable[Change]) -> dict[int, dict[str, int]]:
@@ -39,7 +37,7 @@ def flows_of(changes: Iterable[Change]) -> dict[int, dict[str, int]]:
             flows[labeler]["images_assigned"] += after.num_images
         elif grown > 0:
             flows[labeler]["images_assigned"] += grown
-        for name in _WORK:
+        for name in WORK_COUNTS:
             delta = getattr(after, name) - (getattr(before, name) if before else 0)
             if delta > 0:
                 flows[labeler][f"{name}_gained"] += delta
@@ -55,14 +53,16 @@ def _statement(dialect: str) -> Insert:
     return statement.on_conflict_do_update(index_elements=["project_id", "day", "labeler_id"], set_=sums)
 
 
-def roll_up_labelers(connection: Connection, project_id: int, day: date, changes: Iterable[Change]) -> None:
-    """Adds one observation's changes of jobs to the day of each labeler."""
+def roll_up_labelers(
+    connection: Connection, project_id: int, day: date, flows: Mapping[int, Mapping[str, int]]
+) -> None:
+    """Adds what one observation's changes of jobs moved to the day of each labeler.
+
+    Args:
+        flows: of ``flows_of``.
+    """
     nothing = dict.fromkeys(LABELER_FLOWS, 0)
     key = {"project_id": project_id, "day": day}
-    rows = [
-        {**key, "labeler_id": labeler, **nothing, **moved}
-        for labeler, moved in sorted(flows_of(changes).items())
-        if moved
-    ]
+    rows = [{**key, "labeler_id": labeler, **nothing, **moved} for labeler, moved in sorted(flows.items()) if moved]
     if rows:
         connection.execute(_statement(connection.dialect.name), rows)

@@ -7,14 +7,15 @@ from datetime import datetime
 from functools import cache
 from typing import Any, Final
 
-from sqlalchemy import ColumnElement, Connection, Select, bindparam, delete, insert, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Select, Update, bindparam, delete, insert, or_, select, update
 
 from rfsync.errors import ConfigError
 from rfsync.ledger.projects import ProjectPath, ProjectState, read_known, read_state, unknown_target
+from rfsync.ledger.quarter_hours import add_quarter_hours, read_quarter_hours, take_quarter_hours
 from rfsync.ledger.record_types import RECORD_TYPES, RecordType
 from rfsync.parsing import Target
 from rfsync.records import Kind
-from rfsync.schema.models import Project, ProjectDay, ProjectRename, SyncRun
+from rfsync.schema.models import LabelerDay, Project, ProjectDay, ProjectRename, SyncRun
 
 #: Ids in one statement: an older SQLite takes at most 999 values.
 _AT_ONCE: Final = 500
@@ -194,16 +195,35 @@ def rename(connection: Connection, state: ProjectState, new: ProjectPath, at: da
         connection.execute(delete(Project).where(Project.id == placeholder))
     old = {"workspace": state.workspace, "project": state.project}
     connection.execute(insert(ProjectRename), {"project_id": state.id, **old, "renamed_at": at})
-    days = _take_days(connection, state) if new.workspace != state.workspace else []
-    changed = update(Project).where(Project.id == state.id)
-    connection.execute(changed.values(workspace=new.workspace, project=new.project))
-    if days:
-        connection.execute(insert(ProjectDay), days)
+    changed = update(Project).where(Project.id == state.id).values(workspace=new.workspace, project=new.project)
+    if new.workspace == state.workspace:
+        connection.execute(changed)
+    else:
+        _move(connection, state, new.workspace, changed)
 
 
-def _take_days(connection: Connection, state: ProjectState) -> list[dict[str, Any]]:
+#: The roll-ups whose sums over a workspace triggers keep, in the order in which a sync writes them.
+_DAYS: Final[tuple[type[ProjectDay] | type[LabelerDay], ...]] = (ProjectDay, LabelerDay)
+
+
+def _move(connection: Connection, state: ProjectState, workspace: str, changed: Update) -> None:
+    """Executes an UPDATE that brings a project into another workspace, and moves its part in the workspace's sums."""
+    assert state.id is not None  # noqa: S101 it is locked
+    days = [(model, _take_days(connection, model, state.id)) for model in _DAYS]
+    quarter_hours = read_quarter_hours(connection, state.id)
+    take_quarter_hours(connection, state.workspace, quarter_hours)
+    connection.execute(changed)
+    for model, rows in days:
+        if rows:
+            connection.execute(insert(model), rows)
+    add_quarter_hours(connection, workspace, quarter_hours)
+
+
+def _take_days(
+    connection: Connection, model: type[ProjectDay] | type[LabelerDay], project_id: int
+) -> list[dict[str, Any]]:
     """Deletes a project's days, so that the triggers take them out of its workspace's sums, and returns them."""
-    table = ProjectDay.__table__
-    rows = connection.execute(select(table).where(table.c.project_id == state.id)).mappings().all()
-    connection.execute(delete(ProjectDay).where(ProjectDay.project_id == state.id))
+    table = model.__table__
+    rows = connection.execute(select(table).where(table.c.project_id == project_id)).mappings().all()
+    connection.execute(delete(model).where(model.project_id == project_id))
     return [dict(row) for row in rows]

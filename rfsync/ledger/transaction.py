@@ -1,5 +1,6 @@
 """What can be done to one project between BEGIN and COMMIT."""
 
+from collections import Counter, defaultdict
 from collections.abc import Collection, Generator, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -11,13 +12,14 @@ from sqlalchemy import Connection, Select, bindparam, select
 
 from rfsync.ledger.bulk import Bulk, LedgerContext, append_all, microseconds, record_columns
 from rfsync.ledger.changes import Change, ChangeKind, Tally
-from rfsync.ledger.daily import roll_up
+from rfsync.ledger.daily import flows_of_tally, roll_up
 from rfsync.ledger.diff import Stored
-from rfsync.ledger.labelers import roll_up_labelers
+from rfsync.ledger.labelers import flows_of, roll_up_labelers
 from rfsync.ledger.missing import Missing, load_missing, write_missing
 from rfsync.ledger.observed import keep_observed
 from rfsync.ledger.people import People, PeopleMode
 from rfsync.ledger.projects import ProjectState, write_state
+from rfsync.ledger.quarter_hours import add_quarter_hours, start_of
 from rfsync.ledger.record_types import BATCHES, RECORD_TYPES, RecordType
 from rfsync.ledger.renames import Owner, find_owners, is_free, rename
 from rfsync.ledger.runs import Run, RunRow, write_end
@@ -206,9 +208,12 @@ class Transaction:
             for type_, applied in changed.items():
                 after = applied.before.of(type_.kind).observed_at
                 self._write(type_, LedgerContext(run_id, project_id, after, applied.at), applied)
-            # Last, since all projects of a workspace meet in a row of its own.
+            # Last, since all projects of a workspace meet in rows of its own.
+            quarter_hours: defaultdict[datetime, Counter[str]] = defaultdict(Counter)
             for type_, applied in changed.items():
-                self._roll_up(type_, project_id, applied)
+                quarter_hours[start_of(applied.at.astimezone(UTC))] += self._roll_up(type_, project_id, applied)
+            moved = {start: sums for start, sums in quarter_hours.items() if sums}
+            add_quarter_hours(self._connection, state.workspace, moved)
             write_state(self._connection, state)
             write_end(self._connection, run_id, row, at)
         for kind, missing in self._missing.items():
@@ -233,10 +238,16 @@ class Transaction:
         else:
             self._bulk.append(self._connection, type_, context, changes)
 
-    def _roll_up(self, type_: RecordType, project_id: int, applied: _Applied) -> None:
+    def _roll_up(self, type_: RecordType, project_id: int, applied: _Applied) -> Counter[str]:
+        """Adds what was applied to its day, and returns its sums by the columns of the roll-ups."""
         day = applied.at.astimezone(UTC).date()
         if type_ is BATCHES:
+            sums = flows_of_tally(applied.tally)
             totals = (self.state.batches.number, *self.state.batches.sums)
-            roll_up(self._connection, project_id, day, applied.tally, totals)
-        elif applied.before.jobs.observed_at is not None:
-            roll_up_labelers(self._connection, project_id, day, applied.changes)
+            roll_up(self._connection, project_id, day, sums, totals)
+            return Counter(sums)
+        if applied.before.jobs.observed_at is None:
+            return Counter()
+        flows = flows_of(applied.changes)
+        roll_up_labelers(self._connection, project_id, day, flows)
+        return sum((Counter(moved) for moved in flows.values()), Counter())

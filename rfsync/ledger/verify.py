@@ -8,6 +8,7 @@ from typing import Final
 from sqlalchemy import Connection, Engine, text
 
 from rfsync.database.errors import translated
+from rfsync.ledger.flows import DAY, QUARTER_HOUR
 from rfsync.ledger.rules import RULES
 
 #: Findings of one kind that are named; of the rest the number.
@@ -54,11 +55,6 @@ class Verdict:
         return self.total == 0
 
 
-_DAY: Final = {
-    "sqlite": "substr(c.observed_at, 1, 10)",
-    "postgresql": "CAST(c.observed_at AT TIME ZONE 'UTC' AS date)",
-}
-
 _COUNTS: Final = """SELECT (SELECT count(*) FROM projects) AS projects, (SELECT count(*) FROM batches) AS batches,
     (SELECT count(*) FROM batch_changes) AS changes, (SELECT count(*) FROM jobs) AS jobs,
     (SELECT count(*) FROM job_changes) AS job_changes"""
@@ -89,9 +85,11 @@ def check(connection: Connection) -> Verdict:
 
 def _findings(connection: Connection, rule: str) -> Iterator[Finding]:
     _, words, query = RULES[rule]
+    dialect = connection.dialect.name
+    query = query.format(day=DAY[dialect], quarter_hour=QUARTER_HOUR[dialect])
     named = (
         "SELECT p.workspace, p.project, f.what, f.expected, f.found "  # noqa: S608 RULES is all there is
-        f"FROM ({query.format(day=_DAY[connection.dialect.name])}) f LEFT JOIN projects p ON p.id = f.project_id "
+        f"FROM ({query}) f LEFT JOIN projects p ON p.id = f.project_id "
         "ORDER BY p.workspace, p.project, f.what"
     )
     for workspace, project, what, expected, found in connection.execute(text(named)):

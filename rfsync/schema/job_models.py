@@ -190,24 +190,12 @@ class JobChange(_Counts, Base):
     )
 
 
-_flow = partial(mapped_column, sort_order=2)
+_flow = partial(mapped_column, sort_order=4)
 
 
-#: The sums of a ``LabelerDay``.
-LABELER_FLOWS = (
-    *("jobs_opened", "images_assigned", "annotated_gained", "annotated_lost"),
-    *("approved_gained", "approved_lost", "rejected_gained", "rejected_lost"),
-)
+class LabelerFlows:
+    """Sums of work over some time."""
 
-
-class LabelerDay(Base):
-    """A day on which something moved in the jobs of a labeler of a project."""
-
-    __tablename__ = "labeler_daily"
-
-    project_id: Mapped[ProjectId] = mapped_column(sort_order=1)
-    day: Mapped[date] = mapped_column(sort_order=1, comment="Day in UTC.")
-    labeler_id: Mapped[int] = mapped_column(sort_order=1, comment="Of people; 0: nobody.")
     jobs_opened: Mapped[int] = _flow(comment="Jobs added, or given to this labeler.")
     images_assigned: Mapped[int] = _flow(comment="Images in those, and images by which others grew.")
     annotated_gained: Mapped[int] = _flow(comment="Sum of the positive deltas of annotated, for the labeler after.")
@@ -217,8 +205,40 @@ class LabelerDay(Base):
     rejected_gained: Mapped[int] = _flow(comment="Sum of the positive deltas of rejected, for the labeler after.")
     rejected_lost: Mapped[int] = _flow(comment="Sum of the negative ones, as a positive number, for the one before.")
 
+
+#: The columns of ``LabelerFlows``.
+LABELER_FLOWS = tuple(LabelerFlows.__annotations__)
+
+
+class LabelerDay(LabelerFlows, Base):
+    """A day on which something moved in the jobs of a labeler of a project."""
+
+    __tablename__ = "labeler_daily"
+
+    project_id: Mapped[ProjectId] = mapped_column(sort_order=1)
+    day: Mapped[date] = mapped_column(sort_order=1, comment="Day in UTC.")
+    labeler_id: Mapped[int] = mapped_column(sort_order=1, comment="Of people; 0: nobody.")
+
     __table_args__ = (
         sa.PrimaryKeyConstraint("project_id", "day", "labeler_id"),
         *counts(*LABELER_FLOWS, most=None),
         {"sqlite_with_rowid": False, "comment": "A day on which something moved in the jobs of a labeler."},
+    )
+
+
+class WorkspaceLabelerDay(LabelerFlows, Base):
+    """The sums of ``labeler_daily`` over the projects of a workspace, kept by triggers."""
+
+    __tablename__ = "workspace_labeler_daily"
+
+    workspace: Mapped[Key] = mapped_column(sort_order=1, comment="URL id of the workspace.")
+    day: Mapped[date] = mapped_column(sort_order=1, comment="Day in UTC.")
+    labeler_id: Mapped[int] = mapped_column(sort_order=1, comment="Of people; 0: nobody.")
+
+    __table_args__ = (
+        sa.PrimaryKeyConstraint("workspace", "day", "labeler_id"),
+        {
+            "sqlite_with_rowid": False,
+            "comment": "Kept by triggers: the sums of labeler_daily over the projects of a workspace.",
+        },
     )

@@ -14,7 +14,16 @@ from sqlalchemy.orm import Mapped, mapped_column
 
 from rfsync.errors import ErrorKind
 from rfsync.schema.base import Base, Id, Key, ProjectId, Small, counts, partial_index, sqlite_reference, words
-from rfsync.schema.job_models import Job, JobChange, LabelerDay, MissingJob, PeopleKey, Person
+from rfsync.schema.job_models import (
+    Job,
+    JobChange,
+    LabelerDay,
+    LabelerFlows,
+    MissingJob,
+    PeopleKey,
+    Person,
+    WorkspaceLabelerDay,
+)
 from rfsync.schema.rate_limit import RateLimit
 
 __all__ = [
@@ -36,6 +45,8 @@ __all__ = [
     "RateLimit",
     "SyncRun",
     "WorkspaceDay",
+    "WorkspaceLabelerDay",
+    "WorkspaceQuarterHour",
     "metadata",
 ]
 
@@ -311,7 +322,7 @@ _flow = partial(mapped_column, sort_order=2)
 
 
 class _Flows:
-    """Sums of a day, in both roll-ups."""
+    """Sums over some time, in each roll-up."""
 
     changes: Mapped[int] = _flow(comment="Ledger rows of the day.")
     batches_added: Mapped[int] = _flow(comment="Batches new or back again.")
@@ -357,6 +368,28 @@ class WorkspaceDay(_Flows, Base):
         {
             "sqlite_with_rowid": False,
             "comment": "Kept by triggers: the sums of project_daily over the projects of a workspace.",
+        },
+    )
+
+
+class WorkspaceQuarterHour(_Flows, LabelerFlows, Base):
+    """A quarter of an hour in which something changed in the projects of a workspace.
+
+    The days and hours of any time zone consist of such quarters.
+    """
+
+    __tablename__ = "workspace_quarter_hours"
+
+    workspace: Mapped[Key] = mapped_column(sort_order=1, comment="URL id of the workspace.")
+    start: Mapped[datetime] = mapped_column(sort_order=1, comment="Start of the quarter of an hour.")
+    changes: Mapped[int] = _flow(comment="Ledger rows of batches.")
+    jobs_opened: Mapped[int] = mapped_column(sort_order=4, comment="Jobs added, or given to another labeler.")
+
+    __table_args__ = (
+        sa.PrimaryKeyConstraint("workspace", "start"),
+        {
+            "sqlite_with_rowid": False,
+            "comment": "Kept by the sync: what changed in a quarter of an hour in the projects of a workspace.",
         },
     )
 

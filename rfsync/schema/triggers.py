@@ -1,67 +1,94 @@
 """What the tables can't say by themselves: sums that follow other tables, and PostgreSQL's references.
 
-``workspace_daily`` follows ``project_daily``, whatever writes that. All projects of a workspace meet in its row, so a
-sync writes its day last but for the project and the run: nobody waits for longer than a commit takes.
+``workspace_daily`` follows ``project_daily``, and ``workspace_labeler_daily`` follows ``labeler_daily``, whatever
+writes those. All projects of a workspace meet in their rows, so a sync writes its day last but for the project and the
+run: nobody waits for longer than a commit takes.
 
 On PostgreSQL the references of the large tables are triggers that check once a statement instead of once a row.
 They refuse what foreign keys would refuse, with the same error; SQLite has the foreign keys themselves. Checking row by
 row would be the larger part of a large project's first load, where all rows have the same project and run.
 """
 
-from typing import Final
+from collections.abc import Sequence
+from typing import Final, NamedTuple
 
-from rfsync.schema.models import FLOWS
+from rfsync.schema.job_models import LABELER_FLOWS, LabelerDay, WorkspaceLabelerDay
+from rfsync.schema.models import FLOWS, ProjectDay, WorkspaceDay
 
-_COLUMNS: Final = ", ".join(FLOWS)
+
+class _Sums(NamedTuple):
+    """A table with the sums over the projects of a workspace, and the table with those of each project."""
+
+    table: str
+    of: str
+    #: Columns of both that tell which rows belong together.
+    key: Sequence[str]
+    flows: Sequence[str]
+
+
+_SUMS: Final = (
+    _Sums(WorkspaceDay.__tablename__, ProjectDay.__tablename__, ("day",), FLOWS),
+    _Sums(WorkspaceLabelerDay.__tablename__, LabelerDay.__tablename__, ("day", "labeler_id"), LABELER_FLOWS),
+)
 
 
 def create_trigger_statements(dialect: str) -> list[str]:
     """The triggers of ``sqlite`` or ``postgresql``, with the functions that they call."""
-    return _sqlite_sums() if dialect == "sqlite" else [*_references(), *_postgresql_sums()]
+    if dialect == "sqlite":
+        return [statement for sums in _SUMS for statement in _sqlite_sums(sums)]
+    return [*_references(), *(statement for sums in _SUMS for statement in _postgresql_sums(sums))]
 
 
-def _sqlite_sums() -> list[str]:
-    plus = ", ".join(f"{name} = workspace_daily.{name} + excluded.{name}" for name in FLOWS)
-    minus = ", ".join(f"{name} = {name} - OLD.{name}" for name in FLOWS)
+def _sqlite_sums(sums: _Sums) -> list[str]:
+    table, of, key, flows = sums
+    names = ", ".join((*key, *flows))
+    plus = ", ".join(f"{name} = {table}.{name} + excluded.{name}" for name in flows)
+    minus = ", ".join(f"{name} = {name} - OLD.{name}" for name in flows)
+    same = " AND ".join(f"{name} = OLD.{name}" for name in key)
     add = (
-        f"INSERT INTO workspace_daily (workspace, day, {_COLUMNS}) "
-        f"SELECT p.workspace, NEW.day, {', '.join(f'NEW.{name}' for name in FLOWS)} FROM projects p "
-        f"WHERE p.id = NEW.project_id ON CONFLICT (workspace, day) DO UPDATE SET {plus};"
+        f"INSERT INTO {table} (workspace, {names}) "
+        f"SELECT p.workspace, {', '.join(f'NEW.{name}' for name in (*key, *flows))} FROM projects p "
+        f"WHERE p.id = NEW.project_id ON CONFLICT (workspace, {', '.join(key)}) DO UPDATE SET {plus};"
     )
     take = (
-        f"UPDATE workspace_daily SET {minus} WHERE day = OLD.day "
+        f"UPDATE {table} SET {minus} WHERE {same} "
         "AND workspace = (SELECT p.workspace FROM projects p WHERE p.id = OLD.project_id);"
     )
     bodies = {"insert": add, "update": f"{add} {take}", "delete": take}
     return [
-        f"CREATE TRIGGER workspace_daily_{event} AFTER {event.upper()} ON project_daily BEGIN {body} END"
+        f"CREATE TRIGGER {table}_{event} AFTER {event.upper()} ON {of} BEGIN {body} END"
         for event, body in bodies.items()
     ]
 
 
-def _postgresql_sums() -> list[str]:
-    sums = ", ".join(f"sum(d.{name}) AS {name}" for name in FLOWS)
-    plus = ", ".join(f"{name} = w.{name} + excluded.{name}" for name in FLOWS)
-    minus = ", ".join(f"{name} = w.{name} - o.{name}" for name in FLOWS)
-    function = f"""CREATE FUNCTION workspace_daily_follows() RETURNS trigger LANGUAGE plpgsql AS $$
+def _postgresql_sums(sums: _Sums) -> list[str]:
+    table, of, key, flows = sums
+    names = ", ".join((*key, *flows))
+    keys, order = ", ".join(key), ", ".join(str(n) for n in range(1, len(key) + 2))
+    totals = ", ".join((*(f"d.{name}" for name in key), *(f"sum(d.{name}) AS {name}" for name in flows)))
+    plus = ", ".join(f"{name} = w.{name} + excluded.{name}" for name in flows)
+    minus = ", ".join(f"{name} = w.{name} - o.{name}" for name in flows)
+    same = " AND ".join(f"w.{name} = o.{name}" for name in ("workspace", *key))
+    read = "SELECT p.workspace, {0} FROM {1} d JOIN projects p ON p.id = d.project_id GROUP BY {2}"
+    function = f"""CREATE FUNCTION {table}_follows() RETURNS trigger LANGUAGE plpgsql AS $$
 BEGIN
     IF TG_OP <> 'DELETE' THEN
-        INSERT INTO workspace_daily AS w (workspace, day, {_COLUMNS})
-        SELECT p.workspace, d.day, {sums} FROM new_rows d JOIN projects p ON p.id = d.project_id GROUP BY 1, 2
-        ON CONFLICT (workspace, day) DO UPDATE SET {plus};
+        INSERT INTO {table} AS w (workspace, {names})
+        {read.format(totals, "new_rows", order)}
+        ON CONFLICT (workspace, {keys}) DO UPDATE SET {plus};
     END IF;
     IF TG_OP <> 'INSERT' THEN
-        UPDATE workspace_daily w SET {minus}
-        FROM (SELECT p.workspace, d.day, {sums} FROM old_rows d JOIN projects p ON p.id = d.project_id GROUP BY 1, 2) o
-        WHERE w.workspace = o.workspace AND w.day = o.day;
+        UPDATE {table} w SET {minus}
+        FROM ({read.format(totals, "old_rows", order)}) o
+        WHERE {same};
     END IF;
     RETURN NULL;
 END $$"""
     new, old = "NEW TABLE AS new_rows", "OLD TABLE AS old_rows"
     rows = {"insert": new, "update": f"{new} {old}", "delete": old}
     triggers = [
-        f"CREATE TRIGGER workspace_daily_{event} AFTER {event.upper()} ON project_daily REFERENCING {tables} "
-        "FOR EACH STATEMENT EXECUTE FUNCTION workspace_daily_follows()"
+        f"CREATE TRIGGER {table}_{event} AFTER {event.upper()} ON {of} REFERENCING {tables} "
+        f"FOR EACH STATEMENT EXECUTE FUNCTION {table}_follows()"
         for event, tables in rows.items()
     ]
     return [function, *triggers]

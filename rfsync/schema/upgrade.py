@@ -34,7 +34,7 @@ from rfsync.schema.triggers import CHECKED_BY_TRIGGER, ONLY_ON_SQLITE, create_tr
 from rfsync.schema.views import VIEWS, create_view_statements
 
 #: The revision in ``migrations/`` that creates what models, views and triggers describe.
-HEAD: Final = "0008"
+HEAD: Final = "0009"
 
 #: Not alembic's own name for it, which other applications in the same database have, too.
 VERSION_TABLE: Final = "rfsync_version"

@@ -51,6 +51,8 @@ def used(url: str) -> list[Any]:
             read_totals(engine),
             verify(engine),
             rig.rows("SELECT * FROM workspace_daily"),
+            rig.rows("SELECT * FROM workspace_quarter_hours"),
+            list(history.totals(engine, by="hour", tz="Europe/Berlin", summed=True, now=now)),
         ]
         return [[(result.outcome, result.tally, result.error) for result in results], *read]
 

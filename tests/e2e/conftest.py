@@ -139,6 +139,7 @@ class Database:
         tables = ("projects", "batches", "batch_changes", "project_daily", "sync_runs")
         tables += ("workspace_daily", "project_observed", "missing_batches", "project_renames", "rfsync_version")
         tables += ("jobs", "job_changes", "missing_jobs", "labeler_daily", "people", "people_key")
+        tables += ("workspace_labeler_daily", "workspace_quarter_hours")
         return {table: sorted(self.rows(f"SELECT * FROM {table}"), key=repr) for table in tables}
 
     def execute(self, *statements: str) -> None:

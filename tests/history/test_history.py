@@ -218,7 +218,8 @@ SPANS = [
 ]
 
 
-ZONES = ("UTC", "Europe/Berlin", "Asia/Kathmandu")
+#: In Lord Howe the clocks went back by half an hour on 5 April.
+ZONES = ("UTC", "Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe")
 
 
 @pytest.mark.parametrize("by", BY)
@@ -248,6 +249,37 @@ def test_the_totals_of_all_as_one(model: Model, by: By) -> None:
             rows = history.totals(model.engine, targets, **span, summed=True, first_looks=looks)
             expected = expected_totals(model, scope, edges, looks)
             assert list(rows) == [TotalRow(workspace, None, *values) for values in expected]
+
+
+@pytest.mark.parametrize("by", ["hour", "day"])
+def test_the_totals_where_the_offset_is_no_quarter_of_an_hour(rig: Rig, by: By) -> None:
+    """In Monrovia the clocks were 44 minutes and a half behind UTC until 1972."""
+    dice = random.Random(1)  # noqa: S311 the same on every run
+    begun, since, until = (datetime(1971, 5, 1, tzinfo=UTC) + timedelta(days=days) for days in (0, 1, 3))
+    looks: list[tuple[datetime, int]] = []
+    for number, project in product(range(60), ("gears", "widgets")):
+        rig.project, images = project, dice.randrange(100)
+        rig.now = begun + timedelta(hours=1.3 * number, seconds=dice.randrange(4_000))
+        rig.listed = [record("a", images)]
+        assert rig.sync(minutes=0).ok
+        looks.append((rig.now, images))
+    moved = [
+        (at, images - before)
+        for own in (looks[::2], looks[1::2])
+        for (_, before), (at, images) in pairwise([(begun, 0), *own])
+    ]
+    zone = ZoneInfo("Africa/Monrovia")
+    label = {"hour": "%d %H", "day": "%d"}[by]
+    instants = [(since + n * timedelta(seconds=30)).astimezone(zone) for n in range(2 * 2 * 24 * 60)]
+    edges = [since, *(b for a, b in pairwise(instants) if a.strftime(label) != b.strftime(label))]
+    expected = [
+        (sum(max(delta, 0) for delta in deltas), sum(max(-delta, 0) for delta in deltas))
+        for first, end in pairwise([*edges, until])
+        for deltas in [[delta for at, delta in moved if first <= at < end]]
+    ]
+    span: dict[str, Any] = {"by": by, "since": since, "until": until, "tz": "Africa/Monrovia"}
+    rows = list(history.totals(rig.database.engine, "acme", **span, summed=True))
+    assert [(row.images_gained, row.images_lost) for row in rows] == expected
 
 
 def test_the_days_of_a_workspace_follow_whoever_writes_those_of_a_project(rig: Rig, own: Model) -> None:

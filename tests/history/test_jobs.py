@@ -202,7 +202,7 @@ SPANS = [
     (FIRST.replace(hour=0, minute=0), LAST),
     (FIRST + timedelta(days=1, minutes=7, microseconds=3), FIRST + timedelta(days=6, hours=3)),
 ]
-ZONES = ("UTC", "Europe/Berlin", "Asia/Kathmandu")
+ZONES = ("UTC", "Europe/Berlin", "Asia/Kathmandu", "Australia/Lord_Howe")
 
 
 def expected_work(

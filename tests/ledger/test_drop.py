@@ -16,8 +16,17 @@ from rfsync.ledger.store import Store
 from rfsync.ledger.transaction import Transaction
 from rfsync.ledger.verify import verify
 from rfsync.parsing import Target
-from rfsync.schema.models import PeopleKey, RateLimit, WorkspaceDay, metadata
+from rfsync.schema.models import (
+    PeopleKey,
+    RateLimit,
+    WorkspaceDay,
+    WorkspaceLabelerDay,
+    WorkspaceQuarterHour,
+    metadata,
+)
 
+#: Tables with the sums of a workspace.
+SUMS = tuple(model.__tablename__ for model in (WorkspaceDay, WorkspaceLabelerDay, WorkspaceQuarterHour))
 WIDGETS, GEARS = ProjectPath("acme", "widgets"), ProjectPath("acme", "gears")
 
 
@@ -27,7 +36,7 @@ def test_no_table_keeps_a_row_of_it_and_others_keep_all_of_theirs(rig: Rig) -> N
     fill(rig, "widgets")
     before = dump(rig)
     # A table that is new has to be filled above, unless it has no project.
-    shared = {WorkspaceDay.__tablename__, PeopleKey.__tablename__, RateLimit.__tablename__}
+    shared = {model.__tablename__ for model in (WorkspaceDay, WorkspaceLabelerDay, PeopleKey, RateLimit)}
     assert {name for name in metadata.tables if not len(before[name]) > len(others[name])} == shared
     people = others.pop("people"), before["people"]
     assert rig.store.projects.drop(WIDGETS)
@@ -60,17 +69,31 @@ def test_who_made_a_job_is_referred_to_as_well(rig: Rig) -> None:
 
 def test_every_table_that_refers_to_a_project_is_known_by_its_column() -> None:
     without = {name for name, table in metadata.tables.items() if "project_id" not in table.c}
-    assert without == {"projects", WorkspaceDay.__tablename__, "people", "people_key", "rate_limits"}
+    assert without == {"projects", *SUMS, "people", "people_key", "rate_limits"}
 
 
 def test_a_day_on_which_no_other_project_changed_goes_with_it(rig: Rig) -> None:
     fill(rig, "gears")
-    sums = rig.rows("SELECT * FROM workspace_daily")
+    before = dump(rig)
     rig.now = START + timedelta(days=3)
     fill(rig, "widgets")
-    assert len(rig.rows("SELECT * FROM workspace_daily")) == 2
+    after = dump(rig)
+    assert all(len(after[table]) > len(before[table]) for table in SUMS)
+    assert len(after["workspace_daily"]) == 2
     rig.store.projects.drop(WIDGETS)
-    assert rig.rows("SELECT * FROM workspace_daily") == sums
+    assert {table: dump(rig)[table] for table in SUMS} == {table: before[table] for table in SUMS}
+
+
+def test_a_project_takes_its_part_in_the_sums_along_into_another_workspace(rig: Rig) -> None:
+    fill(rig, "gears")
+    before = dump(rig)
+    fill(rig, "widgets")
+    rig.store.projects.rename(Target("acme", "widgets"), Target("newco", "widgets"), rig.now + timedelta(minutes=1))
+    assert verify(rig.database.engine).findings == ()
+    after = dump(rig)
+    for table in SUMS:
+        assert [row for row in after[table] if row[0] == "acme" and any(row[2:])] == before[table]
+        assert [row for row in after[table] if row[0] == "newco"]
 
 
 def test_a_target_means_what_has_its_id_and_else_what_had_it(rig: Rig) -> None:

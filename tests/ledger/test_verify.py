@@ -15,6 +15,7 @@ from sqlalchemy import Connection, insert
 
 from rfsync.database.engine import open_engine
 from rfsync.database.url import parse_url
+from rfsync.ledger.quarter_hours import add_quarter_hours
 from rfsync.ledger.rules import RULES
 from rfsync.ledger.verify import Finding, check, verify
 from rfsync.schema.models import Job, JobChange, LabelerDay, Person
@@ -101,6 +102,9 @@ def write_jobs(connection: Connection) -> None:
             | {"approved_gained": 3},
         ],
     )  # fmt: skip
+    first = {"jobs_opened": 2, "images_assigned": 9, "annotated_gained": 8}
+    second = {"jobs_opened": 1, "images_assigned": 12, "annotated_lost": 2, "approved_gained": 3}
+    add_quarter_hours(connection, "acme", {START: first, START + timedelta(minutes=15): second})
     for statement in (
         "UPDATE sync_runs SET jobs = 2, jobs_changed = CASE id WHEN 2 THEN 3 ELSE 2 END",
         "UPDATE sync_runs SET outcome = 'changed' WHERE id = 4",

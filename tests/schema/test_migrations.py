@@ -5,19 +5,20 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 
 import psycopg
 import pytest
 from alembic.script import ScriptDirectory
-from sqlalchemy import Engine, create_engine, inspect
+from sqlalchemy import Engine, create_engine, inspect, select
 
 from rfsync.database.engine import open_engine
 from rfsync.database.url import parse_url
 from rfsync.errors import SchemaError
 from rfsync.ledger.verify import verify
 from rfsync.schema import upgrade as schema
-from rfsync.schema.models import metadata
+from rfsync.schema.models import WorkspaceQuarterHour, metadata
 from rfsync.schema.triggers import create_trigger_statements
 from rfsync.schema.views import comment_view_statements, create_view_statements
 
@@ -240,4 +241,9 @@ def test_an_upgrade_from_each_revision_keeps_what_is_there(
                 assert contents(engine, columns) == before, revision
                 assert schema.drift(engine) == []
                 verdict = verify(engine)
+                with engine.connect() as connection:
+                    table = WorkspaceQuarterHour
+                    found = select(table.workspace, table.start, table.changes, table.annotated_gained)
+                    quarter_hours = [tuple(row) for row in connection.execute(found)]
             assert (verdict.ok, verdict.changes, verdict.batches) == (True, 1, 1), verdict.findings
+            assert quarter_hours == [("acme", datetime(2026, 1, 2, 3, tzinfo=UTC), 1, 2 * (revision >= "0007"))]

@@ -9,6 +9,8 @@ _RUN = "{} batches added, {} changed, 0 removed, 0 restored, a sum of 12 images 
 _JOBS = "{} jobs, 16 images, 7 annotated, 8 unannotated, 3 approved and 0 rejected"
 _ANN = "1 job opened, 6 images assigned, {} annotated and 2 less, 0 approved and 0 less, 0 rejected and 0 less"
 _BOB = "2 jobs opened, 15 images assigned, 1 annotated and 0 less, 3 approved and 0 less, 0 rejected and 0 less"
+_QUARTER = """5 changes: 3 batches added, 1 removed, 12 images gained, 2 lost, 4 jobs gained, {} lost,
+2 jobs opened, 9 images assigned, 8 annotated and 0 less, 0 approved and 0 less, 0 rejected and 0 less"""
 _REMOVED = "2026-01-01 00:20:00, when it was removed"
 
 #: Rule -> what breaks it, among others, and what is said then.
@@ -58,6 +60,11 @@ BREAKS_OF_BATCHES = {
         "UPDATE workspace_daily SET jobs_lost = jobs_lost + 1",
         f"""day 2026-01-01 of all of acme: its projects' days add up to {_DAY.format(2)}; the day's row in
         workspace_daily has {_DAY.format(3)}""",
+    ),
+    "a workspace's quarter of an hour is the sum of its changes": (
+        "UPDATE workspace_quarter_hours SET jobs_lost = jobs_lost + 1 WHERE start < '2026-01-01 00:15:00.000000'",
+        f"""quarter of an hour from 2026-01-01 00:00:00 of all of acme: the ledgers have {_QUARTER.format(0)}; the
+        quarter's row in workspace_quarter_hours has {_QUARTER.format(1)}""",
     ),
     "a run's sums are those of its changes of batches": (
         "UPDATE sync_runs SET added = changed, changed = added WHERE id = 1",
@@ -152,6 +159,11 @@ BREAKS_OF_JOBS = {
         "UPDATE labeler_daily SET annotated_gained = annotated_gained + 1 WHERE labeler_id = 1",
         f"""day 2026-01-01 of person-1: the ledger of jobs has {_ANN.format(7)}; the day's row in labeler_daily has
         {_ANN.format(8)}""",
+    ),
+    "a labeler's day in a workspace is the sum of its projects' days": (
+        "UPDATE workspace_labeler_daily SET annotated_gained = annotated_gained + 1 WHERE labeler_id = 1",
+        f"""day 2026-01-01 of person-1 of all of acme: the days of its projects add up to {_ANN.format(7)}; the day's
+        row in workspace_labeler_daily has {_ANN.format(8)}""",
     ),
     "every person is there": (
         "UPDATE labeler_daily SET labeler_id = 9 WHERE labeler_id = 1",

@@ -44,7 +44,7 @@ PEOPLE = ("Ann@example.com", "ann@EXAMPLE.com", "bob@example.com")
 TABLES = (
     *("batch_changes", "job_changes", "missing_batches", "missing_jobs", "batches", "jobs", "project_daily"),
     *("labeler_daily", "workspace_daily", "project_observed", "project_renames", "sync_runs", "projects", "people"),
-    "people_key",
+    *("people_key", "workspace_labeler_daily", "workspace_quarter_hours"),
 )
 
 COUNTS = st.one_of(st.none(), st.integers(0, 9), st.just(2**53 - 1))

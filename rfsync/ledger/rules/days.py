@@ -1,49 +1,32 @@
-"""The rules of the sums of days: of projects, of workspaces, and of labelers."""
+"""The rules of the sums over time: of projects, of workspaces, and of labelers."""
 
+from collections.abc import Sequence
 from typing import Final
 
+from rfsync.ledger.flows import BATCH_FLOWS, QUARTER_HOUR_FLOWS, quarter_hours, work_flows, work_rows
 from rfsync.ledger.rules.rule import Rule, any_of, barred, columns
 from rfsync.schema.job_models import LABELER_FLOWS
 from rfsync.schema.models import FLOWS
 
-#: The rule that is about a workspace, and not about the project that its findings name.
-OF_WORKSPACE: Final = "a workspace's day is the sum of its projects' days"
+_DAYS: Final = "a workspace's day is the sum of its projects' days"
+_LABELERS: Final = "a labeler's day in a workspace is the sum of its projects' days"
+_QUARTER_HOURS: Final = "a workspace's quarter of an hour is the sum of its changes"
+#: The rules that are about a workspace, and not about the project that their findings name.
+OF_WORKSPACE: Final = frozenset({_DAYS, _LABELERS, _QUARTER_HOURS})
 
 _TOTALS: Final = "{} batches, {} images and {} jobs"
 _DAY: Final = "{} changes: {} batches added, {} removed, {} images gained, {} lost, {} jobs gained, {} lost"
 _LABELER_DAY: Final = (
     "{} jobs opened, {} images assigned, {} annotated and {} less, {} approved and {} less, {} rejected and {} less"
 )
-_MOVING: Final = ("annotated", "approved", "rejected")
-
-
-def _flow_columns() -> dict[str, str]:
-    """The columns of a labeler's day, from what a change moved, for the labeler after it or the one before it."""
-    flows = {
-        "jobs_opened": "CASE WHEN is_after = 1 AND opened = 1 THEN 1 ELSE 0 END",
-        "images_assigned": """CASE WHEN is_after = 1 AND opened = 1 THEN size
-            WHEN is_after = 1 AND num_images > 0 THEN num_images ELSE 0 END""",
-    }
-    for count in _MOVING:
-        flows[f"{count}_gained"] = f"CASE WHEN is_after = 1 AND {count} > 0 THEN {count} ELSE 0 END"
-        flows[f"{count}_lost"] = f"CASE WHEN is_after = 0 AND {count} < 0 THEN -{count} ELSE 0 END"
-    return flows
 
 
 def _labeler_days() -> str:
-    """The query for days of labelers that are not what the ledger of jobs says.
-
-    Each change is taken twice, for the labeler after it and, where something was lost, for the one before it. A removal
-    moves nothing; a job that is restored only what differs from what it had before its removal.
-    """
-    moved = columns(
-        "CASE change WHEN 'removed' THEN 0 WHEN 'restored' THEN {0} + lag({0}_delta) OVER w ELSE {0}_delta END AS {0}",
-        ("num_images", *_MOVING),
-    )
-    flows = _flow_columns()
+    """The query for days of labelers that are not what the ledger of jobs says."""
+    flows = work_flows()
     nothing = " AND ".join(f"{flow} = 0" for flow in LABELER_FLOWS)
     return f"""
-SELECT project_id, 'day ' || day || ' of ' || CASE labeler WHEN 0 THEN 'nobody' ELSE 'person-' || labeler END AS what,
+SELECT project_id, 'day ' || day || {_of_labeler("labeler")} AS what,
     CASE WHEN {nothing} THEN 'nothing' ELSE {barred("{}", LABELER_FLOWS)} END AS expected,
     CASE rows_there WHEN 0 THEN 'nothing: it is not there' ELSE {barred("d_{}", LABELER_FLOWS)} END AS found
 FROM (
@@ -53,16 +36,7 @@ FROM (
         SELECT c.project_id, {{day}} AS day, CASE is_after WHEN 1 THEN labeler_after ELSE labeler_before END AS labeler,
             0 AS is_row, {", ".join(f"{flows[flow]} AS {flow}" for flow in LABELER_FLOWS)},
             {columns("0 AS d_{}", LABELER_FLOWS)}
-        FROM (
-            SELECT c.*, CASE WHEN change = 'added' OR (change <> 'removed' AND labeler_after <> labeler_before)
-                THEN 1 ELSE 0 END AS opened
-            FROM (
-                SELECT project_id, observed_after, observed_at, change, coalesce(labeler_id, 0) AS labeler_after,
-                    coalesce(lag(labeler_id) OVER w, 0) AS labeler_before, num_images AS size, {moved}
-                FROM job_changes WINDOW w AS (PARTITION BY project_id, job_id ORDER BY observed_at)
-            ) c
-        ) c CROSS JOIN (SELECT 1 AS is_after UNION ALL SELECT 0) sides
-        WHERE observed_after IS NOT NULL AND (is_after = 1 OR {any_of("{} < 0", _MOVING)})
+        {work_rows()}
         UNION ALL
         SELECT project_id, day, labeler_id, 1, {columns("0", LABELER_FLOWS)}, {columns("{}", LABELER_FLOWS)}
         FROM labeler_daily
@@ -72,6 +46,32 @@ FROM (
 WHERE {any_of("{0} <> d_{0}", LABELER_FLOWS)} OR (rows_there = 1 AND {nothing})"""
 
 
+def _of_labeler(column: str) -> str:
+    return f"' of ' || CASE {column} WHEN 0 THEN 'nobody' ELSE 'person-' || {column} END"
+
+
+def _of_workspaces(what: str, projects: str, table: str, key: Sequence[str], flows: Sequence[str]) -> str:
+    """The query for rows of workspaces that are not the sums over their projects.
+
+    Args:
+        what: SQL for what a row is about.
+        projects: what there is of each project, a table or SELECT.
+        table: with what there is of each workspace.
+        key: columns of both that tell which rows belong together.
+    """
+    keys = ", ".join(key)
+    return f"""
+SELECT (SELECT min(p.id) FROM projects p WHERE p.workspace = s.workspace) AS project_id,
+    {what} || ' of all of ' || workspace AS what, {barred("{}", flows)} AS expected, {barred("w_{}", flows)} AS found
+FROM (SELECT workspace, {keys}, {columns("sum({0}) AS {0}", flows)}, {columns("sum(w_{0}) AS w_{0}", flows)}
+    FROM (SELECT p.workspace, {columns("d.{}", key)}, {columns("d.{}", flows)}, {columns("0 AS w_{}", flows)}
+        FROM {projects} d JOIN projects p ON p.id = d.project_id
+        UNION ALL
+        SELECT workspace, {keys}, {columns("0", flows)}, {columns("{}", flows)} FROM {table}) both_sides
+    GROUP BY workspace, {keys}) s
+WHERE {any_of("{0} <> w_{0}", flows)}"""
+
+
 DAY_RULES: Final[dict[str, Rule]] = {
     "a day's sums are those of its changes": Rule(
         "the ledger has {expected}; the day's row in project_daily has {found}",
@@ -79,13 +79,7 @@ DAY_RULES: Final[dict[str, Rule]] = {
         f"""
 SELECT l.project_id, 'day ' || l.day AS what, {barred("l.{}", FLOWS)} AS expected,
     CASE WHEN d.day IS NULL THEN 'nothing: it is not there' ELSE {barred("d.{}", FLOWS)} END AS found
-FROM (SELECT c.project_id, {{day}} AS day, count(*) AS changes,
-        sum(CASE WHEN c.change IN ('added', 'restored') THEN 1 ELSE 0 END) AS batches_added,
-        sum(CASE WHEN c.change = 'removed' THEN 1 ELSE 0 END) AS batches_removed,
-        sum(CASE WHEN c.images_delta > 0 THEN c.images_delta ELSE 0 END) AS images_gained,
-        -sum(CASE WHEN c.images_delta < 0 THEN c.images_delta ELSE 0 END) AS images_lost,
-        sum(CASE WHEN c.num_jobs_delta > 0 THEN c.num_jobs_delta ELSE 0 END) AS jobs_gained,
-        -sum(CASE WHEN c.num_jobs_delta < 0 THEN c.num_jobs_delta ELSE 0 END) AS jobs_lost
+FROM (SELECT c.project_id, {{day}} AS day, {", ".join(f"sum({sql}) AS {flow}" for flow, sql in BATCH_FLOWS.items())}
     FROM batch_changes c GROUP BY c.project_id, {{day}}) l
 LEFT JOIN project_daily d ON d.project_id = l.project_id AND d.day = l.day
 WHERE d.day IS NULL OR {any_of("d.{0} <> l.{0}", FLOWS)}""",
@@ -110,24 +104,30 @@ FROM project_daily d LEFT JOIN (SELECT DISTINCT c.project_id, {day} AS day FROM 
     ON l.project_id = d.project_id AND l.day = d.day
 WHERE l.day IS NULL""",
     ),
-    OF_WORKSPACE: Rule(
+    _DAYS: Rule(
         "its projects' days add up to {expected}; the day's row in workspace_daily has {found}",
         _DAY,
-        f"""
-SELECT (SELECT min(p.id) FROM projects p WHERE p.workspace = s.workspace) AS project_id,
-    'day ' || day || ' of all of ' || workspace AS what, {barred("{}", FLOWS)} AS expected,
-    {barred("w_{}", FLOWS)} AS found
-FROM (SELECT workspace, day, {columns("sum({0}) AS {0}", FLOWS)}, {columns("sum(w_{0}) AS w_{0}", FLOWS)}
-    FROM (SELECT p.workspace, d.day, {columns("d.{}", FLOWS)}, {columns("0 AS w_{}", FLOWS)}
-        FROM project_daily d JOIN projects p ON p.id = d.project_id
-        UNION ALL
-        SELECT workspace, day, {columns("0", FLOWS)}, {columns("{}", FLOWS)} FROM workspace_daily) both_sides
-    GROUP BY workspace, day) s
-WHERE {any_of("{0} <> w_{0}", FLOWS)}""",
+        _of_workspaces("'day ' || day", "project_daily", "workspace_daily", ("day",), FLOWS),
     ),
     "a labeler's day is the sum of what its changes moved": Rule(
         "the ledger of jobs has {expected}; the day's row in labeler_daily has {found}",
         _LABELER_DAY,
         _labeler_days(),
+    ),
+    _LABELERS: Rule(
+        "the days of its projects add up to {expected}; the day's row in workspace_labeler_daily has {found}",
+        _LABELER_DAY,
+        _of_workspaces(
+            f"'day ' || day || {_of_labeler('labeler_id')}",
+            *("labeler_daily", "workspace_labeler_daily", ("day", "labeler_id"), LABELER_FLOWS),
+        ),
+    ),
+    _QUARTER_HOURS: Rule(
+        "the ledgers have {expected}; the quarter's row in workspace_quarter_hours has {found}",
+        f"{_DAY}, {_LABELER_DAY}",
+        _of_workspaces(
+            "'quarter of an hour from ' || start",
+            *(f"({quarter_hours()})", "workspace_quarter_hours", ("start",), QUARTER_HOUR_FLOWS),
+        ),
     ),
 }

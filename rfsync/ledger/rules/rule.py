@@ -12,8 +12,9 @@ class Rule(NamedTuple):
     #: The words around the values of the query's expected and found, which are separated by |; a value without any is
     #: in words already.
     words: str
-    #: Gives project_id (NULL: of no project), what, expected, found. ``{day}`` is the UTC day of c.observed_at; IS
-    #: DISTINCT FROM is spelt out, since SQLite has it only since 3.39.
+    #: Gives project_id (NULL: of no project), what, expected, found. ``{day}`` is the UTC day of c.observed_at,
+    #: ``{quarter_hour}`` the start of its quarter of an hour. IS DISTINCT FROM is spelt out, since SQLite has it only
+    #: since 3.39.
     query: str
 
 
