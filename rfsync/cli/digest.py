@@ -75,7 +75,8 @@ def _facts(engine: Engine, config: Config, targets: tuple[str, ...], since: date
     def stale_from(workspace: str, observed_at: datetime) -> datetime:
         return stale_at(config.schedule_of(workspace).build(), observed_at)
 
-    facts = digest(engine, targets or None, since=since, now=now, stale_from=stale_from)
+    jobs_off = config.jobs.sync is False
+    facts = digest(engine, targets or None, since=since, now=now, stale_from=stale_from, jobs_off=jobs_off)
     overview = look(engine, config, [parse_target(target) for target in targets])
     found = {ProjectPath(row.workspace, row.project): row for row in facts.problems}
     never = [path for path in sorted(overview.expected - found.keys()) if overview.rows[path].observed_at is None]

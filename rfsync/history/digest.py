@@ -84,6 +84,7 @@ def digest(
     since: Time = "7d",
     now: Time | None = None,
     stale_from: StaleFrom | None = None,
+    jobs_off: bool = False,
 ) -> Digest:
     """What came, what was handed out and labelled, what waits longest, and what is wrong with the sync.
 
@@ -91,6 +92,7 @@ def digest(
         since: inclusive.
         now: the time at which it ends; None: the clock's. What was observed later is not left out.
         stale_from: tells from when on an observation is too old to be relied on; None: no age is a problem.
+        jobs_off: jobs are not asked for any more, as ``[jobs] sync`` says.
 
     Raises:
         ConfigError: a target is malformed or unknown, a time is none, or ``since`` is not before ``now``.
@@ -120,8 +122,8 @@ def digest(
         observed=sum(row.observed_at is not None and row.observed_at >= begin for row in rows),
         jobs_known=any(row.jobs_observed_at is not None for row in lists),
         jobs_observed=any(row.jobs_observed_at is not None and row.jobs_observed_at >= begin for row in lists),
-        jobs_failed=any(map(_failed, lists)),
-        jobs_note=missing_jobs(lists),
+        jobs_failed=not jobs_off and any(map(_failed, lists)),
+        jobs_note=missing_jobs(lists, is_off=jobs_off),
         change=net_change(engine, targets, since=begin),
         movers=[
             row

@@ -126,6 +126,9 @@ def test_what_is_not_known_is_said(rig: Rig, engine: Engine) -> None:
     late = text_of(history.digest(engine, since="1h", now=NOW + timedelta(minutes=1)))
     assert "WRONG: The jobs of 1 project are out of date" in late
     assert "No list of annotation jobs was read since 2026-03-10 08:01: what was done is not known." in late
+    off = text_of(history.digest(engine, since="1h", now=NOW + timedelta(minutes=1), jobs_off=True))
+    assert "Jobs: Annotation jobs were last observed at 20" in off
+    assert "WRONG" not in off
     for wrong in ("2027-01-01", NOW):
         with pytest.raises(ConfigError, match=r"^since: "):
             history.digest(engine, since=wrong, now=NOW)
