@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 _MOVED: Final = "Equal, table by table, and the books of both balance. Now give the new URL to what syncs and reads"
 _ROLES: Final = (
-    "PostgreSQL's roles are not copied: run deploy/postgres/writer.sql and reader.sql where others use the database"
+    "Roles and the queue of workers are not copied: where you have them, run rfsync db upgrade, then "
+    "deploy/postgres/writer.sql and reader.sql"
 )
 
 

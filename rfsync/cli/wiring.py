@@ -175,7 +175,7 @@ def open_client(options: Options, config: Config, store: Store | None, *, instea
 
     shared: ReserveTurn | None = None
     if store is not None and store.rate_limit is not None:
-        shared = partial(store.rate_limit.reserve, interval=1 / config.api.requests_per_second)
+        shared = store.rate_limit.at(config.api.requests_per_second)
         if instead is not None:
             shared = partial(_reserve_or, shared, instead)
     return Client(config.api, options.redact, utc_now, config.base_urls, shared or instead)

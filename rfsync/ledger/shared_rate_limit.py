@@ -1,5 +1,6 @@
 """The rate limit of a key over all processes that share a PostgreSQL database: one row, moved on at each turn."""
 
+from collections.abc import Callable
 from functools import partial
 from typing import Any, Final
 
@@ -39,6 +40,10 @@ class SharedRateLimit:
     def __init__(self, database: Database, retry: RetryPolicy) -> None:
         self._database = database
         self._retry = retry
+
+    def at(self, requests_per_second: float) -> Callable[[Secret], float]:
+        """``reserve`` for this rate, as a client takes it."""
+        return partial(self.reserve, interval=1 / requests_per_second)
 
     def reserve(self, key: Secret, interval: float) -> float:
         """Reserves the next turn of a key, and returns the seconds until then.

@@ -5,7 +5,7 @@ from datetime import datetime
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
-from rfsync.schema.base import Base, Key
+from rfsync.schema.base import NOT_COPIED, Base, Key
 
 
 class RateLimit(Base):
@@ -20,7 +20,10 @@ class RateLimit(Base):
     next_at: Mapped[datetime] = mapped_column(comment="When the next request may be sent.")
 
     __table_args__ = (
-        {"comment": "Kept by the sync: when the next request with an API key may be sent, over all processes."},
+        {
+            "info": NOT_COPIED,
+            "comment": "Kept by the sync: when the next request with an API key may be sent, over all processes.",
+        },
     )
 
 

@@ -100,7 +100,8 @@ def _context(
     with ExitStack() as stack:
         stack.enter_context(_redacted_logs(redact))
         store = stack.enter_context(closing(open_store(url, people=loaded.jobs.people)))
-        client = stack.enter_context(closing(Client(loaded.api, redact, _now, loaded.base_urls)))
+        shared = None if store.rate_limit is None else store.rate_limit.at(loaded.api.requests_per_second)
+        client = stack.enter_context(closing(Client(loaded.api, redact, _now, loaded.base_urls, shared)))
         breaker = CircuitBreaker(client, loaded.base_urls)
         workspaces = make_workspaces(selections, breaker, loaded.workspaces)
         context = SyncContext(breaker, workspaces, store, loaded.removals, _now, redact, jobs=loaded.jobs)
