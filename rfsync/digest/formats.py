@@ -1,4 +1,4 @@
-"""A digest as text, Markdown or HTML. Names are cut, and can't steer what shows them."""
+"""A digest as text, Markdown or HTML, in which no name can steer what shows it."""
 
 from __future__ import annotations
 
@@ -8,14 +8,10 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Literal
 
-from rfsync.charts.labels import shortened
 from rfsync.digest.lines import Line, Name, Parts
-from rfsync.text import printable
 
 Form = Literal["text", "markdown", "html"]
 
-#: Maximum length of a name, in characters.
-_NAME_LENGTH: Final = 80
 #: What chat services take for a mention of somebody or of everybody, a link or code, even in plain text and inside of
 #: words. There is no escape that all of them understand, so characters that look alike stand in their place.
 _LOOKALIKES: Final = str.maketrans("@<>[]`*", "＠‹›［］ˋ∗")
@@ -70,8 +66,7 @@ def _labelled(line: Line, text: Callable[[Parts], str], strong: str) -> str:
 
 
 def _name(name: str, form: Form, *, chat: bool) -> str:
-    shown = shortened(printable(name), _NAME_LENGTH)
-    return _escape(shown.translate(_LOOKALIKES) if chat or form == "markdown" else shown, form)
+    return _escape(name.translate(_LOOKALIKES) if chat or form == "markdown" else name, form)
 
 
 def _escape(text: str, form: Form) -> str:

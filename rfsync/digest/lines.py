@@ -7,20 +7,26 @@ from datetime import UTC, datetime
 from typing import Final, NamedTuple, TypeAlias
 
 from rfsync import charts
+from rfsync.charts.labels import shortened
 from rfsync.history.digest import STUCK, Digest
 from rfsync.history.net_change import NetChange
 from rfsync.history.place_rows import OpenJobRow
-from rfsync.history.rows import WaitingRow
+from rfsync.history.problems import ProblemRow
+from rfsync.history.rows import MoverRow, WaitingRow
 from rfsync.report.formatting import age, plural
+from rfsync.text import printable
 
 #: Problems and labelers that are named.
 _LISTED: Final = 3
 #: Targets that a title names.
 _TITLED: Final = 3
+#: Maximum length of a name and of a reason, in characters: some chats take no more than 2,000 in all.
+_NAME_LENGTH: Final = 60
+_REASON_LENGTH: Final = 120
 
 
 class Name(str):
-    """Text from outside, such as a name: it has to be escaped, and may be long."""
+    """Text from outside, such as a name; it has to be escaped."""
 
     __slots__ = ()
 
@@ -49,7 +55,7 @@ def make_title(facts: Digest, targets: Sequence[str]) -> Parts:
     Args:
         targets: as they were named; empty for all projects.
     """
-    named = [Name(target) for target in targets[:_TITLED]]
+    named = [_name(target) for target in targets[:_TITLED]]
     more = len(targets) - len(named)
     scope = (*_joined([(name,) for name in named], ", "), f" and {more:,} more" if more else "")
     wrong = "Sync problem. " if is_wrong(facts) else ""
@@ -77,9 +83,7 @@ def _problems(facts: Digest) -> Line | None:
         return None
     found = len(facts.problems)
     subject = "The project" if facts.projects == 1 else f"{found:,} of {plural(facts.projects, 'project')}"
-    listed: list[Parts] = [
-        (Name(f"{row.workspace}/{row.project}"), ": ", Name(row.reason)) for row in facts.problems[:_LISTED]
-    ]
+    listed: list[Parts] = [(_project(row), ": ", _name(row.reason, _REASON_LENGTH)) for row in facts.problems[:_LISTED]]
     more = f"; and {found - len(listed):,} more: rfsync status lists them all" if found > len(listed) else ""
     return Line("WRONG", (f"{subject} may be out of date. ", *_joined(listed, "; "), more), urgent=True)
 
@@ -96,7 +100,7 @@ def _happened(facts: Digest) -> list[Line | None]:
         last = "" if facts.observed_at is None else f" The last observation was on {_moment(facts.observed_at)}."
         text = f"Nothing was observed since {_moment(facts.since)}: what happened in that time is not known.{last}"
         return [Line("", (text,), urgent=True)]
-    lines = [_came(facts, facts.change), *(_work(facts) if facts.jobs_known else [_left(facts.change)])]
+    lines = [_came(facts, facts.change), *_work(facts, facts.change)]
     if not any(lines):
         lines = [Line("", (f"Nothing came, left or was labelled since {_moment(facts.since)}.",))]
     removed = charts.removed_summary(facts.removed_jobs, f"since {_moment(facts.since)}")
@@ -114,33 +118,32 @@ def _came(facts: Digest, change: NetChange) -> Line | None:
     if facts.projects < 2 or not facts.movers:
         return Line("Came in", (" in ".join(counts),))
     listed: list[Parts] = [
-        (Name(f"{row.workspace}/{row.project}"), f" ({row.images_gained:,} in, {row.images_lost:,} left)")
-        for row in facts.movers
+        (_project(row), f" ({row.images_gained:,} in, {row.images_lost:,} left)") for row in facts.movers
     ]
     others = moved - len(listed)
     more = f", and {plural(others, 'other project')}" if others > 0 else ""
     return Line("Came in", (f"{', '.join(counts)}. Most moved in ", *_joined(listed, ", "), more))
 
 
-def _left(change: NetChange) -> Line | None:
+def _work(facts: Digest, change: NetChange) -> list[Line | None]:
+    """What was handed out and labelled; where that is not known, what left."""
     lost = change.images_lost
-    return Line("Left", (f"{plural(lost, 'image')}, mostly assigned to jobs",)) if lost else None
-
-
-def _work(facts: Digest) -> list[Line | None]:
+    left = Line("Left", (f"{plural(lost, 'image')}, mostly assigned to jobs",)) if lost else None
+    if not facts.jobs_known:
+        return [left]
     if not facts.jobs_observed:
         text = f"No list of annotation jobs was read since {_moment(facts.since)}: what was done is not known."
-        return [Line("", (text,), urgent=True)]
+        return [left, Line("", (text,), urgent=True)]
     rows = facts.labelers
     assigned, opened = (sum(getattr(row, of) for row in rows) for of in ("images_assigned", "jobs_opened"))
     handed_out = plural(assigned, "image") + (f" in {plural(opened, 'job')}" if opened else "")
     done = {of: sum(getattr(row, f"{of}_gained") for row in rows) for of in charts.WORK}
     counts = ", ".join(f"{number:,} {of}" for of, number in done.items() if number)
     top = [row for row in charts.top_labelers(rows, _LISTED) if row.annotated_gained]
-    people: list[Parts] = [(Name(charts.person(row.labeler)), f" ({row.annotated_gained:,})") for row in top]
+    people: list[Parts] = [(_name(charts.person(row.labeler)), f" ({row.annotated_gained:,})") for row in top]
     who = (". Annotated by ", *_joined(people, ", ")) if people else ()
     return [
-        Line("Handed out", (handed_out,)) if assigned or opened else None,
+        Line("Handed out", (handed_out,)) if assigned or opened else left,
         Line("Labelled", (counts, *who)) if counts else None,
     ]
 
@@ -159,9 +162,9 @@ def _in_no_job(facts: Digest) -> Line | None:
     if facts.batches:
         text += f", in {plural(facts.batches, 'batch')}"
     if change.images and facts.observed:
-        text += f"; {abs(change.images):,} {'more' if change.images > 0 else 'fewer'} than on {_moment(facts.since)}"
-    if change.first_observed:
-        text += f", without what {plural(change.first_observed, 'project')} had when first observed"
+        text += f"; {change.images:+,} since {_moment(facts.since)}"
+        if change.first_observed:
+            text += f", without what {plural(change.first_observed, 'project')} had when first observed"
     return Line("In no job", (text,))
 
 
@@ -169,7 +172,7 @@ def _waiting(row: WaitingRow, now: datetime) -> Parts:
     return (
         *_quoted(row.name or row.batch_id),
         " of ",
-        Name(f"{row.workspace}/{row.project}"),
+        _project(row),
         f" ({plural(row.images, 'image')}, for {age(row.waiting_since, now)})",
     )
 
@@ -187,15 +190,24 @@ def _stuck(row: OpenJobRow, now: datetime) -> Parts:
     return (
         *_quoted(row.name or row.job_id),
         " of ",
-        Name(f"{row.workspace}/{row.project}"),
+        _project(row),
         " by ",
-        Name(charts.person(row.labeler)),
+        _name(charts.person(row.labeler)),
         f" ({age(row.changed_at, now)})",
     )
 
 
+def _project(row: ProblemRow | MoverRow | WaitingRow | OpenJobRow) -> Name:
+    return _name(f"{row.workspace}/{row.project}")
+
+
+def _name(text: str, limit: int = _NAME_LENGTH) -> Name:
+    """A text from outside, in one line; its middle is left out if it is long."""
+    return Name(shortened(printable(text), limit))
+
+
 def _quoted(name: str) -> Parts:
-    return ("“", Name(name), "”")
+    return ("“", _name(name), "”")
 
 
 def _joined(items: Sequence[Parts], separator: str) -> Parts:

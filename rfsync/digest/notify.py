@@ -121,12 +121,14 @@ class Notifier:
             if (error.name or "").partition(".")[0] == "rfsync":
                 raise
             raise ConfigError(f"--notify needs {error.name}: pip install apprise") from None
-        # Without this, messages have Apprise's name and pictures from its site.
-        own_name = {"app_id": "rfsync", "app_desc": "rfsync", "app_url": "", "image_url_mask": "", "image_url_logo": ""}
         self._services = []
         for url, source in urls:
             with _quiet():
-                service = Apprise(asset=AppriseAsset(**own_name))
+                # Else messages have Apprise's name, and pictures from its site.
+                asset = AppriseAsset(
+                    app_id="rfsync", app_desc="rfsync", app_url="", image_url_mask="", image_url_logo=""
+                )
+                service = Apprise(asset=asset)
                 known = service.add(url.reveal())
             if not known:
                 raise ConfigError(f"{source} is no URL that Apprise can send to: {_SERVICES}")

@@ -13,7 +13,7 @@ from rfsync import charts
 from rfsync.charts import theme
 from rfsync.charts.labels import LABEL_LENGTH
 from rfsync.history.job_rows import LabelerRow, WorkRow
-from rfsync.history.place_rows import OpenJobRow, PlacesRow
+from rfsync.history.place_rows import OpenJobRow, PlacesRow, RemovedJobsRow
 
 START = datetime(2026, 1, 1, tzinfo=UTC)
 HOSTILE = "<b>x</b>%{y}$z$\u202e\x1b[31m"
@@ -164,3 +164,15 @@ def test_names_are_escaped_and_cut_with_the_whole_in_the_tooltip(name: str) -> N
 )
 def test_nothing_to_show_is_said(figure: Figure, said: str) -> None:
     assert ([one.text for one in figure.layout.annotations], len(figure.data)) == ([said], 0)
+
+
+def test_what_was_done_in_removed_jobs_is_said_in_a_sentence() -> None:
+    some = RemovedJobsRow("acme", "widgets", 11, unannotated=9, annotated=37, approved=1_204, rejected=0)
+    assert charts.removed_summary([some, some], "since then") == (
+        "No longer counted: 2,408 approved and 74 annotated images of 22 jobs that were removed since then."
+    )
+    one = RemovedJobsRow("acme", "gears", 1, unannotated=9, annotated=0, approved=0, rejected=1)
+    assert charts.removed_summary([one], "since then") == (
+        "No longer counted: 1 rejected image of 1 job that was removed since then."
+    )
+    assert charts.removed_summary([one._replace(rejected=0)], "since then") == ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -17,7 +18,7 @@ from rfsync.errors import ConfigError, ErrorKind, FetchError
 
 NOW = datetime(2026, 3, 10, 9, tzinfo=UTC)
 #: Would mention everybody, be a link or code, become an element or steer a terminal.
-HOSTILE = "@everyone <!channel> <@U1> [x](http://evil.example) `c` **b** _i_ \x1b[31m\u202e<img src=x onerror=alert(1)>"
+HOSTILE = "@everyone _i_ `c` **b** <!channel> <@U1> [x](http://evil.example) \x1b[31m\u202e<img src=x onerror=alert(1)>"
 ANN, BOB, CY, DAN, EVE = (f"{name}@example.com" for name in ("ann", "bob", "cy", "dan", "eve"))
 
 GOLDEN = """\
@@ -29,7 +30,7 @@ Handed out: 1,019 images in 5 jobs
 Labelled: 30 annotated, 13 approved, 1 rejected. Annotated by ann@example.com (20), \
 bob@example.com (5), cy@example.com (2), 2 others (3)
 No longer counted: 9 approved and 1 annotated images of 1 job that was removed since 2026-03-03 09:00.
-In no job: 1,630 images now, in 3 batches; 1,130 more than on 2026-03-03 09:00
+In no job: 1,630 images now, in 3 batches; +1,130 since 2026-03-03 09:00
 Waiting longest: “name of w2” of acme/widgets (1,200 images, for 5 days)
 Open jobs: 6; 1 unchanged for 7 days or more, longest “j2” of acme/widgets by bob@example.com (20 days)
 """
@@ -81,6 +82,7 @@ def test_the_facts_are_those_of_the_other_queries(rig: Rig, engine: Engine) -> N
     seed(rig)
     facts = history.digest(engine, since="7d", now=NOW)
     assert text_of(facts) == GOLDEN
+    assert GOLDEN in (Path(__file__).parents[2] / "docs" / "digest.md").read_text()
     since: dict[str, Any] = {"since": facts.since, "now": NOW, "summed": True}
     totals = list(history.totals(engine, **since, first_looks=False))
     assert facts.change is not None
