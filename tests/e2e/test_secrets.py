@@ -478,6 +478,9 @@ def when_all_is_well(every: Everything, project: str) -> None:
     unwanted, drop = ["import", "acme/unwanted", SAVED], ["drop", "acme/unwanted", "--yes"]
     every.run(0, unwanted, drop, unwanted, drop)
     every.run(0, ["forget", ADDRESS], ["forget", ADDRESS])
+    url = every.cli.database.url
+    copies = [["copy", "--from", url, "--to", f"sqlite:///copy-{number}.db"] for number in range(2)]
+    every.run(0, *copies, how="variable")
     every.run(0, ["init", "--config", "one.toml"], ["init", "--config", "two.toml"], ["demo"], how="variable")
     keep_a_server(every, "simulate", "console")
     for form in LOGS:
@@ -535,6 +538,10 @@ def while_one_is_running(every: Everything) -> dict[str, str]:
     return seen
 
 
+#: What ``when_all_is_well`` has copied.
+COPIED = "sqlite:///copy-0.db"
+
+
 def when_the_database_is_not_to_be_had(every: Everything, address: str) -> list[str]:
     """The URLs that lead to none."""
     server, query = address.partition("?")[::2]
@@ -549,6 +556,8 @@ def when_the_database_is_not_to_be_had(every: Everything, address: str) -> list[
         every.run(3, *[["drop", "acme/saved", "--yes"]] * 2, *[["forget", ADDRESS]] * 2, ["worker"], url=url)
         every.run(1, ["check"], ["check", "--json"], url=url)
         every.run(3, ["db", "upgrade"], ["db", "check"], ["sync", "--dry-run"], url=url)
+        copies = [["copy", "--from", *both] for both in ((url, "--to", COPIED), (COPIED, "--to", url))]
+        every.run(3, *copies, url=url, how="variable")
     return urls
 
 
