@@ -151,7 +151,7 @@ class Bench:
         workers = [subprocess.Popen(command, cwd=home, env=environment) for _ in range(layout.processes)]
         try:
             while self._database.query(ENDED)[0] < self._answers.projects:
-                if perf_counter() - began > TIMEOUT or any(worker.poll() is not None for worker in workers):
+                if perf_counter() - began > TIMEOUT or any(map(_has_ended, workers)):
                     raise BrokenError(f"{self._database.query(ENDED)[0]} projects were polled")
                 time.sleep(0.05)
             seconds = perf_counter() - began
@@ -174,6 +174,11 @@ class Bench:
         used = f"{usage.seconds:.1f} s, {usage.cpu:.1f} s CPU, {usage.peak:.0f} MiB"
         say(f"{self._database.name}, {contender.name}: {used}")
         return usage
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    # Not by `poll`, which would take what it used from `wait4`.
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def report(results: list[Result], answers: Answers, databases: list[str]) -> str:
