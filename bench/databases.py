@@ -57,6 +57,11 @@ class Sqlite:
             except sqlite3.Error as error:
                 raise BrokenError(f"{sql}: {error}") from error
 
+    def execute(self, sql: str) -> None:
+        """Run a statement on the measured database."""
+        with closing(sqlite3.connect(self.home / "bench.db", isolation_level=None)) as connection:
+            connection.execute(sql)
+
     def version(self) -> str:
         return f"SQLite {sqlite3.sqlite_version}"
 
@@ -113,6 +118,11 @@ class Postgres(Sqlite):
                 return _integers(connection.execute(sql.encode()).fetchone())
             except self._error as error:
                 raise BrokenError(f"{sql}: {error}") from error
+
+    def execute(self, sql: str) -> None:
+        """Run a statement on the measured database."""
+        with self._connect(self.url) as connection:
+            connection.execute(sql.encode())
 
     def version(self) -> str:
         info = self._admin.info.server_version

@@ -6,12 +6,15 @@ import argparse
 import os
 import platform
 import shlex
+import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, closing
 from fnmatch import fnmatch
+from functools import partial
 from pathlib import Path
 from statistics import median
 from time import perf_counter
@@ -20,7 +23,7 @@ from typing import Final, NamedTuple
 from bench.api import Answers, Api, project_names
 from bench.contenders import FLOOR, RFSYNC, Contender, Task, configure, rfsync_command
 from bench.databases import Postgres, Sqlite
-from bench.measure import BrokenError, Usage, measure
+from bench.measure import PER_MIB, BrokenError, Usage, measure
 from bench.rounds import say
 from bench.table import MET, MISSED, table, write
 
@@ -37,28 +40,43 @@ class Layout(NamedTuple):
     key: str
     processes: int
     concurrency: int
-    #: The processes' command lines, for the projects of each.
-    commands: Callable[[list[list[str]]], list[list[str]]]
+    #: `rfsync worker` or `rfsync sync`.
+    command: str = "sync"
 
     @property
     def name(self) -> str:
         """For people."""
-        several = f"{self.processes} × `sync`" if self.processes > 1 else "`sync`"
-        return f"{several}, concurrency {self.concurrency}"
+        several = f"{self.processes} × " if self.processes > 1 else ""
+        return f"{several}`{self.command}`, concurrency {self.concurrency}"
 
 
-def _syncs(shares: list[list[str]]) -> list[list[str]]:
-    return [[*rfsync_command(), "sync", "--json", *(f"acme/{project}" for project in share)] for share in shares]
-
-
-#: A layout of workers takes the projects from what they share, and needs commands of its own alone.
 LAYOUTS: Final = (
-    Layout("sync-1", 1, 1, _syncs),
-    Layout("sync-8", 1, 8, _syncs),
-    Layout("sync-32", 1, 32, _syncs),
-    Layout("syncs-2", 2, 8, _syncs),
-    Layout("syncs-4", 4, 8, _syncs),
+    Layout("sync-1", 1, 1),
+    Layout("sync-8", 1, 8),
+    Layout("sync-32", 1, 32),
+    Layout("syncs-2", 2, 8),
+    Layout("syncs-4", 4, 8),
+    Layout("worker-1", 1, 8, "worker"),
+    Layout("workers-2", 2, 8, "worker"),
+    Layout("workers-4", 4, 8, "worker"),
 )
+#: What workers need beside the configuration of a sync. They find all projects due, and none twice.
+WORKERS: Final = """
+[schedule]
+every = "12h"
+jitter = "0s"
+
+[daemon]
+listen = ""
+
+[worker]
+concurrency = {concurrency}
+"""
+#: The runs of the first poll are of yesterday.
+YESTERDAY: Final = "UPDATE sync_runs SET started_at = started_at - {day}, finished_at = finished_at - {day}"
+#: Runs of this poll that have ended.
+ENDED: Final = "SELECT count(*) FROM sync_runs WHERE trigger = 'worker' AND outcome <> 'running'"
+TIMEOUT: Final = 900.0
 
 
 class Result(NamedTuple):
@@ -99,23 +117,50 @@ class Bench:
 
     def own(self, layout: Layout) -> Usage:
         """One poll by rfsync, each process with its share of the projects."""
-        task, names = self._task._replace(concurrency=layout.concurrency), self._task.projects
-        commands = layout.commands([names[number :: layout.processes] for number in range(layout.processes)])
+        configured = partial(configure, self._task._replace(concurrency=layout.concurrency))
+        poll = self._syncs if layout.command == "sync" else self._workers
 
         def run() -> Usage:
-            configure(task)
-            began = perf_counter()
-            with ThreadPoolExecutor(len(commands)) as pool:
-                used = list(pool.map(self._measure, range(len(commands)), commands))
-            seconds = perf_counter() - began
-            return Usage(seconds, sum(one.cpu for one in used), max(one.peak for one in used))
+            configured()
+            return poll(layout)
 
         return self._poll(RFSYNC, run)
 
-    def _measure(self, number: int, command: list[str]) -> Usage:
+    def _syncs(self, layout: Layout) -> Usage:
+        names, count = self._task.projects, layout.processes
+        shares = [[f"acme/{name}" for name in names[number::count]] for number in range(count)]
+        began = perf_counter()
+        with ThreadPoolExecutor(count) as pool:
+            used = list(pool.map(self._sync, range(count), shares))
+        seconds = perf_counter() - began
+        return Usage(seconds, sum(one.cpu for one in used), max(one.peak for one in used))
+
+    def _sync(self, number: int, targets: list[str]) -> Usage:
         folder = self._database.home / f"process-{number}"
         folder.mkdir()
-        return measure(command, self._task.environment, folder)
+        return measure([*rfsync_command(), "sync", "--json", *targets], self._task.environment, folder)
+
+    def _workers(self, layout: Layout) -> Usage:
+        """Until every project was polled; then the workers are stopped, which is not counted."""
+        with (self._database.home / "rfsync.toml").open("a") as file:
+            file.write(WORKERS.format(concurrency=layout.concurrency))
+        self._database.execute(YESTERDAY.format(day="interval '1 day'"))
+        began = perf_counter()
+        command = [*rfsync_command(), "worker", "--log-level", "warning"]
+        home, environment = self._database.home, self._task.environment
+        workers = [subprocess.Popen(command, cwd=home, env=environment) for _ in range(layout.processes)]
+        try:
+            while self._database.query(ENDED)[0] < self._answers.projects:
+                if perf_counter() - began > TIMEOUT or any(map(_has_ended, workers)):
+                    raise BrokenError(f"{self._database.query(ENDED)[0]} projects were polled")
+                time.sleep(0.05)
+            seconds = perf_counter() - began
+        finally:
+            for worker in workers:
+                worker.terminate()
+            used = [os.wait4(worker.pid, 0)[2] for worker in workers]
+        cpu = sum(one.ru_utime + one.ru_stime for one in used)
+        return Usage(seconds, cpu, max(one.ru_maxrss for one in used) / PER_MIB)
 
     def _poll(self, contender: Contender, run: Callable[[], Usage]) -> Usage:
         expected = self._api.serve(self._answers)
@@ -129,6 +174,11 @@ class Bench:
         used = f"{usage.seconds:.1f} s, {usage.cpu:.1f} s CPU, {usage.peak:.0f} MiB"
         say(f"{self._database.name}, {contender.name}: {used}")
         return usage
+
+
+def _has_ended(process: subprocess.Popen[bytes]) -> bool:
+    # Not by `poll`, which would take what it used from `wait4`.
+    return os.waitid(os.P_PID, process.pid, os.WEXITED | os.WNOHANG | os.WNOWAIT) is not None
 
 
 def report(results: list[Result], answers: Answers, databases: list[str]) -> str:
@@ -157,13 +207,20 @@ def _row(result: Result, answers: Answers) -> list[str]:
     by_floor = projects / median(usage.seconds for usage in result.floor)
     own = projects / median(usage.seconds for usage in result.own)
     ratio, peak = min(by_latency, by_floor) / own, max(usage.peak for usage in result.own)
-    is_limited = layout.processes == 1
+    is_limited = layout.processes == 1 and layout.command == "sync"
     met = (MET if ratio <= LIMIT and peak <= PEAK_LIMIT else MISSED) if is_limited else ""
     cpu = [median(usage.cpu for usage in used) / projects * 1000 for used in (result.floor, result.own)]
     return [
         layout.name, result.database, f"{own:.0f}", f"{by_latency:.0f}", f"{by_floor:.0f}", f"{ratio:.2f}",
         f"{LIMIT:g}, {PEAK_LIMIT:.0f} MiB" if is_limited else "", f"{cpu[0]:.1f}, {cpu[1]:.1f}", f"{peak:.0f}", met,
     ]  # fmt: skip
+
+
+def selected(database: Sqlite, pattern: str) -> list[Layout]:
+    """The layouts that a pattern means; workers need PostgreSQL."""
+    name = database.name.lower()
+    possible = [one for one in LAYOUTS if one.command == "sync" or name == "postgresql"]
+    return [one for one in possible if any(fnmatch(key, pattern) for key in (one.key, f"{one.key}/{name}"))]
 
 
 def main() -> int:
@@ -181,10 +238,7 @@ def main() -> int:
         databases = [stack.enter_context(closing(make(work))) for make in (Sqlite, Postgres)]
         api = stack.enter_context(Api())
         for database in databases:
-            keyed = {layout: f"{layout.key}/{database.name.lower()}" for layout in LAYOUTS}
-            chosen = [
-                each for each, key in keyed.items() if fnmatch(key, options.only) or fnmatch(each.key, options.only)
-            ]
+            chosen = selected(database, options.only)
             if not chosen:
                 continue
             bench = Bench(api, database, answers)
