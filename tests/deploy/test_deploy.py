@@ -65,9 +65,10 @@ def test_a_units_command_is_one_that_rfsync_has(unit: Path) -> None:
     assert_understood(words)
 
 
-def test_both_units_are_shut_in_alike() -> None:
+def test_all_units_are_shut_in_alike() -> None:
     bodies = [unit.read_text().partition("# The name, so")[2].partition("[Install]")[0].strip() for unit in UNITS]
-    assert bodies[0] == bodies[1] != ""
+    assert len(bodies) == 3
+    assert set(bodies) == {bodies[0]} != {""}
     for line in (
         "DynamicUser=yes",
         "User=rfsync",

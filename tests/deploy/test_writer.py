@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import closing
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -16,6 +17,7 @@ from rfsync.database.rights import missing_rights
 from rfsync.database.url import parse_url
 from rfsync.ledger.people import People
 from rfsync.schema.models import metadata
+from rfsync.worker.rescue import claim_tick, rescue_jobs
 from tests.deploy.conftest import DEPLOY
 from tests.e2e.conftest import Cli, MakeCli, batch
 
@@ -57,6 +59,7 @@ def writer(
     """On an empty database at this version's schema, whose tables are in ``public`` or elsewhere."""
     made = Writer(make_cli(new_postgres(postgres_template)))
     made.cli.list(batch("b1", 5), batch("b2", 1))
+    made.cli.run("db", "upgrade")
     if request.param != "public":
         made.cli.database.execute(f"ALTER SCHEMA public RENAME TO {request.param}", "CREATE SCHEMA public")
     made.cli.database.execute(SQL)
@@ -75,6 +78,18 @@ def test_it_does_all_that_needs_no_other_schema(writer: Writer) -> None:
     assert "no person of this address" in writer.run("forget", "ann@example.com", code=1)
     # There is nothing to upgrade.
     writer.run("db", "upgrade")
+
+
+def test_it_works_with_the_queue_of_workers(writer: Writer) -> None:
+    with closing(open_database(parse_url(writer.url))) as database, database.begin("testing") as connection:
+        worker = connection.exec_driver_sql("SELECT * FROM procrastinate_register_worker_v1()").scalar_one()
+        arguments = "'rfsync', 'a', 'a', 'rfsync.poll', 0, 'a', 1, '{\"project\": \"a\"}'"
+        job = f"SELECT procrastinate_defer_periodic_job_v2({arguments})"
+        assert connection.exec_driver_sql(job).scalar_one() is not None
+        fetch = f"SELECT id FROM procrastinate_fetch_job_v2(ARRAY['rfsync']::varchar[], {worker})"
+        fetched = connection.exec_driver_sql(fetch).scalar_one()
+        assert rescue_jobs(connection, [fetched]) == [(None, "a")]
+        assert claim_tick(connection, "rfsync.prune", datetime(2026, 1, 1, tzinfo=UTC))
 
 
 def test_what_it_may_not_erase_is_left_to_the_owner(writer: Writer) -> None:
