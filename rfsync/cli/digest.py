@@ -85,7 +85,9 @@ def _facts(engine: Engine, config: Config, targets: tuple[str, ...], since: date
         ProblemRow(workspace, "*", "none of its projects was ever observed") for workspace in overview.unobserved
     ]
     kept = [row for path, row in found.items() if path in overview.expected]
-    return facts._replace(projects=facts.projects + len(unknown), problems=[*unknown, *kept])
+    facts = facts._replace(projects=facts.projects + len(unknown), problems=[*unknown, *kept])
+    # Who wants no jobs does not need to read every week that there are none.
+    return facts._replace(jobs_note="") if config.jobs.sync is False and not facts.jobs_known else facts
 
 
 def _notifier(options: Options, form: str) -> Notifier:

@@ -15,6 +15,11 @@ __all__ = ["receiver"]
 def test_a_digest_in_each_form_and_what_is_wrong_with_the_sync(fresh: Cli) -> None:
     fresh.list(batch("b1", 10, 1))
     fresh.world.set_jobs("acme/widgets", [job("j1", 5)])
+    fresh.configure(more="[jobs]\nsync = false\n")
+    fresh.run("sync", "acme/widgets")
+    assert "Jobs:" not in fresh.run("digest").out
+    fresh.configure()
+    assert "Jobs: Annotation jobs were never asked for" in fresh.run("digest").out
     fresh.run("sync", "acme/widgets")
     assert "WRONG" not in fresh.run("digest").out
     fresh.configure(workspaces=[{"projects": ["widgets", "gears"]}, {"id": "other"}])
