@@ -154,7 +154,7 @@ def _charts() -> list[Component]:
 
 
 def _table_card(title: str, name: str, *classes: str) -> Component:
-    """A card with a table. Among charts it is as wide as the page, unless three of them fit side by side."""
+    """A card with a table, as wide as the page."""
     return html.Section([html.H2(title), html.Div(id=name)], className=" ".join(("card", "table", *classes)))
 
 
