@@ -2,8 +2,8 @@
 
 import logging
 import time
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta
 from functools import partial
 from typing import Final
@@ -13,15 +13,14 @@ from rfsync.daemon.policy import due_tick, tick_delay
 from rfsync.daemon.polled_project import Instant, should_log_error
 from rfsync.daemon.polls import ProjectStatus
 from rfsync.daemon.timetable import Timetable
-from rfsync.errors import Cancelled, DatabaseError, ErrorKind
+from rfsync.errors import Cancelled, DatabaseError
 from rfsync.ledger.projects import ProjectPath
-from rfsync.ledger.runs import RunRow
-from rfsync.schedule import SharedSchedule, shared, stale_at
 from rfsync.sync.bugs import BUG
 from rfsync.sync.result import Result
 from rfsync.sync.run import sync
 from rfsync.sync.task import SyncTask
 from rfsync.worker.history import NO_HISTORY, Histories, PollHistory, read_histories
+from rfsync.worker.projects import SharedProject, SharedProjects, make_status
 from rfsync.worker.queue import HEARTBEAT, POLL, Queue, periodic_id
 from rfsync.worker.rescue import GONE_AFTER, claim_tick, forget_ticks
 
@@ -34,8 +33,7 @@ RESCUE_INTERVAL: Final = 10.0
 THREADS: Final = 5
 #: Projects that are looked at in one statement.
 _AT_ONCE: Final = 500
-#: How often old runs are deleted by one of the workers, and after which a tick is forgotten that none has followed.
-_DAY: Final = timedelta(days=1)
+#: A tick that none has followed is forgotten after this.
 _MONTH: Final = timedelta(days=30)
 #: On the timetable, where projects have names with a slash; the last is the name of the claim, too.
 _TICKS: Final = "ticks"
@@ -43,22 +41,7 @@ _RESCUE: Final = "rescue"
 _PRUNING: Final = "rfsync.prune"
 
 
-@dataclass(slots=True)
-class _Project:
-    """A project that this worker fires the ticks of."""
-
-    task: SyncTask
-    schedule: SharedSchedule
-    #: Since when it is one, and when a tick of it may be due next, by the server's clock.
-    added_at: datetime
-    next_look: datetime
-    #: It is due whatever its schedule says.
-    insist: bool = False
-    #: When its failure was last logged as an error, in seconds of the monotonic clock; None: it has not failed here.
-    error_logged_at: float | None = None
-
-
-class SharedPolls:
+class SharedPolls(SharedProjects):
     """Stands in for ``daemon.polls.Polls``, with the same methods, where several workers poll as one.
 
     What is known of a project's polls is in the database, and each worker decides by the same policy which ticks are
@@ -81,20 +64,13 @@ class SharedPolls:
         gone_after: timedelta = GONE_AFTER,
         heartbeat: float = HEARTBEAT,
     ) -> None:
-        self._current = current
+        super().__init__(current, now())
         self._timetable = timetable
         self._on_result = on_result
         self._make_queue = partial(Queue, gone_after=gone_after, heartbeat=heartbeat)
         self._rescue_interval = min(RESCUE_INTERVAL, gone_after.total_seconds() / 5)
-        #: By workspace/project. Changed under the lock of ``current``, as is all that follows.
-        self._projects: dict[str, _Project] = {}
-        self._histories: Mapping[ProjectPath, PollHistory] = {}
-        #: Those whose last poll here has failed because of the database, as workspace/project.
-        self._failed: set[str] = set()
         self._queue: Queue
         self._plan: Plan | None = None
-        #: The server's clock when it was last read, and the monotonic clock then.
-        self._server = now()
         self._error_logged_at: float | None = None
 
     @property
@@ -140,62 +116,12 @@ class SharedPolls:
         transact("forgetting old ticks", lambda connection: forget_ticks(connection, POLL, now - _MONTH))
         return True
 
-    def reconfigure(self) -> None:
-        """Applies a new plan; another schedule or key makes a project due at once."""
-        with self._current.lock:
-            plan = self._current.plan
-            for key, project in list(self._projects.items()):
-                task = plan.updated(project.task)
-                if task is None:
-                    self.remove(key)
-                    continue
-                schedule = shared(plan.schedule(task.workspace), key)
-                if (schedule, task.key) != (project.schedule, project.task.key):
-                    project.insist, project.next_look = True, self._server_now()
-                project.task, project.schedule = task, schedule
-
-    def add(self, tasks: Iterable[SyncTask]) -> None:
-        """Fires the ticks of projects from now on."""
-        with self._current.lock:
-            plan, now = self._current.plan, self._server_now()
-            for task in tasks:
-                key = str(task)
-                known = self._projects.get(key)
-                if known is None:
-                    schedule = shared(plan.schedule(task.workspace), key)
-                    self._projects[key] = _Project(task, schedule, added_at=now, next_look=now)
-                    continue
-                known.task = task
-                history = self._histories.get(task.path)
-                if task.listed and history is not None and history.departed_at is not None:
-                    known.next_look = now  # it is back: due at once
-
-    def remove(self, key: str) -> None:
-        """Fires the ticks of a project no more."""
-        with self._current.lock:
-            del self._projects[key]
-            self._failed.discard(key)
-
-    def retry_after_database_failure(self, *, but: Container[str]) -> set[str]:
-        """Makes the projects due at once whose last poll here failed because of the database; see ``Polls``."""
-        with self._current.lock:
-            retried = {key for key in self._failed if key in self._projects and key not in but}
-            for key in retried:
-                self._projects[key].insist, self._projects[key].next_look = True, self._server_now()
-            self._failed -= retried
-            return retried
-
     def after_clock_change(self) -> None:
         """Goes on at once, by the server's clock."""
         with self._current.lock:
             for name, function in ((_TICKS, self._fire_ticks), (_RESCUE, self._rescue)):
                 if self._timetable.next_run(name) is not None:
                     self._timetable.put(name, 0.0, function)
-
-    def of_workspace(self, workspace: str) -> list[str]:
-        """The projects of a workspace, as workspace/project."""
-        with self._current.lock:
-            return [key for key, project in self._projects.items() if project.task.workspace == workspace]
 
     def statuses(self) -> Mapping[str, ProjectStatus]:
         """All projects but those that have departed, by workspace/project, as the database has them.
@@ -214,7 +140,7 @@ class SharedPolls:
             now = self._server_now()
             known = ((key, one, self._histories.get(one.task.path, NO_HISTORY)) for key, one in self._projects.items())
             return {
-                key: _status(plan, project, history, now)
+                key: make_status(plan, project, history, now)
                 for key, project, history in known
                 if history.departed_at is None
             }
@@ -251,7 +177,7 @@ class SharedPolls:
                     return
                 self._fire(plan, key, project, found)
 
-    def _fire(self, plan: Plan, key: str, project: _Project, found: Histories) -> None:
+    def _fire(self, plan: Plan, key: str, project: SharedProject, found: Histories) -> None:
         """Puts a poll of a project into the queue, if one is due and no other worker has."""
         task = project.task
         history = found.histories.get(task.path)
@@ -276,7 +202,7 @@ class SharedPolls:
                 project.task = replace(task, listed=False)
 
     def _offer_tick(
-        self, plan: Plan, key: str, project: _Project, history: PollHistory, found: Histories
+        self, plan: Plan, key: str, project: SharedProject, history: PollHistory, found: Histories
     ) -> datetime | None:
         """Fires a project's tick, if one is due; returns when to look again, None: when the next one is due."""
         task = project.task
@@ -298,14 +224,6 @@ class SharedPolls:
         self._replace_renamed(str(task), new, task)
         return True
 
-    def _replace_renamed(self, key: str, new: ProjectPath, task: SyncTask) -> None:
-        with self._current.lock:
-            if key in self._projects:
-                self.remove(key)
-            if str(new) not in self._projects:
-                own_key = self._current.plan.context.workspaces.key(new.workspace)
-                self.add([SyncTask(*new, own_key or task.key)])
-
     def _read(self, plan: Plan, paths: Sequence[ProjectPath], *, retry: bool = True) -> Histories:
         names = [periodic_id(path) for path in paths]
         read = partial(read_histories, task=POLL, paths=paths, periodic_ids=names)
@@ -313,10 +231,6 @@ class SharedPolls:
         with self._current.lock:
             self._server = Instant(found.now, time.monotonic())
         return found
-
-    def _server_now(self) -> datetime:
-        """The time by the server's clock, which all workers share."""
-        return self._server.wall + timedelta(seconds=time.monotonic() - self._server.monotonic)
 
     # Polls
 
@@ -359,28 +273,6 @@ class SharedPolls:
                 return SyncTask(*path, plan.context.workspaces.key(path.workspace) or selection.key)
         return None
 
-    def _note(self, key: str, task: SyncTask, result: Result) -> None:
-        """Takes a result into account that the database does not tell."""
-        with self._current.lock:
-            if result.error_kind == ErrorKind.DATABASE:
-                self._failed.add(key)
-            else:
-                self._failed.discard(key)
-            if result.ok and key in self._projects:
-                self._projects[key].error_logged_at = None
-            if str(result) != key:
-                self._replace_renamed(key, ProjectPath(result.workspace, result.project), task)
-            if result.old is not None and str(result.old) in self._projects:
-                self.remove(str(result.old))
-
-    def _failure_level(self, task: SyncTask) -> int:
-        with self._current.lock:
-            project, monotonic = self._projects.get(str(task)), time.monotonic()
-            if project is None or not should_log_error(project.error_logged_at, monotonic):
-                return logging.WARNING
-            project.error_logged_at = monotonic
-            return logging.ERROR
-
     def _rescue(self) -> None:
         with self._current.working() as plan:
             try:
@@ -395,22 +287,3 @@ class SharedPolls:
             with self._current.lock:
                 if self._current.is_current(plan):
                     self._timetable.put(_RESCUE, self._rescue_interval, self._rescue)
-
-
-def _status(plan: Plan, project: _Project, history: PollHistory, now: datetime) -> ProjectStatus:
-    task, success = project.task, history.succeeded
-    last = None
-    if history.outcome is not None:
-        row = RunRow(history.outcome, error_kind=history.error_kind, error=history.error)
-        last = Result(task.workspace, task.project, row)
-    stale = stale_at(plan.schedule(task.workspace), success or project.added_at) + plan.jitter
-    return ProjectStatus(
-        task,
-        is_running=history.is_running,
-        is_stale=now >= stale,
-        failures=history.failures,
-        last=last,
-        last_success=success,
-        last_success_age=None if success is None else (now - success).total_seconds(),
-        next_run=project.next_look,
-    )
