@@ -111,28 +111,28 @@ def test_another_plan_is_followed_and_the_earlier_one_ends_with_its_polls(
         assert set(queue.outcomes("a")) == {"changed"}
 
 
-def test_a_new_project_is_polled_at_once_a_renamed_one_is_followed_and_a_departed_one_left_alone(
+def test_a_renamed_project_is_followed_by_all_and_a_departed_one_left_alone(
     queue: Queue, api: Simulator, busy: Busy
 ) -> None:
     busy.set("acme", {"workspace": {"projects": [{"id": "acme/a"}, {"id": "acme/b"}]}})
-    with Worker(queue.url, api.url, [], EACH_SECOND) as one, Worker(queue.url, api.url, [], EACH_SECOND) as two:
+    with Worker(queue.url, api.url, [], RARELY):
+        # At once, as they were never observed.
         queue.await_runs("a", 1)
         queue.await_runs("b", 1)
-        busy.set("acme", {"workspace": {"projects": [{"id": "acme/b"}, {"id": "acme/c"}]}})
-        queue.execute("UPDATE projects SET project = 'c' WHERE project = 'a'")
-        renamed = (
-            "INSERT INTO project_renames (project_id, workspace, project, renamed_at) SELECT id, 'acme', 'a', now()"
-        )
-        queue.execute(f"{renamed} FROM projects WHERE project = 'c'")
-        departed = "departed_at = now(), observed_at = now(), written_at = now()"
-        queue.execute(f"UPDATE projects SET {departed} WHERE project = 'b'")
+        queue.until(queue.is_empty)
+    busy.set("acme", {"workspace": {"projects": [{"id": "acme/c"}]}})
+    queue.execute("UPDATE projects SET project = 'c' WHERE project = 'a'")
+    renamed = "INSERT INTO project_renames (project_id, workspace, project, renamed_at) SELECT id, 'acme', 'a', now()"
+    queue.execute(f"{renamed} FROM projects WHERE project = 'c'")
+    departed = "departed_at = now(), observed_at = now(), written_at = now()"
+    queue.execute(f"UPDATE projects SET {departed} WHERE project = 'b'")
+    named = ["a", "b"]
+    with Worker(queue.url, api.url, named, EACH_SECOND) as one, Worker(queue.url, api.url, named, EACH_SECOND) as two:
         for worker in (one, two):
             queue.until(lambda worker=worker: list(worker.daemon.projects()) == ["acme/c"])
-        queue.until(queue.is_empty)
-        gone = len(queue.outcomes("b"))
-        busy.set("acme/c", [])
-        queue.await_runs("c", len(queue.outcomes("c")) + 3)
-        assert len(queue.outcomes("b")) == gone
+        queue.await_runs("c", 4)
+    assert len(queue.outcomes("b")) == 1
+    assert queue.rows("SELECT project FROM projects ORDER BY 1") == [("b",), ("c",)]
 
 
 def test_one_prunes_for_all(queue: Queue, api: Simulator) -> None:
