@@ -66,11 +66,12 @@ def parse(body: bytes | bytearray, kind: Kind = Kind.BATCH) -> Answer[Reported]:
 
     Raises:
         BadResponse: not JSON, no list of that kind, only a page of one, more than half of its records are invalid, or a
-            count adds up to more than ``MAX_SUM``.
+            count of jobs adds up to more than ``MAX_SUM``.
     """
     answer = _parse(body, kind)
-    if len(answer.records) > MAX_SUM // MAX_COUNT:  # no fewer can add up to that much
-        _check_sums(answer.records, kind)
+    # Batches that can't be stored fail the run, and must not do so because of jobs. No fewer add up to that much.
+    if kind is Kind.JOB and len(answer.records) > MAX_SUM // MAX_COUNT:
+        _check_sums(answer.records)
     return answer
 
 
@@ -248,9 +249,9 @@ def _answer(records: list[_R], rejected: list[Rejected], read: Sequence[_R | Rej
     return Answer(records, tuple(rejected))
 
 
-def _check_sums(records: Sequence[Reported], kind: Kind) -> None:
-    for count in FORMATS[kind].counts:
-        total = sum(filter(None, map(attrgetter(count), records)))
+def _check_sums(jobs: Sequence[Reported]) -> None:
+    for count in ("num_images", "annotated", "unannotated", "approved", "rejected"):
+        total = sum(filter(None, map(attrgetter(count), jobs)))
         if total > MAX_SUM:
             text = f"the answer's {count} add up to {total:,}, more than the {MAX_SUM:,} that the database has room for"
             raise BadResponse(text)

@@ -129,8 +129,6 @@ class Format:
     decode_one: Callable[[msgspec.Raw], Any]
     #: Makes a record of a struct.
     record: Callable[[Any], Any]
-    #: The counts of a record.
-    counts: tuple[str, ...]
 
 
 FORMATS: Final = {
@@ -139,13 +137,11 @@ FORMATS: Final = {
         msgspec.json.Decoder(list[msgspec.Raw] | _RawBatches).decode,
         msgspec.json.Decoder(_Batch).decode,
         _batch,
-        ("images", "num_jobs"),
     ),
     Kind.JOB: Format(
         msgspec.json.Decoder(list[_Job] | _Jobs).decode,
         msgspec.json.Decoder(list[msgspec.Raw] | _RawJobs).decode,
         msgspec.json.Decoder(_Job).decode,
         _job,
-        ("num_images", "annotated", "unannotated", "approved", "rejected"),
     ),
 }

@@ -23,7 +23,7 @@ from rfsync.text import age, local_time, printable
 MAX_PROBLEMS: Final = 5
 #: Targets offered instead of an unknown one.
 MAX_TARGETS: Final = 20
-_DATES: Final = re.compile(r"(\d{4}-\d\d-\d\d)")
+_DATES: Final = re.compile(r"(\d{4}-\d\d-\d\d(?: \d\d:\d\d)?)")
 #: What is not known.
 UNKNOWN: Final = "–"
 
@@ -125,7 +125,7 @@ def _card(label: str, number: int | None, below: str) -> Component:
 
 
 def unbroken(text: str) -> list[Any]:
-    """A text whose dates are not broken at their hyphens."""
+    """A text whose dates and times are not broken but between the two."""
     return [html.Span(part, className="date") if n % 2 else part for n, part in enumerate(_DATES.split(text))]
 
 

@@ -20,7 +20,7 @@ from rfsync.history.open_jobs import open_jobs, stages
 from rfsync.history.periods import BY, By
 from rfsync.history.place_rows import FallRow, OpenJobRow, PlacesRow, RemovedJobsRow, StageRow
 from rfsync.history.places import image_places
-from rfsync.history.problems import ProblemRow, problems
+from rfsync.history.problems import ProblemRow
 from rfsync.history.query import Targets
 from rfsync.history.removed_jobs import removed_jobs
 from rfsync.history.rows import (
@@ -47,6 +47,6 @@ __all__ = [
     "ProblemRow", "ProgressRow", "ProjectStatus", "RemovedJobsRow", "StageRow", "Targets", "ThroughputRow", "Time",
     "TotalRow", "WaitingRow", "WorkRow", "backlog", "batches", "changes", "digest", "falls", "first_jobs",
     "first_observed", "flow", "freshness", "image_places", "job_changes", "job_versions", "jobs", "labelers",
-    "movers", "open_jobs", "problems", "progress", "removed_jobs", "require_known", "stages", "status", "throughput",
+    "movers", "open_jobs", "progress", "removed_jobs", "require_known", "stages", "status", "throughput",
     "totals", "waiting", "work",
 ]  # fmt: skip

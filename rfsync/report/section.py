@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: Maximum length of a name in a cell, in characters; a longer one has its whole as a tooltip.
 NAME_LENGTH: Final = 80
-_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d")
+_DATE: Final = re.compile(r"\d{4}-\d\d-\d\d(?: \d\d:\d\d)?")
 
 
 class Name(str):
@@ -38,7 +38,7 @@ def shown(cell: str) -> str:
 
 
 def unbroken(text: str) -> Markup:
-    """HTML of a text whose dates are not broken at their hyphens."""
+    """HTML of a text whose dates and times are not broken but between the two."""
     return Markup(_DATE.sub(r'<span class="date">\g<0></span>', str(escape(text))))  # noqa: S704 it is escaped
 
 

@@ -125,7 +125,8 @@ def _make(connection: Connection) -> None:
 def _apply(connection: Connection, script: str, migration: str) -> None:
     # Many statements in one, which SQLAlchemy does not pass on without parameters.
     driver: Any = connection.connection.driver_connection
-    driver.execute(script)
+    # What is not ASCII stands in comments, and some databases have no such characters.
+    driver.execute(script.encode("ascii", "replace"))
     driver.execute(f"COMMENT ON TABLE {_TABLE} IS '{_COMMENT}{migration}'")
 
 

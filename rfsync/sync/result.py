@@ -19,37 +19,42 @@ from rfsync.sync.task import SyncContext, log
 
 
 class SyncResult(NamedTuple):
-    """How a project's run went: what ``rfsync sync --json`` says of it."""
+    """How a project's run went: what ``rfsync sync --json`` says of it.
 
-    #: URL ids; those that the project has now, if it was renamed.
+    Attributes:
+        workspace, project: URL ids; those that the project has now, if it was renamed.
+        outcome: ``changed``, ``unchanged`` or ``superseded``; where it went wrong ``refused``, ``failed`` or
+            ``abandoned``.
+        run_id: of ``sync_runs``; None: there is no row of it.
+        batches: in the answer; None: none came.
+        added, changed, removed, restored: batches.
+        rejected: records of both lists that broke the rules.
+        images_delta, num_jobs_delta: sums over the batches.
+        attempts: tries of the batch list's request.
+        error_kind: a word of ``errors.ErrorKind``; None: no error.
+        error: for people; None: neither an error nor a warning.
+        jobs: in the answer; None: no job list was applied.
+        jobs_changed: rows in the ledger of jobs.
+        jobs_error_kind, jobs_error: why the job list was not applied; None: it was, or was not asked for.
+    """
+
     workspace: str
     project: str
-    #: ``changed``, ``unchanged`` or ``superseded``; where it went wrong ``refused``, ``failed`` or ``abandoned``.
     outcome: str
-    #: Of ``sync_runs``; None: there is no row of it.
     run_id: int | None
-    #: In the answer; None: none came, or nothing had changed.
     batches: int | None
     added: int
     changed: int
     removed: int
     restored: int
-    #: Records of both lists that broke the rules.
     rejected: int
-    #: Sums over the batches.
     images_delta: int
     num_jobs_delta: int
-    #: Tries of the batch list's request.
     attempts: int
-    #: A word of ``errors.ErrorKind``; None: no error.
     error_kind: str | None
-    #: For people; None: neither an error nor a warning.
     error: str | None
-    #: In the answer; None: no job list was applied.
     jobs: int | None
-    #: Rows in the ledger of jobs.
     jobs_changed: int
-    #: Why the job list was not applied; None: it was, or was not asked for.
     jobs_error_kind: str | None
     jobs_error: str | None
 

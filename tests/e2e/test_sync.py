@@ -318,8 +318,8 @@ def test_each_kind_of_change_is_written_and_said(cli: Cli) -> None:
 
 def set_to_2088(cli: Cli) -> None:
     """Makes the database one that was written while the clock was wrong by decades."""
-    for table in COLUMNS:
-        names = [name for name in cli.database.columns(table) if name.endswith(("_at", "_after")) or name == "day"]
+    for table in (*COLUMNS, "workspace_quarter_hours"):
+        names = [name for name in cli.database.columns(table) if name.endswith(("_at", "_after", "day", "start"))]
         years = "(interval '1 year' * (2088 - extract(year FROM {0})))"
         later = "'2088' || substr({0}, 5)" if cli.database.is_sqlite else f"{{0}} + {years}"
         cli.database.execute(f"UPDATE {table} SET " + ", ".join(f"{name} = {later.format(name)}" for name in names))
