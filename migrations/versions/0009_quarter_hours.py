@@ -207,6 +207,11 @@ FROM labeler_daily d JOIN projects p ON p.id = d.project_id GROUP BY p.workspace
 def upgrade() -> None:
     """Fills the new sums from what there is; they are no part of the history, and can be made anew from it."""
     dialect = op.get_bind().dialect.name
+    if dialect == "postgresql":
+        op.execute("LOCK TABLE projects IN EXCLUSIVE MODE")  # what is being written is waited for, and counts
+    # What an older version has begun would be written without these sums. Without its run it is refused; the next run
+    # observes the same.
+    op.execute("DELETE FROM sync_runs WHERE outcome = 'running'")
     for statement in (*TABLES[dialect], LABELER_DAYS, *TRIGGERS[dialect]):
         op.execute(sa.text(statement.replace(":", r"\:")))
     op.execute(sa.text(QUARTER_HOURS[dialect]))

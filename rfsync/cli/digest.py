@@ -84,6 +84,7 @@ def _facts(engine: Engine, config: Config, targets: tuple[str, ...], since: date
     unknown += [
         ProblemRow(workspace, "*", "none of its projects was ever observed") for workspace in overview.unobserved
     ]
+    unknown += [ProblemRow(*path, "it is gone from its workspace; its history is kept") for path in overview.departed]
     kept = [row for path, row in found.items() if path in overview.expected]
     facts = facts._replace(projects=facts.projects + len(unknown), problems=[*unknown, *kept])
     # Who wants no jobs does not need to read every week that there are none.

@@ -53,7 +53,10 @@ def command(
     if form == "table":
         if rows or not (overview.departed or overview.unobserved):
             with open_output(output) as file:
-                print_status(rows, job_places(engine), now, file, jobs_off=config.jobs.sync is False)
+                # All jobs are read for it.
+                known = [f"{row.workspace}/{row.project}" for row in rows if row.jobs_observed_at is not None]
+                places = job_places(engine, known if named else None) if known else []
+                print_status(rows, places, now, file, jobs_off=config.jobs.sync is False)
     else:
         from rfsync.cli.formats import write_rows
 

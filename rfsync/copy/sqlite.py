@@ -15,8 +15,8 @@ class SqliteSide:
 
     def prepare(self, connection: Connection) -> None:
         """See ``rows.Side.prepare``."""
-        for (name,) in connection.exec_driver_sql("SELECT name FROM sqlite_master WHERE type = 'trigger'").all():
-            connection.exec_driver_sql(f"DROP TRIGGER {name}")
+        for statement in create_trigger_statements("sqlite"):
+            connection.exec_driver_sql(f"DROP TRIGGER IF EXISTS {statement.split()[2]}")
         for table in copied_tables():
             for index in table.indexes:
                 index.drop(connection, checkfirst=True)

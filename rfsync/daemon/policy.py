@@ -67,7 +67,9 @@ def due_tick(schedule: SharedSchedule, past: PastPolls, now: datetime) -> dateti
     began = past.began
     if began is not None and began <= now:
         ended = now if past.ended is None else past.ended
-        if next_due(schedule, began, began, ended, past.failures) > now:
+        # One that goes on stretches nothing: it may be the trace of a process that is gone.
+        failures = 0 if past.ended is None else past.failures
+        if next_due(schedule, began, began, ended, failures) > now:
             return None
     return schedule.latest(now)
 

@@ -72,7 +72,9 @@ def make_lines(facts: Digest) -> list[Line]:
     """The lines: what is wrong, what happened, what there is now."""
     lines = [_problems(facts), _jobs_note(facts)]
     if facts.observed_at is None:
-        lines.append(Line("", ("Nothing was observed yet: what there is to say begins with the first sync.",)))
+        lines.append(
+            Line("", ("No project that is there was observed yet: what there is to say begins with the first sync.",))
+        )
     else:
         lines += [*_happened(facts), *_now(facts)]
     return [line for line in lines if line is not None]

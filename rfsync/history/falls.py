@@ -1,7 +1,7 @@
 """Why the count of a batch fell: where its images went."""
 
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import Any, Final
 
 from sqlalchemy import Engine
 
@@ -9,6 +9,11 @@ from rfsync.history.arguments import Time, read_span, utc_now
 from rfsync.history.known import known_query, read_ids
 from rfsync.history.place_rows import FallRow
 from rfsync.history.query import Query, Targets
+
+#: SQL for whether the run of a row knew of the jobs: it read their list, or found the project gone.
+_JOBS_READ: Final = (
+    "EXISTS (SELECT 1 FROM sync_runs s WHERE s.id = {0}.run_id AND (s.jobs IS NOT NULL OR s.http_status = 404))"
+)
 
 
 def falls(
@@ -24,7 +29,8 @@ def falls(
     - Into jobs of that batch that appeared, or grew, between the same two observations.
     - What is then left into a new batch, if that appeared in the same observation with exactly as many images. Where
       several batches fell by as many, or several such batches appeared, that is not told.
-    - What is left of a batch that was removed went with it: its images were moved or deleted.
+    - What is left of a batch that was removed went with it, if the job list was read then: its images were moved or
+      deleted.
     - All else is unexplained: images may have been merged into another batch, or deleted.
 
     Args:
@@ -52,7 +58,8 @@ def falls(
     parts = [
         "SELECT id, 1 AS place, job_id AS into_id, name AS into_name, images FROM into_job",
         "SELECT id, 2, batch_id, name, rest FROM into_batch",
-        """SELECT r.id, CASE WHEN r.change = 'removed' AND r.rest > 0 THEN 3 ELSE 4 END, NULL, NULL, r.rest FROM rest r
+        f"""SELECT r.id, CASE WHEN r.change = 'removed' AND r.rest > 0 AND {_JOBS_READ.format("r")} THEN 3 ELSE 4 END,
+        NULL, NULL, r.rest FROM rest r
     WHERE r.rest <> 0 AND NOT EXISTS (SELECT 1 FROM into_batch n WHERE n.id = r.id)""",
     ]
     query.define("destination", "\n    UNION ALL ".join(parts))
@@ -98,7 +105,7 @@ def _define_destinations(query: Query) -> None:
     )
     query.define(
         "rest",
-        """SELECT fall.id, fall.project_id, fall.observed_at, fall.change,
+        """SELECT fall.id, fall.run_id, fall.project_id, fall.observed_at, fall.change,
         fall.lost - coalesce(t.images, 0) AS rest
     FROM fall
     LEFT JOIN (SELECT id, CAST(sum(images) AS bigint) AS images FROM into_job GROUP BY id) t ON t.id = fall.id""",

@@ -8,21 +8,26 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
+from sqlalchemy import URL
+
 from rfsync.api.client import Client
 from rfsync.config import Config, find_file, load
-from rfsync.database.url import parse_url, require_path, url_secrets
+from rfsync.database.url import parse_url, require_path, sqlite_file, url_secrets
 from rfsync.errors import ConfigError
 from rfsync.ledger.open_store import open_store
 from rfsync.parsing import Target, parse_target
-from rfsync.redaction import Redactor
+from rfsync.redaction import Redactor, hide_addresses
 from rfsync.sync.circuit_breaker import CircuitBreaker
 from rfsync.sync.parallel import sync_all
 from rfsync.sync.result import SyncError, SyncResult
 from rfsync.sync.targets import Selection, make_workspaces, resolve, wanted
 from rfsync.sync.task import SyncContext
 
-#: urllib3 logs the addresses of requests, which have the key with ``api.auth = "query"``.
-_LOGS_ADDRESSES: Final = "urllib3.connectionpool"
+log = logging.getLogger("rfsync.sync")
+
+#: Loggers of lines that may have a secret: addresses of requests, which have the key with ``api.auth = "query"``, and
+#: tracebacks of bugs.
+_REDACTED: Final = ("urllib3.connectionpool", "rfsync.sync")
 
 
 def sync_project(
@@ -77,9 +82,11 @@ def list_projects(workspace: str, *, config: str | Path | None = None, database:
     """
     with _context(Target(workspace, None), config, database) as (context, selections, _):
         tasks, failures = resolve(selections, context)
+        # One that has moved to another workspace is found by the id that it had in this one.
+        former = {new: old for old, new in context.store.projects.find_renames(workspace).items()}
     if failures:
         raise SyncError(failures[0].public())
-    return [task.project for task in tasks]
+    return [task.project if task.workspace == workspace else former.get(task.path, task.project) for task in tasks]
 
 
 @contextmanager
@@ -99,7 +106,8 @@ def _context(
         redact.add(selection.key.reveal())
     with ExitStack() as stack:
         stack.enter_context(_redacted_logs(redact))
-        store = stack.enter_context(closing(open_store(url, people=loaded.jobs.people)))
+        store = open_store(url, people=loaded.jobs.people, on_made=lambda: _warn_of_new(url))
+        stack.enter_context(closing(store))
         shared = None if store.rate_limit is None else store.rate_limit.at(loaded.api.requests_per_second)
         client = stack.enter_context(closing(Client(loaded.api, redact, _now, loaded.base_urls, shared)))
         breaker = CircuitBreaker(client, loaded.base_urls)
@@ -117,17 +125,28 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
+def _warn_of_new(url: URL) -> None:
+    """A typing error, or another working directory than before, makes a new database."""
+    path = sqlite_file(url)
+    log.warning("made a new database, %s", None if path is None else path.absolute())
+
+
 @contextmanager
 def _redacted_logs(redact: Redactor) -> Iterator[None]:
-    """In the block, no line of urllib3 has a secret, whoever collects it; rfsync's own lines have none."""
+    """In the block, no line has a secret, whoever collects it, and no traceback an address."""
 
     def hide(record: logging.LogRecord) -> bool:
         record.msg, record.args = redact(record.getMessage()), None
+        if record.exc_info:
+            record.exc_text = hide_addresses(redact(logging.Formatter().formatException(record.exc_info)))
+            record.exc_info = None
         return True
 
-    logger = logging.getLogger(_LOGS_ADDRESSES)
-    logger.addFilter(hide)
+    loggers = [logging.getLogger(name) for name in _REDACTED]
+    for logger in loggers:
+        logger.addFilter(hide)
     try:
         yield
     finally:
-        logger.removeFilter(hide)
+        for logger in loggers:
+            logger.removeFilter(hide)

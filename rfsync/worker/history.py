@@ -16,7 +16,7 @@ from rfsync.schema.upgrade import VERSION, require_revision
 class PollHistory:
     """A project's runs until now, by the last ones of each kind."""
 
-    #: When the last run began; None: there was none.
+    #: When the last run of a worker began; None: there was none. What else syncs the project does so by itself.
     began: datetime | None
     #: When it ended; None: it goes on.
     ended: datetime | None
@@ -28,7 +28,7 @@ class PollHistory:
     succeeded: datetime | None
     #: Failed runs since then; refused and abandoned ones don't count.
     failures: int
-    #: Those of them that stretch the interval, see ``policy.stretches_interval``.
+    #: Those of them, by workers, that stretch the interval; see ``policy.stretches_interval``.
     stretching: int
     #: The project's last observation; None: it was never observed.
     observed_at: datetime | None
@@ -70,10 +70,12 @@ SELECT w.workspace, w.project, p.id IS NOT NULL,
     (SELECT max(d.defer_timestamp) FROM procrastinate_periodic_defers d
      WHERE d.task_name = :task AND d.periodic_id = w.periodic_id),
     newest.started_at, newest.finished_at, ended.outcome, ended.error_kind, ended.error, success.finished_at,
-    ({_FAILED}), ({_FAILED} AND coalesce(r.error_kind, '') <> 'database'), p.observed_at, p.departed_at
+    ({_FAILED}), ({_FAILED} AND r.trigger = 'worker' AND coalesce(r.error_kind, '') <> 'database'),
+    p.observed_at, p.departed_at
 FROM unnest(:workspaces, :projects, :periodic_ids) w (workspace, project, periodic_id)
 LEFT JOIN projects p ON p.workspace = w.workspace AND p.project = w.project
-LEFT JOIN sync_runs newest ON newest.id = (SELECT max(r.id) FROM sync_runs r WHERE r.project_id = p.id)
+LEFT JOIN sync_runs newest ON newest.id = (SELECT max(r.id) FROM sync_runs r
+    WHERE r.project_id = p.id AND r.trigger = 'worker')
 LEFT JOIN sync_runs ended ON ended.id = (SELECT max(r.id) FROM sync_runs r
     WHERE r.project_id = p.id AND r.outcome <> 'running')
 LEFT JOIN sync_runs success ON success.id = (SELECT max(r.id) FROM sync_runs r

@@ -9,11 +9,11 @@ from functools import partial
 from typing import Final
 
 from rfsync.daemon.plan import CurrentPlan, Plan
-from rfsync.daemon.policy import due_tick, tick_delay
+from rfsync.daemon.policy import CLOCK_JUMP, due_tick, tick_delay
 from rfsync.daemon.polled_project import Instant, should_log_error
 from rfsync.daemon.polls import ProjectStatus
 from rfsync.daemon.timetable import Timetable
-from rfsync.errors import Cancelled, DatabaseError
+from rfsync.errors import Cancelled, DatabaseError, ErrorKind
 from rfsync.ledger.projects import ProjectPath
 from rfsync.sync.bugs import BUG
 from rfsync.sync.result import Result
@@ -229,6 +229,10 @@ class SharedPolls(SharedProjects):
         read = partial(read_histories, task=POLL, paths=paths, periodic_ids=names)
         found = plan.context.store.transact("reading how the polls have gone", read, retry=retry)
         with self._current.lock:
+            if found.now < self._server_now() - CLOCK_JUMP:
+                # Times until then may be far away by this clock.
+                for project in self._projects.values():
+                    project.next_look = min(project.next_look, found.now)
             self._server = Instant(found.now, time.monotonic())
         return found
 
@@ -246,8 +250,8 @@ class SharedPolls(SharedProjects):
                 return False
             task = self._task(plan, path)
             if task is None:
-                log.warning("%s: it is not in the configuration of this worker, which drops its poll", path)
-                return True
+                log.warning("%s: it is not in the configuration of this worker, which hands its poll back", path)
+                return False
             context = replace(
                 plan.context, workspaces=plan.context.workspaces.renewed(), failure_level=self._failure_level
             )
@@ -255,6 +259,8 @@ class SharedPolls(SharedProjects):
             self._note(str(path), task, result)
             if not result.skipped:
                 self._on_result(result)
+            if result.run_id is None and result.error_kind == ErrorKind.DATABASE:
+                return False  # no run began; the database may be at another version's schema, which others know
             return result.outcome != "abandoned" or self._current.is_current(plan)
 
     def _task(self, plan: Plan, path: ProjectPath) -> SyncTask | None:
@@ -276,6 +282,7 @@ class SharedPolls(SharedProjects):
     def _rescue(self) -> None:
         with self._current.working() as plan:
             try:
+                plan.context.store.abandon_dead_runs(plan.context.clock())
                 for path in self._queue.rescue() if self._current.is_current(plan) else ():
                     log.warning("%s: its worker is gone, so another one polls it", ProjectPath(*path))
             except Cancelled:

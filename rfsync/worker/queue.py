@@ -39,6 +39,9 @@ _POLLING: Final = (5.0, 1.0)
 _PAUSE: Final = 1.0
 #: Seconds for polls to end when the queue is left; after that they go on without a lock of the queue.
 _GRACE: Final = 60.0
+#: Seconds until a poll that was handed back is offered to all workers again, and how often that is done.
+_HAND_BACK_PAUSE: Final = 2
+_MAX_HAND_BACKS: Final = 30
 #: Threads for statements of the queue.
 _DATABASE_THREADS: Final = 4
 #: Seconds between two looks whether the queue was left.
@@ -55,8 +58,9 @@ class _ToOthers(procrastinate.BaseRetryStrategy):
     def get_retry_decision(
         self, *, exception: BaseException, job: procrastinate.jobs.Job
     ) -> procrastinate.RetryDecision | None:
-        del job
-        return procrastinate.RetryDecision(retry_in={"seconds": 0}) if isinstance(exception, HandBack) else None
+        if not isinstance(exception, HandBack) or job.attempts >= _MAX_HAND_BACKS:
+            return None  # it is deleted, and due again at the next tick
+        return procrastinate.RetryDecision(retry_in={"seconds": _HAND_BACK_PAUSE})
 
 
 class Queue:

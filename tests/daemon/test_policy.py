@@ -107,6 +107,8 @@ def test_the_next_poll_is_due(
         # One that goes on makes up for what was due before it began, and is followed by the next one.
         (TICKS, -3, None, 0, 1.9, None),
         (TICKS, -3, None, 0, 2, 2),
+        # One without an end may be the trace of a process that is gone.
+        (TICKS, -60, None, 99, 0, -3),
         # Failures in a row: the first tick that is 2, 4, 8, at most 12 intervals away.
         (TICKS, -3, -2.9, 1, 2, 2),
         (TICKS, -3, -2.9, 2, 6.9, None),

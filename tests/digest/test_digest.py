@@ -103,7 +103,7 @@ def test_the_facts_are_those_of_the_other_queries(rig: Rig, engine: Engine) -> N
 def test_what_is_not_known_is_said(rig: Rig, engine: Engine) -> None:
     empty = history.digest(engine, now=NOW)
     assert (empty.projects, empty.observed_at) == (0, None)
-    assert "Nothing was observed yet" in text_of(empty)
+    assert "No project that is there was observed yet" in text_of(empty)
     rig.sync_jobs = False
     observe(rig, 20, "widgets", [batch("w1", 500, 2)])
     unknown = text_of(history.digest(engine, since="3d", now=NOW))

@@ -12,6 +12,7 @@ import psycopg
 import pytest
 from alembic.script import ScriptDirectory
 from sqlalchemy import Engine, create_engine, inspect, select
+from sqlalchemy.exc import IntegrityError
 
 from rfsync.database.engine import open_engine
 from rfsync.database.url import parse_url
@@ -247,3 +248,27 @@ def test_an_upgrade_from_each_revision_keeps_what_is_there(
                     quarter_hours = [tuple(row) for row in connection.execute(found)]
             assert (verdict.ok, verdict.changes, verdict.batches) == (True, 1, 1), verdict.findings
             assert quarter_hours == [("acme", datetime(2026, 1, 2, 3, tzinfo=UTC), 1, 2 * (revision >= "0007"))]
+
+
+def test_what_an_older_version_has_begun_is_refused_once_there_are_sums_that_it_does_not_know(
+    tmp_path: Path, new_postgres: Callable[[str | None], str]
+) -> None:
+    for url, at in (
+        (f"sqlite:///{tmp_path / 'old.db'}", "2026-01-02 03:04:05.678900"),
+        (new_postgres(None), "2026-01-02 03:04:05.678900+00"),
+    ):
+        with writing(url) as engine:
+            schema.upgrade(engine, None, to="0008")
+            with engine.begin() as connection:
+                for statement in FILLED.format(at=at).split(";\n"):
+                    connection.exec_driver_sql(statement)
+                connection.exec_driver_sql(
+                    "INSERT INTO sync_runs (id, project_id, trigger, started_at, outcome) "
+                    f"VALUES (7, 1, 'cli', '{at}', 'running')"
+                )
+            schema.upgrade(engine, "0008")
+            change = """INSERT INTO batch_changes (run_id, project_id, batch_id, observed_at, change, images, num_jobs,
+                images_delta, num_jobs_delta) SELECT 7, 1, batch_id, '2026-01-03 00:00:00+00', 'changed', 1, 0, 0, 0
+                FROM batches"""
+            with pytest.raises(IntegrityError, match=r"(?i)foreign key|has no row of"), engine.begin() as connection:
+                connection.exec_driver_sql(change)

@@ -40,6 +40,31 @@ def test_failures_stretch_the_interval_for_all_and_health_is_the_same_everywhere
     queue.verify()
 
 
+def test_what_others_do_with_a_project_is_no_poll_of_the_workers(queue: Queue, api: Simulator) -> None:
+    """A command with a wrong key that fails again and again, and one that was killed, stretch no interval."""
+    with Worker(queue.url, api.url, ["a"], EACH_SECOND):
+        queue.await_runs("a", 1)
+    failed = """INSERT INTO sync_runs (project_id, trigger, started_at, finished_at, outcome, error_kind)
+        SELECT id, 'cli', clock_timestamp(), clock_timestamp(), 'failed', 'auth' FROM projects, generate_series(1, 9)"""
+    killed = """INSERT INTO sync_runs (project_id, trigger, started_at, outcome, lease_expires_at)
+        SELECT id, 'cli', clock_timestamp(), 'running', clock_timestamp() - interval '1 hour' FROM projects"""
+    queue.execute(failed)
+    queue.execute(killed)
+    before = len(queue.outcomes("a"))
+    with Worker(queue.url, api.url, ["a"], EACH_SECOND):
+        queue.await_runs("a", before + 3)
+    assert queue.one("SELECT count(*) FROM sync_runs WHERE outcome = 'abandoned'") == 1
+
+
+def test_a_worker_whose_configuration_lacks_a_project_hands_its_polls_back(queue: Queue, api: Simulator) -> None:
+    with (
+        Worker(queue.url, api.url, ["b"], EACH_SECOND),
+        Worker(queue.url, api.url, ["a", "b"], EACH_SECOND),
+    ):
+        assert "failed" not in queue.await_runs("a", 3)
+    queue.verify()
+
+
 def test_a_slow_project_does_not_pile_up_and_holds_up_no_other(queue: Queue, api: Simulator, busy: Busy) -> None:
     answer = threading.Event()
     busy.before = lambda key: (key == "acme/a" and answer.wait(LONG)) or None
