@@ -230,7 +230,7 @@ def test_what_is_not_sure_stays_unexplained(sync: Any, engine: Engine, rig: Rig)
         ("c", 2, "job", "v", 8),
         ("c", 2, "unexplained", None, -6),
         ("d", 5, "unexplained", None, 5),
-        ("e", 9, "removed", None, 9),
+        ("e", 9, "unexplained", None, 9),
         ("d", 3, "unexplained", None, 3),
     ]
     unseen = {row.observed_at for row in history.falls(engine) if not row.jobs_observed}
