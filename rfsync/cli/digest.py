@@ -19,8 +19,8 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
     from rfsync.config import Config
-    from rfsync.digest import Form
-    from rfsync.digest.notify import Message, Notifier
+    from rfsync.digests import Form
+    from rfsync.digests.notify import Message, Notifier
     from rfsync.history import Digest
 
 
@@ -42,7 +42,7 @@ def command(options: Options, targets: tuple[str, ...], since: str, form: Any, n
     8601, a date, or an age such as 7d.
     """
     from rfsync.cli import wiring
-    from rfsync.digest import make_lines, make_title, render_page
+    from rfsync.digests import make_lines, make_title, render_page
     from rfsync.history import require_known
     from rfsync.history.arguments import read_time
 
@@ -98,7 +98,7 @@ def _notifier(options: Options, form: str) -> Notifier:
         ConfigError: there is no URL, or a wrong one, or JSON was asked for.
     """
     from rfsync.api.keys import readable_by_others
-    from rfsync.digest.notify import Notifier, find_urls, notify_file
+    from rfsync.digests.notify import Notifier, find_urls, notify_file
 
     if form == "json":
         raise ConfigError("--notify sends text, markdown or html: leave out --format json")
@@ -110,8 +110,8 @@ def _notifier(options: Options, form: str) -> Notifier:
 
 
 def _message(facts: Digest, targets: tuple[str, ...], form: Form) -> Message:
-    from rfsync.digest import is_wrong, make_lines, make_title, render, to_text
-    from rfsync.digest.notify import Message
+    from rfsync.digests import is_wrong, make_lines, make_title, render, to_text
+    from rfsync.digests.notify import Message
 
     # A title is plain text, whatever its body is.
     title = to_text(make_title(facts, targets), "text", chat=True)

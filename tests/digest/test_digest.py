@@ -13,7 +13,7 @@ from sqlalchemy import Engine
 
 from rfsync import history
 from rfsync.database.engine import open_engine
-from rfsync.digest import Form, make_lines, make_title, render, render_page
+from rfsync.digests import Form, make_lines, make_title, render, render_page
 from rfsync.errors import ConfigError, ErrorKind, FetchError
 
 NOW = datetime(2026, 3, 10, 9, tzinfo=UTC)

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from rfsync.digest.notify import Message, Notifier, NotifyError, find_urls
+from rfsync.digests.notify import Message, Notifier, NotifyError, find_urls
 from rfsync.errors import ConfigError
 from rfsync.logs import configure
 from rfsync.redaction import Redactor

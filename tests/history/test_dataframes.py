@@ -66,6 +66,8 @@ def test_the_package_exports_every_question() -> None:
     for name in rfsync.__all__:
         assert getattr(rfsync, name) is not None
     assert rfsync.totals is history.totals
+    # Python would put a folder of that name in the place of the function.
+    assert set(rfsync.__all__).isdisjoint(path.stem for path in Path(str(rfsync.__file__)).parent.iterdir())
     with pytest.raises(AttributeError, match="nothing_such"):
         _ = rfsync.nothing_such  # type: ignore[attr-defined]
 

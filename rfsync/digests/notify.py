@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, unquote, urlsplit
 
-from rfsync.digest.formats import Form
+from rfsync.digests.formats import Form
 from rfsync.errors import ConfigError, RfsyncError
 from rfsync.redaction import Redactor, Secret
 from rfsync.text import decode_utf8, shown_name

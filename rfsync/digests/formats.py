@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import Final, Literal
 
-from rfsync.digest.lines import Line, Name, Parts
+from rfsync.digests.lines import Line, Name, Parts
 
 Form = Literal["text", "markdown", "html"]
 
