@@ -12,7 +12,7 @@ from rfsync.history.digest import STUCK, Digest
 from rfsync.history.net_change import NetChange
 from rfsync.history.place_rows import OpenJobRow
 from rfsync.history.problems import ProblemRow
-from rfsync.history.rows import MoverRow, WaitingRow
+from rfsync.history.rows import DepartureRow, MoverRow, WaitingRow
 from rfsync.report.formatting import age, plural
 from rfsync.text import printable
 
@@ -70,13 +70,11 @@ def is_wrong(facts: Digest) -> bool:
 
 def make_lines(facts: Digest) -> list[Line]:
     """The lines: what is wrong, what happened, what there is now."""
-    lines = [_problems(facts), _jobs_note(facts)]
-    if facts.observed_at is None:
-        lines.append(
-            Line("", ("No project that is there was observed yet: what there is to say begins with the first sync.",))
-        )
-    else:
+    lines = [_problems(facts), _jobs_note(facts), _gone(facts)]
+    if facts.observed_at is not None:
         lines += [*_happened(facts), *_now(facts)]
+    elif not any(lines):
+        lines.append(Line("", ("Nothing was observed yet: what there is to say begins with the first sync.",)))
     return [line for line in lines if line is not None]
 
 
@@ -94,6 +92,17 @@ def _jobs_note(facts: Digest) -> Line | None:
     if not facts.jobs_note:
         return None
     return Line("WRONG" if facts.jobs_failed else "Jobs", (facts.jobs_note,), urgent=facts.jobs_failed)
+
+
+def _gone(facts: Digest) -> Line | None:
+    if not facts.departed:
+        return None
+    listed: list[Parts] = [(_project(row),) for row in facts.departed[:_LISTED]]
+    more = len(facts.departed) - len(listed)
+    others = f" and {plural(more, 'other project')}" if more else ""
+    are = "is" if len(facts.departed) == 1 else "are"
+    text = f"{others} {are} no longer in the workspace, with all batches; the history is kept"
+    return Line("Gone", (*_joined(listed, ", "), text))
 
 
 def _happened(facts: Digest) -> list[Line | None]:
@@ -199,7 +208,7 @@ def _stuck(row: OpenJobRow, now: datetime) -> Parts:
     )
 
 
-def _project(row: ProblemRow | MoverRow | WaitingRow | OpenJobRow) -> Name:
+def _project(row: ProblemRow | DepartureRow | MoverRow | WaitingRow | OpenJobRow) -> Name:
     return _name(f"{row.workspace}/{row.project}")
 
 

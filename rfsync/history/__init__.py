@@ -27,6 +27,7 @@ from rfsync.history.rows import (
     BacklogRow,
     BatchRow,
     ChangeRow,
+    DepartureRow,
     FirstJobRow,
     FlowRow,
     FreshnessRow,
@@ -42,11 +43,11 @@ from rfsync.history.totals import totals
 from rfsync.history.work import labelers, work
 
 __all__ = [
-    "BY", "Age", "BacklogRow", "BatchRow", "By", "ChangeRow", "Digest", "FallRow", "FirstJobRow", "FlowRow",
-    "FreshnessRow", "JobChangeRow", "JobRow", "JobVersionRow", "LabelerRow", "MoverRow", "OpenJobRow", "PlacesRow",
-    "ProblemRow", "ProgressRow", "ProjectStatus", "RemovedJobsRow", "StageRow", "Targets", "ThroughputRow", "Time",
-    "TotalRow", "WaitingRow", "WorkRow", "backlog", "batches", "changes", "digest", "falls", "first_jobs",
-    "first_observed", "flow", "freshness", "image_places", "job_changes", "job_versions", "jobs", "labelers",
-    "movers", "open_jobs", "progress", "removed_jobs", "require_known", "stages", "status", "throughput",
-    "totals", "waiting", "work",
+    "BY", "Age", "BacklogRow", "BatchRow", "By", "ChangeRow", "DepartureRow", "Digest", "FallRow", "FirstJobRow",
+    "FlowRow", "FreshnessRow", "JobChangeRow", "JobRow", "JobVersionRow", "LabelerRow", "MoverRow", "OpenJobRow",
+    "PlacesRow", "ProblemRow", "ProgressRow", "ProjectStatus", "RemovedJobsRow", "StageRow", "Targets",
+    "ThroughputRow", "Time", "TotalRow", "WaitingRow", "WorkRow", "backlog", "batches", "changes", "digest",
+    "falls", "first_jobs", "first_observed", "flow", "freshness", "image_places", "job_changes", "job_versions",
+    "jobs", "labelers", "movers", "open_jobs", "progress", "removed_jobs", "require_known", "stages", "status",
+    "throughput", "totals", "waiting", "work",
 ]  # fmt: skip

@@ -10,16 +10,16 @@ from rfsync.errors import ConfigError
 from rfsync.history.arguments import Time, read_past, read_time, utc_now
 from rfsync.history.backlog import backlog, waiting
 from rfsync.history.flow import movers
-from rfsync.history.health import status
+from rfsync.history.health import departures, status
 from rfsync.history.job_rows import LabelerRow
 from rfsync.history.net_change import NetChange, net_change
 from rfsync.history.no_jobs import JobListRow, job_lists, missing_jobs
-from rfsync.history.open_jobs import open_jobs
+from rfsync.history.open_jobs import count_open_jobs, open_jobs
 from rfsync.history.place_rows import OpenJobRow, RemovedJobsRow
 from rfsync.history.problems import ProblemRow, StaleFrom, problems
 from rfsync.history.query import Targets
 from rfsync.history.removed_jobs import removed_jobs
-from rfsync.history.rows import MoverRow, ProjectStatus, WaitingRow
+from rfsync.history.rows import DepartureRow, MoverRow, ProjectStatus, WaitingRow
 from rfsync.history.span import first_observed
 from rfsync.history.work import labelers
 
@@ -43,6 +43,7 @@ class Digest(NamedTuple):
         jobs_observed: True if the jobs of a project were read in that time. If not, what was done is unknown.
         jobs_failed: True if the last list of the jobs of a project that are known could not be read.
         jobs_note: whose annotation jobs are not known or out of date, and why, in sentences; empty if all are.
+        departed: projects that have departed in that time; they are none of ``projects``.
         change: images, jobs and batches that came and left, without what there was at a first observation.
         movers: the projects with the most images in and left, at most three.
         labelers: what each labeler did, who annotated most first.
@@ -65,6 +66,7 @@ class Digest(NamedTuple):
     jobs_observed: bool = False
     jobs_failed: bool = False
     jobs_note: str = ""
+    departed: Sequence[DepartureRow] = ()
     change: NetChange | None = None
     movers: Sequence[MoverRow] = ()
     labelers: Sequence[LabelerRow] = ()
@@ -111,8 +113,7 @@ def digest(
     begin = max(begin, first)
     lists = job_lists(engine, targets)
     ages = [row for row in backlog(engine, targets, now=at) if row.images]
-    opened = open_jobs(engine, targets, limit=None, now=at)
-    stuck = open_jobs(engine, targets, unchanged_for=STUCK, limit=None, now=at)
+    opened, stuck = count_open_jobs(engine, targets, unchanged_for=STUCK, now=at)
     return Digest(
         begin,
         at,
@@ -124,6 +125,7 @@ def digest(
         jobs_observed=any(row.jobs_observed_at is not None and row.jobs_observed_at >= begin for row in lists),
         jobs_failed=not jobs_off and any(map(_failed, lists)),
         jobs_note=missing_jobs(lists, is_off=jobs_off),
+        departed=departures(engine, targets, since=begin),
         change=net_change(engine, targets, since=begin),
         movers=[
             row
@@ -135,9 +137,9 @@ def digest(
         images=sum(row.images for row in ages),
         batches=sum(row.batches for row in ages),
         waiting=waiting(engine, targets, limit=_LIMIT),
-        open_jobs=len(opened),
-        stuck_jobs=len(stuck),
-        stuck=stuck[:_LIMIT],
+        open_jobs=opened,
+        stuck_jobs=stuck,
+        stuck=open_jobs(engine, targets, unchanged_for=STUCK, limit=_LIMIT, now=at),
     )
 
 

@@ -1,11 +1,13 @@
 """The state of each project's syncs, and the age of its data."""
 
+from datetime import datetime
+
 from sqlalchemy import Engine
 
 from rfsync.history.arguments import Time, read_time, utc_now
 from rfsync.history.known import known_query
 from rfsync.history.query import Targets
-from rfsync.history.rows import FreshnessRow, ProjectStatus
+from rfsync.history.rows import DepartureRow, FreshnessRow, ProjectStatus
 
 
 def status(engine: Engine, targets: Targets = None) -> list[ProjectStatus]:
@@ -26,6 +28,21 @@ FROM scope p JOIN projects t ON t.id = p.id
 JOIN sync_health h ON h.workspace = p.workspace AND h.project = p.project
 ORDER BY p.workspace, p.project"""
     return list(query.rows("reading the status", sql, ProjectStatus._make, times=(5, 6, 8, 15)))
+
+
+def departures(engine: Engine, targets: Targets, *, since: datetime) -> list[DepartureRow]:
+    """The projects that have departed since then and are still gone, in that order.
+
+    Raises:
+        ConfigError: a target is malformed or unknown.
+        DatabaseError: the database can't be read.
+    """
+    query = known_query(engine, targets)
+    query.values["since"] = since
+    sql = """
+SELECT p.workspace, p.project, t.departed_at FROM scope p JOIN projects t ON t.id = p.id
+WHERE t.departed_at >= :since ORDER BY t.departed_at, p.workspace, p.project"""
+    return list(query.rows("reading the departures", sql, DepartureRow._make, times=(2,)))
 
 
 def _known(observed_at: str, *columns: str) -> str:

@@ -1,7 +1,7 @@
 """Jobs that are not done, and how long the batches took to get so far."""
 
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from sqlalchemy import Engine
@@ -13,6 +13,8 @@ from rfsync.history.places import places_of
 from rfsync.history.query import Targets
 from rfsync.schema.views import PERSON
 
+#: Of a job ``j``: it is not done. Any status but ``complete`` is another word for open: the API may have new ones.
+_OPEN: Final = "j.removed_at IS NULL AND j.approved < j.num_images AND lower(coalesce(j.status, '')) <> 'complete'"
 #: Stands for a time before the jobs were first read. Nothing is as old.
 _BEFORE: Final = datetime(1900, 1, 1, tzinfo=UTC)
 
@@ -27,8 +29,7 @@ def open_jobs(
 ) -> list[OpenJobRow]:
     """Jobs that are not done, with how far they are; the longest open first.
 
-    A job is done if its status is ``complete``, or all of its images are approved. Any other status is another word for
-    open: the API may have new ones.
+    A job is done if its status is ``complete``, or all of its images are approved.
 
     Args:
         unchanged_for: only those that are stuck: no change of them was observed for so long, such as ``"7d"``; the
@@ -56,10 +57,25 @@ SELECT p.workspace, p.project, j.job_id, j.batch_id, j.name, j.status, {PERSON.f
     j.num_images, {", ".join(places_of("j").values())}, coalesce(j.created_at, j.first_seen_at) AS opened_at,
     j.changed_at
 FROM scope p CROSS JOIN jobs j LEFT JOIN people l ON l.id = j.labeler_id LEFT JOIN people r ON r.id = j.reviewer_id
-WHERE j.project_id = p.id AND j.removed_at IS NULL AND j.approved < j.num_images
-    AND lower(coalesce(j.status, '')) <> 'complete' {unchanged}
+WHERE j.project_id = p.id AND {_OPEN} {unchanged}
 ORDER BY {order}, p.workspace, p.project, j.job_id{most}"""
     return list(query.rows("reading the open jobs", sql, OpenJobRow._make, times=(13, 14)))
+
+
+def count_open_jobs(engine: Engine, targets: Targets, *, unchanged_for: timedelta, now: datetime) -> tuple[int, int]:
+    """How many rows ``open_jobs`` has without a limit: all of them, and those that are stuck.
+
+    Raises:
+        ConfigError: a target is malformed or unknown.
+        DatabaseError: the database can't be read.
+    """
+    query = known_query(engine, targets)
+    query.values["unchanged_since"] = now - unchanged_for
+    sql = f"""
+SELECT count(*), count(CASE WHEN j.changed_at <= :unchanged_since THEN 1 END)
+FROM scope p CROSS JOIN jobs j WHERE j.project_id = p.id AND {_OPEN}"""
+    ((opened, stuck),) = query.rows("counting the open jobs", sql, tuple)
+    return opened, stuck
 
 
 def stages(

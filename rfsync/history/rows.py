@@ -32,6 +32,19 @@ class BatchRow(NamedTuple):
     changed_at: datetime
 
 
+class DepartureRow(NamedTuple):
+    """A project that is gone from its workspace.
+
+    Attributes:
+        workspace, project: URL ids of the workspace and project.
+        departed_at: time of the observation that found it gone.
+    """
+
+    workspace: str
+    project: str
+    departed_at: datetime
+
+
 class ChangeRow(NamedTuple):
     """A row of the ledger: one change of one batch.
 

@@ -103,7 +103,7 @@ def test_the_facts_are_those_of_the_other_queries(rig: Rig, engine: Engine) -> N
 def test_what_is_not_known_is_said(rig: Rig, engine: Engine) -> None:
     empty = history.digest(engine, now=NOW)
     assert (empty.projects, empty.observed_at) == (0, None)
-    assert "No project that is there was observed yet" in text_of(empty)
+    assert "Nothing was observed yet" in text_of(empty)
     rig.sync_jobs = False
     observe(rig, 20, "widgets", [batch("w1", 500, 2)])
     unknown = text_of(history.digest(engine, since="3d", now=NOW))
@@ -132,6 +132,26 @@ def test_what_is_not_known_is_said(rig: Rig, engine: Engine) -> None:
     for wrong in ("2027-01-01", NOW):
         with pytest.raises(ConfigError, match=r"^since: "):
             history.digest(engine, since=wrong, now=NOW)
+
+
+def test_projects_that_are_gone_are_named(rig: Rig, engine: Engine) -> None:
+    seed(rig)
+    rig.project, rig.projects = "widgets", ["others", "gears"]
+    assert rig.sync().departed
+    facts = history.digest(engine, since="7d", now=NOW)
+    assert (facts.projects, [row.project for row in facts.departed]) == (1, ["widgets"])
+    gone = "Gone: acme/widgets is no longer in the workspace, with all batches; the history is kept\n"
+    assert gone in text_of(facts)
+    assert "Gone" not in text_of(history.digest(engine, since=facts.departed[0].departed_at + timedelta(minutes=1),
+                                                now=NOW))  # fmt: skip
+    many = make_lines(facts._replace(problems=[], departed=[*facts.departed] * 9))
+    shown = "Gone: " + ", ".join(["acme/widgets"] * 3) + " and 6 other projects are no longer in the workspace"
+    assert render(many[:1], "text").startswith(shown)
+    rig.project, rig.projects = "gears", ["others"]
+    assert rig.sync().departed
+    assert text_of(history.digest(engine, since="7d", now=NOW)).splitlines()[2:] == [
+        "Gone: acme/widgets, acme/gears are no longer in the workspace, with all batches; the history is kept"
+    ]
 
 
 def test_many_projects_are_still_ten_lines(rig: Rig, engine: Engine) -> None:
