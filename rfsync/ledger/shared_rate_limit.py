@@ -8,8 +8,8 @@ from rfsync.database.engine import Database
 from rfsync.database.retry import RetryPolicy
 from rfsync.redaction import Secret
 
-#: No queue is as long as this many turns, nor as this many seconds: a row that says so is a leftover, such as of a
-#: configuration that had one request an hour.
+#: Nobody waits for more than this many turns, if they take longer than this many seconds: a row that says so is a
+#: leftover, such as of a configuration that had one request an hour.
 _LONGEST_QUEUE: Final = 1000
 _LONGEST_WAIT: Final = 60.0
 #: In seconds; a longer one would be beyond the times that the database knows.
@@ -20,7 +20,7 @@ _LONGEST_INTERVAL: Final = 86_400.0 * 365
 _RESERVE: Final = """INSERT INTO rate_limits AS r (key_digest, reserved_at, next_at)
 SELECT '{digest}', n.at, n.at + {interval} FROM (SELECT clock_timestamp() AS at) n
 ON CONFLICT (key_digest) DO UPDATE SET (reserved_at, next_at) = (
-    SELECT n.at, n.at + {interval} + CASE WHEN q.rest BETWEEN '0' AND {longest} THEN q.rest ELSE '0' END
+    SELECT n.at, n.at + {interval} + greatest('0', least(q.rest, {longest}))
     FROM (SELECT clock_timestamp() AS at) n, LATERAL (SELECT r.next_at - greatest(r.reserved_at, n.at) AS rest) q
 )
 RETURNING extract(epoch FROM next_at - reserved_at - {interval})::float8"""

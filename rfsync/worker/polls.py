@@ -33,6 +33,8 @@ RESCUE_INTERVAL: Final = 10.0
 THREADS: Final = 5
 #: Projects that are looked at in one statement.
 _AT_ONCE: Final = 500
+#: Until it is looked again at a project that could not be looked at.
+_BUG_PAUSE: Final = timedelta(minutes=1)
 #: A tick that none has followed is forgotten after this.
 _MONTH: Final = timedelta(days=30)
 #: On the timetable, where projects have names with a slash; the last is the name of the claim, too.
@@ -175,7 +177,14 @@ class SharedPolls(SharedProjects):
             for key, project in some:
                 if not self._current.is_current(plan):
                     return
-                self._fire(plan, key, project, found)
+                try:
+                    self._fire(plan, key, project, found)
+                except (Cancelled, DatabaseError):
+                    raise
+                except Exception:  # the others are due nevertheless
+                    log.exception("%s: %s", key, BUG)
+                    with self._current.lock:
+                        project.next_look = self._server_now() + _BUG_PAUSE
 
     def _fire(self, plan: Plan, key: str, project: SharedProject, found: Histories) -> None:
         """Puts a poll of a project into the queue, if one is due and no other worker has."""

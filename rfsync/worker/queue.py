@@ -19,7 +19,7 @@ from sqlalchemy import Connection
 from rfsync.database.engine import LOCK_TIMEOUT
 from rfsync.database.errors import translated
 from rfsync.database.postgres import is_pooled
-from rfsync.errors import DatabaseError
+from rfsync.errors import Cancelled, DatabaseError
 from rfsync.ledger.projects import ProjectPath
 from rfsync.ledger.store import Store
 from rfsync.sync.bugs import BUG
@@ -142,6 +142,7 @@ class Queue:
 
         Raises:
             DatabaseError: the database refused or vanished.
+            Cancelled: the queue was left.
         """
         timestamp = int(tick.timestamp())
         job = self._deferrer(path, listed=listed, timestamp=timestamp).job
@@ -175,26 +176,29 @@ class Queue:
         return self._task.configure(lock=name, queueing_lock=name, task_kwargs=values)
 
     def _call(self, work: Callable[[], Coroutine[Any, Any, int | None]]) -> bool:
-        """Runs what puts a job into the queue; True: it is there, False: it was not needed, or the queue was left."""
+        """Runs what puts a job into the queue; True: it is there, False: it was not needed."""
         deadline = time.monotonic() + 2 * LOCK_TIMEOUT
-        self._is_open.wait(LOCK_TIMEOUT)
+        if not self._is_open.wait(LOCK_TIMEOUT):
+            raise DatabaseError("the queue does not answer")
         if self._loop is None or not self.is_alive:
-            return False
+            raise Cancelled
         coroutine = work()
         try:
             job = asyncio.run_coroutine_threadsafe(coroutine, self._loop)
         except RuntimeError:  # the loop was closed just now
             coroutine.close()
-            return False
+            raise Cancelled from None
         while self.is_alive:
             with suppress(TimeoutError):
                 try:
                     return job.result(_LOOK) is not None
-                except (AlreadyEnqueued, CancelledError):
+                except AlreadyEnqueued:
                     return False
+                except CancelledError:
+                    raise Cancelled from None
             if time.monotonic() > deadline:
                 raise DatabaseError("the queue does not answer")
-        return False
+        raise Cancelled
 
     async def _do(
         self, context: procrastinate.JobContext, *, workspace: str, project: str, listed: bool, timestamp: int
