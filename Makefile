@@ -73,7 +73,7 @@ LOCK := build/lock/bin/uv pip compile -q --universal --python-version 3.11 --gen
   --no-emit-index-url --custom-compile-command "make lock"
 lock: .venv/bin/python
 	$(PYTHON) -m venv build/lock && build/lock/bin/python -m pip install -q uv
-	$(LOCK) --upgrade pyproject.toml --extra postgres -o deploy/requirements.txt
+	$(LOCK) --upgrade pyproject.toml --extra postgres --extra worker -o deploy/requirements.txt
 	echo "hatchling" | $(LOCK) --upgrade - -o deploy/build-requirements.txt
 
 # A list of all that the image has of Python packages, in CycloneDX's format: build/rfsync.cdx.json.

@@ -155,7 +155,8 @@ def test_all_that_the_image_installs_is_locked_with_hashes_and_fits_what_rfsync_
         assert pin.operator == "==", line
         locked[canonicalize_name(parsed.name)] = pin.version
     project = tomllib.loads((TOP / "pyproject.toml").read_text())
-    needed = [*project["project"]["dependencies"], *project["project"]["optional-dependencies"]["postgres"]]
+    extras = project["project"]["optional-dependencies"]
+    needed = [*project["project"]["dependencies"], *extras["postgres"], *extras["worker"]]
     if name != "requirements.txt":
         needed = project["build-system"]["requires"]
     for requirement in map(Requirement, needed):
@@ -188,6 +189,8 @@ def test_compose_brings_the_schema_up_to_date_before_the_daemon_starts() -> None
     assert files == ["writer.sql", "reader.sql", "passwords.sql"]
     assert [name for name in files if not (DEPLOY / "postgres" / name).is_file()] == []
     assert_understood([*services["upgrade"]["command"]])
+    assert services["worker"]["depends_on"] == services["daemon"]["depends_on"]
+    assert_understood([*services["worker"]["command"]])
     for name, service in services.items():
         for port in service.get("ports", []):
             assert port.startswith("127.0.0.1:"), name
@@ -202,7 +205,7 @@ def has_compose() -> bool:
 @pytest.mark.skipif(not has_compose(), reason="docker compose is missing")
 def test_docker_accepts_the_compose_file() -> None:
     done = subprocess.run(
-        ["docker", "compose", "-f", DEPLOY / "compose.yaml", "--profile", "monitoring", "config", "--quiet"],
+        ["docker", "compose", "-f", DEPLOY / "compose.yaml", "--profile", "*", "config", "--quiet"],
         capture_output=True,
         text=True,
     )
