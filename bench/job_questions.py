@@ -8,7 +8,7 @@ from typing import Any
 from bench.questions import Query, literal
 from bench.world import END
 from rfsync import history
-from rfsync.schema.job_models import LABELER_FLOWS
+from rfsync.schema.models import LABELER_FLOWS
 
 _COUNTS = "num_images, annotated, unannotated, approved, rejected"
 

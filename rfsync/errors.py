@@ -14,7 +14,7 @@
     ├── CopyError              a copy into another database is not proved equal        exit 1
     ├── ThreadError            the system starts no more threads                       exit 1
     ├── Cancelled              the process was asked to stop in the middle of a run
-    ├── digest.notify.NotifyError   a message could not be delivered                  exit 1
+    ├── digests.notify.NotifyError  a message could not be delivered                  exit 1
     ├── sync.saved_answers.BadAnswersError   files to import that are no answers      exit 1
     └── ledger.runs.RunEnded, ProjectRenamed, ProjectAway           never leave ``sync``
 

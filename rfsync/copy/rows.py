@@ -49,7 +49,7 @@ class Side(Protocol):
         """Deletes all rows of the tables, which are in the order of their references."""
 
 
-class Digest(NamedTuple):
+class Checksum(NamedTuple):
     """What a table has."""
 
     rows: int
@@ -67,15 +67,15 @@ def key_columns(table: Table) -> list[str]:
     return [column.name for column in table.primary_key]
 
 
-def digest(chunks: Iterable[list[Row]]) -> Digest:
-    """The digest of a table, whose rows come in lists of the same length wherever two digests are compared."""
+def checksum(chunks: Iterable[list[Row]]) -> Checksum:
+    """The checksum of a table, whose rows come in lists of the same length wherever two checksums are compared."""
     # MessagePack, since it is unambiguous, and encodes a row in a fraction of the time that it takes to read it.
     encode = msgspec.msgpack.Encoder().encode
     rows, sha256 = 0, hashlib.sha256()
     for chunk in chunks:
         rows += len(chunk)
         sha256.update(encode(chunk))
-    return Digest(rows, sha256.hexdigest())
+    return Checksum(rows, sha256.hexdigest())
 
 
 def side_for(dialect: str) -> Side:

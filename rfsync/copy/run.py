@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from sqlalchemy import Connection, Table
 
-from rfsync.copy.rows import ROWS_AT_ONCE, Digest, Row, copied_tables, digest
+from rfsync.copy.rows import ROWS_AT_ONCE, Checksum, Row, checksum, copied_tables
 from rfsync.copy.source import STOP_SYNCS, Source, Survey
 from rfsync.copy.target import Stage, Target
 from rfsync.errors import CopyError
@@ -79,12 +79,12 @@ def _prove(source: Source, survey: Survey, target: Target, progress: Progress) -
     """
     done, of = survey.total, 3 * survey.total
     with closing(target.open_reader()) as reader, reader.begin(f"reading {target.name}") as connection:
-        copied = _digests(target, connection, lambda doing, rows: progress(doing, done + rows, of))
+        copied = _checksums(target, connection, lambda doing, rows: progress(doing, done + rows, of))
         done += survey.total
         progress(f"verifying {target.name}", done, of)
         wrong = _describe(target, check(connection))
     with source.snapshot("reading") as connection:
-        original = _digests(source, connection, lambda doing, rows: progress(doing, done + rows, of))
+        original = _checksums(source, connection, lambda doing, rows: progress(doing, done + rows, of))
         progress(f"verifying {source.name}", of, of)
         wrong += _describe(source, check(connection))
     _require_unchanged(source, survey)
@@ -114,8 +114,10 @@ def _require_unchanged(source: Source, survey: Survey) -> None:
             raise CopyError(f"{source.name} was written while it was copied, so the copy is not whole: {STOP_SYNCS}")
 
 
-def _digests(end: Source | Target, connection: Connection, progress: Callable[[str, int], None]) -> dict[str, Digest]:
-    digests: dict[str, Digest] = {}
+def _checksums(
+    end: Source | Target, connection: Connection, progress: Callable[[str, int], None]
+) -> dict[str, Checksum]:
+    checksums: dict[str, Checksum] = {}
     done = 0
 
     def counted(table: Table) -> Iterator[list[Row]]:
@@ -126,8 +128,8 @@ def _digests(end: Source | Target, connection: Connection, progress: Callable[[s
             progress(f"comparing {table.name}", done)
 
     for table in copied_tables():
-        digests[table.name] = digest(counted(table))
-    return digests
+        checksums[table.name] = checksum(counted(table))
+    return checksums
 
 
 def _describe(end: Source | Target, verdict: Verdict) -> list[str]:

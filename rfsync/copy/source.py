@@ -8,7 +8,7 @@ from typing import Any, Final
 
 from sqlalchemy import ColumnClause, Connection, column, func, select
 
-from rfsync.copy.rows import copied_tables, digest, key_columns, side_for
+from rfsync.copy.rows import checksum, copied_tables, key_columns, side_for
 from rfsync.database.engine import Database
 from rfsync.database.url import sqlite_file
 from rfsync.errors import CopyError, SchemaError
@@ -87,7 +87,7 @@ class Source:
             first: ColumnClause[Any] = column(key_columns(table)[0])
             number, last = connection.execute(select(func.count(), func.max(first)).select_from(table)).one()
             rows[table.name] = number
-            content = digest(self.side.read(connection, table)).sha256 if number <= _SMALL else last
+            content = checksum(self.side.read(connection, table)).sha256 if number <= _SMALL else last
             sha256.update(f"{table.name} {number} {content}\n".encode())
         return Survey(sha256.hexdigest(), rows)
 

@@ -8,6 +8,7 @@ from rfsync.history.known import known_query
 from rfsync.history.place_rows import RemovedJobsRow
 from rfsync.history.places import PLACES, places_of
 from rfsync.history.query import Targets
+from rfsync.schema.job_models import JOB_COUNTS
 
 
 def removed_jobs(
@@ -29,15 +30,15 @@ def removed_jobs(
     first, end = read_required_span(since, until, utc_now())
     query = known_query(engine, targets)
     query.values.update(since=first, until=min(end or END_OF_TIME, END_OF_TIME))
-    counts = ("num_images", "annotated", "unannotated", "approved", "rejected")
     # A removal's deltas take away what there was last.
     before = "c.project_id = j.project_id AND c.job_id = j.job_id AND c.observed_at < :until"
     query.define(
         "removed",
-        f"""SELECT p.workspace, p.project, {", ".join(f"j.{name}" for name in counts)} FROM scope p CROSS JOIN jobs j
+        f"""SELECT p.workspace, p.project, {", ".join(f"j.{name}" for name in JOB_COUNTS)}
+    FROM scope p CROSS JOIN jobs j
     WHERE j.project_id = p.id AND j.removed_at >= :since AND j.changed_at < :until
     UNION ALL
-    SELECT p.workspace, p.project, {", ".join(f"-c.{name}_delta" for name in counts)}
+    SELECT p.workspace, p.project, {", ".join(f"-c.{name}_delta" for name in JOB_COUNTS)}
     FROM scope p CROSS JOIN jobs j {query.dialect.seek("job_changes", "c", before, latest_by="observed_at")}
     WHERE j.project_id = p.id AND j.first_seen_at < :until AND j.changed_at >= :until
         AND c.change = 'removed' AND c.observed_at >= :since""",

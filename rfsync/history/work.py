@@ -33,7 +33,7 @@ from rfsync.history.query import Query, Targets
 from rfsync.history.span import job_observations, observed_periods
 from rfsync.history.totals import define_observed, define_series, first_of_series
 from rfsync.history.utc_days import SplitPeriods, split_periods
-from rfsync.schema.job_models import LABELER_FLOWS
+from rfsync.schema.models import LABELER_FLOWS
 from rfsync.schema.views import PERSON
 
 #: In place of a labeler's number: the row tells whether the jobs were read in the period. It comes first.

@@ -11,8 +11,8 @@ from rfsync.ledger.projects import ProjectPath, unknown_target
 from rfsync.ledger.quarter_hours import read_quarter_hours, take_quarter_hours
 from rfsync.ledger.renames import find_renames
 from rfsync.parsing import Target
-from rfsync.schema.job_models import LABELER_FLOWS
 from rfsync.schema.models import (
+    LABELER_FLOWS,
     Batch,
     BatchChange,
     Job,

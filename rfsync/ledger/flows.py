@@ -2,8 +2,7 @@
 
 from typing import Final
 
-from rfsync.schema.job_models import LABELER_FLOWS
-from rfsync.schema.models import FLOWS
+from rfsync.schema.models import FLOWS, LABELER_FLOWS
 
 #: SQL for the UTC day, and for the start of the quarter of an hour, of a row ``c`` of a ledger.
 DAY: Final = {

@@ -13,7 +13,7 @@ from sqlalchemy import Connection
 from rfsync.database.upsert import insert
 from rfsync.ledger.changes import Change, ChangeKind
 from rfsync.ledger.flows import WORK_COUNTS
-from rfsync.schema.job_models import LABELER_FLOWS, LabelerDay
+from rfsync.schema.models import LABELER_FLOWS, LabelerDay
 
 if TYPE_CHECKING:
     from sqlalchemy.dialects.postgresql import Insert

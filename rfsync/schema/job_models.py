@@ -1,6 +1,6 @@
 """The tables of annotation jobs and of the people who work on them."""
 
-from datetime import date, datetime
+from datetime import datetime
 from functools import partial
 
 import sqlalchemy as sa
@@ -187,58 +187,4 @@ class JobChange(_Counts, Base):
         sa.Index("ix_job_changes_project_id_observed_at", "project_id", "observed_at"),
         sa.Index("ix_job_changes_run_id", "run_id").ddl_if(dialect="sqlite"),
         {"comment": "The ledger of jobs: every change of every job, appended and never altered."},
-    )
-
-
-_flow = partial(mapped_column, sort_order=4)
-
-
-class LabelerFlows:
-    """Sums of work over some time."""
-
-    jobs_opened: Mapped[int] = _flow(comment="Jobs added, or given to this labeler.")
-    images_assigned: Mapped[int] = _flow(comment="Images in those, and images by which others grew.")
-    annotated_gained: Mapped[int] = _flow(comment="Sum of the positive deltas of annotated, for the labeler after.")
-    annotated_lost: Mapped[int] = _flow(comment="Sum of the negative ones, as a positive number, for the one before.")
-    approved_gained: Mapped[int] = _flow(comment="Sum of the positive deltas of approved, for the labeler after.")
-    approved_lost: Mapped[int] = _flow(comment="Sum of the negative ones, as a positive number, for the one before.")
-    rejected_gained: Mapped[int] = _flow(comment="Sum of the positive deltas of rejected, for the labeler after.")
-    rejected_lost: Mapped[int] = _flow(comment="Sum of the negative ones, as a positive number, for the one before.")
-
-
-#: The columns of ``LabelerFlows``.
-LABELER_FLOWS = tuple(LabelerFlows.__annotations__)
-
-
-class LabelerDay(LabelerFlows, Base):
-    """A day on which something moved in the jobs of a labeler of a project."""
-
-    __tablename__ = "labeler_daily"
-
-    project_id: Mapped[ProjectId] = mapped_column(sort_order=1)
-    day: Mapped[date] = mapped_column(sort_order=1, comment="Day in UTC.")
-    labeler_id: Mapped[int] = mapped_column(sort_order=1, comment="Of people; 0: nobody.")
-
-    __table_args__ = (
-        sa.PrimaryKeyConstraint("project_id", "day", "labeler_id"),
-        *counts(*LABELER_FLOWS, most=None),
-        {"sqlite_with_rowid": False, "comment": "A day on which something moved in the jobs of a labeler."},
-    )
-
-
-class WorkspaceLabelerDay(LabelerFlows, Base):
-    """The sums of ``labeler_daily`` over the projects of a workspace, kept by triggers."""
-
-    __tablename__ = "workspace_labeler_daily"
-
-    workspace: Mapped[Key] = mapped_column(sort_order=1, comment="URL id of the workspace.")
-    day: Mapped[date] = mapped_column(sort_order=1, comment="Day in UTC.")
-    labeler_id: Mapped[int] = mapped_column(sort_order=1, comment="Of people; 0: nobody.")
-
-    __table_args__ = (
-        sa.PrimaryKeyConstraint("workspace", "day", "labeler_id"),
-        {
-            "sqlite_with_rowid": False,
-            "comment": "Kept by triggers: the sums of labeler_daily over the projects of a workspace.",
-        },
     )

@@ -6,28 +6,29 @@ The database itself refuses a wrong row as far as it can tell one: foreign keys,
 of words, and a unique key that makes it impossible to write a change twice.
 """
 
-from datetime import date, datetime
-from functools import partial
+from datetime import datetime
 
 import sqlalchemy as sa
 from sqlalchemy.orm import Mapped, mapped_column
 
 from rfsync.errors import ErrorKind
 from rfsync.schema.base import Base, Id, Key, ProjectId, Small, counts, partial_index, sqlite_reference, words
-from rfsync.schema.job_models import (
-    Job,
-    JobChange,
-    LabelerDay,
-    LabelerFlows,
-    MissingJob,
-    PeopleKey,
-    Person,
-    WorkspaceLabelerDay,
-)
+from rfsync.schema.job_models import Job, JobChange, MissingJob, PeopleKey, Person
 from rfsync.schema.rate_limit import RateLimit
+from rfsync.schema.roll_up_models import (
+    FLOWS,
+    LABELER_FLOWS,
+    LabelerDay,
+    ProjectDay,
+    ProjectObserved,
+    WorkspaceDay,
+    WorkspaceLabelerDay,
+    WorkspaceQuarterHour,
+)
 
 __all__ = [
     "FLOWS",
+    "LABELER_FLOWS",
     "Base",
     "Batch",
     "BatchChange",
@@ -315,101 +316,4 @@ class BatchChange(Base):
         # changed something, which are kept, and does without this index.
         sa.Index("ix_batch_changes_run_id", "run_id").ddl_if(dialect="sqlite"),
         {"comment": "The ledger: every change of every batch, appended and never altered."},
-    )
-
-
-_flow = partial(mapped_column, sort_order=2)
-
-
-class _Flows:
-    """Sums over some time, in each roll-up."""
-
-    changes: Mapped[int] = _flow(comment="Ledger rows of the day.")
-    batches_added: Mapped[int] = _flow(comment="Batches new or back again.")
-    batches_removed: Mapped[int] = _flow(comment="Batches gone.")
-    images_gained: Mapped[int] = _flow(comment="Sum of the positive image deltas.")
-    images_lost: Mapped[int] = _flow(comment="Sum of the negative image deltas, as a positive number.")
-    jobs_gained: Mapped[int] = _flow(comment="Sum of the positive job deltas.")
-    jobs_lost: Mapped[int] = _flow(comment="Sum of the negative job deltas, as a positive number.")
-
-
-#: The columns of ``_Flows``.
-FLOWS = tuple(_Flows.__annotations__)
-
-
-class ProjectDay(_Flows, Base):
-    """A day of a project on which something changed."""
-
-    __tablename__ = "project_daily"
-
-    project_id: Mapped[ProjectId] = mapped_column(sort_order=1)
-    day: Mapped[date] = mapped_column(sort_order=1, comment="Day in UTC.")
-    batches: Mapped[int] = mapped_column(sort_order=3, comment="Batches after the day's last change.")
-    images: Mapped[int] = mapped_column(sort_order=3, comment="Images not yet in a job after the day's last change.")
-    num_jobs: Mapped[int] = mapped_column(sort_order=3, comment="Annotation jobs after the day's last change.")
-
-    __table_args__ = (
-        sa.PrimaryKeyConstraint("project_id", "day"),
-        *counts(*FLOWS, "batches", "images", "num_jobs", most=None),
-        {"comment": "A day of a project on which something changed."},
-    )
-
-
-class WorkspaceDay(_Flows, Base):
-    """The sums of ``project_daily`` over the projects of a workspace, kept by triggers."""
-
-    __tablename__ = "workspace_daily"
-
-    workspace: Mapped[Key] = mapped_column(sort_order=1, comment="URL id of the workspace.")
-    day: Mapped[date] = mapped_column(sort_order=1, comment="Day in UTC.")
-
-    __table_args__ = (
-        sa.PrimaryKeyConstraint("workspace", "day"),
-        {
-            "sqlite_with_rowid": False,
-            "comment": "Kept by triggers: the sums of project_daily over the projects of a workspace.",
-        },
-    )
-
-
-class WorkspaceQuarterHour(_Flows, LabelerFlows, Base):
-    """A quarter of an hour in which something changed in the projects of a workspace.
-
-    The days and hours of any time zone consist of such quarters.
-    """
-
-    __tablename__ = "workspace_quarter_hours"
-
-    workspace: Mapped[Key] = mapped_column(sort_order=1, comment="URL id of the workspace.")
-    start: Mapped[datetime] = mapped_column(sort_order=1, comment="Start of the quarter of an hour.")
-    changes: Mapped[int] = _flow(comment="Ledger rows of batches.")
-    jobs_opened: Mapped[int] = mapped_column(sort_order=4, comment="Jobs added, or given to another labeler.")
-
-    __table_args__ = (
-        sa.PrimaryKeyConstraint("workspace", "start"),
-        {
-            "sqlite_with_rowid": False,
-            "comment": "Kept by the sync: what changed in a quarter of an hour in the projects of a workspace.",
-        },
-    )
-
-
-class ProjectObserved(Base):
-    """When deleted runs that changed nothing had observed a project, kept by prune."""
-
-    __tablename__ = "project_observed"
-
-    project_id: Mapped[ProjectId]
-    day: Mapped[date] = mapped_column(comment="Day in UTC.")
-    am: Mapped[int] = mapped_column(comment="Bit n: observed in the n-th quarter of an hour from 00:00.")
-    pm: Mapped[int] = mapped_column(comment="Bit n: observed in the n-th quarter of an hour from 12:00.")
-    jobs_am: Mapped[int] = mapped_column(server_default="0", comment="As am, of the runs that had the job list.")
-    jobs_pm: Mapped[int] = mapped_column(server_default="0", comment="As pm, of the runs that had the job list.")
-
-    __table_args__ = (
-        sa.PrimaryKeyConstraint("project_id", "day"),
-        {
-            "sqlite_with_rowid": False,
-            "comment": "Kept by prune: when deleted runs that changed nothing had observed a project.",
-        },
     )

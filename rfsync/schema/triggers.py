@@ -12,8 +12,7 @@ row would be the larger part of a large project's first load, where all rows hav
 from collections.abc import Sequence
 from typing import Final, NamedTuple
 
-from rfsync.schema.job_models import LABELER_FLOWS, LabelerDay, WorkspaceLabelerDay
-from rfsync.schema.models import FLOWS, ProjectDay, WorkspaceDay
+from rfsync.schema.roll_up_models import FLOWS, LABELER_FLOWS, LabelerDay, ProjectDay, WorkspaceDay, WorkspaceLabelerDay
 
 
 class _Sums(NamedTuple):

@@ -19,7 +19,7 @@ from rfsync.ledger.verify import verify
 from rfsync.schema import upgrade as schema
 
 #: The longest that the first one lives, in seconds; each later one may live longer.
-LIFE = 0.2
+LIFE = 0.05
 
 
 def test_killed_at_any_moment_all_of_it_arrives_once(

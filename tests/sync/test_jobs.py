@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
 from rig import START, Rig, job, record
+from sqlalchemy import Connection
 
 from rfsync.api.client import Response
 from rfsync.config import RemovalsConfig
 from rfsync.database.engine import open_engine
 from rfsync.errors import ErrorKind, FetchError
+from rfsync.ledger import addresses
 from rfsync.ledger.projects import ProjectPath
 from rfsync.ledger.transaction import Transaction
 from rfsync.ledger.verify import verify
@@ -515,16 +516,21 @@ def test_an_address_that_a_drop_takes_out_while_a_run_writes_a_job_of_that_perso
     jobs.sync()
     jobs.store.projects.drop(ProjectPath("acme", "widgets"))
     dropping = Thread(target=jobs.store.addresses.take_out_unreferenced)
-    finish = Transaction.finish
+    taken_out = Event()
+    finish, read_lists_again = Transaction.finish, addresses._read_lists_of_running_again
 
     def finish_meanwhile(*arguments: Any) -> None:
         """The run has found the person already, and refers to it from now on."""
         if dropping.ident is None:
             dropping.start()
-            while jobs.value("SELECT count(address) FROM people"):
-                time.sleep(0.01)
+            assert taken_out.wait(60)
         finish(*arguments)
 
+    def read_lists_afterwards(connection: Connection) -> None:
+        taken_out.set()
+        read_lists_again(connection)
+
+    monkeypatch.setattr(addresses, "_read_lists_of_running_again", read_lists_afterwards)
     monkeypatch.setattr(Transaction, "finish", finish_meanwhile)
     assert other.sync().row.jobs_changed == 1
     dropping.join()

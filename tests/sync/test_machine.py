@@ -34,7 +34,8 @@ from rfsync.ledger.people import PeopleMode
 from rfsync.ledger.projects import ProjectPath
 from rfsync.ledger.verify import verify
 from rfsync.records import Kind
-from rfsync.schema.job_models import JOB_COUNTS, LABELER_FLOWS
+from rfsync.schema.job_models import JOB_COUNTS
+from rfsync.schema.models import LABELER_FLOWS
 from rfsync.sync.result import Result
 
 IDS = ("a", "B", "é", "🐙", "zz", "y")

@@ -5,8 +5,7 @@ from typing import Final
 
 from rfsync.ledger.flows import BATCH_FLOWS, QUARTER_HOUR_FLOWS, quarter_hours, work_flows, work_rows
 from rfsync.ledger.rules.rule import Rule, any_of, barred, columns
-from rfsync.schema.job_models import LABELER_FLOWS
-from rfsync.schema.models import FLOWS
+from rfsync.schema.models import FLOWS, LABELER_FLOWS
 
 _DAYS: Final = "a workspace's day is the sum of its projects' days"
 _LABELERS: Final = "a labeler's day in a workspace is the sum of its projects' days"
