@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import sqlite3
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,6 +12,8 @@ from pathlib import Path
 import psycopg
 import pytest
 from alembic.script import ScriptDirectory
+from filled import dump, fill
+from rig import Rig, job, record
 from sqlalchemy import Engine, create_engine, inspect, select
 from sqlalchemy.exc import IntegrityError
 
@@ -248,6 +251,39 @@ def test_an_upgrade_from_each_revision_keeps_what_is_there(
                     quarter_hours = [tuple(row) for row in connection.execute(found)]
             assert (verdict.ok, verdict.changes, verdict.batches) == (True, 1, 1), verdict.findings
             assert quarter_hours == [("acme", datetime(2026, 1, 2, 3, tzinfo=UTC), 1, 2 * (revision >= "0007"))]
+
+
+def test_the_sums_that_an_upgrade_makes_are_those_that_the_sync_keeps(rig: Rig) -> None:
+    """Two projects whose jobs change hands, grow, are reviewed, vanish and come again, over some days."""
+    seeded = random.Random(7)  # noqa: S311 no secret
+    for project in ("gears", "widgets"):
+        fill(rig, project)
+        for _ in range(40):
+            chosen = [number for number in range(9) if seeded.random() < 0.7]
+            rig.listed = [record(f"b{number}", seeded.randrange(50), number) for number in chosen]
+            rig.jobs = []
+            for number in chosen:
+                annotated = seeded.randrange(20)
+                counts = {"approved": seeded.randrange(9), "rejected": seeded.randrange(3)}
+                labeler = f"{seeded.randrange(3)}@example.com" if seeded.random() < 0.8 else None
+                rig.jobs.append(job(f"j{number}", 20 + seeded.randrange(9), annotated, labeler=labeler, **counts))
+            rig.sync(minutes=seeded.randrange(1, 300), allow_removals=True)
+    kept = dump(rig)
+    made = ("workspace_labeler_daily", "workspace_quarter_hours")
+    assert min(len(kept[table]) for table in made) > 20
+    with writing(rig.text) as engine:
+        with engine.begin() as connection:
+            for event in ("insert", "update", "delete"):
+                on = " ON labeler_daily" if engine.dialect.name == "postgresql" else ""
+                connection.exec_driver_sql(f"DROP TRIGGER workspace_labeler_daily_{event}{on}")
+            if on:
+                connection.exec_driver_sql("DROP FUNCTION workspace_labeler_daily_follows()")
+            for table in made:
+                connection.exec_driver_sql(f"DROP TABLE {table}")
+            connection.exec_driver_sql("UPDATE rfsync_version SET version_num = '0008'")
+        schema.upgrade(engine, "0008")
+        assert schema.drift(engine) == []
+    assert dump(rig) == kept
 
 
 def test_what_an_older_version_has_begun_is_refused_once_there_are_sums_that_it_does_not_know(
