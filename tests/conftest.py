@@ -37,6 +37,15 @@ def pytest_xdist_auto_num_workers() -> int:
     return (os.cpu_count() or 1) + 1
 
 
+#: Files with tests that take longest.
+_LONGEST = {"test_kills.py", "test_machine.py", "test_crashes.py", "test_secrets.py", "test_world.py", "test_daemon.py"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """The longest ones first, so that none is left to be run alone at the end."""
+    items.sort(key=lambda item: item.path.name not in _LONGEST)
+
+
 #: The numbers in README, docs/sql.md and docs/recipes.md are those of a demo that ended then.
 DEMO_END = datetime(2026, 3, 2, tzinfo=UTC)
 
