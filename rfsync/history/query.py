@@ -16,8 +16,8 @@ Targets: TypeAlias = str | Target | Sequence[str | Target] | None
 
 _T = TypeVar("_T")
 
-#: Rows fetched at a time.
-_FETCH_SIZE: Final = 5_000
+#: Rows fetched at a time. Of more, the garbage collector would have to look at many again and again.
+_FETCH_SIZE: Final = 2_000
 # An id means the project that has it, or else the last one that had it.
 _PROJECT: Final = """((workspace = {w} AND project = {p}) OR id = (SELECT r.project_id FROM project_renames r
     WHERE r.workspace = {w} AND r.project = {p}

@@ -7,7 +7,7 @@ from typing import Final, NamedTuple
 from sqlalchemy import Engine
 
 from rfsync.history.arguments import Time, read_span, read_time, require_choice, utc_now
-from rfsync.history.known import known_query
+from rfsync.history.known import read_known
 from rfsync.history.periods import BY, By, Period, periods, zone
 from rfsync.history.query import Query, Targets
 from rfsync.ledger.observed import NOON, QUARTER
@@ -100,7 +100,7 @@ def _read(
         for name in ("day", am, pm)
     )
     sql = f"""
-SELECT p.id, p.workspace, w.{last_at}, {first_change},
+SELECT p.id, p.workspace, p.project, w.{last_at}, {first_change},
     (SELECT r.started_at FROM sync_runs r WHERE r.project_id = p.id AND r.outcome = 'unchanged' {had}
         ORDER BY r.started_at LIMIT 1),
     {columns}
@@ -108,9 +108,8 @@ FROM scope p JOIN projects w ON w.id = p.id"""
     first: dict[int, datetime] = {}
     last: datetime | None = None
     workspaces = set()
-    for project_id, workspace, written, *seen, day, before_noon, after_noon in known_query(engine, targets).rows(
-        "reading the first observations", sql, tuple, times=(2, 3, 4)
-    ):
+    rows = read_known(engine, targets, "reading the first observations", sql, times=(3, 4, 5))
+    for project_id, workspace, _, written, *seen, day, before_noon, after_noon in rows:
         workspaces.add(workspace)
         if day is not None:
             seen.append(_first_quarter(date.fromisoformat(str(day)), before_noon | after_noon << NOON))
