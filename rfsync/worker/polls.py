@@ -1,6 +1,7 @@
 """The polls that all workers share: each tick of a project is fired once, and each poll is done by one of them."""
 
 import logging
+import random
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -32,7 +33,7 @@ RESCUE_INTERVAL: Final = 10.0
 #: Threads of the timetable for that, for discovery, pruning and the database; no poll runs in them.
 THREADS: Final = 5
 #: Projects that are looked at in one statement.
-_AT_ONCE: Final = 500
+_AT_ONCE: Final = 100
 #: Until it is looked again at a project that could not be looked at.
 _BUG_PAUSE: Final = timedelta(minutes=1)
 #: A tick that none has followed is forgotten after this.
@@ -171,6 +172,8 @@ class SharedPolls(SharedProjects):
         with self._current.lock:
             now = self._server_now()
             due = [(key, project) for key, project in self._projects.items() if project.next_look <= now]
+        # Not in the same order as the others: what they have fired meanwhile is left out.
+        random.shuffle(due)
         for start in range(0, max(len(due), 1), _AT_ONCE):
             some = due[start : start + _AT_ONCE]
             found = self._read(plan, [project.task.path for _, project in some])
