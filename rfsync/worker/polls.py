@@ -157,7 +157,7 @@ class SharedPolls(SharedProjects):
                     self._fire_due(plan)
                     self._error_logged_at = None
             except Cancelled:
-                return  # the worker stops
+                log.debug("the worker stops, or follows another plan")
             except DatabaseError as error:
                 if should_log_error(self._error_logged_at, time.monotonic()):
                     self._error_logged_at = time.monotonic()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from datetime import timedelta
+from datetime import datetime, timedelta
 from itertools import pairwise
 
 import pytest
@@ -11,7 +11,10 @@ from pooler import PGBOUNCER, pooler
 from workers import EACH_SECOND, RARELY, Busy, Worker
 
 from rfsync.daemon.polls import ProjectStatus
+from rfsync.errors import Cancelled
+from rfsync.ledger.projects import ProjectPath
 from rfsync.simulator import Simulator, Status
+from rfsync.worker import polls
 from tests.conftest import PostgresServer
 from tests.worker.conftest import LONG, Queue
 
@@ -83,6 +86,24 @@ def test_a_slow_project_does_not_pile_up_and_holds_up_no_other(queue: Queue, api
     runs = """SELECT count(*) FROM sync_runs one JOIN sync_runs two ON one.project_id = two.project_id
         AND one.id < two.id AND two.started_at < one.finished_at"""
     assert queue.one(runs) == 0
+
+
+def test_what_could_not_be_offered_is_offered_again_and_holds_up_no_other(
+    queue: Queue, api: Simulator, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    offer, errors = polls.Queue.offer, {"a": Cancelled, "b": ValueError}
+
+    def offer_later(self: polls.Queue, path: ProjectPath, tick: datetime, *, listed: bool) -> bool:
+        if path.project in errors:
+            raise errors.pop(path.project)
+        return offer(self, path, tick, listed=listed)
+
+    monkeypatch.setattr(polls.Queue, "offer", offer_later)
+    monkeypatch.setattr(polls, "_BUG_PAUSE", timedelta(seconds=1))
+    with Worker(queue.url, api.url, ["a", "b", "c"], RARELY):
+        for project in ("a", "b", "c"):
+            queue.await_runs(project, 1)
+    assert errors == {}
 
 
 def test_all_go_on_when_the_server_is_back(queue: Queue, api: Simulator, postgres_server: PostgresServer) -> None:
