@@ -60,10 +60,11 @@ LAYOUTS: Final = (
     Layout("workers-2", 2, 8, "worker"),
     Layout("workers-4", 4, 8, "worker"),
 )
-#: What workers need beside the configuration of a sync. They find all projects due, and none twice.
+#: What workers need beside the configuration of a sync. They find all projects due, and none twice: the next time is
+#: midnight for all.
 WORKERS: Final = """
 [schedule]
-every = "12h"
+cron = "0 0 * * *"
 jitter = "0s"
 
 [daemon]
