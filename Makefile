@@ -13,14 +13,14 @@ test: .venv/dev
 	$(BIN)/python -m pytest -n auto --maxprocesses 4 --dist worksteal $(ARGS)
 
 # What depends most on other packages, once more with the lowest version of each that pyproject.toml allows, and with the
-# oldest PostgreSQL if it is to be had. Without the long tests of rfsync's own logic, and without its questions to SQLite,
-# which comes with Python.
-OLDEST := charts cli daemon dashboard database digest/test_notify.py history ledger schema sync test_bounds.py test_logs.py test_schedule.py
+# oldest PostgreSQL if it is to be had. Without the long tests of rfsync's own logic.
+OLDEST := charts cli daemon dashboard database digest/test_notify.py history ledger schema sync test_bounds.py test_logs.py test_schedule.py \
+  e2e/test_dashboard.py e2e/test_report.py
 LONG := history/test_periods.py history/test_plans.py sync/test_crashes.py sync/test_jobs.py \
   sync/test_machine.py sync/test_steps.py sync/test_world.py
 test-oldest: build/oldest/ready
 	TEST_POSTGRES_BIN="$$(.ci/oldest-postgres)" build/oldest/bin/python -m pytest -n auto --maxprocesses 4 --dist worksteal \
-	  $(addprefix tests/,$(OLDEST)) $(addprefix --ignore tests/,$(LONG)) -k "not (history and sqlite)" $(ARGS)
+	  $(addprefix tests/,$(OLDEST)) $(addprefix --ignore tests/,$(LONG)) $(ARGS)
 
 # The examples of docs/orchestrators.md, in an environment of their own: each has versions of other packages in mind.
 test-orchestrators: .venv/dev build/orchestrators/ready

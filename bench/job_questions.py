@@ -8,18 +8,18 @@ from typing import Any
 from bench.questions import Query, literal
 from bench.world import END
 from rfsync import history
+from rfsync.schema.job_models import JOB_COUNTS
 from rfsync.schema.models import LABELER_FLOWS
 
-_COUNTS = ("num_images", "annotated", "unannotated", "approved", "rejected")
-_DELTAS = tuple(f"{name}_delta" for name in _COUNTS)
+_DELTAS = tuple(f"{name}_delta" for name in JOB_COUNTS)
 
 TABLES = (
     *(f"DROP TABLE IF EXISTS floor.{name}" for name in ("job_ledger", "job_version", "labeler_day", "jobs_observed")),
     f"""CREATE TABLE floor.job_ledger (project integer, at {{time}}, id bigint, run integer, job text, batch text,
     change text, after {{time}}, name text, status text, labeler text, reviewer text,
-    {", ".join(f"{name} integer" for name in (*_COUNTS, *_DELTAS))})""",
+    {", ".join(f"{name} integer" for name in (*JOB_COUNTS, *_DELTAS))})""",
     f"""INSERT INTO floor.job_ledger SELECT project_id, observed_at, c.id, run_id, job_id, batch_id, change,
-    observed_after, name, status, l.address, r.address, {", ".join((*_COUNTS, *_DELTAS))}
+    observed_after, name, status, l.address, r.address, {", ".join((*JOB_COUNTS, *_DELTAS))}
     FROM job_changes c LEFT JOIN people l ON l.id = c.labeler_id LEFT JOIN people r ON r.id = c.reviewer_id
     ORDER BY c.id""",
     "CREATE INDEX {schema}job_ledger_at ON {on}job_ledger (at)",
@@ -29,7 +29,7 @@ TABLES = (
     f"""INSERT INTO floor.job_version SELECT * FROM (SELECT c.project_id, c.job_id, c.observed_at,
         lead(c.observed_at, 1, {{never}}) OVER (PARTITION BY c.project_id, c.job_id ORDER BY c.observed_at),
         c.batch_id, c.name, c.status, p.address, j.created_at, j.first_seen_at,
-        {", ".join(f"c.{name}" for name in _COUNTS)}
+        {", ".join(f"c.{name}" for name in JOB_COUNTS)}
         FROM job_changes c JOIN jobs j ON j.project_id = c.project_id AND j.job_id = c.job_id
         LEFT JOIN people p ON p.id = c.labeler_id WHERE c.project_id = {{large}}) v ORDER BY 1, 2, 3""",
     """CREATE TABLE floor.labeler_day (project integer, day {date}, labeler integer, jo bigint, ia bigint, ag bigint,
@@ -90,7 +90,7 @@ def queries(project: str, number: int) -> list[Query]:
         Query(
             "jobs-state", "jobs of a project at a past moment",
             lambda e: history.jobs(e, project, as_of=moment),
-            f"SELECT job, batch, name, status, labeler, {', '.join(_COUNTS)}, created, first, since "
+            f"SELECT job, batch, name, status, labeler, {', '.join(JOB_COUNTS)}, created, first, since "
             "FROM floor.job_version "
             f"WHERE {own} AND num_images > 0 AND since <= {literal(moment)} AND until > {literal(moment)}",
             columns=lambda row: (*row[2:7], *row[8:]),
@@ -118,7 +118,7 @@ def queries(project: str, number: int) -> list[Query]:
 
 
 def _change(row: history.JobChangeRow) -> tuple[Any, ...]:
-    numbers = (getattr(row, name) for name in (*_COUNTS, *_DELTAS))
+    numbers = (getattr(row, name) for name in (*JOB_COUNTS, *_DELTAS))
     what = (row.id, row.run_id, row.job_id, row.batch_id, row.change, row.observed_after, row.name, row.status)
     return (row.project_id, row.observed_at, *what, row.labeler, row.reviewer, *numbers)
 

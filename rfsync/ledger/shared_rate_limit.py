@@ -8,8 +8,8 @@ from rfsync.database.engine import Database
 from rfsync.database.retry import RetryPolicy
 from rfsync.redaction import Secret
 
-#: Nobody waits for more than this many turns, if they take longer than this many seconds: a row that says so is a
-#: leftover, such as of a configuration that had one request an hour.
+#: The longest wait: so many turns, or so many seconds if that is longer. A row that says more is a leftover, such as
+#: of a configuration that had one request an hour.
 _LONGEST_QUEUE: Final = 1000
 _LONGEST_WAIT: Final = 60.0
 #: In seconds; a longer one would be beyond the times that the database knows.
